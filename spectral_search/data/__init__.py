@@ -1,0 +1,1 @@
+"""Shards, simulator, split, noise, inputs and the Ray Data source."""

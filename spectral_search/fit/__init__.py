@@ -1,0 +1,1 @@
+"""Training of one or more members on shared batches; needs torch only, neither ray nor optuna."""

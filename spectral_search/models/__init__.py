@@ -1,0 +1,1 @@
+"""Torch modules built from the model section of a spec."""

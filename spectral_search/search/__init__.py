@@ -1,0 +1,1 @@
+"""The study: sampler, pruning rule, trials and the Ray Tune driver."""

@@ -1,0 +1,51 @@
+"""The `data` section: where the spectra are, how many are used, and what a network sees of them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from spectral_search.spec.base import Section
+
+InputKind = Literal["standardize", "whiten", "raw_whiten", "flux_error", "flux_inverse_error"]
+LEAKY_INPUTS: frozenset[str] = frozenset({"flux_error", "flux_inverse_error"})
+
+
+class InputSpec(Section):
+    """How a noisy spectrum becomes the network's input."""
+
+    kind: InputKind = Field(
+        "standardize",
+        description="standardize: (noisy - mean) / sqrt(var(flux) + mean(error^2)) per pixel; whiten: (noisy - mean) "
+        "/ error; raw_whiten: noisy / error, kept only to measure how it fails; flux_error and flux_inverse_error: "
+        "two channels, leaky because the error array is computed from the noise-free flux",
+    )
+    error_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="whitening only: errors below this quantile of the training errors are raised to it"
+    )
+    clamp: Annotated[float, Field(gt=0.0)] | None = Field(None, description="clip the input to +-clamp")
+    squash: Literal["none", "asinh", "log1p"] = Field("none", description="sign-preserving compression of the input")
+    top_pixels: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="keep only the K pixels that LightGBM finds most important (MLP only)"
+    )
+
+
+class DataSpec(Section):
+    """Which spectra are used, and how noisy they are."""
+
+    root: str | list[str] | None = Field(
+        None, description="data root(s), globs allowed; holds train*/dataset.h5, optionally val*/ and test*/"
+    )
+    num_train: Annotated[int, Field(ge=1)] | None = Field(None, description="stratified subset of the training set")
+    num_val: Annotated[int, Field(ge=1)] | None = Field(None, description="stratified subset of the val set")
+    val_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.1, description="stratified part of train held out when the root has no val set"
+    )
+    val_draws: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        "auto", description="frozen noise draws of each val spectrum; auto: enough for 10,000 noisy spectra, at most 8"
+    )
+    noise_level: Annotated[float, Field(ge=0.0)] = Field(1.0, description="noisy = flux + noise_level * error * N(0,1)")
+    split_seed: int = Field(42, description="fixes the split and the subsets, apart from the training seed")
+    residency: Literal["auto", "resident", "stream"] = Field(
+        "auto", description="keep the spectra in memory or read them again each epoch; auto decides by size"
+    )
+    input: InputSpec = InputSpec()

@@ -1,0 +1,112 @@
+"""The `model` section: one strict class per kind of network."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from spectral_search.spec.base import Section
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+Activation = Literal["relu", "gelu", "silu", "elu", "tanh"]
+Norm = Literal["none", "batch", "layer", "group"]
+Init = Literal["default", "xavier", "kaiming"]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"{value} is even; a same-length convolution needs an odd kernel, such as {value + 1}")
+    return value
+
+
+class MlpSpec(Section):
+    """Linear - norm - activation - dropout layers and a linear head.
+
+    `residual` adds each hidden layer's input to its output (through a linear projection where widths differ).
+    """
+
+    kind: Literal["mlp"]
+    hidden: Annotated[list[Width], Field(min_length=1)] = [256, 64]
+    activation: Activation = "relu"
+    norm: Norm = "none"
+    norm_layers: Literal["all", "first"] = "all"
+    dropout: Probability = 0.0
+    residual: bool = False
+    init: Init = "default"
+
+
+class CnnSpec(Section):
+    """Conv1d (- norm) - activation - MaxPool layers, adaptive average pool to one value a channel, MLP head."""
+
+    kind: Literal["cnn"]
+    channels: Annotated[list[Width], Field(min_length=1)] = [32, 64]
+    kernel_size: Annotated[int, Field(ge=1, le=4095)] = 7
+    norm: Norm = "none"
+    activation: Activation = "relu"
+    pool: Annotated[int, Field(ge=1, le=64)] = 2
+    dropout: Probability = 0.0
+    head: list[Width] = [128]
+    init: Init = "default"
+
+    _odd_kernel = field_validator("kernel_size")(_odd)
+
+
+class ResCnnSpec(Section):
+    """Stem convolution, residual blocks of dilated convolutions, global average pool, MLP head (MVP-CNN-1 and -2).
+
+    A block is Conv1d(kernel_size, dilation 1) - activation - norm - Conv1d(kernel_size, dilation d) - activation, plus
+    its input. `dilations` gives d, one value for all blocks or one a block. With `parallel_kernels` the first
+    convolution of a block is several of these widths side by side, concatenated over channels.
+    """
+
+    kind: Literal["res_cnn"]
+    stem_channels: Width = 32
+    stem_kernel_size: Annotated[int, Field(ge=1, le=4095)] = 7
+    stem_stride: Annotated[int, Field(ge=1, le=64)] = 1
+    channels: Width = 64
+    blocks: Annotated[int, Field(ge=1, le=64)] = 4
+    kernel_size: Annotated[int, Field(ge=1, le=4095)] = 5
+    dilations: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1)] = [2]
+    parallel_kernels: Annotated[list[Annotated[int, Field(ge=1, le=4095)]], Field(min_length=2)] | None = None
+    norm: Norm = "batch"
+    activation: Activation = "gelu"
+    dropout: Probability = 0.0
+    head: list[Width] = [128]
+    init: Init = "default"
+
+    _odd_kernels = field_validator("kernel_size", "stem_kernel_size")(_odd)
+
+    @field_validator("parallel_kernels")
+    @classmethod
+    def _odd_parallel(cls, value: list[int] | None) -> list[int] | None:
+        return value if value is None else [_odd(k) for k in value]
+
+
+class VitSpec(Section):
+    """Transformer encoder over patches of pixels with a class token and learned positions."""
+
+    kind: Literal["vit"]
+    patch: Annotated[int, Field(ge=1, le=4096)] = 16
+    width: Width = 256
+    layers: Annotated[int, Field(ge=1, le=64)] = 6
+    heads: Annotated[int, Field(ge=1, le=64)] = 8
+    dropout: Probability = 0.0
+
+
+class MoeCnnSpec(Section):
+    """One CNN expert for each T_eff x [M/H] bin, chosen by the true bin (oracle) or mixed by a learned gate."""
+
+    kind: Literal["moe_cnn"]
+    gate: Literal["oracle", "learned"] = "learned"
+    channels: Annotated[list[Width], Field(min_length=1)] = [32, 64]
+    kernel_size: Annotated[int, Field(ge=1, le=4095)] = 7
+    norm: Norm = "batch"
+    activation: Activation = "relu"
+    dropout: Probability = 0.0
+    head: list[Width] = [128]
+    init: Init = "default"
+
+    _odd_kernel = field_validator("kernel_size")(_odd)
+
+
+ModelSpec = Annotated[MlpSpec | CnnSpec | ResCnnSpec | VitSpec | MoeCnnSpec, Field(discriminator="kind")]

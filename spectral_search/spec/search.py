@@ -1,0 +1,39 @@
+"""The `search`, `resources` and `inherit` sections: how many trials, who proposes them, what they may use."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from spectral_search.spec.base import Section
+
+
+class SearchSpec(Section):
+    """Who proposes trials and when a trial is stopped early."""
+
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 30
+    sampler: Literal["tpe", "random", "grid", "gp"] = "tpe"
+    startup_trials: Annotated[int, Field(ge=1)] = Field(8, description="random trials before the sampler models")
+    pruner: Literal["asha", "none"] = "asha"
+    min_epochs: Annotated[int, Field(ge=1)] = Field(5, description="asha: first rung, in epochs")
+    reduction_factor: Annotated[int, Field(ge=2)] = Field(3, description="asha: one in this many survives a rung")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(42, description="seed of the proposals")
+    finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
+    retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(5, description="fresh noise draws of the re-test")
+    storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
+
+
+class ResourcesSpec(Section):
+    """What the trials may use."""
+
+    gpus: list[Annotated[int, Field(ge=0)]] | Literal["auto"] = Field("auto", description="GPU indices to use")
+    gpus_per_trial: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
+    cpus_per_trial: Annotated[float, Field(gt=0.0)] | Literal["auto"] = "auto"
+    concurrent: Annotated[int, Field(ge=1)] | None = Field(None, description="most trials at once")
+    address: str | None = Field(None, description="Ray cluster to join; a local one is started when absent")
+
+
+class InheritSpec(Section):
+    """Keys taken from the best trial of the newest finished search of another stage."""
+
+    from_: str = Field(alias="from")
+    keys: Annotated[list[str], Field(min_length=1)]
