@@ -1,0 +1,319 @@
+"""One shard: an HDF5 file of spectra and labels, read as native float32 whatever it is stored as.
+
+The layout is described in docs/shard_format.md. Opening reads headers only; `read` reads only the rows and arrays asked for.
+
+Shape suffixes: B rows of one read, L pixels, L1 pixel edges (L + 1).
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+
+from spectral_search.data.params_table import PARAMS, ParamsTable
+from spectral_search.errors import RequestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ARRAYS = ("flux", "error", "noisy", "mask")
+WAVE = "spectrumdataset/wave"
+WAVE_EDGES = "spectrumdataset/wave_edges"
+REPACK_HINT = "h5repack -f GZIP=1 IN OUT"
+# Without filters HDF5 reads any rows of a chunk straight from the file, so huge chunks need not be read whole.
+_READ_UNIT_BYTES = 8 << 20
+
+
+class Shard:
+    """An open shard. Use `Shard.open(path)` as a context manager.
+
+    Attributes:
+        path: The file.
+        spectra: Number of spectra N.
+        pixels: Number of pixels L.
+        columns: Names of the labels; empty when there are none (only with `need_labels=False`).
+        wave_angstrom_L: Pixel centres, or None when the file has neither centres nor usable edges.
+        wave_edges_angstrom_L1: Pixel edges, or None.
+        storage: Per array: dtype, byte_order, shape, chunks, compression, shuffle, bytes (as stored).
+        chunk_rows: Rows that are read together most cheaply; align reads to multiples of it.
+        has_noisy, has_mask: Whether the optional arrays are there.
+    """
+
+    def __init__(self, path: Path, file: h5py.File, *, need_labels: bool = True) -> None:
+        self.path = path
+        self._file = file
+        self._arrays = _find_arrays(path, file)
+        self._table = _find_params(path, file, need_labels)
+        self.columns: tuple[str, ...] = self._table.columns if self._table else ()
+        self.spectra, self.pixels = (int(size) for size in self._arrays["flux"].shape[:2])
+        _check_shapes(path, self._arrays, self._table)
+        self.wave_angstrom_L, self.wave_edges_angstrom_L1 = _read_wave(path, file, self.pixels)
+        self.storage: dict[str, dict[str, Any]] = {name: _storage(data) for name, data in self._arrays.items()}
+        self.has_noisy = "noisy" in self._arrays
+        self.has_mask = "mask" in self._arrays
+        self.chunk_rows = _chunk_rows(self._arrays["flux"])
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, need_labels: bool = True) -> Self:
+        """Opens a shard and checks its headers.
+
+        Args:
+            path: The HDF5 file.
+            need_labels: Whether a shard without a finite `log_g` is refused; False for inspection and prediction.
+
+        Raises:
+            RequestError: With the file's name, what was found and what to do, for every fault found.
+        """
+        path = Path(path)
+        file = _open_file(path)
+        try:
+            return cls(path, file, need_labels=need_labels)
+        except BaseException:
+            file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; further reads fail."""
+        self._file.close()
+
+    def read(
+        self,
+        start: int,
+        stop: int,
+        arrays: Sequence[str] = ("flux", "error"),
+        out: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Reads rows start to stop of some arrays.
+
+        Args:
+            start, stop: Row range, 0 <= start <= stop <= spectra.
+            arrays: Any of "flux", "error", "noisy" (float32) and "mask" (bool, True = bad, whichever way it is stored).
+            out: Buffers by array name with at least stop - start rows; they are filled, and views of them returned.
+
+        Returns:
+            One native C-contiguous (B, L) array per name.
+
+        Raises:
+            RequestError: An array is not in the file, or its bytes cannot be read.
+        """
+        if not 0 <= start <= stop <= self.spectra:
+            raise ValueError(f"rows {start}:{stop} of a shard with {self.spectra} spectra")
+        result: dict[str, np.ndarray] = {}
+        for name in arrays:
+            if name not in self._arrays:
+                raise RequestError(f"{self.path}: the array dataset/arrays/{name} is asked for but not in the file.")
+            dtype = np.dtype(bool) if name == "mask" else np.dtype(np.float32)
+            target = np.empty((stop - start, self.pixels), dtype) if out is None else out[name][: stop - start]
+            if target.dtype != dtype or target.shape != (stop - start, self.pixels) or not target.flags.c_contiguous:
+                raise ValueError(f"out[{name!r}] must be C-contiguous {dtype} ({stop - start}, {self.pixels})")
+            try:
+                self._fill(name, start, stop, target)
+            except OSError as error:
+                raise RequestError(
+                    f"{self.path}: reading rows {start}:{stop} of {name} failed ({_first_line(error)}); the file is "
+                    "damaged, copy or write it again."
+                ) from error
+            result[name] = target
+        return result
+
+    def params(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """Reads the labels.
+
+        Args:
+            columns: Which of `self.columns`; all by default.
+
+        Returns:
+            One row per spectrum in stored order, index 0 to N - 1.
+
+        Raises:
+            RequestError: log_g is read and has non-finite values.
+        """
+        import pandas as pd  # half a second that header-only work does not pay
+
+        if self._table is None:
+            raise RequestError(f"{self.path}: there is no {PARAMS} in the file, so it has no labels.")
+        values = self._table.read(None if columns is None else list(columns))
+        if "log_g" in values:
+            bad = int(np.count_nonzero(~np.isfinite(values["log_g"].astype(np.float64))))
+            if bad:
+                raise RequestError(
+                    f"{self.path}: log_g is not finite for {bad:,} of {self.spectra:,} spectra; remove those rows or "
+                    "write their labels again."
+                )
+        return pd.DataFrame(values)
+
+    def _fill(self, name: str, start: int, stop: int, target_BL: np.ndarray) -> None:
+        data = self._arrays[name]
+        if start == stop:
+            return
+        if name != "mask":
+            data.read_direct(target_BL, np.s_[start:stop])
+        elif data.dtype == bool:
+            data.read_direct(target_BL, np.s_[start:stop])
+            np.logical_not(target_BL, out=target_BL)
+        else:
+            np.not_equal(data[start:stop], 0, out=target_BL)
+
+
+def _open_file(path: Path) -> h5py.File:
+    if not path.exists():
+        raise RequestError(f"{path}: no such file; check the path.")
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder, not a shard; name the dataset.h5 inside it.")
+    try:
+        # best-effort: read-only network file systems often refuse the lock, and nothing is written here.
+        return h5py.File(path, "r", locking="best-effort")
+    except PermissionError as error:
+        raise RequestError(f"{path}: no permission to read the file; ask its owner or copy it.") from error
+    except OSError as error:
+        raise RequestError(_open_fault(path, error)) from error
+
+
+def _open_fault(path: Path, error: OSError) -> str:
+    size = path.stat().st_size
+    if size == 0:
+        return f"{path}: the file is empty (0 bytes); copy or write it again."
+    if "truncated" in str(error) or h5py.is_hdf5(path):
+        return f"{path}: the HDF5 file is truncated or damaged ({size:,} bytes; {_first_line(error)}); copy it again."
+    return (
+        f"{path}: not an HDF5 file ({size:,} bytes without an HDF5 signature); name a dataset.h5 in the shard format."
+    )
+
+
+def _first_line(error: OSError) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _find_arrays(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The arrays of a shard, each `dataset/arrays/NAME/value` or `dataset/arrays/NAME` itself."""
+    found: dict[str, h5py.Dataset] = {}
+    for name in ARRAYS:
+        node = file.get(f"dataset/arrays/{name}/value", file.get(f"dataset/arrays/{name}"))
+        if isinstance(node, h5py.Dataset):
+            found[name] = node
+    if "flux" not in found:
+        top = ", ".join(sorted(file)) or "nothing"
+        raise RequestError(
+            f"{path}: no spectra, dataset/arrays/flux/value is missing (top level holds: {top}); this is not a shard in "
+            "the format of docs/shard_format.md."
+        )
+    if "error" not in found:
+        listed = ", ".join(sorted(file["dataset/arrays"]))
+        raise RequestError(
+            f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors are needed for the noise."
+        )
+    return {name: _with_cache(path, name, data) for name, data in found.items()}
+
+
+def _with_cache(path: Path, name: str, data: h5py.Dataset) -> h5py.Dataset:
+    """Reopens a filtered dataset with a chunk cache that holds one row of chunks, so that none is decompressed twice."""
+    plist = data.id.get_create_plist()
+    filters = [plist.get_filter(number) for number in range(plist.get_nfilters())]
+    for code, _, _, label in filters:
+        if not h5py.h5z.filter_avail(code):
+            raise RequestError(
+                f"{path}: {name} is compressed with {label.decode() or 'an unknown filter'} (HDF5 filter {code}), which "
+                f"this HDF5 cannot read; repack the file where it was written: {REPACK_HINT}."
+            )
+    if not filters:
+        return data  # unfiltered chunks are read straight into the buffer when they do not fit in the cache
+    file, full_name = data.file, data.name
+    across = -(-data.shape[1] // data.chunks[1]) if data.ndim == 2 else 1
+    row_bytes = across * int(np.prod(data.chunks)) * data.dtype.itemsize
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(max(521, 100 * across + 1), max(1 << 20, row_bytes), 0.75)
+    del data, plist  # HDF5 shares an open dataset, and its cache, with later opens
+    return h5py.Dataset(h5py.h5d.open(file.id, full_name.encode(), access))
+
+
+def _find_params(path: Path, file: h5py.File, need_labels: bool) -> ParamsTable | None:
+    node = file.get(PARAMS)
+    if node is None:
+        if not need_labels:
+            return None
+        raise RequestError(
+            f"{path}: {PARAMS} is missing, so the spectra have no labels; write the labels into the file."
+        )
+    table = ParamsTable(node, str(path))
+    if need_labels and "log_g" not in table.columns:
+        raise RequestError(f"{path}: {PARAMS} has no column log_g (found: {', '.join(table.columns)}); add the label.")
+    return table
+
+
+def _check_shapes(path: Path, arrays: dict[str, h5py.Dataset], table: ParamsTable | None) -> None:
+    shape = arrays["flux"].shape
+    faults: list[str] = []
+    if len(shape) != 2:
+        raise RequestError(f"{path}: flux has shape {shape}, expected (spectra, pixels); write it as a 2-D array.")
+    if shape[0] == 0:
+        faults.append(f"{path}: there are no spectra in the file (flux has shape {shape}); write some or leave it out.")
+    if shape[1] == 0:
+        faults.append(f"{path}: the spectra have no pixels (flux has shape {shape}); write the file again.")
+    for name, data in arrays.items():
+        if data.shape != shape:
+            faults.append(f"{path}: {name} has shape {data.shape} but flux {shape}; write both with the same shape.")
+        if data.dtype.kind not in ("fiub" if name == "mask" else "fiu"):
+            faults.append(f"{path}: {name} is stored as {data.dtype}, expected numbers; write it as float32.")
+    if table is not None and table.rows != shape[0]:
+        faults.append(
+            f"{path}: {PARAMS} has {table.rows:,} rows but flux {shape[0]:,} spectra; write one row of labels per spectrum."
+        )
+    if faults:
+        raise RequestError(*faults)
+
+
+def _read_wave(path: Path, file: h5py.File, pixels: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Pixel centres and edges in Angstrom; edges of any other shape than (L+1,) or (2, L) are left to the checker."""
+    wave, edges = file.get(WAVE), file.get(WAVE_EDGES)
+    wave_L = None if not isinstance(wave, h5py.Dataset) else np.asarray(wave[()], dtype=np.float64).squeeze()
+    if wave_L is not None and wave_L.shape != (pixels,):
+        raise RequestError(
+            f"{path}: {WAVE} has shape {wave.shape} but the spectra {pixels:,} pixels; write one per pixel."
+        )
+    edges_L1 = None
+    if isinstance(edges, h5py.Dataset) and edges.shape == (pixels + 1,):
+        edges_L1 = np.asarray(edges[()], dtype=np.float64)
+    elif isinstance(edges, h5py.Dataset) and edges.shape == (2, pixels):
+        low_high = np.asarray(edges[()], dtype=np.float64)
+        edges_L1 = np.append(low_high[0], low_high[1, -1])
+    if wave_L is None and edges_L1 is not None:
+        wave_L = 0.5 * (edges_L1[:-1] + edges_L1[1:])
+    return wave_L, edges_L1
+
+
+def _storage(data: h5py.Dataset) -> dict[str, Any]:
+    plist = data.id.get_create_plist()
+    codes = [plist.get_filter(number) for number in range(plist.get_nfilters())]
+    packers = [label.decode() for code, _, _, label in codes if code not in (h5py.h5z.FILTER_SHUFFLE,)]
+    return {
+        "dtype": data.dtype.name,
+        "byte_order": "big" if data.dtype.byteorder == ">" else "little" if data.dtype.itemsize > 1 else "none",
+        "shape": [int(size) for size in data.shape],
+        "chunks": None if data.chunks is None else [int(size) for size in data.chunks],
+        "compression": data.compression or (packers[0] if packers else None),
+        "compression_level": data.compression_opts if isinstance(data.compression_opts, int) else None,
+        "shuffle": bool(data.shuffle),
+        "bytes": int(data.id.get_storage_size()),
+    }
+
+
+def _chunk_rows(data: h5py.Dataset) -> int:
+    rows_of_unit = max(1, _READ_UNIT_BYTES // max(1, data.shape[1] * data.dtype.itemsize))
+    if data.chunks is None:
+        return max(1, min(int(data.shape[0]), rows_of_unit))
+    rows = int(data.chunks[0])
+    filtered = data.id.get_create_plist().get_nfilters() > 0
+    # Some writers chunk by thousands of rows; unfiltered, such a chunk can be read in part at full speed.
+    return rows if filtered or rows <= rows_of_unit else rows_of_unit
