@@ -88,6 +88,11 @@ class TrialPaths:
         """Epoch number and metrics of the best epoch."""
         return self.checkpoint_dir / "best.json"
 
+    @property
+    def preprocessing_safetensors(self) -> Path:
+        """Statistics that hold for this trial alone; where absent, the run's hold."""
+        return self.checkpoint_dir / "preprocessing.safetensors"
+
     def create(self) -> "TrialPaths":
         """Make the trial's folders; existing ones are kept, because a resumed trial goes on in its own folder."""
         _make_folders(self.checkpoint_dir)

@@ -1,0 +1,127 @@
+"""Exports the best trials of a run as bundles."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_search.errors import RequestError
+from spectral_search.results.bundle import read_safetensors, write_bundle
+from spectral_search.results.manifest import utc_now
+from spectral_search.results.paths import TrialPaths, read_json
+from spectral_search.results.records import RunRecord, TrialRecord
+from spectral_search.spec.run import RunSpec
+
+
+def export_top(record: RunRecord, destination: Path, top: int = 1, *, created_at: str | None = None) -> list[Path]:
+    """Export the best trials: FILE.yaml for the winner, FILE-2.yaml and on for the next, each with its weights.
+
+    Args:
+        record: The run.
+        destination: The winner's YAML file.
+        top: How many trials.
+        created_at: Time to enter in the provenance, ISO 8601; the present where absent.
+
+    Returns:
+        The YAML files, winner first.
+
+    Raises:
+        RequestError: The run has fewer trials with a result, or a file of one is missing.
+    """
+    if destination.suffix not in (".yaml", ".yml"):
+        raise RequestError(f"{destination} is not a .yaml file name; give one such as best.yaml.")
+    chosen = _winners(record, top)
+    if destination.name == "config.yaml" and top > 1:
+        raise RequestError("config.yaml stands for one model in a folder of its own; give a name such as best.yaml.")
+    stamp = created_at or utc_now()
+    files = [destination if rank == 1 else _ranked(destination, rank) for rank in range(1, top + 1)]
+    # Everything is read before anything is written: a missing checkpoint leaves no half of an export behind.
+    parts = [_parts(record, trial, stamp) for trial in chosen]
+    for file, (config, weights, preprocessing, metadata, metrics) in zip(files, parts, strict=True):
+        write_bundle(file, config, weights, preprocessing, metrics, preprocessing_metadata=metadata)
+    return files
+
+
+def export_best(record: RunRecord) -> Path:
+    """Write the winner into the run's own best/ folder; returns its config.yaml."""
+    return export_top(record, record.paths.best_dir / "config.yaml")[0]
+
+
+def _ranked(destination: Path, rank: int) -> Path:
+    return destination.with_name(f"{destination.stem}-{rank}{destination.suffix}")
+
+
+def _winners(record: RunRecord, top: int) -> list[TrialRecord]:
+    if top < 1:
+        raise RequestError(f"{top} trials cannot be exported; ask for at least 1.")
+    scored = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
+    best = record.best
+    if best is not None:
+        scored = [best, *(trial for trial in scored if trial.number != best.number)]
+    if len(scored) < top:
+        raise RequestError(
+            f"Run {record.paths.name!r} has {len(scored)} trials with a result, not {top}; "
+            + (f"ask for at most {len(scored)}." if scored else f"continue it with `resume {record.paths.name}`.")
+        )
+    return scored[:top]
+
+
+Parts = tuple[dict[str, Any], dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[str, str], dict[str, Any]]
+
+
+def _parts(record: RunRecord, trial: TrialRecord, created_at: str) -> Parts:
+    paths = record.paths.trial(trial.number)
+    weights, _ = read_safetensors(paths.best_safetensors)
+    broken = [name for name, array in weights.items() if not np.isfinite(array).all()]
+    if broken:
+        raise RequestError(
+            f"{paths.best_safetensors} holds values that are not finite ({broken[0]}); the trial diverged."
+        )
+    preprocessing, metadata = _preprocessing(record, paths)
+    saved = read_json(paths.best_json)
+    epoch = saved.get("epoch", trial.best_epoch)
+    metrics = {**trial.best_metrics, **saved.get("metrics", {}), "epoch": epoch}
+    provenance = {
+        "run": record.paths.name,
+        "trial": trial.number,
+        "epoch": epoch,
+        "val_r2": metrics.get("val_r2", trial.best_val_r2),
+        "retest": retest_of(record, trial),
+        "data_fingerprint": record.manifest.data,
+        "versions": record.manifest.versions,
+        "created_at": created_at,
+    }
+    return fixed_config(record.spec, trial.params, provenance), weights, preprocessing, metadata, metrics
+
+
+def _preprocessing(record: RunRecord, paths: TrialPaths) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    own = paths.preprocessing_safetensors
+    return read_safetensors(own if own.exists() else record.paths.preprocessing_safetensors)
+
+
+def retest_of(record: RunRecord, trial: TrialRecord) -> dict[str, Any] | None:
+    """What a trial scored on fresh noise, None where it was not among the finalists."""
+    retest = record.manifest.retest or {}
+    entries = [*retest.get("finalists", []), {"trial": (record.manifest.best or {}).get("trial"), **retest}]
+    found = [entry for entry in entries if entry.get("trial") == trial.number]
+    return {key: found[0].get(key) for key in ("r2", "low", "high")} if found else None
+
+
+def fixed_config(spec: Mapping[str, Any], params: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a run as the spec of one of its trials: parameters fixed, nothing left to search.
+
+    Args:
+        spec: The resolved spec of the run.
+        params: Dotted path to value.
+        provenance: Where the model comes from.
+
+    Raises:
+        RequestError: A parameter does not fit the spec.
+    """
+    run_spec = RunSpec.model_validate(spec)
+    trial = run_spec.with_params(dict(params))
+    fixed = {name: getattr(trial, name).model_dump(mode="json") for name in ("data", "model", "fit")}
+    emptied = {"space": {}, "grid": {}, "inherit": None, "provenance": dict(provenance)}
+    return {**run_spec.to_dict(), **fixed, **emptied}

@@ -1,0 +1,109 @@
+"""Reads the trials of an Optuna study without changing it."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from spectral_search.errors import RequestError
+
+TrialStateName = Literal["waiting", "running", "complete", "stopped", "failed"]
+_STATES: dict[TrialState, TrialStateName] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """A trial as the study knows it; val_r2 maps an epoch (from 1) to its value."""
+
+    number: int
+    state: TrialStateName
+    params: dict[str, Any]
+    val_r2: dict[int, float]
+    seconds: float | None
+    error: str | None
+
+
+def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[StudyTrial] | None:
+    """Read all trials of a study, or None where the database does not hold it (yet).
+
+    Args:
+        url: Database URL. An SQLite file is opened read-only.
+        study_name: Name of the study in it.
+        lock_wait_s: How long to wait for another process that holds an SQLite file.
+
+    Raises:
+        RequestError: The database is missing, locked, damaged, foreign or out of reach.
+    """
+    storage = None
+    try:
+        storage = RDBStorage(_reading_url(url), engine_kwargs=_engine_arguments(url, lock_wait_s))
+        # Sampler and pruner are idle here; naming them spares their imports and warnings.
+        study = optuna.load_study(study_name=study_name, storage=storage, sampler=optuna.samplers.RandomSampler())
+        return [_trial(trial) for trial in study.get_trials(deepcopy=False)]
+    except KeyError:
+        return None
+    except (SQLAlchemyError, RuntimeError, ImportError) as fault:
+        raise RequestError(_fault_text(url, fault)) from None
+    finally:
+        if storage is not None:
+            storage.engine.dispose()
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL, None for another database."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        fault = f"The study's storage {url!r} is not a database URL; give one such as sqlite:////folder/study.db."
+        raise RequestError(fault) from None
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(str(parsed.database)) if is_file and not str(parsed.database).startswith("file:") else None
+
+
+def _reading_url(url: str) -> str:
+    file = _sqlite_file(url)
+    if file is None:
+        return url
+    if not file.is_file():
+        raise RequestError(f"The study {file} is missing; restore it, or run the spec again under another name.")
+    # A search that was killed in mid-write leaves a journal, and only a connection that may write can roll it back.
+    mode = "rw" if file.with_name(file.name + "-journal").exists() else "ro"
+    return f"sqlite:///file:{quote(str(file.absolute()))}?mode={mode}&uri=true"
+
+
+def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
+    return {"connect_args": {"timeout": lock_wait_s}} if url.startswith("sqlite") else {}
+
+
+def _fault_text(url: str, fault: Exception) -> str:
+    where = str(_sqlite_file(url) or make_url(url).render_as_string(hide_password=True))
+    # SQLAlchemy appends the statement and a link; the database's own words are in `orig`.
+    reason = str(getattr(fault, "orig", None) or fault).splitlines()[0]
+    if isinstance(fault, OperationalError) and "locked" in reason:
+        return f"The study {where} is held by another process ({reason}); try again in a moment."
+    return f"The study {where} cannot be read ({reason}); restore it, or run the spec again under another name."
+
+
+def _trial(trial: FrozenTrial) -> StudyTrial:
+    error = trial.user_attrs.get("error")
+    return StudyTrial(
+        number=trial.number,
+        state=_STATES[trial.state],
+        params=dict(trial.user_attrs.get("params", trial.params)),
+        val_r2={epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
+        seconds=trial.duration.total_seconds() if trial.duration is not None else None,
+        error=None if error is None else str(error),
+    )

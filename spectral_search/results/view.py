@@ -1,0 +1,279 @@
+"""The live view of a search: a compact table in a terminal, a few plain lines anywhere else."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from spectral_search.results.leaderboard import duration, short_keys, short_value
+
+_STATE_ORDER = ("running", "waiting", "complete", "stopped", "failed")
+_STATE_STYLE = {"running": "cyan", "complete": "green", "failed": "red"}
+_BAR_CELLS = 24
+_LIVE_ROWS = 12
+_EVENTS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class LiveTrial:
+    """A trial that is training now."""
+
+    trial: int
+    epoch: int
+    val_r2: float | None = None
+    best_val_r2: float | None = None
+    lr: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BestSoFar:
+    """The best epoch of all trials so far."""
+
+    trial: int
+    epoch: int
+    val_r2: float
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something worth one line.
+
+    Args:
+        kind: best: a new best val R2; finished: a trial ended, whatever its state; note: anything else.
+        trial: The trial's number, absent for a note.
+        state: finished only: complete, stopped or failed.
+        epoch: Epoch of the best, or of the end.
+        val_r2: Value of the best, or the trial's own best.
+        text: The note, or why a trial failed.
+        params: The trial's parameters.
+    """
+
+    kind: Literal["best", "finished", "note"]
+    trial: int | None = None
+    state: str | None = None
+    epoch: int | None = None
+    val_r2: float | None = None
+    text: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """A snapshot of a search.
+
+    Args:
+        name: The run.
+        planned: Trials planned.
+        counts: Trials by state: waiting, running, complete, stopped, failed.
+        best: The best so far.
+        epochs_done: Epochs trained by all trials together.
+        epochs_planned: Estimate of what epochs_done will be at the end.
+        spectra_per_second: Training spectra a second, all trials together.
+        elapsed_s: Seconds since the search began.
+        eta_s: Estimated seconds left.
+        live: Trials that train now.
+        events: All that happened so far, oldest first; the view tells each once.
+    """
+
+    name: str
+    planned: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    best: BestSoFar | None = None
+    epochs_done: int = 0
+    epochs_planned: int | None = None
+    spectra_per_second: float | None = None
+    elapsed_s: float = 0.0
+    eta_s: float | None = None
+    live: tuple[LiveTrial, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+def ended(view: SearchView) -> int:
+    """Trials that are over, whatever became of them."""
+    return sum(view.counts.get(state, 0) for state in ("complete", "stopped", "failed"))
+
+
+def render_view(view: SearchView, *, ascii_only: bool = False) -> RenderableType:
+    """The view for a terminal; readable at 80 columns.
+
+    Args:
+        view: What to show.
+        ascii_only: Draw the bar with characters that any encoding has.
+    """
+    parts: list[RenderableType] = [_headline(view), _progress(view, ascii_only), _best_line(view)]
+    if view.live:
+        parts += [Text(), _live_table(view.live)]
+        if len(view.live) > _LIVE_ROWS:
+            parts.append(Text(f"... and {len(view.live) - _LIVE_ROWS} more running", style="dim"))
+    # A new best is already on the line above; these are the endings and notes.
+    told = [event for event in view.events if event.kind != "best"][-_EVENTS_SHOWN:]
+    if told:
+        parts.append(Text())
+        parts.extend(Text(plain_line(event), style="dim", no_wrap=True, overflow="ellipsis") for event in told)
+    return Group(*parts)
+
+
+def _headline(view: SearchView) -> Text:
+    planned = "" if view.planned is None else f"/{view.planned}"
+    line = Text(f"{view.name}  ", style="bold").append(f"{ended(view)}{planned} trials done", style="not bold")
+    for state in _STATE_ORDER:
+        if view.counts.get(state):
+            line.append("  ").append(
+                f"{view.counts[state]} {state}", style=f"not bold {_STATE_STYLE.get(state, 'dim')}"
+            )
+    return line
+
+
+def _progress(view: SearchView, ascii_only: bool) -> Text:
+    full, rest = ("#", ".") if ascii_only else ("━", "─")
+    line = Text()
+    if view.epochs_planned:
+        filled = round(_BAR_CELLS * min(1.0, view.epochs_done / view.epochs_planned))
+        line.append(full * filled, style="cyan").append(rest * (_BAR_CELLS - filled), style="dim").append("  ")
+    return line.append("  ".join(_amounts(view)))
+
+
+def _amounts(view: SearchView) -> list[str]:
+    about = f"/~{view.epochs_planned}" if view.epochs_planned else ""
+    amounts = [f"{view.epochs_done}{about} epochs"]
+    if view.spectra_per_second is not None:
+        amounts.append(f"{rate(view.spectra_per_second)} spectra/s")
+    amounts.append(duration(view.elapsed_s))
+    if view.eta_s is not None:
+        amounts.append(f"~{duration(view.eta_s)} left")
+    return amounts
+
+
+def rate(per_second: float) -> str:
+    """A rate with three digits: 812, 9.6k, 1.25M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if per_second >= size:
+            return f"{per_second / size:.3g}{unit}"
+    return f"{per_second:.3g}"
+
+
+def _best_line(view: SearchView) -> Text:
+    if view.best is None:
+        return Text("best: none yet", style="dim")
+    line = Text("best val R2 ").append(f"{view.best.val_r2:.4f}", style="bold green")
+    return line.append(f"  trial {view.best.trial}, epoch {view.best.epoch}  {params_text(view.best.params)}".rstrip())
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Parameters on one line, under their short names."""
+    names = short_keys(list(params))
+    return " ".join(f"{names[key]}={short_value(params[key])}" for key in params)
+
+
+def _live_table(trials: tuple[LiveTrial, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("trial", "epoch", "val R2", "best"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("params", no_wrap=True, overflow="ellipsis", ratio=1)
+    for trial in trials[:_LIVE_ROWS]:
+        values = [_value(trial.val_r2), _value(trial.best_val_r2)]
+        text = params_text(trial.params)
+        if not text and trial.lr is not None:
+            text = f"lr={short_value(trial.lr)}"
+        table.add_row(str(trial.trial), str(trial.epoch), *values, text)
+    return table
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def plain_line(event: Event) -> str:
+    """One line about an event."""
+    if event.kind == "note":
+        return event.text
+    value = _value(event.val_r2)
+    params = f"  {params_text(event.params)}" if event.params else ""
+    if event.kind == "best":
+        return f"new best val R2 {value}: trial {event.trial}, epoch {event.epoch}{params}"
+    reason = f": {event.text}" if event.text else ""
+    return f"trial {event.trial} {event.state} after {event.epoch or 0} epochs, best val R2 {value}{params}{reason}"
+
+
+def summary_line(view: SearchView) -> str:
+    """The whole search on one line."""
+    planned = "" if view.planned is None else f"/{view.planned}"
+    best = "" if view.best is None else f", best val R2 {view.best.val_r2:.4f} (trial {view.best.trial})"
+    running = view.counts.get("running", 0)
+    return f"{view.name}: {ended(view)}{planned} trials done, {running} running, {', '.join(_amounts(view))}{best}"
+
+
+class LiveView:
+    """Shows a search while it runs: redrawn in place in a terminal, else a line an event and a summary now and then.
+
+    Args:
+        console: Where to show it; a Console on stderr where stdout is to hold one JSON document.
+        clock: Seconds of a clock that only goes forward.
+        summary_every_s: Seconds between two summary lines outside a terminal.
+        redraw_every_s: Fewest seconds between two drawings in a terminal.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        summary_every_s: float = 10.0,
+        redraw_every_s: float = 0.25,
+    ) -> None:
+        self._console = console
+        self._clock = clock
+        self._summary_every_s = summary_every_s
+        self._redraw_every_s = redraw_every_s
+        self._live: Live | None = None
+        self._events_told = 0
+        self._last_shown_s = -float("inf")
+        self._last: SearchView | None = None
+
+    def __enter__(self) -> "LiveView":
+        if self._console.is_terminal:
+            # Redrawn by update alone: a refresh thread would go on drawing an old state while a trial holds the GIL.
+            self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+            self._live.start()
+        else:
+            self._last_shown_s = self._clock()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        # The table vanishes, so that the leaderboard has the screen; one line of it stays in the scroll-back.
+        if self._last is not None:
+            self._line(summary_line(self._last))
+
+    def update(self, view: SearchView) -> None:
+        """Show a newer snapshot; cheap enough to call at every report."""
+        self._last = view
+        fresh, self._events_told = view.events[self._events_told :], len(view.events)
+        due = self._clock() - self._last_shown_s
+        if self._live is not None:
+            if fresh or due >= self._redraw_every_s:
+                ascii_only = not (self._console.encoding or "").lower().startswith("utf")
+                self._live.update(render_view(view, ascii_only=ascii_only), refresh=True)
+                self._last_shown_s = self._clock()
+            return
+        for event in fresh:
+            self._line(plain_line(event))
+        if due >= self._summary_every_s:
+            self._line(summary_line(view))
+            self._last_shown_s = self._clock()
+
+    def _line(self, text: str) -> None:
+        # Soft-wrapped and without markup: a log line stays one line, and [7,9] stays [7,9].
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
