@@ -10,7 +10,7 @@ Shape suffixes: N spectra.
 
 import pickletools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,23 @@ def decode_name_list(raw: bytes) -> list[str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """Where one column lies: `read()` gives its stored values, (N,) or one column of a 2-D block."""
+    """Where one column lies: a field of a compound or a whole dataset, and the position within a 2-D block of several."""
 
     name: str
-    read: Callable[[], np.ndarray]
+    source: h5py.Dataset
+    field: str | None = None
+    position: int | None = None
+    kind: str = ""
+
+    def pick(self, block: np.ndarray) -> np.ndarray:
+        """The column's values out of its block, as the type that pandas noted."""
+        values = block if self.position is None else block[:, self.position]
+        if self.kind == "bool":
+            return values.astype(bool)
+        time = re.fullmatch(r"(datetime64|timedelta64)(\[(?:ns|us|ms|s)\])?", self.kind)
+        if time:
+            return values.astype(np.int64).view(f"{time[1]}{time[2] or '[ns]'}")
+        return _native(values)
 
 
 class ParamsTable:
@@ -104,25 +117,34 @@ class ParamsTable:
         """Names of the columns, in stored order."""
         return tuple(self._columns)
 
-    def read(self, names: list[str] | None = None) -> dict[str, np.ndarray]:
+    def read(self, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Reads columns as native arrays of length N: numbers, bool, or object arrays of str.
 
         Args:
             names: Which columns; all by default.
         """
-        return {name: _native(self._columns[name].read()) for name in (self.columns if names is None else names)}
+        blocks: dict[tuple[str, str | None], np.ndarray] = {}  # several columns share a block: read it once
+        result: dict[str, np.ndarray] = {}
+        for name in self.columns if names is None else names:
+            column = self._columns[name]
+            key = (column.source.name, column.field)
+            if key not in blocks:
+                source = column.source if column.field is None else column.source.fields(column.field)
+                blocks[key] = source[:]
+            result[name] = column.pick(blocks[key])
+        return result
 
     def _compound_columns(self, table: h5py.Dataset) -> Iterator[_Column]:
         pandas_table = _is_pandas_table(table)
         for field in table.dtype.names:
             if pandas_table and field == "index":
                 continue  # the frame's row index, not a label
-            convert = _converter(table, field)
+            kind = _noted_type(table, field)
             if not table.dtype[field].shape:
-                yield _Column(field, lambda f=field, c=convert: c(table.fields(f)[:]))
+                yield _Column(field, table, field, None, kind)
                 continue
             for position, name in enumerate(self._block_names(table, field)):
-                yield _Column(name, lambda f=field, p=position, c=convert: c(table.fields(f)[:][:, p]))
+                yield _Column(name, table, field, position, kind)
 
     def _block_names(self, table: h5py.Dataset, field: str) -> list[str]:
         raw = table.attrs.get(f"{field}_kind")
@@ -146,7 +168,7 @@ class ParamsTable:
         if len(lengths) > 1:
             listed = ", ".join(f"{name} {item.shape[0]}" for name, item in found.items())
             raise RequestError(f"{self._file_name}: the columns of {PARAMS} have different lengths ({listed}).")
-        return [_Column(name, lambda d=item: d[:]) for name, item in found.items()], lengths.pop() if lengths else -1
+        return [_Column(name, item) for name, item in found.items()], lengths.pop() if lengths else -1
 
     def _fixed_columns(self, node: h5py.Group) -> tuple[list[_Column], int]:
         columns: list[_Column] = []
@@ -157,7 +179,7 @@ class ParamsTable:
                 continue  # object columns of this layout are pickled: never opened
             rows = int(values.shape[0])
             for position, name in enumerate(items[:]):
-                columns.append(_Column(name.decode(), lambda v=values, p=position: v[:, p]))
+                columns.append(_Column(name.decode("utf-8", "replace"), values, None, position))
         return columns, rows
 
 
@@ -165,16 +187,10 @@ def _is_pandas_table(table: h5py.Dataset) -> bool:
     return "index_kind" in table.attrs or any(name.startswith("values_block_") for name in table.dtype.names)
 
 
-def _converter(table: h5py.Dataset, field: str) -> Callable[[np.ndarray], np.ndarray]:
+def _noted_type(table: h5py.Dataset, field: str) -> str:
     """pandas stores bool as uint8 and dates as int64, and notes the real type in an attribute."""
     noted: Any = table.attrs.get(f"{field}_dtype", b"")
-    kind = noted.decode("ascii", "replace") if isinstance(noted, bytes) else str(noted)
-    if kind == "bool":
-        return lambda values: values.astype(bool)
-    time = re.fullmatch(r"(datetime64|timedelta64)(\[(?:ns|us|ms|s)\])?", kind)
-    if time:
-        return lambda values: values.astype(np.int64).view(f"{time[1]}{time[2] or '[ns]'}")
-    return lambda values: values
+    return noted.decode("ascii", "replace") if isinstance(noted, bytes) else str(noted)
 
 
 def _native(values: np.ndarray) -> np.ndarray:

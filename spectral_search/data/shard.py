@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from spectral_search.data.params_table import PARAMS, ParamsTable
+from spectral_search.data.stored_array import StoredArray
 from spectral_search.errors import RequestError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 ARRAYS = ("flux", "error", "noisy", "mask")
 WAVE = "spectrumdataset/wave"
 WAVE_EDGES = "spectrumdataset/wave_edges"
-REPACK_HINT = "h5repack -f GZIP=1 IN OUT"
-# Without filters HDF5 reads any rows of a chunk straight from the file, so huge chunks need not be read whole.
-_READ_UNIT_BYTES = 8 << 20
 
 
 class Shard:
@@ -49,13 +47,13 @@ class Shard:
         self._arrays = _find_arrays(path, file)
         self._table = _find_params(path, file, need_labels)
         self.columns: tuple[str, ...] = self._table.columns if self._table else ()
-        self.spectra, self.pixels = (int(size) for size in self._arrays["flux"].shape[:2])
         _check_shapes(path, self._arrays, self._table)
+        self.spectra, self.pixels = self._arrays["flux"].shape
         self.wave_angstrom_L, self.wave_edges_angstrom_L1 = _read_wave(path, file, self.pixels)
-        self.storage: dict[str, dict[str, Any]] = {name: _storage(data) for name, data in self._arrays.items()}
+        self.storage: dict[str, dict[str, Any]] = {name: data.storage for name, data in self._arrays.items()}
         self.has_noisy = "noisy" in self._arrays
         self.has_mask = "mask" in self._arrays
-        self.chunk_rows = _chunk_rows(self._arrays["flux"])
+        self.chunk_rows = self._arrays["flux"].chunk_rows
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, need_labels: bool = True) -> Self:
@@ -86,6 +84,8 @@ class Shard:
 
     def close(self) -> None:
         """Closes the file; further reads fail."""
+        for array in self._arrays.values():
+            array.close()
         self._file.close()
 
     def read(
@@ -119,7 +119,7 @@ class Shard:
             if target.dtype != dtype or target.shape != (stop - start, self.pixels) or not target.flags.c_contiguous:
                 raise ValueError(f"out[{name!r}] must be C-contiguous {dtype} ({stop - start}, {self.pixels})")
             try:
-                self._fill(name, start, stop, target)
+                self._arrays[name].fill(start, stop, target)
             except OSError as error:
                 raise RequestError(
                     f"{self.path}: reading rows {start}:{stop} of {name} failed ({_first_line(error)}); the file is "
@@ -154,18 +154,6 @@ class Shard:
                 )
         return pd.DataFrame(values)
 
-    def _fill(self, name: str, start: int, stop: int, target_BL: np.ndarray) -> None:
-        data = self._arrays[name]
-        if start == stop:
-            return
-        if name != "mask":
-            data.read_direct(target_BL, np.s_[start:stop])
-        elif data.dtype == bool:
-            data.read_direct(target_BL, np.s_[start:stop])
-            np.logical_not(target_BL, out=target_BL)
-        else:
-            np.not_equal(data[start:stop], 0, out=target_BL)
-
 
 def _open_file(path: Path) -> h5py.File:
     if not path.exists():
@@ -196,7 +184,7 @@ def _first_line(error: OSError) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _find_arrays(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
+def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
     """The arrays of a shard, each `dataset/arrays/NAME/value` or `dataset/arrays/NAME` itself."""
     found: dict[str, h5py.Dataset] = {}
     for name in ARRAYS:
@@ -214,28 +202,7 @@ def _find_arrays(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
         raise RequestError(
             f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors are needed for the noise."
         )
-    return {name: _with_cache(path, name, data) for name, data in found.items()}
-
-
-def _with_cache(path: Path, name: str, data: h5py.Dataset) -> h5py.Dataset:
-    """Reopens a filtered dataset with a chunk cache that holds one row of chunks, so that none is decompressed twice."""
-    plist = data.id.get_create_plist()
-    filters = [plist.get_filter(number) for number in range(plist.get_nfilters())]
-    for code, _, _, label in filters:
-        if not h5py.h5z.filter_avail(code):
-            raise RequestError(
-                f"{path}: {name} is compressed with {label.decode() or 'an unknown filter'} (HDF5 filter {code}), which "
-                f"this HDF5 cannot read; repack the file where it was written: {REPACK_HINT}."
-            )
-    if not filters:
-        return data  # unfiltered chunks are read straight into the buffer when they do not fit in the cache
-    file, full_name = data.file, data.name
-    across = -(-data.shape[1] // data.chunks[1]) if data.ndim == 2 else 1
-    row_bytes = across * int(np.prod(data.chunks)) * data.dtype.itemsize
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(max(521, 100 * across + 1), max(1 << 20, row_bytes), 0.75)
-    del data, plist  # HDF5 shares an open dataset, and its cache, with later opens
-    return h5py.Dataset(h5py.h5d.open(file.id, full_name.encode(), access))
+    return {name: StoredArray(path, name, data) for name, data in found.items()}
 
 
 def _find_params(path: Path, file: h5py.File, need_labels: bool) -> ParamsTable | None:
@@ -252,7 +219,7 @@ def _find_params(path: Path, file: h5py.File, need_labels: bool) -> ParamsTable 
     return table
 
 
-def _check_shapes(path: Path, arrays: dict[str, h5py.Dataset], table: ParamsTable | None) -> None:
+def _check_shapes(path: Path, arrays: dict[str, StoredArray], table: ParamsTable | None) -> None:
     shape = arrays["flux"].shape
     faults: list[str] = []
     if len(shape) != 2:
@@ -291,29 +258,3 @@ def _read_wave(path: Path, file: h5py.File, pixels: int) -> tuple[np.ndarray | N
     if wave_L is None and edges_L1 is not None:
         wave_L = 0.5 * (edges_L1[:-1] + edges_L1[1:])
     return wave_L, edges_L1
-
-
-def _storage(data: h5py.Dataset) -> dict[str, Any]:
-    plist = data.id.get_create_plist()
-    codes = [plist.get_filter(number) for number in range(plist.get_nfilters())]
-    packers = [label.decode() for code, _, _, label in codes if code not in (h5py.h5z.FILTER_SHUFFLE,)]
-    return {
-        "dtype": data.dtype.name,
-        "byte_order": "big" if data.dtype.byteorder == ">" else "little" if data.dtype.itemsize > 1 else "none",
-        "shape": [int(size) for size in data.shape],
-        "chunks": None if data.chunks is None else [int(size) for size in data.chunks],
-        "compression": data.compression or (packers[0] if packers else None),
-        "compression_level": data.compression_opts if isinstance(data.compression_opts, int) else None,
-        "shuffle": bool(data.shuffle),
-        "bytes": int(data.id.get_storage_size()),
-    }
-
-
-def _chunk_rows(data: h5py.Dataset) -> int:
-    rows_of_unit = max(1, _READ_UNIT_BYTES // max(1, data.shape[1] * data.dtype.itemsize))
-    if data.chunks is None:
-        return max(1, min(int(data.shape[0]), rows_of_unit))
-    rows = int(data.chunks[0])
-    filtered = data.id.get_create_plist().get_nfilters() > 0
-    # Some writers chunk by thousands of rows; unfiltered, such a chunk can be read in part at full speed.
-    return rows if filtered or rows <= rows_of_unit else rows_of_unit
