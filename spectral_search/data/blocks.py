@@ -1,0 +1,231 @@
+"""Spectra block by block: whole chunks in order, cleaned while they are still in the processor's cache.
+
+Random single rows read from chunks run at a fiftieth of the speed of whole chunks, so a selection is cut into ranges
+of whole chunks, and what is not selected is dropped after reading. Memory is bounded by the rows kept.
+Shape suffixes: B spectra in a block, P spectra in a piece of a block, L pixels.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectral_search.data.root import ShardInfo
+from spectral_search.data.shard import Shard
+from spectral_search.data.split import Selection
+
+TARGET_BYTES = 64 << 20
+_PIECE_BYTES = 4 << 20
+"""What is read at once within a block: enough for full speed, little enough to stay in the cache while cleaned."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive spectra of a selection.
+
+    Attributes:
+        rows_B: Position of each spectrum within its selection (int64), consecutive.
+        flux_BL: Noise-free flux, float32, 0 where invalid.
+        error_BL: 1-sigma error in the unit of the flux, float32, 0 where invalid and only there.
+        noisy_BL: Flux with the noise already added, float32, 0 where invalid; None unless asked for and there.
+        invalid_BL: True where the mask is bad, a value is not finite, or the error is not above 0.
+    """
+
+    rows_B: np.ndarray
+    flux_BL: np.ndarray
+    error_BL: np.ndarray
+    noisy_BL: np.ndarray | None
+    invalid_BL: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows_B)
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """A part of a selection that is read as one block.
+
+    Attributes:
+        shard: Where it lies.
+        start: First row read, at a chunk's edge.
+        stop: One past the last row read, at a chunk's edge or the shard's end.
+        keep_rows: Rows of the shard that are kept, ascending; None keeps all of start to stop.
+        first: Position of the first kept row within the selection.
+    """
+
+    shard: ShardInfo
+    start: int
+    stop: int
+    keep_rows: np.ndarray | None
+    first: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start if self.keep_rows is None else len(self.keep_rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of flux and error of its block as float32."""
+        return 2 * 4 * len(self) * self.shard.pixels
+
+
+def row_ranges(selection: Selection, target_bytes: int = TARGET_BYTES) -> list[RowRange]:
+    """Cuts a selection into ranges of whole chunks, in order.
+
+    Args:
+        selection: What to read.
+        target_bytes: Upper bound of a block's flux and error as float32; at least one chunk (unless a single chunk
+            is larger than the bound: then the bound wins, and the chunk is read in parts).
+
+    Returns:
+        Ranges that together hold every selected row once.
+    """
+    ranges: list[RowRange] = []
+    offset, first = 0, 0
+    for shard in selection.shards:
+        low, high = np.searchsorted(selection.rows_N, (offset, offset + shard.spectra))
+        rows = selection.rows_N[low:high] - offset
+        ranges += _shard_ranges(shard, rows, first, target_bytes)
+        offset += shard.spectra
+        first += len(rows)
+    return ranges
+
+
+def _shard_ranges(shard: ShardInfo, rows: np.ndarray, first: int, target_bytes: int) -> list[RowRange]:
+    limit = max(1, target_bytes // (2 * 4 * shard.pixels))
+    unit = min(shard.chunk_rows, limit)
+    ranges, begin = [], 0
+    while begin < len(rows):
+        # The range ends at the last chunk edge before the row that would exceed the limit.
+        end = min(begin + limit, len(rows))
+        if end < len(rows):
+            edge = int(rows[end]) // unit * unit
+            end = max(int(np.searchsorted(rows, edge)), int(np.searchsorted(rows, (rows[begin] // unit + 1) * unit)))
+        start = int(rows[begin]) // unit * unit
+        stop = min((int(rows[end - 1]) // unit + 1) * unit, shard.spectra)
+        dense = end - begin == stop - start
+        ranges.append(RowRange(shard, start, stop, None if dense else rows[begin:end].copy(), first + begin))
+        begin = end
+    return ranges
+
+
+def epoch_ranges(ranges: list[RowRange], seed: int, epoch: int) -> list[RowRange]:
+    """Puts the ranges into the order of one epoch, a function of (seed, epoch) alone."""
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed % 2**64, epoch))))
+    return [ranges[index] for index in generator.permutation(len(ranges))]
+
+
+def read_block(row_range: RowRange, noisy: bool = False, shard: Shard | None = None) -> Block:
+    """Reads one range.
+
+    Args:
+        row_range: What to read.
+        noisy: Also read the spectra with the noise already added, if the shard has them.
+        shard: The shard if it is already open; opened and closed otherwise.
+    """
+    if shard is None:
+        with Shard.open(row_range.shard.path) as opened:
+            return read_block(row_range, noisy, opened)
+    info, kept = row_range.shard, len(row_range)
+    names = ["flux", "error", *(["noisy"] if noisy and info.has_noisy else [])]
+    values = {name: np.empty((kept, info.pixels), dtype=np.float32) for name in names}
+    invalid_BL = np.empty((kept, info.pixels), dtype=bool)
+    done = 0
+    for start, stop, keep in _pieces(row_range):
+        count = stop - start if keep is None else len(keep)
+        piece = {name: array[done : done + count] for name, array in values.items()}
+        _read_piece(shard, info, start, stop, keep, piece, invalid_BL[done : done + count])
+        done += count
+    rows_B = np.arange(row_range.first, row_range.first + kept, dtype=np.int64)
+    return Block(rows_B, values["flux"], values["error"], values.get("noisy"), invalid_BL)
+
+
+def _pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
+    """Cuts a range into runs of wanted chunks (start, stop, kept rows relative to start, or None for all)."""
+    info = row_range.shard
+    unit = info.chunk_rows
+    step = max(1, _PIECE_BYTES // (4 * info.pixels) // unit) * unit
+    begin = 0
+    start = row_range.start
+    while start < row_range.stop:
+        if row_range.keep_rows is None:
+            stop = min(start + step, row_range.stop)
+            yield start, stop, None
+            start = stop
+            continue
+        # Chunks without a kept row are skipped: the next piece starts at the chunk of the next kept row.
+        start = max(start, int(row_range.keep_rows[begin]) // unit * unit)
+        stop = min(start + step, row_range.stop)
+        end = int(np.searchsorted(row_range.keep_rows, stop))
+        stop = min((int(row_range.keep_rows[end - 1]) // unit + 1) * unit, row_range.stop)
+        keep = row_range.keep_rows[begin:end] - start
+        yield start, stop, None if len(keep) == stop - start else keep
+        begin = end
+        start = stop if end < len(row_range.keep_rows) else row_range.stop
+
+
+def _read_piece(
+    shard: Shard,
+    info: ShardInfo,
+    start: int,
+    stop: int,
+    keep: np.ndarray | None,
+    out: dict[str, np.ndarray],
+    invalid_PL: np.ndarray,
+) -> None:
+    """Reads rows start to stop, keeps some, and cleans them in place."""
+    arrays = (*out, "mask") if info.has_mask else tuple(out)
+    if keep is None:
+        read = shard.read(start, stop, arrays, out=out)
+        bad_PL = read.get("mask")
+    else:
+        read = shard.read(start, stop, arrays)
+        for name, array in out.items():
+            np.take(read[name], keep, axis=0, out=array)
+        bad_PL = read["mask"][keep] if info.has_mask else None
+    _clean(out, bad_PL, invalid_PL)
+
+
+def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None, invalid_PL: np.ndarray) -> None:
+    """Finds the invalid values and sets every array to 0 there."""
+    error_PL = values["error"]
+    # A NaN fails both comparisons, so two of them stand for finite and above 0.
+    np.greater(error_PL, 0.0, out=invalid_PL)
+    invalid_PL &= error_PL < np.inf
+    for name, array in values.items():
+        if name != "error":
+            invalid_PL &= np.isfinite(array)
+    np.logical_not(invalid_PL, out=invalid_PL)
+    if bad_PL is not None:
+        invalid_PL |= bad_PL
+    # Invalid values mostly fill whole pixels (the edges), so only pixels that have one are gone through.
+    pixels = np.flatnonzero(invalid_PL.any(axis=0))
+    if len(pixels) * 8 < invalid_PL.shape[1]:
+        for pixel in pixels:
+            for array in values.values():
+                array[invalid_PL[:, pixel], pixel] = 0.0
+    else:
+        for array in values.values():
+            np.copyto(array, 0.0, where=invalid_PL)
+
+
+def read_ranges(ranges: Iterable[RowRange], noisy: bool = False) -> Iterator[Block]:
+    """Reads ranges in the order given, opening each shard once for a run of its ranges."""
+    with ExitStack() as stack:
+        shard: Shard | None = None
+        for row_range in ranges:
+            if shard is None or shard.path != row_range.shard.path:
+                stack.close()
+                shard = stack.enter_context(Shard.open(row_range.shard.path))
+            yield read_block(row_range, noisy, shard)
+
+
+def iter_blocks(selection: Selection, noisy: bool = False, target_bytes: int = TARGET_BYTES) -> Iterator[Block]:
+    """Reads a selection in order with plain h5py, in this process.
+
+    Args:
+        selection: What to read.
+        noisy: Also the spectra with the noise already added, where every shard has them; None in the blocks otherwise.
+        target_bytes: Upper bound of a block's flux and error as float32.
+    """
+    yield from read_ranges(row_ranges(selection, target_bytes), noisy and selection.has_noisy)

@@ -1,0 +1,268 @@
+"""A data root: which shards there are, and whether they belong together. Headers only, no spectra.
+
+Shape suffixes: L pixels.
+"""
+
+import glob
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spectral_search.data.shard import Shard
+from spectral_search.errors import RequestError
+
+WAVE_TOLERANCE_ANGSTROM = 1e-3
+SHARD_FILE = "dataset.h5"
+PARTS = ("train", "val", "test")
+_SUFFIXES = (".h5", ".hdf5")
+_SAMPLED_ROWS = 8
+_LISTED_NAMES = 12
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """What the header of one shard says.
+
+    Attributes:
+        path: Absolute path.
+        name: Path below its data root, the same wherever the root lies: `train_200k_0/dataset.h5`.
+        spectra: Number of spectra N.
+        pixels: Pixels L of each.
+        chunk_rows: Spectra that are read together at no extra cost.
+        has_noisy: Whether spectra with the noise already added are there.
+        has_mask: Whether a mask is there.
+        columns: Names of the params columns.
+        bytes: Size of the file.
+    """
+
+    path: Path
+    name: str
+    spectra: int
+    pixels: int
+    chunk_rows: int
+    has_noisy: bool
+    has_mask: bool
+    columns: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """The shards of one or several data roots, which agree on pixels and wavelength.
+
+    Attributes:
+        train: Shards in folders train*.
+        val: Shards in folders val*.
+        test: Shards in folders test*.
+        pixels: Pixels L of every spectrum.
+        wave_angstrom_L: Wavelength of each pixel (float64); None when no shard says.
+    """
+
+    train: list[ShardInfo]
+    val: list[ShardInfo]
+    test: list[ShardInfo]
+    pixels: int
+    wave_angstrom_L: np.ndarray | None = field(repr=False)
+
+    @classmethod
+    def find(cls, roots: Sequence[str | Path] | str | Path, *, need_train: bool = True) -> "DataRoot":
+        """Finds the shards of data roots and checks that they belong together.
+
+        Args:
+            roots: Folders that hold train*/dataset.h5, optionally val*/ and test*/; a single shard's folder; or an
+                .h5 file. Globs are expanded. A lone file trains whatever its folder is called.
+            need_train: Whether a root without training spectra is a fault.
+
+        Raises:
+            RequestError: All faults at once: no such root, nothing to train on, files that are no shards, shards
+                that disagree on pixels or wavelength.
+        """
+        faults: list[str] = []
+        found = _find_files([roots] if isinstance(roots, str | Path) else roots, faults)
+        infos: dict[str, list[ShardInfo]] = {part: [] for part in PARTS}
+        waves: dict[str, np.ndarray] = {}
+        for part, name, path in found:
+            try:
+                info, wave_angstrom_L = _read_header(path, name)
+            except RequestError as error:
+                faults += error.faults
+                continue
+            infos[part].append(info)
+            if wave_angstrom_L is not None:
+                waves[name] = wave_angstrom_L
+        shards = [info for part in PARTS for info in infos[part]]
+        faults += _disagreements(shards, waves)
+        if need_train and found and not any(part == "train" for part, _, _ in found):
+            faults.append(
+                f"There is nothing to train on: only {', '.join(name for _, name, _ in found)} were found, and no "
+                f"train*/{SHARD_FILE}."
+            )
+        if faults:
+            raise RequestError(*faults)
+        return cls(**infos, pixels=shards[0].pixels, wave_angstrom_L=next(iter(waves.values()), None))
+
+    def fingerprint(self) -> dict[str, dict[str, Any]]:
+        """Says which data this is, cheaply and wherever the root lies.
+
+        The hash covers each header, the whole params table and a few rows of flux and error: other spectra or other
+        labels change it, moving or touching the files does not.
+
+        Returns:
+            By relative name: spectra, pixels, bytes and sha256 (hex).
+        """
+        return {
+            shard.name: {
+                "spectra": shard.spectra,
+                "pixels": shard.pixels,
+                "bytes": shard.bytes,
+                "sha256": _content_hash(shard),
+            }
+            for shard in (*self.train, *self.val, *self.test)
+        }
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that puts train_2 before train_10."""
+    pieces = re.split(r"(\d+)", str(path))
+    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in pieces if piece]
+
+
+def _expand(root: str | Path) -> list[Path]:
+    """Expands ~ and globs; a path that exists as written is never taken for a pattern."""
+    text = os.path.expanduser(str(root))
+    if os.path.exists(text):
+        return [Path(text).resolve()]
+    return sorted((Path(match).resolve() for match in glob.glob(text)), key=_natural)
+
+
+def _find_files(roots: Sequence[str | Path], faults: list[str]) -> list[tuple[str, str, Path]]:
+    """Lists (part, relative name, path) of every shard file, each once."""
+    found: list[tuple[str, Path, Path]] = []
+    seen: set[Path] = set()
+    if not roots:
+        faults.append("No data root was given; give --data-root DIR or set DATA_ROOT.")
+    for root in roots:
+        places = _expand(root)
+        if not places:
+            faults.append(f"There is no data root {root}; give a folder that holds train*/{SHARD_FILE}.")
+        for place in places:
+            fresh = [(part, base, path) for part, base, path in _files_of(place, faults) if path not in seen]
+            seen.update(path for _, _, path in fresh)
+            found += fresh
+    if len(found) == 1 and found[0][2] in [Path(root).resolve() for root in map(os.path.expanduser, map(str, roots))]:
+        found = [("train", *found[0][1:])]
+    return _named(found)
+
+
+def _files_of(place: Path, faults: list[str]) -> list[tuple[str, Path, Path]]:
+    """Lists (part, root folder, path) of the shards that one existing path stands for."""
+    if place.is_file():
+        if place.suffix not in _SUFFIXES:
+            faults.append(f"{place} is neither a folder nor an .h5 file; give a folder that holds train*/{SHARD_FILE}.")
+            return []
+        return [(_part_of(place.parent.name) or "train", place.parent.parent, place)]
+    if (place / SHARD_FILE).is_file():
+        return [(_part_of(place.name) or "train", place.parent, place / SHARD_FILE)]
+    entries = sorted(place.iterdir(), key=_natural)
+    shards = [
+        (part, place, entry / SHARD_FILE)
+        for entry in entries
+        if (part := _part_of(entry.name)) and (entry / SHARD_FILE).is_file()
+    ]
+    if not shards:
+        names = [entry.name + ("/" if entry.is_dir() else "") for entry in entries]
+        listed = ", ".join(names[:_LISTED_NAMES]) + (f" and {len(names) - _LISTED_NAMES} more" * (len(names) > 12))
+        faults.append(f"The data root {place} holds no train*/{SHARD_FILE}; it holds {listed or 'nothing'}.")
+    return shards
+
+
+def _part_of(folder: str) -> str | None:
+    return next((part for part in PARTS if folder.startswith(part)), None)
+
+
+def _named(found: list[tuple[str, Path, Path]]) -> list[tuple[str, str, Path]]:
+    """Names each file below its root; roots that hold files of the same name are told apart by their own name."""
+    times = Counter(path.relative_to(base) for _, base, path in found)
+    bases = list(dict.fromkeys(base for _, base, _ in found))
+    same_folder = len({base.name for base in bases}) < len(bases)
+
+    def name(base: Path, path: Path) -> str:
+        relative = path.relative_to(base)
+        if times[relative] == 1:
+            return relative.as_posix()
+        prefix = f"{bases.index(base)}-{base.name}" if same_folder else base.name
+        return f"{prefix}/{relative.as_posix()}"
+
+    return [(part, name(base, path), path) for part, base, path in found]
+
+
+def _read_header(path: Path, name: str) -> tuple[ShardInfo, np.ndarray | None]:
+    with Shard.open(path) as shard:
+        info = ShardInfo(
+            path=path,
+            name=name,
+            spectra=shard.spectra,
+            pixels=shard.pixels,
+            chunk_rows=shard.chunk_rows,
+            has_noisy=shard.has_noisy,
+            has_mask=shard.has_mask,
+            columns=tuple(shard.columns),
+            bytes=path.stat().st_size,
+        )
+        return info, shard.wave_angstrom_L
+
+
+def _disagreements(shards: list[ShardInfo], waves: dict[str, np.ndarray]) -> list[str]:
+    """Compares every shard with the first."""
+    faults = []
+    if shards:
+        reference = shards[0]
+        for shard in shards[1:]:
+            if shard.pixels != reference.pixels:
+                faults.append(
+                    f"The shards disagree on pixels: {reference.name} has {reference.pixels} a spectrum, "
+                    f"{shard.name} has {shard.pixels}; keep shards of one grid in a data root."
+                )
+    named = iter(waves.items())
+    first_name, first_L = next(named, ("", np.zeros(0)))
+    for name, wave_angstrom_L in named:
+        if wave_angstrom_L.shape != first_L.shape:
+            continue  # already a fault of pixels
+        apart = float(np.max(np.abs(wave_angstrom_L - first_L), initial=0.0))
+        if not apart <= WAVE_TOLERANCE_ANGSTROM:
+            faults.append(
+                f"The shards disagree on wavelength: {first_name} covers {first_L[0]:.3f} to {first_L[-1]:.3f} "
+                f"Angstrom, {name} {wave_angstrom_L[0]:.3f} to {wave_angstrom_L[-1]:.3f}, up to {apart:.3g} Angstrom "
+                f"apart (allowed {WAVE_TOLERANCE_ANGSTROM:g}); keep shards of one grid in a data root."
+            )
+    return faults
+
+
+def _content_hash(info: ShardInfo) -> str:
+    content = hashlib.sha256()
+    with Shard.open(info.path) as shard:
+        content.update(repr((shard.spectra, shard.pixels, shard.has_noisy, shard.has_mask)).encode())
+        content.update(repr(sorted((name, str(facts)) for name, facts in shard.storage.items())).encode())
+        if shard.wave_angstrom_L is not None:
+            content.update(np.ascontiguousarray(shard.wave_angstrom_L, dtype="<f8").tobytes())
+        params = shard.params()
+        for column in params.columns:
+            values_N = params[column].to_numpy()
+            plain = values_N.dtype.kind in "biuf"
+            content.update(f"{column}:{values_N.dtype.kind}:".encode())
+            content.update(
+                values_N.astype(values_N.dtype.newbyteorder("<")).tobytes()
+                if plain
+                else "\n".join(map(str, values_N)).encode()
+            )
+        for row in np.unique(np.linspace(0, shard.spectra - 1, _SAMPLED_ROWS).astype(np.int64)):
+            for array in shard.read(int(row), int(row) + 1, ("flux", "error")).values():
+                content.update(array.astype("<f4").tobytes())
+    return content.hexdigest()
