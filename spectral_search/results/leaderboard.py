@@ -1,15 +1,14 @@
 """The leaderboard of a run: trials by the val R2 that selected them, and what the winner scored afterwards."""
 
-import json
-import math
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from spectral_search.results.records import RunRecord, TrialRecord
+from spectral_search.results.wording import Fitted, aligned, duration, number, params_text, short_keys, short_value
 
 
 @dataclass(frozen=True)
@@ -56,54 +55,13 @@ def _row(rank: int, trial: TrialRecord) -> LeaderboardRow:
     )
 
 
-def short_keys(keys: list[str]) -> dict[str, str]:
-    """The shortest ending of each dotted key that no other key shares: fit.lr is lr, unless model.lr is there too."""
-    short: dict[str, str] = {}
-    for key in keys:
-        parts = key.split(".")
-        endings = [".".join(parts[-size:]) for size in range(1, len(parts) + 1)]
-        free = [end for end in endings if not any(other != key and f".{other}".endswith(f".{end}") for other in keys)]
-        short[key] = free[0] if free else key
-    return short
-
-
-def short_value(value: object) -> str:
-    """A parameter as a person would write it, in at most 24 characters."""
-    if isinstance(value, bool) or value is None:
-        text = json.dumps(value)
-    elif isinstance(value, float):
-        # Only magnitudes outside 0.001 to 10,000 read better with an exponent.
-        mantissa, _, exponent = f"{value:.2e}".partition("e")
-        scientific = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-        text = f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else scientific
-    elif isinstance(value, list | tuple):
-        text = "[" + ",".join(short_value(item) for item in value) + "]"
-    else:
-        text = str(value)
-    return text if len(text) <= 24 else text[:21] + "..."
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as 8 s, 12 min, 3 h 05, 2 d 04 h."""
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    total = max(0, round(seconds))
-    if total < 100:
-        return f"{total} s"
-    if total < 100 * 60:
-        return f"{total / 60:.0f} min"
-    if total < 48 * 3600:
-        return f"{total // 3600} h {total % 3600 // 60:02d}"
-    return f"{total // 86400} d {total % 86400 // 3600:02d} h"
-
-
 def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
     """The leaderboard for a terminal, plain ASCII, with a line that says which number is which."""
     rows = leaderboard(record, top)
     title = Text(f"{record.paths.name}: {record.state}", style="bold")
     parts: list[RenderableType] = [title, Text("val R2, frozen noise: numbers used for selection", style="dim")]
     if rows:
-        parts.append(_table(rows))
+        parts.append(Fitted(lambda width: _table(rows, width)))
     left = len(record.trials) - len(rows)
     if left > 0:
         parts.append(Text(f"... and {left} more trial{'s' if left > 1 else ''}", style="dim"))
@@ -114,17 +72,34 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
     return Group(*parts)
 
 
-def _table(rows: list[LeaderboardRow]) -> Table:
+_COLUMNS = ("#", "trial", "val R2", "epoch", "MAE dex", "RMSE dex", "time", "state")
+_STATE_COLUMN = _COLUMNS.index("state")
+
+
+def _table(rows: list[LeaderboardRow], width: int) -> list[Text]:
+    """A column for each parameter where they fit, else a line of parameters under each trial."""
     keys = sorted({key for row in rows for key in row.params})
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("#", "trial", "val R2", "epoch", "MAE dex", "RMSE dex", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for name in short_keys(keys).values():
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*_cells(row), *(_param(row.params, key) for key in keys), style="green" if row.rank == 1 else "")
-    return table
+    names = list(short_keys(keys).values())
+    styles = ["bold", *map(_style, rows)]
+    wide = [[*_cells(row), *(_param(row.params, key) for key in keys)] for row in rows]
+    left = frozenset(range(_STATE_COLUMN, len(_COLUMNS) + len(keys)))
+    lines = aligned([[*_COLUMNS, *names], *wide], left)
+    if max(map(len, lines)) <= width:
+        return [Text(line, style=style) for line, style in zip(lines, styles, strict=True)]
+    header, *lines = aligned([_COLUMNS, *map(_cells, rows)], left)
+    texts = [Text(header, style=styles[0])]
+    for row, line, style in zip(rows, lines, styles[1:], strict=True):
+        texts += [Text(line, style=style), *_indented(params_text(row.params), width, style)]
+    return texts
+
+
+def _style(row: LeaderboardRow) -> str:
+    return "red" if row.state == "failed" else "green" if row.rank == 1 and row.val_r2 is not None else ""
+
+
+def _indented(text: str, width: int, style: str) -> list[Text]:
+    wrapped = textwrap.wrap(text, max(20, width - 4), break_long_words=False, break_on_hyphens=False)
+    return [Text(f"    {line}", style=style) for line in wrapped]
 
 
 def _param(params: dict[str, Any], key: str) -> str:
@@ -134,12 +109,8 @@ def _param(params: dict[str, Any], key: str) -> str:
 
 def _cells(row: LeaderboardRow) -> list[str]:
     epoch = "-" if row.best_epoch is None else f"{row.best_epoch}/{row.epochs}"
-    numbers = [_number(row.val_r2), epoch, _number(row.val_mae_dex), _number(row.val_rmse_dex)]
+    numbers = [number(row.val_r2), epoch, number(row.val_mae_dex), number(row.val_rmse_dex)]
     return [str(row.rank), str(row.trial), *numbers, duration(row.seconds), row.state]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _summary(record: RunRecord) -> Text:

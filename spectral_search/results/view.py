@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from spectral_search.results.leaderboard import duration, short_keys, short_value
+from spectral_search.results.wording import Fitted, aligned, cropped, duration, number, params_text, rate, short_value
 
 _STATE_ORDER = ("running", "waiting", "complete", "stopped", "failed")
 _STATE_STYLE = {"running": "cyan", "complete": "green", "failed": "red"}
@@ -108,27 +107,30 @@ def render_view(view: SearchView, *, ascii_only: bool = False) -> RenderableType
         view: What to show.
         ascii_only: Draw the bar with characters that any encoding has.
     """
-    parts: list[RenderableType] = [_headline(view), _progress(view, ascii_only), _best_line(view)]
+    parts: list[RenderableType] = [_headline(view), _progress(view, ascii_only), _states(view), _best_line(view)]
     if view.live:
-        parts += [Text(), _live_table(view.live)]
+        parts += [Text(), Fitted(lambda width: _live_table(view.live, width))]
         if len(view.live) > _LIVE_ROWS:
             parts.append(Text(f"... and {len(view.live) - _LIVE_ROWS} more running", style="dim"))
     # A new best is already on the line above; these are the endings and notes.
     told = [event for event in view.events if event.kind != "best"][-_EVENTS_SHOWN:]
     if told:
-        parts.append(Text())
-        parts.extend(Text(plain_line(event), style="dim", no_wrap=True, overflow="ellipsis") for event in told)
+        parts += [Text(), Fitted(lambda width: [Text(cropped(plain_line(e), width), style="dim") for e in told])]
     return Group(*parts)
 
 
 def _headline(view: SearchView) -> Text:
-    planned = "" if view.planned is None else f"/{view.planned}"
-    line = Text(f"{view.name}  ", style="bold").append(f"{ended(view)}{planned} trials done", style="not bold")
+    planned = "" if view.planned is None else f" of {view.planned}"
+    left = "" if view.eta_s is None else f", ~{duration(view.eta_s)} left"
+    line = Text(view.name, style="bold")
+    return line.append(f"  {ended(view)}{planned} trials done  {duration(view.elapsed_s)}{left}", style="not bold")
+
+
+def _states(view: SearchView) -> Text:
+    line = Text()
     for state in _STATE_ORDER:
         if view.counts.get(state):
-            line.append("  ").append(
-                f"{view.counts[state]} {state}", style=f"not bold {_STATE_STYLE.get(state, 'dim')}"
-            )
+            line.append("  " if line else "").append(f"{view.counts[state]} {state}", _STATE_STYLE.get(state, "dim"))
     return line
 
 
@@ -146,18 +148,7 @@ def _amounts(view: SearchView) -> list[str]:
     amounts = [f"{view.epochs_done}{about} epochs"]
     if view.spectra_per_second is not None:
         amounts.append(f"{rate(view.spectra_per_second)} spectra/s")
-    amounts.append(duration(view.elapsed_s))
-    if view.eta_s is not None:
-        amounts.append(f"~{duration(view.eta_s)} left")
     return amounts
-
-
-def rate(per_second: float) -> str:
-    """A rate with three digits: 812, 9.6k, 1.25M."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if per_second >= size:
-            return f"{per_second / size:.3g}{unit}"
-    return f"{per_second:.3g}"
 
 
 def _best_line(view: SearchView) -> Text:
@@ -167,35 +158,22 @@ def _best_line(view: SearchView) -> Text:
     return line.append(f"  trial {view.best.trial}, epoch {view.best.epoch}  {params_text(view.best.params)}".rstrip())
 
 
-def params_text(params: Mapping[str, Any]) -> str:
-    """Parameters on one line, under their short names."""
-    names = short_keys(list(params))
-    return " ".join(f"{names[key]}={short_value(params[key])}" for key in params)
-
-
-def _live_table(trials: tuple[LiveTrial, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("trial", "epoch", "val R2", "best"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("params", no_wrap=True, overflow="ellipsis", ratio=1)
+def _live_table(trials: tuple[LiveTrial, ...], width: int) -> list[Text]:
+    rows = [["trial", "epoch", "val R2", "best", "params"]]
     for trial in trials[:_LIVE_ROWS]:
-        values = [_value(trial.val_r2), _value(trial.best_val_r2)]
         text = params_text(trial.params)
         if not text and trial.lr is not None:
             text = f"lr={short_value(trial.lr)}"
-        table.add_row(str(trial.trial), str(trial.epoch), *values, text)
-    return table
-
-
-def _value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+        rows.append([str(trial.trial), str(trial.epoch), number(trial.val_r2), number(trial.best_val_r2), text])
+    lines = aligned(rows, left=frozenset({4}))
+    return [Text(cropped(line, width), style="" if place else "dim") for place, line in enumerate(lines)]
 
 
 def plain_line(event: Event) -> str:
     """One line about an event."""
     if event.kind == "note":
         return event.text
-    value = _value(event.val_r2)
+    value = number(event.val_r2)
     params = f"  {params_text(event.params)}" if event.params else ""
     if event.kind == "best":
         return f"new best val R2 {value}: trial {event.trial}, epoch {event.epoch}{params}"
@@ -207,8 +185,10 @@ def summary_line(view: SearchView) -> str:
     """The whole search on one line."""
     planned = "" if view.planned is None else f"/{view.planned}"
     best = "" if view.best is None else f", best val R2 {view.best.val_r2:.4f} (trial {view.best.trial})"
+    left = "" if view.eta_s is None else f", ~{duration(view.eta_s)} left"
     running = view.counts.get("running", 0)
-    return f"{view.name}: {ended(view)}{planned} trials done, {running} running, {', '.join(_amounts(view))}{best}"
+    amounts = ", ".join([*_amounts(view), duration(view.elapsed_s)])
+    return f"{view.name}: {ended(view)}{planned} trials done, {running} running, {amounts}{left}{best}"
 
 
 class LiveView:

@@ -1,0 +1,102 @@
+"""How numbers, parameters and tables are worded for a terminal: short, plain ASCII, fitted to the width."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, ConsoleOptions
+from rich.text import Text
+
+_LONGEST_VALUE = 24
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A renderable that is told the width first, so that it can choose its layout by it."""
+
+    lines: Callable[[int], Iterable[Text]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Text]:
+        return self.lines(options.max_width)
+
+
+def cropped(text: str, width: int) -> str:
+    """The text, its end replaced by three dots where it is longer than the width."""
+    return text if len(text) <= width else text[: max(0, width - 3)] + "..."
+
+
+def aligned(rows: Sequence[Sequence[str]], left: frozenset[int] = frozenset()) -> list[str]:
+    """Rows as lines of equal columns, two blanks apart, no blanks at the end.
+
+    Args:
+        rows: Cells, the same number in each row.
+        left: Numbers of the columns that are flush left; the others are flush right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(widths[i]) if i in left else cell.rjust(widths[i]) for i, cell in enumerate(row)]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def short_keys(keys: Sequence[str]) -> dict[str, str]:
+    """The shortest ending of each dotted key that no other key shares: fit.lr is lr, unless model.lr is there too."""
+    short: dict[str, str] = {}
+    for key in keys:
+        parts = key.split(".")
+        endings = [".".join(parts[-size:]) for size in range(1, len(parts) + 1)]
+        free = [end for end in endings if not any(other != key and f".{other}".endswith(f".{end}") for other in keys)]
+        short[key] = free[0] if free else key
+    return short
+
+
+def short_value(value: object) -> str:
+    """A parameter as a person would write it, in at most 24 characters."""
+    if isinstance(value, bool) or value is None:
+        text = json.dumps(value)
+    elif isinstance(value, float):
+        # Only magnitudes outside 0.001 to 10,000 read better with an exponent.
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        usual = not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e4
+        text = f"{value:.3g}" if usual else f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    elif isinstance(value, list | tuple):
+        text = "[" + ",".join(short_value(item) for item in value) + "]"
+    else:
+        text = str(value)
+    return cropped(text, _LONGEST_VALUE)
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Parameters on one line, under their short names."""
+    names = short_keys(list(params))
+    return " ".join(f"{names[key]}={short_value(params[key])}" for key in params)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 8 s, 12 min, 3 h 05, 2 d 04 h."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    total = max(0, round(seconds))
+    if total < 100:
+        return f"{total} s"
+    if total < 100 * 60:
+        return f"{total / 60:.0f} min"
+    if total < 48 * 3600:
+        return f"{total // 3600} h {total % 3600 // 60:02d}"
+    return f"{total // 86400} d {total % 86400 // 3600:02d} h"
+
+
+def rate(per_second: float) -> str:
+    """A rate with three digits: 812, 9.6k, 1.25M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if per_second >= size:
+            return f"{per_second / size:.3g}{unit}"
+    return f"{per_second:.3g}"
+
+
+def number(value: float | None) -> str:
+    """A score with four decimals, a dash where there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
