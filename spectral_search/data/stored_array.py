@@ -107,8 +107,8 @@ class StoredArray:
         # The offset was found through this same path, and a shard is never rewritten in place.
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        rest = target_BL.reshape(-1).view(np.uint8)
-        while rest.size:
+        rest = target_BL.reshape(-1).view(np.uint8).data
+        while len(rest):
             count = os.preadv(self._descriptor, [rest], position)
             if count == 0:
                 raise OSError(f"the file ends at byte {position:,}, before the data")
