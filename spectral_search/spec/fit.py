@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from spectral_search.spec.base import Section
+from spectral_search.spec.base import Section, linked_fault
 
 
 class FitSpec(Section):
@@ -33,5 +33,6 @@ class FitSpec(Section):
     @model_validator(mode="after")
     def _warmup_fits(self) -> "FitSpec":
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
-            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
+            message = f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})"
+            raise linked_fault(message, "fit.warmup_epochs", "fit.epochs")
         return self

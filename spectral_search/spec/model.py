@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from spectral_search.spec.base import Section
+from spectral_search.spec.base import Section, linked_fault
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -81,6 +81,21 @@ class ResCnnSpec(Section):
     def _odd_parallel(cls, value: list[int] | None) -> list[int] | None:
         return value if value is None else [_odd(k) for k in value]
 
+    @model_validator(mode="after")
+    def _lists_fit_blocks(self) -> "ResCnnSpec":
+        if len(self.dilations) not in (1, self.blocks):
+            message = (
+                f"dilations has {len(self.dilations)} values for {self.blocks} blocks; give one value, or one a block"
+            )
+            raise linked_fault(message, "model.dilations", "model.blocks")
+        if self.parallel_kernels and len(self.parallel_kernels) > self.channels:
+            message = (
+                f"parallel_kernels has {len(self.parallel_kernels)} widths for {self.channels} channels; "
+                "each width needs a channel"
+            )
+            raise linked_fault(message, "model.parallel_kernels", "model.channels")
+        return self
+
 
 class VitSpec(Section):
     """Transformer encoder over patches of pixels with a class token and learned positions."""
@@ -91,6 +106,13 @@ class VitSpec(Section):
     layers: Annotated[int, Field(ge=1, le=64)] = 6
     heads: Annotated[int, Field(ge=1, le=64)] = 8
     dropout: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "VitSpec":
+        if self.width % self.heads:
+            message = f"width {self.width} does not divide into {self.heads} heads; make it a multiple"
+            raise linked_fault(message, "model.width", "model.heads")
+        return self
 
 
 class MoeCnnSpec(Section):

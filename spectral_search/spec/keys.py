@@ -1,0 +1,188 @@
+"""The dotted keys a spec may hold, what each allows in plain words, and the nearest spelling of a wrong one."""
+
+import difflib
+import functools
+import inspect
+import types
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from spectral_search.spec.base import Section
+from spectral_search.spec.data import DataSpec
+from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.model import ModelSpec
+from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+
+MODEL_KINDS: dict[str, type[Section]] = {
+    get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(ModelSpec)[0])
+}
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataSpec,
+    "fit": FitSpec,
+    "search": SearchSpec,
+    "resources": ResourcesSpec,
+    "inherit": InheritSpec,
+}
+TOP_KEYS = (
+    *("stage", "description", "data", "model", "fit", "space", "grid"),
+    *("search", "resources", "inherit", "provenance"),
+)
+SEARCHED_SECTIONS = ("data.input", "model", "fit")
+# What people write for a key when they come from other tools; difflib cannot bridge these.
+_SYNONYMS = {
+    **{
+        "learning_rate": "lr",
+        "wd": "weight_decay",
+        "max_epochs": "epochs",
+        "clip": "grad_clip",
+        "scheduler": "schedule",
+    },
+    **{"early_stopping": "patience", "max_lr": "lr", "kernel": "kernel_size", "layers": "hidden", "units": "hidden"},
+    **{"hidden_sizes": "hidden", "batchnorm": "norm", "batch_norm": "norm", "amp": "precision", "type": "kind"},
+    **{
+        "n_trials": "trials",
+        "num_samples": "trials",
+        "noise": "noise_level",
+        "path": "root",
+        "scheduler_asha": "pruner",
+    },
+}
+
+
+@functools.cache
+def section_leaves(cls: type[Section], prefix: str) -> dict[str, FieldInfo]:
+    """Dotted key -> field of every leaf of a section, nested sections included."""
+    leaves: dict[str, FieldInfo] = {}
+    for name, info in cls.model_fields.items():
+        key = f"{prefix}.{info.alias or name}"
+        if inspect.isclass(info.annotation) and issubclass(info.annotation, Section):
+            leaves |= section_leaves(info.annotation, key)
+        else:
+            leaves[key] = info
+    return leaves
+
+
+@functools.cache
+def trial_leaves(kind: str) -> dict[str, FieldInfo]:
+    """Dotted key -> field of everything one trial of this model kind may set: data, model and fit."""
+    model = section_leaves(MODEL_KINDS[kind], "model")
+    return {**section_leaves(DataSpec, "data"), **model, **section_leaves(FitSpec, "fit")}
+
+
+@functools.cache
+def all_leaves() -> dict[str, FieldInfo]:
+    """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
+    leaves: dict[str, FieldInfo] = {}
+    for kind in reversed(MODEL_KINDS):
+        leaves |= trial_leaves(kind)
+    for name in ("search", "resources", "inherit"):
+        leaves |= section_leaves(SECTIONS[name], name)
+    return leaves
+
+
+def kinds_with(key: str) -> list[str]:
+    """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
+    return [kind for kind in MODEL_KINDS if key in trial_leaves(kind)]
+
+
+def is_searched_section(key: str) -> bool:
+    """Whether a key lies where a space or a grid may reach."""
+    return any(key.startswith(f"{section}.") for section in SEARCHED_SECTIONS)
+
+
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """The option spelt most like a word, or None when none is close."""
+    by_lower = {option.lower(): option for option in options}
+    matches = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+def nearest_key(key: str, options: Iterable[str]) -> str | None:
+    """The dotted key nearest to a wrong one: same section first, then the same last word anywhere."""
+    known = list(options)
+    parent, _, last = key.rpartition(".")
+    siblings = {option.rpartition(".")[2]: option for option in known if option.rpartition(".")[0] == parent}
+    word = _SYNONYMS.get(last.lower(), last)
+    if word in siblings:
+        return siblings[word]
+    found = nearest(last, siblings)
+    if found is not None:
+        return siblings[found]
+    by_word: dict[str, str] = {}
+    for option in known:
+        by_word.setdefault(option.rpartition(".")[2], option)
+    found = nearest(word, by_word)
+    return by_word[found] if found is not None else None
+
+
+def allowed(info: FieldInfo) -> str:
+    """What a field allows, in words."""
+    return _words(info.annotation, info.metadata)
+
+
+def literals(annotation: Any) -> list[str]:
+    """Every text that a field takes literally, such as 'relu' or 'auto'."""
+    if get_origin(annotation) is Literal:
+        return [value for value in get_args(annotation) if isinstance(value, str)]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return [text for part in get_args(annotation) for text in literals(part)]
+    return []
+
+
+def takes(annotation: Any, kind: type) -> bool:
+    """Whether a field takes values of a plain type (int, float, bool, list), alone or among others."""
+    if annotation is kind or get_origin(annotation) is kind:
+        return True
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return any(takes(part, kind) for part in get_args(annotation))
+    return False
+
+
+def _words(annotation: Any, metadata: list[Any]) -> str:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        base, *extra = get_args(annotation)
+        inner = [item for part in extra for item in (part.metadata if isinstance(part, FieldInfo) else [part])]
+        return _words(base, [*inner, *metadata])
+    if origin is Literal:
+        values = [str(value) for value in get_args(annotation)]
+        return values[0] if len(values) == 1 else "one of " + ", ".join(values)
+    if origin in (Union, types.UnionType):
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        words = [_words(part, metadata) for part in parts]
+        return " or ".join([*words, "null"] if len(parts) < len(get_args(annotation)) else words)
+    if origin is list:
+        item = _words(get_args(annotation)[0], [])
+        least = next((rule.min_length for rule in metadata if isinstance(rule, annotated_types.MinLen)), 0)
+        return f"a list of {f'{least} or more ' if least else ''}values, each {item}"
+    return _scalar_words(annotation, metadata)
+
+
+def _scalar_words(annotation: Any, metadata: list[Any]) -> str:
+    if annotation is bool:
+        return "true or false"
+    if annotation is str:
+        return "text"
+    if annotation in (int, float):
+        return ("a whole number" if annotation is int else "a number") + _bounds(metadata)
+    if inspect.isclass(annotation) and issubclass(annotation, Section):
+        return "a section with the keys " + ", ".join(annotation.model_fields)
+    return "a mapping"
+
+
+def _bounds(metadata: list[Any]) -> str:
+    low, high = "", ""
+    for rule in metadata:
+        if isinstance(rule, annotated_types.Ge):
+            low = f"of at least {rule.ge:g}"
+        elif isinstance(rule, annotated_types.Gt):
+            low = f"above {rule.gt:g}"
+        elif isinstance(rule, annotated_types.Le):
+            high = f"at most {rule.le:.10g}"
+        elif isinstance(rule, annotated_types.Lt):
+            high = f"below {rule.lt:.10g}"
+    words = " and ".join(part for part in (low, high) if part)
+    return f" {words}" if words else ""
