@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import read_json, write_atomic, write_json
+from spectral_search.results.paths import plain, read_json, read_yaml, write_atomic, write_json
+from spectral_search.spec.yaml_io import dump_yaml
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -141,7 +141,7 @@ def write_bundle(
         write_atomic(paths.model, model_bytes)
         write_atomic(paths.preprocessing, preprocessing_bytes)
         write_json(paths.metrics, metrics)
-        write_atomic(paths.config, yaml.safe_dump(full, sort_keys=False, width=120))
+        write_atomic(paths.config, dump_yaml(plain(full)))
     except OSError as fault:
         raise RequestError(f"{paths.config} cannot be written ({fault.strerror}); choose another place.") from None
     return paths
@@ -161,23 +161,11 @@ def read_bundle(path: Path) -> Bundle:
     missing = [f"{file} is missing; export the model again." for file in files if not file.is_file()]
     if missing:
         raise RequestError(*missing)
-    config = _read_config(paths.config)
+    config = read_yaml(paths.config)
     weights, _ = read_safetensors(paths.model)
     preprocessing, metadata = read_safetensors(paths.preprocessing)
     _check_digests(paths, config)
     return Bundle(config, weights, preprocessing, read_json(paths.metrics), metadata)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        raise RequestError(
-            f"{path} is not valid YAML ({str(fault).splitlines()[0]}); export the model again."
-        ) from None
-    if not isinstance(config, dict):
-        raise RequestError(f"{path} holds no config; export the model again.")
-    return config
 
 
 def _digest(content: bytes) -> str:

@@ -1,5 +1,6 @@
 """Exports the best trials of a run as bundles."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from spectral_search.errors import RequestError
 from spectral_search.results.bundle import read_safetensors, write_bundle
 from spectral_search.results.manifest import utc_now
-from spectral_search.results.paths import TrialPaths, read_json
+from spectral_search.results.paths import TrialPaths
 from spectral_search.results.records import RunRecord, TrialRecord
 from spectral_search.spec.run import RunSpec
 
@@ -73,27 +74,26 @@ Parts = tuple[dict[str, Any], dict[str, NDArray[Any]], dict[str, NDArray[Any]], 
 
 def _parts(record: RunRecord, trial: TrialRecord, created_at: str) -> Parts:
     paths = record.paths.trial(trial.number)
-    weights, _ = read_safetensors(paths.best_safetensors)
+    weights, header = read_safetensors(paths.best_safetensors)
     broken = [name for name, array in weights.items() if not np.isfinite(array).all()]
     if broken:
         raise RequestError(
             f"{paths.best_safetensors} holds values that are not finite ({broken[0]}); the trial diverged."
         )
     preprocessing, metadata = _preprocessing(record, paths)
-    saved = read_json(paths.best_json)
-    epoch = saved.get("epoch", trial.best_epoch)
-    metrics = {**trial.best_metrics, **saved.get("metrics", {}), "epoch": epoch}
+    metrics = _best_record(paths, header)
     provenance = {
         "run": record.paths.name,
         "trial": trial.number,
-        "epoch": epoch,
-        "val_r2": metrics.get("val_r2", trial.best_val_r2),
+        "epoch": metrics["epoch"],
+        "val_r2": metrics["val_r2"],
         "retest": retest_of(record, trial),
         "data_fingerprint": record.manifest.data,
         "versions": record.manifest.versions,
         "created_at": created_at,
     }
-    return fixed_config(record.spec, trial.params, provenance), weights, preprocessing, metadata, metrics
+    config = RunSpec.from_dict(record.spec).fixed(trial.params, provenance).to_dict()
+    return config, weights, preprocessing, metadata, metrics
 
 
 def _preprocessing(record: RunRecord, paths: TrialPaths) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -109,19 +109,12 @@ def retest_of(record: RunRecord, trial: TrialRecord) -> dict[str, Any] | None:
     return {key: found[0].get(key) for key in ("r2", "low", "high")} if found else None
 
 
-def fixed_config(spec: Mapping[str, Any], params: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec of a run as the spec of one of its trials: parameters fixed, nothing left to search.
-
-    Args:
-        spec: The resolved spec of the run.
-        params: Dotted path to value.
-        provenance: Where the model comes from.
-
-    Raises:
-        RequestError: A parameter does not fit the spec.
-    """
-    run_spec = RunSpec.model_validate(spec)
-    trial = run_spec.with_params(dict(params))
-    fixed = {name: getattr(trial, name).model_dump(mode="json") for name in ("data", "model", "fit")}
-    emptied = {"space": {}, "grid": {}, "inherit": None, "provenance": dict(provenance)}
-    return {**run_spec.to_dict(), **fixed, **emptied}
+def _best_record(paths: TrialPaths, header: Mapping[str, str]) -> dict[str, Any]:
+    """Metrics of the very epoch whose weights the checkpoint holds; a live trial's study may be ahead of it."""
+    try:
+        best = json.loads(header["record"])["best"]
+        return {"epoch": int(best["epoch"]), "val_r2": float(best["val_r2"]), **best}
+    except (KeyError, TypeError, ValueError):
+        raise RequestError(
+            f"{paths.best_safetensors} does not say which epoch it holds; export another trial."
+        ) from None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spectral_search.errors import RequestError
+from spectral_search.spec.yaml_io import parse_yaml
 
 DEFAULT_ROOT = "ray_results"
 ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
@@ -79,14 +80,14 @@ class TrialPaths:
         return self.folder / "checkpoint"
 
     @property
-    def best_safetensors(self) -> Path:
-        """Weights of the best epoch."""
-        return self.checkpoint_dir / "best.safetensors"
+    def last_safetensors(self) -> Path:
+        """Everything to go on from the last epoch that was saved."""
+        return self.checkpoint_dir / "last.safetensors"
 
     @property
-    def best_json(self) -> Path:
-        """Epoch number and metrics of the best epoch."""
-        return self.checkpoint_dir / "best.json"
+    def best_safetensors(self) -> Path:
+        """Weights of the best epoch, its record in the header."""
+        return self.checkpoint_dir / "best.safetensors"
 
     @property
     def preprocessing_safetensors(self) -> Path:
@@ -307,6 +308,25 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RequestError(f"{path} holds a JSON {type(document).__name__}, not an object. Restore it or start anew.")
     return document
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping by the rules of a spec (1e-3 is a number, `no` is text).
+
+    Raises:
+        RequestError: The file is missing, damaged, or holds no mapping.
+    """
+    try:
+        document = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except OSError as fault:
+        raise RequestError(f"{path} cannot be read ({fault.strerror}); restore it or start anew.") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} is not text; it was damaged. Restore it or start anew.") from None
+    if document.faults:
+        raise RequestError(*(f"{path}: {sentence}" for _, sentence in document.faults))
+    if not isinstance(document.value, dict):
+        raise RequestError(f"{path} is empty or holds no mapping; restore it or start anew.")
+    return document.value
 
 
 def append_line(path: Path, line: str | Mapping[str, Any]) -> None:

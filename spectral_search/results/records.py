@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from spectral_search.errors import RequestError
 from spectral_search.results.manifest import Manifest, RunState
-from spectral_search.results.paths import RunPaths, read_lines, run_names
+from spectral_search.results.paths import RunPaths, read_lines, read_yaml, run_names
 
 if TYPE_CHECKING:
     from spectral_search.results.study import StudyTrial
@@ -69,7 +67,7 @@ class RunRecord:
         now = time.time() if now is None else now
         manifest = Manifest.load(paths.require().manifest_json)
         state = run_state(manifest, paths, now)
-        spec = _read_spec(paths.spec_yaml)
+        spec = read_yaml(paths.spec_yaml)
         notes: list[str] = []
         unborn = manifest.storage is None and not paths.study_db.exists() and _has_no_trials(paths, state)
         found = [] if unborn else read_study(manifest.storage or paths.study_url, manifest.study_name)
@@ -144,16 +142,6 @@ def _wall_seconds(manifest: Manifest, state: RunState, paths: RunPaths, now: flo
     # A killed process could not enter its time; the last file it wrote tells how far it came.
     end = now if state == "running" else _last_sign(paths)
     return manifest.wall_seconds + max(0.0, end - manifest.process_started)
-
-
-def _read_spec(path: Path) -> dict[str, Any]:
-    try:
-        spec = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        spec = None
-    if not isinstance(spec, dict):
-        raise RequestError(f"{path} is missing or damaged; restore it, or run the stage again under another name.")
-    return spec
 
 
 def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord:
