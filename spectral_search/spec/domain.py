@@ -11,7 +11,10 @@ from spectral_search.spec.yaml_io import FlowMap, show
 
 DomainKind = Literal["uniform", "log_uniform", "int", "log_int", "choice"]
 _KINDS = ("uniform", "log_uniform", "int", "log_int", "choice")
-_FORMS = "write {uniform: [low, high]}, {log_uniform: [low, high]}, {int: [low, high]}, {log_int: [low, high]} or {choice: [...]}"
+_FORMS = (
+    "write {uniform: [low, high]}, {log_uniform: [low, high]}, {int: [low, high]}, {log_int: [low, high]} "
+    "or {choice: [...]}"
+)
 
 
 class Domain(Section):

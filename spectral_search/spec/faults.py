@@ -116,7 +116,7 @@ def unknown_key(key: str, siblings: Iterable[str], elsewhere: Iterable[str] = ()
         siblings: The dotted keys that exist beside it.
         elsewhere: Further dotted keys, worth offering when none beside it is near.
     """
-    parent, _, last = key.rpartition(".")
+    parent = key.rpartition(".")[0]
     known = list(siblings)
     foreign = kinds_with(key) if key.startswith("model.") else []
     if foreign:

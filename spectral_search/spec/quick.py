@@ -57,12 +57,12 @@ def quick(spec: RunSpec, explicit: Mapping[str, Any] | None = None) -> RunSpec:
     space = {key: _clip(domain, most.get(key)) for key, domain in spec.space.items()}
     raw["space"] = {key: domain.to_yaml() for key, domain in space.items() if isinstance(domain, Domain)}
     trials = explicit.get("search.trials", most.get("search.trials", spec.search.trials))
-    raw["grid"] = _thin(spec, most, trials if isinstance(trials, int) else limits.trials)
     for key, value in most.items():
         section, _, name = key.rpartition(".")
         if raw[section][name] is None or raw[section][name] == "auto" or raw[section][name] > value:
             raw[section][name] = value
-    raw, _ = apply_sets(raw, {key: low for key, low in space.items() if not isinstance(low, Domain)})
+    raw, _ = apply_sets(raw, {key: only for key, only in space.items() if not isinstance(only, Domain)})
+    raw["grid"] = _thin(spec, most, trials if isinstance(trials, int) else limits.trials)
     return RunSpec.from_dict(raw)
 
 

@@ -182,7 +182,7 @@ def _keys_of(raw: Any) -> list[str]:
 def _plain_header(fault: Fault, raw: dict[str, Any]) -> Fault:
     if fault.key != "stage" or not isinstance(raw.get("stage"), str):
         return fault
-    text = f"stage must be made of letters, digits, '_', '-' and '.', "
+    text = "stage must be made of letters, digits, '_', '-' and '.', "
     text += f"found {show(raw['stage'])}; give the file a stage key"
     return Fault("stage", text)
 

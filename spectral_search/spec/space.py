@@ -12,6 +12,7 @@ from spectral_search.spec.keys import (
     all_leaves,
     is_searched_section,
     kinds_with,
+    takes,
     trial_leaves,
 )
 from spectral_search.spec.trial import TrialConfig, apply_params, unknown_trial_key
