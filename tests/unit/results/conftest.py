@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -65,11 +66,26 @@ def write_trials(paths: RunPaths, trials: Sequence[tuple[TrialState, dict[str, A
             append_line(trial.progress_jsonl, {**row, "seconds": 2.0})
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> MakeRun:
-    """Return a function that makes a run folder and changes its manifest as told."""
+@pytest.fixture(scope="session")
+def written_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Return a function that gives a folder with the study and the first trials; each is written once and copied."""
+    folders: dict[int, Path] = {}
 
-    def make(name: str = "cnn_stage1a", trials: Sequence[Any] | None = None, **changes: Any) -> RunPaths:
+    def written(count: int) -> Path:
+        if count not in folders:
+            paths = RunPaths(tmp_path_factory.mktemp("written"), "run").create()
+            write_trials(paths, TRIALS[:count])
+            folders[count] = paths.folder
+        return folders[count]
+
+    return written
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, written_runs: Callable[[int], Path]) -> MakeRun:
+    """Return a function that makes a run folder with the first so many trials and changes its manifest as told."""
+
+    def make(name: str = "cnn_stage1a", trials: int = len(TRIALS), **changes: Any) -> RunPaths:
         paths = RunPaths(tmp_path / "results", name).create()
         write_atomic(paths.spec_yaml, yaml.safe_dump(SPEC, sort_keys=False))
         manifest: dict[str, Any] = {
@@ -83,8 +99,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             "planned_trials": 5,
         }
         Manifest(**{**manifest, **changes}).save(paths.manifest_json)
-        if trials is None or trials:
-            write_trials(paths, TRIALS if trials is None else trials)
+        if trials:
+            shutil.copytree(written_runs(trials), paths.folder, dirs_exist_ok=True)
         return paths
 
     return make
@@ -100,7 +116,7 @@ def finished_run(make_run: MakeRun) -> RunPaths:
         "finalists": [{"trial": 2, "r2": 0.54, "low": 0.5, "high": 0.6}],
     }
     return make_run(
-        trials=TRIALS[:4],
+        trials=4,
         state="finished",
         wall_seconds=754.2,
         best={"trial": 1, "epoch": 3, "val_r2": 0.61},

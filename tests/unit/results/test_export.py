@@ -99,7 +99,7 @@ def test_failed_trials_are_not_exported(finished_run: RunPaths, tmp_path: Path) 
 
 def test_a_run_without_results_says_resume(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="resume cnn_stage1a"):
-        export_top(RunRecord.load(make_run(trials=[])), tmp_path / "a.yaml")
+        export_top(RunRecord.load(make_run(trials=0)), tmp_path / "a.yaml")
 
 
 @pytest.mark.parametrize(("name", "top"), [("a.json", 1), ("a", 1), ("a.yaml", 0), ("config.yaml", 2)])

@@ -73,4 +73,4 @@ def test_only_the_top_is_shown_and_the_rest_is_counted(make_run: MakeRun) -> Non
 
 
 def test_a_run_without_trials_renders(make_run: MakeRun) -> None:
-    assert "none yet" in text_of(render_leaderboard(RunRecord.load(make_run(trials=[]))), 80)
+    assert "none yet" in text_of(render_leaderboard(RunRecord.load(make_run(trials=0))), 80)

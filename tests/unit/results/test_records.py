@@ -120,7 +120,7 @@ def test_a_run_on_another_host_is_judged_by_its_files(make_run: MakeRun) -> None
 
 
 def test_a_search_that_has_not_begun_its_study_has_no_trials(make_run: MakeRun) -> None:
-    record = RunRecord.load(make_run(trials=[]))
+    record = RunRecord.load(make_run(trials=0))
     assert (record.state, record.trials, record.best) == ("running", [], None)
     assert run_document(record)["best"] is None
 
@@ -247,9 +247,9 @@ def test_a_manifest_keeps_keys_it_does_not_know(make_run: MakeRun) -> None:
 
 
 def test_list_runs_is_newest_first_and_survives_a_damaged_one(make_run: MakeRun) -> None:
-    make_run("older", trials=[], state="finished", created_at="2025-01-01T00:00:00+00:00", best={"val_r2": 0.4})
-    newer = make_run("newer", trials=[], state="failed", created_at="2025-02-01T00:00:00+00:00")
-    make_run("cut", trials=[]).manifest_json.write_text("{")
+    make_run("older", trials=0, state="finished", created_at="2025-01-01T00:00:00+00:00", best={"val_r2": 0.4})
+    newer = make_run("newer", trials=0, state="failed", created_at="2025-02-01T00:00:00+00:00")
+    make_run("cut", trials=0).manifest_json.write_text("{")
     runs = list_runs(newer.root)
     assert [(run.name, run.state) for run in runs] == [
         ("newer", "failed"),
@@ -263,7 +263,7 @@ def test_list_runs_is_newest_first_and_survives_a_damaged_one(make_run: MakeRun)
 
 
 def test_listing_runs_imports_neither_torch_nor_ray_nor_optuna(make_run: MakeRun) -> None:
-    root = make_run(trials=[]).root
+    root = make_run(trials=0).root
     code = (
         "import sys; from pathlib import Path; from spectral_search.results.records import list_runs;"
         "assert len(list_runs(Path(sys.argv[1]))) == 1;"
