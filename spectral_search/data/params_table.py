@@ -1,7 +1,7 @@
 """Reads the labels of a shard (`dataset/params`) in every layout met, without unpickling anything.
 
-pandas' `to_hdf(format="table")` stores several columns in one 2-D field (`values_block_0`, ...) and keeps their names as a
-*pickled* list in an HDF5 attribute (`values_block_0_kind`). Unpickling runs whatever code the file holds, so
+pandas' `to_hdf(format="table")` stores several columns in one 2-D field (`values_block_0`, ...) and keeps their names
+as a *pickled* list in an HDF5 attribute (`values_block_0_kind`). Unpickling runs whatever code the file holds, so
 `pandas.read_hdf` and `pickle.loads` are never used on a shard: `decode_name_list` walks the opcodes of the pickle with
 `pickletools.genops`, which decodes but never executes them, and refuses everything but a flat list of strings.
 
@@ -58,7 +58,7 @@ def decode_name_list(raw: bytes) -> list[str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """Where one column lies: a field of a compound or a whole dataset, and the position within a 2-D block of several."""
+    """Where one column lies: a field of a compound or a whole dataset, and the position within a 2-D block."""
 
     name: str
     source: h5py.Dataset
@@ -107,8 +107,8 @@ class ParamsTable:
         if not columns or self.rows < 0:
             found = ", ".join(sorted(node)) if isinstance(node, h5py.Group) else f"a dataset of {node.dtype}"
             raise RequestError(
-                f"{file_name}: {PARAMS} holds no table of labels (found: {found or 'nothing'}); expected a pandas table, "
-                "a compound table or one dataset per column."
+                f"{file_name}: {PARAMS} holds no table of labels (found: {found or 'nothing'}); expected a pandas "
+                "table, a compound table or one dataset per column."
             )
         self._columns = {column.name: column for column in columns}
 

@@ -1,6 +1,6 @@
 """One shard: an HDF5 file of spectra and labels, read as native float32 whatever it is stored as.
 
-The layout is described in docs/shard_format.md. Opening reads headers only; `read` reads only the rows and arrays asked for.
+The layout is described in docs/shard_format.md. Opening reads headers only; `read` only the rows and arrays asked for.
 
 Shape suffixes: B rows of one read, L pixels, L1 pixel edges (L + 1).
 """
@@ -154,6 +154,12 @@ class Shard:
                 )
         return pd.DataFrame(values)
 
+    def label(self, name: str) -> np.ndarray:
+        """One column of `columns` as stored, unchecked: (N,) numbers, bool or str."""
+        if self._table is None:
+            raise KeyError(name)
+        return self._table.read([name])[name]
+
 
 def _open_file(path: Path) -> h5py.File:
     if not path.exists():
@@ -194,13 +200,14 @@ def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
     if "flux" not in found:
         top = ", ".join(sorted(file)) or "nothing"
         raise RequestError(
-            f"{path}: no spectra, dataset/arrays/flux/value is missing (top level holds: {top}); this is not a shard in "
-            "the format of docs/shard_format.md."
+            f"{path}: no spectra, dataset/arrays/flux/value is missing (top level holds: {top}); this is not a shard "
+            "in the format of docs/shard_format.md."
         )
     if "error" not in found:
         listed = ", ".join(sorted(file["dataset/arrays"]))
         raise RequestError(
-            f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors are needed for the noise."
+            f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors "
+            "are needed for the noise."
         )
     return {name: StoredArray(path, name, data) for name, data in found.items()}
 
@@ -235,7 +242,8 @@ def _check_shapes(path: Path, arrays: dict[str, StoredArray], table: ParamsTable
             faults.append(f"{path}: {name} is stored as {data.dtype}, expected numbers; write it as float32.")
     if table is not None and table.rows != shape[0]:
         faults.append(
-            f"{path}: {PARAMS} has {table.rows:,} rows but flux {shape[0]:,} spectra; write one row of labels per spectrum."
+            f"{path}: {PARAMS} has {table.rows:,} rows but flux {shape[0]:,} spectra; write one row of labels "
+            "per spectrum."
         )
     if faults:
         raise RequestError(*faults)

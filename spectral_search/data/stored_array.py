@@ -1,7 +1,7 @@
 """One array of a shard: how it is stored, and the fastest way from there into a native float32 (or bool) buffer.
 
-Measured on one core of a 2-core machine, warm cache, MB/s of float32 delivered, (8192, 4096) arrays read 512 rows at a time
-(the number HDF5's own `read_direct` into float32 with its default chunk cache gave is in brackets):
+Measured on one core of a 2-core machine, warm cache, MB/s of float32 delivered, (8192, 4096) arrays read 512 rows at
+a time (the number HDF5's own `read_direct` into float32 with its default chunk cache gave is in brackets):
 
     contiguous native float32   pread at the file offset    6,000   (4,300)
     float32, chunks (64, 4096)  no chunk cache              5,100   (2,350 to 3,400)
@@ -125,8 +125,8 @@ class StoredArray:
         for code, label in filters:
             if not h5py.h5z.filter_avail(code):
                 raise RequestError(
-                    f"{path}: {self.name} is compressed with {label or 'an unknown filter'} (HDF5 filter {code}), which "
-                    "cannot be read here; repack the file where it was written: h5repack -f GZIP=1 IN OUT."
+                    f"{path}: {self.name} is compressed with {label or 'an unknown filter'} (HDF5 filter {code}), "
+                    "which cannot be read here; repack the file where it was written: h5repack -f GZIP=1 IN OUT."
                 )
 
 
@@ -148,7 +148,7 @@ def _plain_offset(data: h5py.Dataset) -> int | None:
 
 
 def _with_chunk_cache(data: h5py.Dataset, filtered: bool) -> h5py.Dataset:
-    """Reopens a chunked dataset with a cache of one row of chunks where they are decompressed, and of none elsewhere."""
+    """Reopens a chunked dataset with a cache of one row of chunks where they are compressed, else of none."""
     if data.chunks is None or len(data.shape) != 2:
         return data
     across = -(-data.shape[1] // data.chunks[1])

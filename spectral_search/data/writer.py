@@ -4,6 +4,7 @@ Shape suffixes: B rows of one write, L pixels, L1 pixel edges (L + 1).
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from spectral_search.data.params_table import PARAMS
-from spectral_search.data.shard import WAVE, WAVE_EDGES
+from spectral_search.data.shard import WAVE, WAVE_EDGES, Shard
+from spectral_search.errors import RequestError
 
 
 def edges_from_centres(wave_angstrom_L: np.ndarray) -> np.ndarray:
@@ -39,6 +41,7 @@ class ShardWriter:
         chunk_rows: Rows per chunk, each chunk spanning all pixels; None stores contiguously.
         compression: None, "gzip" or "lzf".
         shuffle: Whether bytes are shuffled before compression.
+        attributes: Text attributes of the file itself, such as where it comes from.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class ShardWriter:
         chunk_rows: int | None = 64,
         compression: str | None = None,
         shuffle: bool = False,
+        attributes: Mapping[str, str] | None = None,
     ) -> None:
         if np.shape(wave_angstrom_L) != (pixels,):
             raise ValueError(f"wave_angstrom_L has shape {np.shape(wave_angstrom_L)}, expected ({pixels},)")
@@ -75,6 +79,7 @@ class ShardWriter:
                 compression=compression,
                 shuffle=shuffle,
             )
+        self._file.attrs.update(attributes or {})
         self._file[WAVE] = np.asarray(wave_angstrom_L, dtype=np.float64)
         self._file[WAVE_EDGES] = edges_from_centres(wave_angstrom_L)
 
@@ -142,3 +147,44 @@ class ShardWriter:
         with self._temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(self._temporary, self.path)
+
+
+def repack(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    dtype: np.typing.DTypeLike = np.float32,
+    chunk_rows: int | None = 64,
+    compression: str | None = None,
+) -> None:
+    """Writes any readable shard again, in the layout and type that read fastest, at constant memory.
+
+    Args:
+        source: A shard in any variant; it must have labels and wavelengths.
+        target: The new file; replaced when it exists.
+        dtype, chunk_rows, compression: As for `ShardWriter`.
+
+    Raises:
+        RequestError: The source cannot be read, or has no wavelengths.
+    """
+    with Shard.open(source) as shard:
+        if shard.wave_angstrom_L is None:
+            raise RequestError(
+                f"{source}: there are no wavelengths ({WAVE}) to write into the new file; add them first."
+            )
+        arrays = ("flux", "error") + ("noisy",) * shard.has_noisy + ("mask",) * shard.has_mask
+        with ShardWriter(
+            target,
+            spectra=shard.spectra,
+            pixels=shard.pixels,
+            wave_angstrom_L=shard.wave_angstrom_L,
+            with_noisy=shard.has_noisy,
+            with_mask=shard.has_mask,
+            dtype=dtype,
+            chunk_rows=chunk_rows,
+            compression=compression,
+        ) as writer:
+            for start in range(0, shard.spectra, 512):
+                block = shard.read(start, min(start + 512, shard.spectra), arrays)
+                writer.write(start, block["flux"], block["error"], block.get("noisy"), block.get("mask"))
+            writer.write_params(shard.params())
