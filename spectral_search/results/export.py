@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_search.errors import RequestError
-from spectral_search.results.bundle import read_safetensors, write_bundle
+from spectral_search.results.bundle import Bundle, read_safetensors, write_bundle
 from spectral_search.results.manifest import utc_now
 from spectral_search.results.paths import TrialPaths
 from spectral_search.results.records import RunRecord, TrialRecord
@@ -39,9 +39,11 @@ def export_top(record: RunRecord, destination: Path, top: int = 1, *, created_at
     stamp = created_at or utc_now()
     files = [destination if rank == 1 else _ranked(destination, rank) for rank in range(1, top + 1)]
     # Everything is read before anything is written: a missing checkpoint leaves no half of an export behind.
-    parts = [_parts(record, trial, stamp) for trial in chosen]
-    for file, (config, weights, preprocessing, metadata, metrics) in zip(files, parts, strict=True):
-        write_bundle(file, config, weights, preprocessing, metrics, preprocessing_metadata=metadata)
+    bundles = [trial_bundle(record, trial, created_at=stamp) for trial in chosen]
+    for file, bundle in zip(files, bundles, strict=True):
+        arrays = (bundle.weights, bundle.preprocessing)
+        metadata = bundle.preprocessing_metadata
+        write_bundle(file, bundle.config, *arrays, bundle.metrics, preprocessing_metadata=metadata)
     return files
 
 
@@ -69,10 +71,17 @@ def _winners(record: RunRecord, top: int) -> list[TrialRecord]:
     return scored[:top]
 
 
-Parts = tuple[dict[str, Any], dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[str, str], dict[str, Any]]
+def trial_bundle(record: RunRecord, trial: TrialRecord, *, created_at: str | None = None) -> Bundle:
+    """The best epoch of a trial as a bundle, read from its checkpoint; writes nothing.
 
+    Args:
+        record: The run.
+        trial: One of its trials.
+        created_at: Time to enter in the provenance, ISO 8601; the present where absent.
 
-def _parts(record: RunRecord, trial: TrialRecord, created_at: str) -> Parts:
+    Raises:
+        RequestError: A file of the trial is missing, damaged, or holds values that are not finite.
+    """
     paths = record.paths.trial(trial.number)
     weights, header = read_safetensors(paths.best_safetensors)
     broken = [name for name, array in weights.items() if not np.isfinite(array).all()]
@@ -90,10 +99,10 @@ def _parts(record: RunRecord, trial: TrialRecord, created_at: str) -> Parts:
         "retest": retest_of(record, trial),
         "data_fingerprint": record.manifest.data,
         "versions": record.manifest.versions,
-        "created_at": created_at,
+        "created_at": created_at or utc_now(),
     }
     config = RunSpec.from_dict(record.spec).fixed(trial.params, provenance).to_dict()
-    return config, weights, preprocessing, metadata, metrics
+    return Bundle(config, weights, preprocessing, metrics, metadata)
 
 
 def _preprocessing(record: RunRecord, paths: TrialPaths) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

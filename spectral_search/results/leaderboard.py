@@ -122,7 +122,7 @@ def _summary(record: RunRecord) -> Text:
 
 def score_lines(record: RunRecord) -> list[str]:
     """What the winner scored on fresh noise and on test data, where that was done."""
-    retest, test, lines = record.manifest.retest, record.manifest.test, []
+    retest, test, lines = record.retest, record.test, []
     if retest and retest.get("r2") is not None:
         winner = "" if record.best is None else f" of trial {record.best.number}"
         interval = ""

@@ -89,6 +89,20 @@ class RunRecord:
         ranked = self.ranked()
         return ranked[0] if ranked and ranked[0].best_val_r2 is not None else None
 
+    @property
+    def retest(self) -> dict[str, Any] | None:
+        """What the present winner scored on fresh noise; None before the end, and while a resumed run has another."""
+        return self.manifest.retest if self._judged() else None
+
+    @property
+    def test(self) -> dict[str, Any] | None:
+        """What the present winner scored on test data, on the same terms."""
+        return self.manifest.test if self._judged() else None
+
+    def _judged(self) -> bool:
+        best = self.best
+        return best is not None and (self.manifest.best or {}).get("trial") == best.number
+
     def ranked(self) -> list[TrialRecord]:
         """All trials, best val R2 first; failed ones and ones without a value come last, by number."""
         return sorted(self.trials, key=_rank)
@@ -183,7 +197,7 @@ def _is_number(value: object) -> bool:
 
 def run_document(record: RunRecord) -> dict[str, Any]:
     """The JSON document of `run`, `resume` and `status`; while trials are left it tells of them too."""
-    best, manifest = record.best, record.manifest
+    best, retest = record.best, record.retest
     counted = Counter(trial.state for trial in record.trials)
     unfinished = record.state in ("running", "interrupted")
     document: dict[str, Any] = {
@@ -191,7 +205,7 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "path": str(record.paths.folder),
         "state": record.state,
         "best": None,
-        "retest": None if manifest.retest is None else {key: manifest.retest.get(key) for key in ("r2", "low", "high")},
+        "retest": None if retest is None else {key: retest.get(key) for key in ("r2", "low", "high")},
         "trials": {state: counted[state] for state in TRIAL_STATES[: None if unfinished else 3]},
         "epochs_trained": record.epochs_trained,
         "wall_seconds": round(record.wall_seconds, 1),

@@ -69,6 +69,16 @@ def test_the_winner_entered_at_the_end_counts_even_if_another_leads_on_val(make_
     assert record.best is not None and record.best.number == 2
 
 
+def test_a_resumed_run_does_not_show_the_re_test_of_an_earlier_winner(make_run: MakeRun) -> None:
+    scores = {"retest": {"r2": 0.5, "low": 0.4, "high": 0.6}, "test": {"r2": 0.5}}
+    same = RunRecord.load(make_run("same", best={"trial": 1, "epoch": 2, "val_r2": 0.52}, **scores))
+    other = RunRecord.load(make_run("other", best={"trial": 2, "epoch": 4, "val_r2": 0.55}, **scores))
+    assert same.state == other.state == "running"
+    assert (same.retest, same.test) == (scores["retest"], scores["test"])
+    assert (other.retest, other.test) == (None, None)
+    assert run_document(other)["retest"] is None
+
+
 def test_reading_changes_no_byte(finished_run: RunPaths) -> None:
     def content() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in finished_run.folder.rglob("*") if path.is_file()}
