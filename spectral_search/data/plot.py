@@ -102,8 +102,8 @@ def _draw(axis: Axes, shard: Shard, row: int) -> None:
         _title(shard, row, float(median_snr(flux_L[None], error_L[None], good_L[None])[0])), fontsize=9, loc="left"
     )
     # A few pixels on bright sky lines must not set the scale: they run out of the panel.
-    top = max(float(np.max(flux_L[good_L])), float(np.percentile(noisy_L[good_L], 99)))
-    axis.set_ylim(0, 1.1 * top)
+    top = float(np.fmax(np.max(flux_L[good_L]), np.nanpercentile(noisy_L[good_L], 99)))
+    axis.set_ylim(0, 1.1 * top if top > 0 else 1.0)
     axis.set_xlim(float(x_L[0]), float(x_L[-1]))
     axis.tick_params(labelsize=8)
 
@@ -121,9 +121,10 @@ def _save(figure: Figure, file: Path) -> None:
     part = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, dpi=130)
-        os.replace(part, file)
+        try:
+            figure.savefig(part, dpi=130)
+            os.replace(part, file)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise RequestError(f"{file}: the picture cannot be written there ({error.strerror or error}).") from error
-    finally:
-        part.unlink(missing_ok=True)
