@@ -115,29 +115,45 @@ def epoch_ranges(ranges: list[RowRange], seed: int, epoch: int) -> list[RowRange
     return [ranges[index] for index in generator.permutation(len(ranges))]
 
 
-def read_block(row_range: RowRange, noisy: bool = False, shard: Shard | None = None) -> Block:
+def read_block(
+    row_range: RowRange,
+    noisy: bool = False,
+    shard: Shard | None = None,
+    buffers: dict[str, np.ndarray] | None = None,
+) -> Block:
     """Reads one range.
 
     Args:
         row_range: What to read.
         noisy: Also read the spectra with the noise already added, if the shard has them.
         shard: The shard if it is already open; opened and closed otherwise.
+        buffers: Memory to use again, empty at first; the block is then valid until the next call with them. Fresh
+            memory costs a third of the reading time in page faults.
     """
     if shard is None:
         with Shard.open(row_range.shard.path) as opened:
-            return read_block(row_range, noisy, opened)
-    info, kept = row_range.shard, len(row_range)
+            return read_block(row_range, noisy, opened, buffers)
+    info, shape = row_range.shard, (len(row_range), row_range.shard.pixels)
     names = ["flux", "error", *(["noisy"] if noisy and info.has_noisy else [])]
-    values = {name: np.empty((kept, info.pixels), dtype=np.float32) for name in names}
-    invalid_BL = np.empty((kept, info.pixels), dtype=bool)
+    values = {name: _memory(name, shape, np.float32, buffers) for name in names}
+    invalid_BL = _memory("invalid", shape, bool, buffers)
     done = 0
     for start, stop, keep in _pieces(row_range):
         count = stop - start if keep is None else len(keep)
         piece = {name: array[done : done + count] for name, array in values.items()}
         _read_piece(shard, info, start, stop, keep, piece, invalid_BL[done : done + count])
         done += count
-    rows_B = np.arange(row_range.first, row_range.first + kept, dtype=np.int64)
+    rows_B = np.arange(row_range.first, row_range.first + len(row_range), dtype=np.int64)
     return Block(rows_B, values["flux"], values["error"], values.get("noisy"), invalid_BL)
+
+
+def _memory(name: str, shape: tuple[int, int], dtype: type, buffers: dict[str, np.ndarray] | None) -> np.ndarray:
+    if buffers is None:
+        return np.empty(shape, dtype=dtype)
+    held = buffers.get(name)
+    if held is None or held.shape[0] < shape[0] or held.shape[1] != shape[1]:
+        held = buffers[name] = np.empty(shape, dtype=dtype)
+    return held[: shape[0]]
 
 
 def _pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
@@ -174,15 +190,14 @@ def _read_piece(
     invalid_PL: np.ndarray,
 ) -> None:
     """Reads rows start to stop, keeps some, and cleans them in place."""
-    arrays = (*out, "mask") if info.has_mask else tuple(out)
+    bad_PL = shard.read(start, stop, ("mask",))["mask"] if info.has_mask else None
     if keep is None:
-        read = shard.read(start, stop, arrays, out=out)
-        bad_PL = read.get("mask")
+        shard.read(start, stop, tuple(out), out=out)
     else:
-        read = shard.read(start, stop, arrays)
+        read = shard.read(start, stop, tuple(out))
         for name, array in out.items():
             np.take(read[name], keep, axis=0, out=array)
-        bad_PL = read["mask"][keep] if info.has_mask else None
+        bad_PL = None if bad_PL is None else bad_PL[keep]
     _clean(out, bad_PL, invalid_PL)
 
 

@@ -106,7 +106,7 @@ class DataRoot:
             )
         if faults:
             raise RequestError(*faults)
-        return cls(**infos, pixels=shards[0].pixels, wave_angstrom_L=next(iter(waves.values()), None))
+        return cls(**infos, pixels=shards[0].pixels, wave_angstrom_L=_first_wave(shards, waves))
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
         """Says which data this is, cheaply and wherever the root lies.
@@ -219,22 +219,23 @@ def _read_header(path: Path, name: str) -> tuple[ShardInfo, np.ndarray | None]:
         return info, shard.wave_angstrom_L
 
 
+def _first_wave(shards: list[ShardInfo], waves: dict[str, np.ndarray]) -> np.ndarray | None:
+    return next((waves[shard.name] for shard in shards if shard.name in waves), None)
+
+
 def _disagreements(shards: list[ShardInfo], waves: dict[str, np.ndarray]) -> list[str]:
-    """Compares every shard with the first."""
+    """Compares every shard with the first, train before val before test."""
     faults = []
-    if shards:
-        reference = shards[0]
-        for shard in shards[1:]:
-            if shard.pixels != reference.pixels:
-                faults.append(
-                    f"The shards disagree on pixels: {reference.name} has {reference.pixels} a spectrum, "
-                    f"{shard.name} has {shard.pixels}; keep shards of one grid in a data root."
-                )
-    named = iter(waves.items())
-    first_name, first_L = next(named, ("", np.zeros(0)))
-    for name, wave_angstrom_L in named:
-        if wave_angstrom_L.shape != first_L.shape:
-            continue  # already a fault of pixels
+    same_pixels = [shard for shard in shards if shard.pixels == shards[0].pixels]
+    for shard in shards:
+        if shard.pixels != shards[0].pixels:
+            faults.append(
+                f"The shards disagree on pixels: {shards[0].name} has {shards[0].pixels} a spectrum, "
+                f"{shard.name} has {shard.pixels}; keep shards of one grid in a data root."
+            )
+    first_name, *names = [shard.name for shard in same_pixels if shard.name in waves] or [""]
+    for name in names:
+        first_L, wave_angstrom_L = waves[first_name], waves[name]
         apart = float(np.max(np.abs(wave_angstrom_L - first_L), initial=0.0))
         if not apart <= WAVE_TOLERANCE_ANGSTROM:
             faults.append(

@@ -73,13 +73,13 @@ def load_spectra(selection: Selection, blocks: Iterable[Block]) -> Spectra:
         blocks: Every spectrum of the selection once, as `iter_blocks` or `iter_blocks_ray` give them.
 
     Raises:
-        ValueError: A spectrum came twice or not at all; the caller paired the wrong blocks with this selection.
+        ValueError: A spectrum came twice or not at all, or noisy came for some only; the caller paired the wrong blocks with this selection.
     """
     spectra, pixels = len(selection), selection.pixels
     flux_NL = np.empty((spectra, pixels), dtype=np.float32)
     error_NL = np.empty((spectra, pixels), dtype=np.float32)
     noisy_NL: np.ndarray | None = None
-    times_N = np.zeros(spectra, dtype=np.uint8)
+    times_N, with_noisy = np.zeros(spectra, dtype=np.uint8), 0
     for block in blocks:
         rows = _as_slice(block.rows_B)
         times_N[rows] += 1
@@ -89,10 +89,13 @@ def load_spectra(selection: Selection, blocks: Iterable[Block]) -> Spectra:
             if noisy_NL is None:
                 noisy_NL = np.empty_like(flux_NL)
             noisy_NL[rows] = block.noisy_BL
+            with_noisy += len(block)
     if not (times_N == 1).all():
         raise ValueError(
             f"{int((times_N == 0).sum())} of {spectra} spectra did not arrive and {int((times_N > 1).sum())} came twice."
         )
+    if with_noisy not in (0, spectra):
+        raise ValueError(f"{with_noisy} of {spectra} spectra came with noisy: ask for it only when all shards have it.")
     return Spectra(flux_NL, error_NL, noisy_NL, selection.labels())
 
 
