@@ -157,7 +157,9 @@ def _speed(shard: Shard) -> list[Finding]:
     findings: list[Finding] = []
     if flux["compression"] == "gzip":
         findings.append(
-            Finding("hint", f"gzip reads at 70 to 440 MB/s, uncompressed float32 at 5,000: repack with {_REPACK}.")
+            Finding(
+                "hint", f"gzip reads some ten to seventy times slower than uncompressed float32: repack with {_REPACK}."
+            )
         )
     elif flux["compression"]:
         findings.append(Finding("hint", f"{flux['compression']} compression slows every epoch: repack with {_REPACK}."))

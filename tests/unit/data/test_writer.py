@@ -1,5 +1,6 @@
 """What the writer writes is the real layout, whole or not at all."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -135,3 +136,18 @@ def test_repacking_needs_wavelengths(tmp_path: Path, sample: Sample) -> None:
     with pytest.raises(RequestError, match="no wavelengths"):
         repack(source, tmp_path / "new.h5")
     assert not (tmp_path / "new.h5").exists()
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "shard_format.md").read_text()
+    write, pack = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {
+        "N": 37, "L": 53, "wave": sample.wave_angstrom_L, "flux": sample.flux_NL, "error": sample.error_NL,
+        "labels": sample.labels,
+    }  # fmt: skip
+    exec(write, names)
+    (tmp_path / "slow").symlink_to(tmp_path / "root")
+    exec(pack, names)
+    with Shard.open(tmp_path / "fast" / "train_0" / "dataset.h5") as shard:
+        np.testing.assert_array_equal(shard.read(0, 37)["flux"], sample.flux_NL)
