@@ -28,6 +28,15 @@ class InputSpec(Section):
         None, description="keep only the K pixels that LightGBM finds most important (MLP only)"
     )
 
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input: 2 where the error is given to it, else 1."""
+        return 2 if self.kind in LEAKY_INPUTS else 1
+
+    def kept_pixels(self, pixels: int) -> int:
+        """Pixels of the network's input for spectra of this many pixels."""
+        return pixels if self.top_pixels is None else min(self.top_pixels, pixels)
+
 
 class DataSpec(Section):
     """Which spectra are used, and how noisy they are."""

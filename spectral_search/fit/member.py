@@ -1,0 +1,123 @@
+"""One network in training: its weights, optimiser, schedule, history and early stop.
+
+A member sees only batches that were read, noised and turned into inputs for it, so any number of members can share
+one pass over the data. Shape suffixes: B spectra in a batch, C channels, L pixels.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from spectral_search.data.counter import counter_seed
+from spectral_search.fit.network import Network
+from spectral_search.fit.schedule import learning_rate, plateau_drops
+
+EpochRecord = dict[str, Any]
+"""One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, lr, seconds, spectra_per_second."""
+
+LOSSES = {
+    "mse": nn.functional.mse_loss,
+    "huber": nn.functional.huber_loss,
+    "l1": nn.functional.l1_loss,
+}
+
+
+class NonFiniteLossError(Exception):
+    """The training diverged; the message names epoch and learning rate."""
+
+
+class Member:
+    """A network of one trial in training.
+
+    Args:
+        number: The trial's number, part of the counter of its initialisation and dropout.
+        network: The network, freshly initialised, on the training device.
+        steps_per_epoch: Batches of an epoch.
+    """
+
+    def __init__(self, number: int, network: Network, steps_per_epoch: int) -> None:
+        self.number, self.network, self.config = number, network, network.config
+        self.model, self.device = network.model, network.device
+        fit = self.config.fit
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
+        self.history: list[EpochRecord] = []
+        self.best_weights: dict[str, torch.Tensor] | None = None
+        """Weights of the best epoch since the last checkpoint; None when the file on disk holds them."""
+        self._steps_per_epoch = steps_per_epoch
+        self._has_dropout = self.config.model.dropout > 0
+        self._loss = LOSSES[fit.loss]
+        self._loss_sum = torch.zeros((), device=self.device)
+        self._drops = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return len(self.history)
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """The record of the epoch with the highest val R2, the first of equals."""
+        return max(self.history, key=lambda record: record["val_r2"], default=None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        if self.epoch >= self.config.fit.epochs:
+            return True
+        patience, best = self.config.fit.patience, self.best
+        return patience is not None and best is not None and self.epoch - best["epoch"] >= patience
+
+    def begin_epoch(self) -> None:
+        self.model.train()
+        self._loss_sum.zero_()
+        self._drops = plateau_drops(self.config.fit, [record["val_r2"] for record in self.history])
+
+    def train_step(self, x_BCL: torch.Tensor, log_g_B: torch.Tensor, bin_B: torch.Tensor, index: int) -> None:
+        """One AdamW step on a batch; `index` counts the batches of the epoch from 0."""
+        fit = self.config.fit
+        step = self.epoch * self._steps_per_epoch + index
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(fit, step, self._steps_per_epoch, self._drops)
+        if self._has_dropout:
+            torch.manual_seed(counter_seed(fit.seed, "dropout", self.number, self.epoch, index))
+        loss = self._loss(self.network.output(x_BCL, bin_B), self.network.standardise(log_g_B))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if fit.grad_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), fit.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        # Summed on the device: reading the loss of each step would stall a GPU.
+        self._loss_sum += loss.detach()
+
+    def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int) -> EpochRecord:
+        """Close the epoch with its val scores.
+
+        Raises:
+            NonFiniteLossError: The loss or a prediction was not finite.
+        """
+        train_loss = float(self._loss_sum) / self._steps_per_epoch
+        lr = self.optimizer.param_groups[0]["lr"]
+        if not (math.isfinite(train_loss) and math.isfinite(val_scores["r2"])):
+            what = "training loss" if not math.isfinite(train_loss) else "val R2"
+            raise NonFiniteLossError(
+                f"The {what} became {train_loss if what == 'training loss' else val_scores['r2']} in epoch "
+                f"{self.epoch + 1} at lr {lr:.3g}: lower fit.lr, or set fit.grad_clip."
+            )
+        before = self.best
+        record: EpochRecord = {
+            "epoch": self.epoch + 1,
+            **{f"val_{name}": value for name, value in val_scores.items()},
+            "train_loss": train_loss,
+            "lr": lr,
+            "seconds": seconds,
+            "spectra_per_second": spectra / max(seconds, 1e-9),
+        }
+        self.history.append(record)
+        if before is None or record["val_r2"] > before["val_r2"]:
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        return record

@@ -1,0 +1,99 @@
+"""A network with everything it needs to turn noisy spectra into log g in dex, in training and after.
+
+Shape suffixes: D noise draws, N spectra, B batch, C channels, L pixels, F = C x L features.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from spectral_search.data.batches import shared_tensor
+from spectral_search.data.dataset import Frozen
+from spectral_search.data.inputs import InputTransform
+from spectral_search.data.preprocess import Preprocessing
+from spectral_search.fit.precision import autocast, resolve_precision
+from spectral_search.models.build import build_model, needs_bin
+from spectral_search.spec.run import TrialConfig
+
+EVAL_ROWS = 1024
+
+
+class ResidualOnRidge(nn.Module):
+    """A fixed Ridge prediction plus what a network makes of the same input."""
+
+    def __init__(self, network: nn.Module, features: int) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("ridge_weight_F", torch.zeros(features))
+        self.register_buffer("ridge_bias", torch.zeros(()))
+
+    def forward(self, x_BCL: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x_BCL.device.type, enabled=False):
+            ridge_B = x_BCL.float().flatten(1) @ self.get_buffer("ridge_weight_F") + self.get_buffer("ridge_bias")
+        output_B: torch.Tensor = self.network(x_BCL, *rest)
+        return ridge_B + output_B.float()
+
+
+class Network:
+    """The model of a trial between input and label.
+
+    Args:
+        config: The trial's input, model and recipe.
+        prep: Statistics of the training set.
+        device: Where it runs.
+    """
+
+    def __init__(self, config: TrialConfig, prep: Preprocessing, device: torch.device) -> None:
+        channels, pixels = config.data.input.channels, config.data.input.kept_pixels(prep.pixels)
+        model = build_model(config.model, pixels=pixels, channels=channels)
+        if config.fit.target == "ridge_residual":
+            model = ResidualOnRidge(model, channels * pixels)
+        self.config, self.device = config, device
+        self.model = model.to(device)
+        self.precision = resolve_precision(config.fit.precision, device)
+        self.input_key = config.data.input.model_dump_json()
+        self._target_mean_dex, self._target_std_dex = prep.target_mean_dex, prep.target_std_dex
+        self._needs_bin = needs_bin(config.model)
+
+    def standardise(self, log_g_B: torch.Tensor) -> torch.Tensor:
+        """Labels in dex as the network's target: mean 0, standard deviation 1 over the training set."""
+        return (log_g_B - self._target_mean_dex) / self._target_std_dex
+
+    def output(self, x_BCL: torch.Tensor, bin_B: torch.Tensor) -> torch.Tensor:
+        """Standardised log g, shape (B,), float32; with gradients unless the caller turned them off."""
+        with autocast(self.precision, self.device):
+            output_B: torch.Tensor = self.model(x_BCL, bin_B) if self._needs_bin else self.model(x_BCL)
+        return output_B.float()
+
+    def log_g_dex(self, x_BCL: torch.Tensor, bin_B: torch.Tensor) -> torch.Tensor:
+        """Predicted log g in dex, shape (B,), float32."""
+        return self.output(x_BCL, bin_B) * self._target_std_dex + self._target_mean_dex
+
+
+@torch.no_grad()
+def predict_frozen(
+    networks: Sequence[Network], frozen: Frozen, transforms: Mapping[str, InputTransform]
+) -> list[np.ndarray]:
+    """Predicted log g in dex of every network for every frozen draw, each float32 of shape (D, N).
+
+    Args:
+        networks: On one device; left in evaluation mode.
+        frozen: The noisy spectra.
+        transforms: The input of each network by its `input_key`.
+    """
+    draws, count = frozen.noisy_DNL.shape[:2]
+    predicted = [np.empty((draws, count), np.float32) for _ in networks]
+    for network in networks:
+        network.model.eval()
+    for start in range(0, count, EVAL_ROWS):
+        rows = slice(start, min(start + EVAL_ROWS, count))
+        device = networks[0].device
+        error_BL, bin_B = shared_tensor(frozen.error_NL[rows], device), shared_tensor(frozen.bin_N[rows], device)
+        for draw in range(draws):
+            noisy_BL = shared_tensor(frozen.noisy_DNL[draw, rows], device)
+            inputs = {key: transforms[key](noisy_BL, error_BL) for key in {n.input_key for n in networks}}
+            for network, result_DN in zip(networks, predicted, strict=True):
+                result_DN[draw, rows] = network.log_g_dex(inputs[network.input_key], bin_B).cpu().numpy()
+    return predicted

@@ -1,0 +1,35 @@
+"""Which number format the products of a fit use; weights, statistics and losses stay in float32."""
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+
+import torch
+
+FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve_precision(requested: str, device: torch.device) -> str:
+    """Turn `auto` into what the device does well: bfloat16 on GPUs from Ampere on and on CPUs with AMX, else float32.
+
+    float16 is for GPUs only: its narrow range needs loss scaling, and no CPU gains by it.
+    """
+    if requested != "auto":
+        return "float32" if requested == "float16" and device.type == "cpu" else requested
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
+    return "bfloat16" if device.type == "cpu" and cpu_has_amx() else "float32"
+
+
+@cache
+def cpu_has_amx() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in hardware (Linux only; False elsewhere)."""
+    info = Path("/proc/cpuinfo")
+    return info.exists() and "amx_bf16" in info.read_text()
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a network of this precision runs."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, FORMATS[precision])

@@ -1,0 +1,92 @@
+"""An exported model at work: predictions for spectra in memory or in shards. Shape suffixes as in `network`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from spectral_search.data.blocks import iter_blocks
+from spectral_search.data.dataset import Frozen, Labelled, condition_block, draw_noise, oracle_bins
+from spectral_search.data.inputs import InputTransform
+from spectral_search.data.preprocess import Preprocessing
+from spectral_search.data.split import Selection
+from spectral_search.errors import RequestError
+from spectral_search.fit.network import Network, predict_frozen
+from spectral_search.results.bundle import Bundle
+from spectral_search.spec.run import RunSpec
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels of the shards' spectra with `log_g_predicted` (dex) beside them, and where the noise came from."""
+
+    table: pd.DataFrame
+    noise: str
+
+
+class Predictor:
+    """A network with the weights of a bundle.
+
+    Args:
+        bundle: The exported model.
+        device: Where it runs.
+
+    Raises:
+        RequestError: The weights are not those of the network that the config describes.
+    """
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        self.config = RunSpec.from_dict(bundle.config).base
+        self.prep = Preprocessing.from_arrays(bundle.preprocessing)
+        self._network = Network(self.config, self.prep, device)
+        try:
+            self._network.model.load_state_dict({name: torch.tensor(v) for name, v in bundle.weights.items()})
+        except RuntimeError as error:
+            raise RequestError(
+                "The exported weights are not those of the network in the exported config "
+                f"({str(error).splitlines()[-1].strip()}): export the model again."
+            ) from error
+        transform = InputTransform(self.config.data.input, self.prep, self.config.data.noise_level, device)
+        self._transforms = {self._network.input_key: transform}
+
+    def predict(self, frozen: Frozen) -> np.ndarray:
+        """Predicted log g in dex of shape (D, N)."""
+        return predict_frozen([self._network], frozen, self._transforms)[0]
+
+    def predict_shards(self, selection: Selection, seed: int) -> Predictions:
+        """Predict every selected spectrum once, at constant memory.
+
+        Noisy spectra are taken as the shards hold them; shards without get one draw of noise at the model's level.
+
+        Raises:
+            RequestError: The shards have another number of pixels than the model was trained on.
+        """
+        if selection.pixels != self.prep.pixels:
+            raise RequestError(
+                f"The model reads spectra of {self.prep.pixels} pixels and these shards have {selection.pixels}: "
+                "give shards on the wavelength grid it was trained on."
+            )
+        labels = selection.labels()
+        bin_N = oracle_bins(labels)
+        recorded = selection.has_noisy
+        parts = [self.predict(frozen)[0] for frozen in self._frozen_blocks(selection, labels, bin_N, recorded, seed)]
+        level = self.config.data.noise_level
+        noise = "noise as recorded in the shards" if recorded else f"one draw of noise at level {level:g}, seed {seed}"
+        return Predictions(labels.assign(log_g_predicted=np.concatenate(parts)), noise)
+
+    def _frozen_blocks(
+        self, selection: Selection, labels: pd.DataFrame, bin_N: np.ndarray, recorded: bool, seed: int
+    ) -> Iterator[Frozen]:
+        log_g_N = labels["log_g"].to_numpy(np.float32)
+        for block in iter_blocks(selection, noisy=recorded):
+            condition_block(block.flux_BL, block.error_BL, block.noisy_BL, self.prep)
+            rows = block.rows_B
+            spectra = Labelled(block.flux_BL, block.error_BL, log_g_N[rows], bin_N[rows])
+            noisy_BL = (
+                np.maximum(block.noisy_BL, 0.0)
+                if block.noisy_BL is not None
+                else draw_noise(spectra, self.config.data.noise_level, (seed, "evaluate", int(rows[0])))
+            )
+            yield Frozen(noisy_BL[None], spectra.error_NL, spectra.log_g_N, spectra.bin_N)

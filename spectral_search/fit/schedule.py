@@ -1,0 +1,54 @@
+"""Learning-rate schedules as pure functions of the step, so that a resumed fit needs no scheduler state."""
+
+import math
+
+from spectral_search.spec.fit import FitSpec
+
+ONE_CYCLE_RISE = 0.3
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_END = 1 / 250_000
+"""Part of the cycle spent rising, first and last lr / lr, as in Smith & Topin 2017 and torch's OneCycleLR."""
+
+
+def learning_rate(fit: FitSpec, step: int, steps_per_epoch: int, drops: int = 0) -> float:
+    """Learning rate of one step.
+
+    Args:
+        fit: The recipe.
+        step: Steps done before this one, over all epochs.
+        steps_per_epoch: Batches of an epoch.
+        drops: Drops of a plateau schedule so far; see `plateau_drops`.
+    """
+    warmup_steps = round(fit.warmup_epochs * steps_per_epoch)
+    if step < warmup_steps:
+        return fit.lr * (step + 1) / (warmup_steps + 1)
+    # The schedule proper starts when the warm-up ends and reaches its end with the last step.
+    progress = (step - warmup_steps) / max(1, fit.epochs * steps_per_epoch - warmup_steps)
+    if fit.schedule == "cosine":
+        return fit.lr * _cosine(1.0, fit.final_lr_fraction, progress)
+    if fit.schedule == "one_cycle":
+        if progress < ONE_CYCLE_RISE:
+            return fit.lr * _cosine(ONE_CYCLE_START, 1.0, progress / ONE_CYCLE_RISE)
+        return fit.lr * _cosine(1.0, ONE_CYCLE_END, (progress - ONE_CYCLE_RISE) / (1.0 - ONE_CYCLE_RISE))
+    if fit.schedule == "step":
+        return fit.lr * fit.step_factor ** (step // steps_per_epoch // fit.step_epochs)
+    if fit.schedule == "plateau":
+        return fit.lr * fit.step_factor**drops
+    return fit.lr
+
+
+def plateau_drops(fit: FitSpec, val_r2: list[float]) -> int:
+    """How often the plateau schedule has dropped after epochs with these val R2."""
+    drops, best, waited = 0, -math.inf, 0
+    for value in val_r2:
+        if value > best:
+            best, waited = value, 0
+            continue
+        waited += 1
+        if waited > fit.plateau_patience:
+            drops, waited = drops + 1, 0
+    return drops
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))

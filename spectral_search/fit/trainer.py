@@ -1,0 +1,132 @@
+"""Passes over the data, each training every member that is at the same epoch.
+
+The batch is read, noised and turned into an input once; the members take their steps on it one after the other.
+Shape suffixes: D noise draws, N spectra, B batch, C channels, L pixels, F = C x L features.
+"""
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from spectral_search.data.batches import ReadBlocks, train_source
+from spectral_search.data.blocks import read_ranges
+from spectral_search.data.counter import counter_seed
+from spectral_search.data.dataset import Dataset, Frozen
+from spectral_search.data.inputs import InputTransform
+from spectral_search.data.noise import add_noise, generator
+from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
+from spectral_search.fit.metrics import scores
+from spectral_search.fit.network import Network, ResidualOnRidge, predict_frozen
+from spectral_search.models.ridge import RidgeAccumulator
+from spectral_search.spec.data import InputSpec
+from spectral_search.spec.run import TrialConfig
+
+RIDGE_BATCH = 2048
+
+
+class Trainer:
+    """The data of a search on one device, and the passes over it.
+
+    Args:
+        dataset: Training spectra, frozen val spectra, preprocessing.
+        device: Where to train.
+        read_blocks: How streamed spectra are read; plain h5py unless Ray Data is handed in.
+    """
+
+    def __init__(self, dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges) -> None:
+        self.dataset, self.device = dataset, device
+        self._source = train_source(dataset, device, read_blocks)
+        self._transforms: dict[str, InputTransform] = {}
+        self._ridges: dict[str, tuple[np.ndarray, float]] = {}
+
+    def member(self, number: int, config: TrialConfig) -> Member:
+        """A freshly initialised member, a function of (config.fit.seed, number)."""
+        torch.manual_seed(counter_seed(config.fit.seed, "initialisation", number))
+        network = Network(config, self.dataset.prep, self.device)
+        if isinstance(network.model, ResidualOnRidge):
+            weight_F, bias = self._ridge(config)
+            network.model.get_buffer("ridge_weight_F").copy_(torch.as_tensor(weight_F))
+            network.model.get_buffer("ridge_bias").fill_(bias)
+        return Member(number, network, self._source.steps(config.fit.batch_size))
+
+    def transform(self, spec: InputSpec) -> InputTransform:
+        """The input of a spec, made once and shared by all members that use it."""
+        key = spec.model_dump_json()
+        if key not in self._transforms:
+            self._transforms[key] = InputTransform(spec, self.dataset.prep, self.dataset.noise_level, self.device)
+        return self._transforms[key]
+
+    def run_epoch(self, members: list[Member]) -> dict[int, EpochRecord | NonFiniteLossError]:
+        """Train all members for one epoch in one pass.
+
+        Args:
+            members: At the same epoch, with the same seed and batch size.
+
+        Returns:
+            By member number: the epoch's record, or why that member failed.
+
+        Raises:
+            ValueError: The members cannot share a pass.
+        """
+        if len({(m.epoch, m.config.fit.seed, m.config.fit.batch_size) for m in members}) != 1:
+            raise ValueError("members of one pass share epoch, seed and batch size")
+        started = time.perf_counter()
+        for member in members:
+            member.begin_epoch()
+        spectra = self._pass(members)
+        trained = time.perf_counter()
+        results: dict[int, EpochRecord | NonFiniteLossError] = {}
+        for member, predicted_DN in zip(members, self.predict(members, self.dataset.val), strict=True):
+            val_scores = scores(predicted_DN, np.broadcast_to(self.dataset.val.log_g_N, predicted_DN.shape))
+            try:
+                record = member.end_epoch(val_scores, trained - started, spectra)
+            except NonFiniteLossError as error:
+                results[member.number] = error
+            else:
+                results[member.number] = record
+        return results
+
+    def _pass(self, members: list[Member]) -> int:
+        fit, epoch, spectra = members[0].config.fit, members[0].epoch + 1, 0
+        for batch in self._source.epoch(fit.seed, epoch, fit.batch_size):
+            rng = generator(self.device, fit.seed, "noise", epoch, batch.index)
+            noisy_BL = add_noise(batch.flux_BL, batch.error_BL, self.dataset.noise_level, rng)
+            inputs: dict[str, torch.Tensor] = {}
+            for member in members:
+                key = member.network.input_key
+                if key not in inputs:
+                    inputs[key] = self.transform(member.config.data.input)(noisy_BL, batch.error_BL)
+                member.train_step(inputs[key], batch.log_g_B, batch.bin_B, batch.index)
+            spectra += len(batch.log_g_B)
+        return spectra
+
+    def predict(self, members: list[Member], frozen: Frozen) -> list[np.ndarray]:
+        """Predicted log g in dex of every member for every frozen draw, each of shape (D, N)."""
+        transforms = {m.network.input_key: self.transform(m.config.data.input) for m in members}
+        return predict_frozen([member.network for member in members], frozen, transforms)
+
+    def _ridge(self, config: TrialConfig) -> tuple[np.ndarray, float]:
+        """Ridge on one noisy pass over the training spectra, kept for further members with the same input."""
+        fit = config.fit
+        key = f"{config.data.input.model_dump_json()} {fit.ridge_alpha} {fit.seed}"
+        if key not in self._ridges:
+            accumulator: RidgeAccumulator | None = None
+            for x_BF, y_B in self._ridge_batches(config):
+                accumulator = accumulator or RidgeAccumulator(x_BF.shape[1])
+                accumulator.update(x_BF, y_B)
+            if accumulator is None:
+                raise ValueError("the training set holds no spectra")
+            self._ridges[key] = accumulator.solve([fit.ridge_alpha])[0]
+        return self._ridges[key]
+
+    def _ridge_batches(self, config: TrialConfig) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        prep, transform = self.dataset.prep, self.transform(config.data.input)
+        for batch in self._source.epoch(config.fit.seed, 0, RIDGE_BATCH):
+            rng = generator(self.device, config.fit.seed, "ridge", batch.index)
+            noisy_BL = add_noise(batch.flux_BL, batch.error_BL, self.dataset.noise_level, rng)
+            yield (
+                transform(noisy_BL, batch.error_BL).flatten(1),
+                (batch.log_g_B - prep.target_mean_dex) / prep.target_std_dex,
+            )

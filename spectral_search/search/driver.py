@@ -1,0 +1,196 @@
+"""The life of a run: new or resumed, from the plan to the exported winner."""
+
+import platform
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+import torch
+
+from spectral_search.data.preprocess import Preprocessing
+from spectral_search.data.spectra import bytes_in_memory
+from spectral_search.data.split import Splits
+from spectral_search.errors import RequestError
+from spectral_search.results.bundle import read_safetensors, to_safetensors
+from spectral_search.results.manifest import Manifest
+from spectral_search.results.paths import RunPaths, replacing, write_atomic
+from spectral_search.results.records import RunRecord
+from spectral_search.results.view import LiveView
+from spectral_search.search.device import Slots, cpu_count
+from spectral_search.search.finish import finish_run
+from spectral_search.search.inline import run_inline
+from spectral_search.search.plan import Plan
+from spectral_search.search.prepare import Prepared, load_plainly, prepare
+from spectral_search.search.progress import Progress
+from spectral_search.search.ray_session import check_address
+from spectral_search.search.study import Study, open_storage
+from spectral_search.spec.load import expand
+from spectral_search.spec.run import RunSpec
+
+Executor = Literal["separate", "inline"]
+PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
+VAL_ARRAYS = 12
+"""Val arrays kept at most, in units of one: up to 8 draws, flux, error, noise, and room."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """How a run is carried out, as opposed to what it computes.
+
+    Attributes:
+        executor: separate: a process a trial, on Ray; inline: this process alone.
+        dashboard: Whether a local Ray gets its dashboard.
+        view: Where progress is shown.
+        command: The command line, for the record.
+    """
+
+    executor: Executor
+    dashboard: bool
+    view: LiveView
+    command: Sequence[str] = ()
+
+
+def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
+    """Make a new run's folder and its records.
+
+    Raises:
+        RequestError: The name is taken or the folder cannot be written.
+    """
+    paths.create()
+    write_atomic(paths.spec_yaml, plan.spec.to_yaml())
+    with replacing(paths.split_npz) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **plan.splits.to_arrays())
+    manifest = Manifest(
+        name=paths.name,
+        stage=plan.spec.stage,
+        # A shared database may hold a study of the same name from another results folder.
+        study_name=paths.name if plan.spec.search.storage is None else f"{paths.name}-{secrets.token_hex(4)}",
+        storage=plan.spec.search.storage,
+        versions=_versions(),
+        seed=plan.spec.search.seed,
+        hardware=_hardware(plan.slots),
+        data={"shards": plan.root.fingerprint(), "split": plan.splits.digest()},
+        planned_trials=plan.trials,
+    )
+    manifest.claim(command=list(command))
+    manifest.save(paths.manifest_json)
+
+
+def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
+    """Run the trials that are left, then choose, re-test and export; interrupted, the state is kept.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; everything so far is on disk.
+        RequestError: The data cannot be used.
+    """
+    started, earlier = time.monotonic(), Manifest.load(paths.manifest_json).wall_seconds
+    state: Literal["finished", "interrupted", "failed"] = "failed"
+    try:
+        with _terminable():
+            found = _search(plan, paths, around)
+        state = "finished" if found else "failed"
+    except KeyboardInterrupt:
+        state = "interrupted"
+        raise
+    finally:
+        manifest = Manifest.load(paths.manifest_json)
+        manifest.release(state, earlier + time.monotonic() - started)
+        manifest.save(paths.manifest_json)
+    return RunRecord.load(paths)
+
+
+def _search(plan: Plan, paths: RunPaths, around: Surroundings) -> bool:
+    spec = plan.spec
+    if around.executor == "inline":
+        prepared = _prepared(plan, paths, load_plainly)
+        device = torch.device("cuda", plan.slots.gpus[0]) if plan.slots.gpus else torch.device("cpu")
+        study = _open_study(plan, paths, around, prepared)
+        run_inline(spec, paths, study, prepared.dataset, device)
+    else:
+        device = torch.device("cpu")
+        prepared = _search_on_ray(plan, paths, around)
+    return finish_run(spec, paths, prepared.val, plan.splits.test, device)
+
+
+def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings) -> Prepared:
+    # Ray takes a second to import, which an inline run need not pay.
+    from spectral_search.data.source import load_spectra_ray
+    from spectral_search.search.ray_session import ray_session
+    from spectral_search.search.ray_tune import run_on_ray
+
+    resources = plan.spec.resources
+    with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan.splits), dashboard=around.dashboard) as ray:
+        around.view.note(f"Ray dashboard: {ray.dashboard_url}" if ray.dashboard_url else "Ray dashboard: off")
+        prepared = _prepared(plan, paths, load_spectra_ray)
+        study = _open_study(plan, paths, around, prepared)
+        run_on_ray(plan.spec, paths, study, prepared.dataset, ray.slots)
+    return prepared
+
+
+def _prepared(plan: Plan, paths: RunPaths, load: Any) -> Prepared:
+    """The dataset; its preprocessing is fitted once and then belongs to the run."""
+    known = paths.preprocessing_safetensors.exists()
+    prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
+    prepared = prepare(plan.spec, plan.splits, load, prep)
+    if not known:
+        write_atomic(paths.preprocessing_safetensors, to_safetensors(prepared.dataset.prep.to_arrays()))
+    return prepared
+
+
+def _open_study(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Prepared) -> Study:
+    manifest = Manifest.load(paths.manifest_json)
+    storage = open_storage(expand(manifest.storage) if manifest.storage else paths.study_url)
+    study = Study(plan.spec, paths, storage, manifest.study_name)
+    study.listener = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
+    around.view.note(prepared.note)
+    return study
+
+
+def _data_bytes(splits: Splits) -> int:
+    return bytes_in_memory(splits.train) + VAL_ARRAYS * bytes_in_memory(splits.val) // 2
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _hardware(slots: Slots) -> dict[str, Any]:
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpus": len(slots.gpus),
+    }
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that both leave by the same door."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, as in a notebook's worker: signals are somebody else's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

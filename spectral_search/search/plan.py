@@ -1,0 +1,156 @@
+"""What a run will do, worked out from headers alone: nothing is read, started or written, neither torch nor ray loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spectral_search.data.root import DataRoot
+from spectral_search.data.split import Splits, make_splits
+from spectral_search.errors import RequestError
+from spectral_search.models.count import count_parameters
+from spectral_search.models.shape import require_fit
+from spectral_search.search.device import Slots, plan_slots
+from spectral_search.spec.data import LEAKY_INPUTS
+from spectral_search.spec.run import RunSpec, TrialConfig
+
+CHECKED_CHOICES = 500
+"""Combinations of architecture values that are checked against the spectra before anything starts."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved run.
+
+    Attributes:
+        spec: The search, every value filled in.
+        root: The data.
+        splits: Which spectra train, validate and test.
+        slots: What the trials run on.
+        notes: What the user should know, a sentence each.
+    """
+
+    spec: RunSpec
+    root: DataRoot
+    splits: Splits
+    slots: Slots
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def trials(self) -> int:
+        """Trials of the search."""
+        return len(self.spec.grid_points()) if self.spec.search.sampler == "grid" else self.spec.search.trials
+
+    @property
+    def spectra_epochs(self) -> int:
+        """Spectra x epochs if no trial stopped early."""
+        return self.trials * self.spec.fit.epochs * len(self.splits.train)
+
+    def parameters(self, params: dict[str, Any]) -> int:
+        """Weights of the network of one proposal."""
+        return network_parameters(self.spec.with_params(params), self.root.pixels)
+
+    def document(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        spec, test = self.spec, self.splits.test
+        grid = spec.grid_points() if spec.search.sampler == "grid" else None
+        return {
+            "stage": spec.stage,
+            "sampler": spec.search.sampler,
+            "trials": self.trials,
+            "epochs": spec.fit.epochs,
+            "train_spectra": len(self.splits.train),
+            "val_spectra": len(self.splits.val),
+            "test_spectra": len(test) if test is not None else 0,
+            "pixels": self.root.pixels,
+            "spectra_epochs": self.spectra_epochs,
+            "base_parameters": self.parameters({}),
+            "device": self.slots.device,
+            "concurrent": self.slots.concurrent,
+            "notes": list(self.notes),
+            "space": {key: domain.to_yaml() for key, domain in spec.space.items()} if grid is None else {},
+            "grid": [{"params": point, "parameters": self.parameters(point)} for point in grid or []],
+            "spec": spec.to_dict(),
+        }
+
+
+def network_parameters(config: TrialConfig, pixels: int) -> int:
+    """Weights of a trial's network for spectra of this many pixels."""
+    spec = config.data.input
+    return count_parameters(config.model, pixels=spec.kept_pixels(pixels), channels=spec.channels)
+
+
+def make_plan(spec: RunSpec, root: DataRoot, explicit: Sequence[str] = (), notes: Sequence[str] = ()) -> Plan:
+    """Resolve a run against the data and this machine.
+
+    Args:
+        spec: The search, its inherited values filled in.
+        root: The data.
+        explicit: Keys that the user gave; a stage's own num_train is only a wish, capped by what there is.
+        notes: Sentences to pass on.
+
+    Raises:
+        RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there.
+    """
+    spec, said = _cap_spectra(spec, root, explicit)
+    splits = make_splits(root, spec.data)
+    slots = plan_slots(spec.resources)
+    _check_networks(spec, root.pixels)
+    if splits.unlabelled:
+        said.append(f"{splits.unlabelled} spectra have no log_g and are left out.")
+    if splits.test is None:
+        said.append("The data root has no test set, so no test number will be reported.")
+    leaky = sorted(_inputs(spec) & LEAKY_INPUTS)
+    if leaky:
+        said.append(
+            f"Input {', '.join(leaky)} is leaky: the error array is computed from the noise-free flux and gives log g "
+            "away (error alone reaches R2 0.99). Its numbers do not compare with flux-only ones."
+        )
+    if "raw_whiten" in _inputs(spec):
+        said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
+    return Plan(spec, root, splits, slots, (*notes, *said))
+
+
+def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Sequence[str]) -> tuple[RunSpec, list[str]]:
+    data, notes = spec.data, []
+    there = sum(shard.spectra for shard in root.train)
+    val_there = sum(shard.spectra for shard in root.val)
+    if not root.val:
+        val_there = round(data.val_fraction * there)
+        there -= val_there
+    changes: dict[str, None] = {}
+    for key, wanted, available in (("num_train", data.num_train, there), ("num_val", data.num_val, val_there)):
+        if wanted is not None and wanted > available and f"data.{key}" not in explicit:
+            changes[key] = None
+            notes.append(f"{spec.stage} asks for {key} {wanted:,} and there are {available:,}: all are used.")
+    return (spec.model_copy(update={"data": data.model_copy(update=changes)}) if changes else spec), notes
+
+
+def _inputs(spec: RunSpec) -> set[str]:
+    """Every kind of input that a trial may have."""
+    kinds: set[str] = {spec.data.input.kind}
+    key = "data.input.kind"
+    if spec.search.sampler == "grid":
+        kinds |= {point[key] for point in spec.grid_points() if key in point}
+    elif key in spec.space:
+        kinds |= set(spec.space[key].choices or [])
+    return kinds
+
+
+def _check_networks(spec: RunSpec, pixels: int) -> None:
+    """Refuse networks that cannot read the spectra: every grid point, or every value of the space by itself."""
+    points = spec.grid_points() if spec.search.sampler == "grid" else [{}]
+    if spec.search.sampler != "grid":
+        points += [{key: value} for key, domain in spec.space.items() for value in domain.probes()]
+    faults: dict[str, None] = {}
+    for point in points[:CHECKED_CHOICES]:
+        try:
+            config = spec.with_params(point)
+        except RequestError:
+            continue  # a value that is possible only together with others
+        given = config.data.input
+        try:
+            require_fit(config.model, pixels=given.kept_pixels(pixels), channels=given.channels)
+        except RequestError as error:
+            faults |= dict.fromkeys(error.faults)
+    if faults:
+        raise RequestError(*faults)

@@ -1,0 +1,107 @@
+"""What the study tells while it runs, gathered into snapshots for the live view."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from spectral_search.results.view import BestSoFar, Event, LiveTrial, LiveView, SearchView
+from spectral_search.search.study import LiveTrial as StudyTrial
+from spectral_search.spec.run import RunSpec
+
+RATE_SECONDS = 30.0
+"""Window over which spectra per second are averaged."""
+
+
+class Progress:
+    """A listener of the study that keeps a live view up to date.
+
+    Args:
+        spec: The search.
+        name: The run's name.
+        planned: Trials of the search in all.
+        spectra: Training spectra of one epoch.
+        view: Where snapshots go.
+        clock: Seconds of a clock that only goes forward.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        name: str,
+        planned: int,
+        spectra: int,
+        view: LiveView,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spec, self._name, self._planned, self._spectra = spec, name, planned, spectra
+        self._view, self._clock, self._started_s = view, clock, clock()
+        self._live: dict[int, LiveTrial] = {}
+        self._counts: Counter[str] = Counter()
+        self._best: BestSoFar | None = None
+        self._epochs = 0
+        self._ended_epochs = 0
+        self._events: list[Event] = []
+        self._epoch_times: deque[float] = deque()
+
+    def __call__(self, event: str, trial: StudyTrial) -> None:
+        """Take in one change of the study."""
+        last = trial.epochs[-1] if trial.epochs else None
+        value = max((record["val_r2"] for record in trial.epochs), default=None)
+        if event in ("started", "epoch"):
+            self._live[trial.number] = LiveTrial(
+                trial.number, trial.last_epoch, last and last["val_r2"], value, params=trial.params
+            )
+        if event == "epoch" and last is not None:
+            self._epochs += 1
+            self._epoch_times.append(self._clock())
+            if self._best is None or last["val_r2"] > self._best.val_r2:
+                self._best = BestSoFar(trial.number, last["epoch"], last["val_r2"], trial.params)
+                self._events.append(Event("best", trial.number, None, last["epoch"], last["val_r2"], "", trial.params))
+        elif event != "started":
+            self._live.pop(trial.number, None)
+            self._counts[event] += 1
+            self._ended_epochs += trial.last_epoch
+            self._events.append(Event("finished", trial.number, event, trial.last_epoch, value))
+        self._view.update(self.snapshot())
+
+    def note(self, text: str) -> None:
+        """Show a line of text."""
+        self._events.append(Event("note", text=text))
+        self._view.update(self.snapshot())
+
+    def snapshot(self) -> SearchView:
+        """The search as it is now."""
+        elapsed = self._clock() - self._started_s
+        planned_epochs = self._planned_epochs()
+        left = max(0, planned_epochs - self._epochs)
+        return SearchView(
+            name=self._name,
+            planned=self._planned,
+            counts={**self._counts, "running": len(self._live), "waiting": self._waiting()},
+            best=self._best,
+            epochs_done=self._epochs,
+            epochs_planned=planned_epochs,
+            spectra_per_second=self._rate(),
+            elapsed_s=elapsed,
+            eta_s=elapsed / self._epochs * left if self._epochs else None,
+            live=tuple(self._live.values()),
+            events=tuple(self._events),
+        )
+
+    def _waiting(self) -> int:
+        return max(0, self._planned - len(self._live) - sum(self._counts.values()))
+
+    def _planned_epochs(self) -> int:
+        """Epochs done plus what the rest will take, if it ends as early on average as the trials that are over."""
+        over = sum(self._counts.values())
+        if not over:
+            return self._planned * self._spec.fit.epochs
+        return round(self._planned * self._ended_epochs / over) if over < self._planned else self._epochs
+
+    def _rate(self) -> float | None:
+        now = self._clock()
+        while self._epoch_times and now - self._epoch_times[0] > RATE_SECONDS:
+            self._epoch_times.popleft()
+        if not self._epoch_times:
+            return None
+        return self._spectra * len(self._epoch_times) / max(1e-3, min(RATE_SECONDS, now - self._started_s))

@@ -1,0 +1,163 @@
+"""What the next trial is: points of a grid in order, or a sampler's proposal that no earlier trial has tried.
+
+A proposal is a function of (seed, trial number, the trials so far) and of nothing else, so that a resumed search goes
+on as the uninterrupted one would have.
+"""
+
+import itertools
+import json
+import random
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from spectral_search.data.counter import counter_seed
+from spectral_search.errors import RequestError
+from spectral_search.spec.domain import Domain
+from spectral_search.spec.run import RunSpec
+
+Params = dict[str, Any]
+ATTEMPTS = 20
+"""Proposals asked for before a repeated or impossible one is replaced by an untried point of a finite space."""
+LARGEST_ENUMERATION = 20_000
+
+
+def make_sampler(spec: RunSpec, seed: int) -> BaseSampler:
+    """The Optuna sampler of a spec, freshly seeded."""
+    search = spec.search
+    if search.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if search.sampler == "gp":
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=search.startup_trials)
+    # Groups let a conditional key learn from the trials that have it; the liar keeps parallel trials apart.
+    return optuna.samplers.TPESampler(
+        seed=seed,
+        n_startup_trials=search.startup_trials,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+    )
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """A domain in Optuna's terms; choices are kept as JSON text, since a database holds no lists."""
+    if domain.choices is not None:
+        return CategoricalDistribution([json.dumps(choice) for choice in domain.choices])
+    if domain.is_int:
+        return IntDistribution(int(domain.low or 0), int(domain.high or 0), log=domain.is_log)
+    return FloatDistribution(float(domain.low or 0.0), float(domain.high or 0.0), log=domain.is_log)
+
+
+def stored(domain: Domain, value: Any) -> Any:
+    """A value as the study stores it."""
+    return json.dumps(value) if domain.choices is not None else value
+
+
+class Proposals:
+    """The trials a search will make, one after the other.
+
+    Args:
+        spec: The search.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        self._space = [(key, spec.space[key]) for key in spec.search_order()]
+        self._grid = spec.grid_points() if spec.search.sampler == "grid" else None
+        self._finite = None if self._grid is not None else self._enumerate()
+
+    @property
+    def planned(self) -> int:
+        """Trials that the search will make in all."""
+        if self._grid is not None:
+            return len(self._grid)
+        if self._finite is not None:
+            return min(self._spec.search.trials, len(self._finite))
+        return self._spec.search.trials
+
+    def propose(self, earlier: list[FrozenTrial]) -> Params | None:
+        """Parameters of trial number len(earlier); None when the search has no more."""
+        number = len(earlier)
+        if number >= self.planned:
+            return None
+        if self._grid is not None:
+            return self._grid[number]
+        if not self._space:
+            return {}
+        tried = {_key(trial.user_attrs["params"]) for trial in earlier}
+        for attempt in range(ATTEMPTS):
+            params = self._sample(earlier, counter_seed(self._spec.search.seed, "proposal", number, attempt))
+            if _key(params) not in tried and self._possible(params):
+                return params
+        untried = [point for point in self._finite or [] if _key(point) not in tried]
+        if untried:
+            return random.Random(counter_seed(self._spec.search.seed, "untried", number)).choice(untried)
+        return None
+
+    def frozen(self, params: Params) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """Stored parameters and distributions of a proposal, for the study's record."""
+        space = dict(self._space)
+        if self._grid is not None:
+            space = _grid_domains(self._grid)
+        kept = {key: space[key] for key in params}
+        return {key: stored(kept[key], params[key]) for key in kept}, {k: distribution(d) for k, d in kept.items()}
+
+    def _sample(self, earlier: list[FrozenTrial], seed: int) -> Params:
+        # A shadow study in memory: the durable one only ever holds proposals that are really run.
+        shadow = optuna.create_study(direction="maximize", sampler=make_sampler(self._spec, seed % 2**32))
+        shadow.add_trials([trial for trial in earlier if trial.state != TrialState.FAIL])
+        trial = shadow.ask()
+        params: Params = {}
+        for key, domain in self._space:
+            if self._spec.is_active(key, params):
+                params[key] = _suggest(trial, key, domain)
+        return params
+
+    def _possible(self, params: Params) -> bool:
+        try:
+            self._spec.with_params(params)
+        except RequestError:
+            return False
+        return True
+
+    def _enumerate(self) -> list[Params] | None:
+        """Every point of a space of choices alone; None when the space is continuous or very large."""
+        if not self._space or any(domain.choices is None for _, domain in self._space):
+            return None
+        points: list[Params] = [{}]
+        for key, domain in self._space:
+            points = list(
+                itertools.chain.from_iterable(
+                    [{**point, key: choice} for choice in domain.choices or []]
+                    if self._spec.is_active(key, point)
+                    else [point]
+                    for point in points
+                )
+            )
+            if len(points) > LARGEST_ENUMERATION:
+                return None
+        return [point for point in points if self._possible(point)]
+
+
+def _suggest(trial: Trial, key: str, domain: Domain) -> Any:
+    if domain.choices is not None:
+        return json.loads(trial.suggest_categorical(key, [json.dumps(choice) for choice in domain.choices]))
+    if domain.is_int:
+        return trial.suggest_int(key, int(domain.low or 0), int(domain.high or 0), log=domain.is_log)
+    return trial.suggest_float(key, float(domain.low or 0.0), float(domain.high or 0.0), log=domain.is_log)
+
+
+def _grid_domains(points: list[Params]) -> dict[str, Domain]:
+    """Each grid key as a choice among the values that occur."""
+    values: dict[str, dict[str, Any]] = {}
+    for point in points:
+        for key, value in point.items():
+            values.setdefault(key, {})[json.dumps(value)] = value
+    return {key: Domain(kind="choice", choices=list(found.values())) for key, found in values.items()}
+
+
+def _key(params: Params) -> str:
+    return json.dumps(params, sort_keys=True)
