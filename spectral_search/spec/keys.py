@@ -31,6 +31,7 @@ TOP_KEYS = (
     *("search", "resources", "inherit", "provenance"),
 )
 SEARCHED_SECTIONS = ("data.input", "model", "fit")
+_CLOSE = 0.6  # difflib's own threshold for a close match
 # What people write for a key when they come from other tools; difflib cannot bridge these.
 _SYNONYMS = {
     **{
@@ -95,9 +96,13 @@ def is_searched_section(key: str) -> bool:
 
 def nearest(word: str, options: Iterable[str]) -> str | None:
     """The option spelt most like a word, or None when none is close."""
-    by_lower = {option.lower(): option for option in options}
-    matches = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else None
+    matcher = difflib.SequenceMatcher(b=word.lower())
+    scores: dict[str, float] = {}
+    for option in options:
+        matcher.set_seq1(option.lower())
+        scores[option] = matcher.ratio()
+    best = max(sorted(scores), key=scores.__getitem__, default=None)
+    return best if best is not None and scores[best] >= _CLOSE else None
 
 
 def nearest_key(key: str, options: Iterable[str]) -> str | None:

@@ -161,10 +161,9 @@ def load_spec(
     values, set_faults = _parse_sets(sets)
     values |= overrides or {}
     raw = _with_stage(document, path)
-    if quick:
-        spec, _ = assemble(raw)
-        if spec is not None:  # otherwise the file's faults come out below
-            raw = shrink(spec, values).to_dict()
+    small = assemble(raw)[0] if quick else None
+    if small is not None:
+        raw = shrink(small, values).to_dict()
     raw, unplaced = apply_sets(raw, values)
     raw, expand_faults = _expand_paths(raw, environ)
     spec, faults = assemble(raw)
@@ -174,7 +173,7 @@ def load_spec(
     texts = [*_document_faults(document, path), *(_located(fault, document, path, values) for fault in faults)]
     if texts or spec is None:
         raise RequestError(*dict.fromkeys(texts))
-    return spec
+    return shrink(spec, values) if quick and small is None else spec  # a file that only its overrides made sound
 
 
 def _read(path: Path) -> Document:

@@ -115,7 +115,13 @@ class RunSpec(Section):
     def fixed(self, params: Mapping[str, Any], provenance: Mapping[str, Any] | None = None) -> "RunSpec":
         """The spec of one trial alone, for export: its values fixed, nothing varied or inherited any more."""
         config = self.with_params(params)
-        update = {"data": config.data, "model": config.model, "fit": config.fit, "space": {}, "grid": {}}
+        update: dict[str, Any] = {
+            "data": config.data,
+            "model": config.model,
+            "fit": config.fit,
+            "space": {},
+            "grid": {},
+        }
         search = self.search.model_copy(update={"sampler": "tpe"}) if self.search.sampler == "grid" else self.search
         rest = {"search": search, "inherit": None, "provenance": dict(provenance) if provenance is not None else None}
         return self.model_copy(update={**update, **rest})
@@ -151,7 +157,8 @@ def assemble(raw: dict[str, Any]) -> tuple[RunSpec | None, list[Fault]]:
     base, base_faults = build_trial(raw)
     search, search_faults = build_section(SearchSpec, "search", raw.get("search"))
     resources, resource_faults = build_section(ResourcesSpec, "resources", raw.get("resources"))
-    inherit, inherit_faults = None, []
+    inherit: InheritSpec | None = None
+    inherit_faults: list[Fault] = []
     if raw.get("inherit") is not None:
         inherit, inherit_faults = build_section(InheritSpec, "inherit", raw["inherit"])
     space, space_faults = parse_space(raw.get("space"))

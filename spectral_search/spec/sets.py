@@ -128,7 +128,9 @@ def _fix(raw: dict[str, Any], key: str, value: Any) -> None:
     for name in below:
         _drop(raw, name)
     space = raw.get("space")
-    for name, domain in list(space.items()) if isinstance(space, dict) else []:
+    if not isinstance(space, dict):
+        return
+    for name, domain in list(space.items()):
         when = domain.get("when") if isinstance(domain, dict) else None
         if not isinstance(when, dict) or key not in when:
             continue

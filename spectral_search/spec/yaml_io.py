@@ -70,9 +70,8 @@ class _Reader:
             path = f"{key}.{name}" if key else name
             line = name_node.start_mark.line + 1
             if name in values:
-                self.document.faults.append(
-                    (path, f"{path} is given twice, first on line {first_line[name]}; keep one of them")
-                )
+                text = f"{path} is given twice, on lines {first_line[name]} and {line}; keep one of them"
+                self.document.faults.append((path, text))
                 continue
             first_line[name] = line
             self.document.line_of.setdefault(path, line)

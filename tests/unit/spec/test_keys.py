@@ -1,0 +1,45 @@
+"""Keys, their words, and the nearest spelling of wrong ones."""
+
+import pytest
+
+from spectral_search.spec.keys import MODEL_KINDS, all_leaves, allowed, kinds_with, nearest, nearest_key, trial_leaves
+
+
+def test_every_key_can_be_described_without_jargon() -> None:
+    for key, info in all_leaves().items():
+        words = allowed(info)
+        assert words, key
+        assert not any(part in words for part in ("Annotated", "typing", "<", "FieldInfo", "a mapping")), (key, words)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("fit.lr", "a number above 0 and at most 10"),
+        ("fit.patience", "a whole number of at least 1 or null"),
+        ("model.dropout", "a number of at least 0 and below 1"),
+        ("data.root", "text or a list of values, each text or null"),
+        ("resources.gpus", "a list of values, each a whole number of at least 0 or auto"),
+        ("search.pruner", "one of asha, none"),
+    ],
+)
+def test_words(key: str, words: str) -> None:
+    assert allowed(all_leaves()[key]) == words
+
+
+def test_kinds() -> None:
+    assert list(MODEL_KINDS) == ["mlp", "cnn", "res_cnn", "vit", "moe_cnn"]
+    assert kinds_with("model.kernel_size") == ["cnn", "res_cnn", "moe_cnn"]
+    assert kinds_with("fit.lr") == list(MODEL_KINDS)
+    assert kinds_with("model.nothing") == []
+    assert "inherit.from" in all_leaves()
+
+
+def test_nearest() -> None:
+    assert nearest("RELU", ["relu", "gelu"]) == "relu"
+    assert nearest("zzz", ["relu", "gelu"]) is None
+    leaves = trial_leaves("cnn")
+    assert nearest_key("model.kernel", leaves) == "model.kernel_size"
+    assert nearest_key("model.wd", leaves) == "fit.weight_decay"
+    assert nearest_key("batch_size", leaves) == "fit.batch_size"
+    assert nearest_key("model.qqqq", leaves) is None

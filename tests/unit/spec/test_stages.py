@@ -1,0 +1,92 @@
+"""Every stage file: valid, its published grid exact, its recipe as published."""
+
+import pytest
+
+from spectral_search.spec.load import list_specs, load_spec, packaged_specs_dir
+
+GRID_SIZES = {
+    "step1": 10,
+    "step2": 12,
+    "mlp_residual": 8,
+    "mlp_deep": 8,
+    "mlp_wide": 3,
+    "mlp_topk": 3,
+    "mlp_big": 6,
+    "cnn_stage1a": 6,
+    "cnn_stage1b": 5,
+    "cnn_stage2": 32,
+    "mvp_mlp1": 2,
+    "mvp_cnn1": 2,
+    "mvp_cnn2": 2,
+    "mvp_moe_cnn0": 2,
+    "vit_patch16": 1,
+}
+ON_32K = [*list(GRID_SIZES)[:6], "cnn_stage1a", "cnn_stage1b", "cnn_stage2"]
+
+
+def test_the_stages_are_exactly_these() -> None:
+    assert {path.stem for path in packaged_specs_dir().glob("*.yaml")} == set(GRID_SIZES)
+    assert not [info.faults for info in list_specs() if info.faults]
+
+
+@pytest.mark.parametrize("stage", GRID_SIZES)
+def test_grid_is_the_published_one_and_every_point_is_possible(stage: str) -> None:
+    spec = load_spec(stage)
+    assert spec.stage == stage
+    assert spec.description
+    assert len(spec.grid_points()) == GRID_SIZES[stage]
+    assert len({spec.with_params(point).model_dump_json() for point in spec.grid_points()}) == GRID_SIZES[stage]
+    assert spec.space
+    assert spec.data.noise_level == 1.0
+
+
+@pytest.mark.parametrize("stage", ON_32K)
+def test_published_recipe(stage: str) -> None:
+    spec = load_spec(stage)
+    fit = spec.fit
+    assert (fit.epochs, fit.batch_size, fit.patience, fit.grad_clip, fit.seed) == (100, 2048, 50, 1.0, 42)
+    assert spec.data.num_train == 32000
+
+
+def test_step1_grid_is_learning_rate_by_weight_decay() -> None:
+    points = load_spec("step1").grid_points()
+    expected = [{"fit.lr": lr, "fit.weight_decay": wd} for lr in (0.1, 0.01, 1e-3, 5e-4, 3e-4) for wd in (0, 1e-4)]
+    assert points == expected
+    model = load_spec("step1").model
+    assert (model.kind, model.hidden, model.activation, model.dropout) == ("mlp", [256, 64], "relu", 0.3)
+
+
+def test_mlp_big_has_five_plain_networks_and_one_residual() -> None:
+    spec = load_spec("mlp_big")
+    models = [spec.with_params(point).model for point in spec.grid_points()]
+    assert [model.hidden for model in models if model.residual] == [[2048, 1024, 512]]
+    assert (spec.fit.epochs, spec.fit.lr, spec.fit.weight_decay, spec.data.num_train) == (150, 3e-4, 1e-4, 100000)
+
+
+def test_published_cnn_grids_have_no_normalisation_and_the_space_has() -> None:
+    for stage in ("cnn_stage1a", "cnn_stage1b"):
+        spec = load_spec(stage)
+        assert {spec.with_params(point).model.norm for point in spec.grid_points()} == {"none"}
+        assert spec.model.norm == "batch"
+        assert (spec.model.channels, spec.model.kernel_size) == ([32, 64], 7)
+    assert "none" not in (load_spec("cnn_stage2").space["model.norm"].choices or [])
+
+
+def test_stages_build_on_each_other() -> None:
+    inherited = {info.name: load_spec(info.name).inherit for info in list_specs()}
+    chain = {name: (inherit.from_, inherit.keys) for name, inherit in inherited.items() if inherit is not None}
+    assert chain["step2"] == ("step1", ["fit.lr", "fit.weight_decay"])
+    assert chain["cnn_stage1b"] == ("cnn_stage1a", ["fit.lr"])
+    assert chain["cnn_stage2"][0] == "cnn_stage1b"
+
+
+def test_mvp_networks_are_the_published_ones() -> None:
+    mlp, cnn = load_spec("mvp_mlp1").model, load_spec("mvp_cnn1").model
+    assert (mlp.hidden, mlp.norm, mlp.norm_layers, mlp.activation) == ([2048, 1024, 512], "layer", "first", "gelu")
+    assert (cnn.stem_channels, cnn.stem_kernel_size, cnn.blocks, cnn.channels) == (32, 7, 4, 64)
+    assert (cnn.kernel_size, cnn.dilations, cnn.head) == (5, [2], [128])
+    points = load_spec("mvp_cnn2").grid_points()
+    assert points == [
+        {"model.dilations": [1, 2, 4, 8]},
+        {"model.dilations": [2], "model.parallel_kernels": [3, 7, 15]},
+    ]
