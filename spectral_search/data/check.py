@@ -152,7 +152,7 @@ def _wavelengths(shard: Shard) -> list[Finding]:
 
 
 def _speed(shard: Shard) -> list[Finding]:
-    """Storage hints; the speeds are MB/s of float32 delivered on one core, warm cache (docs/shard_format.md)."""
+    """Storage hints, from the speeds measured in docs/shard_format.md."""
     flux = shard.storage["flux"]
     findings: list[Finding] = []
     if flux["compression"] == "gzip":
