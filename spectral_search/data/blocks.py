@@ -18,6 +18,8 @@ from spectral_search.data.split import Selection
 TARGET_BYTES = 64 << 20
 _PIECE_BYTES = 4 << 20
 """What is read at once within a block: enough for full speed, little enough to stay in the cache while cleaned."""
+_SKIP_BYTES = 256 << 10
+"""Unwanted chunks of fewer bytes are read along with their neighbours: another read would cost as much."""
 
 
 @dataclass(frozen=True)
@@ -158,26 +160,25 @@ def _memory(name: str, shape: tuple[int, int], dtype: type, buffers: dict[str, n
 
 def _pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
     """Cuts a range into runs of wanted chunks (start, stop, kept rows relative to start, or None for all)."""
-    info = row_range.shard
-    unit = info.chunk_rows
-    step = max(1, _PIECE_BYTES // (4 * info.pixels) // unit) * unit
-    begin = 0
-    start = row_range.start
-    while start < row_range.stop:
-        if row_range.keep_rows is None:
-            stop = min(start + step, row_range.stop)
-            yield start, stop, None
-            start = stop
-            continue
-        # Chunks without a kept row are skipped: the next piece starts at the chunk of the next kept row.
-        start = max(start, int(row_range.keep_rows[begin]) // unit * unit)
-        stop = min(start + step, row_range.stop)
-        end = int(np.searchsorted(row_range.keep_rows, stop))
-        stop = min((int(row_range.keep_rows[end - 1]) // unit + 1) * unit, row_range.stop)
-        keep = row_range.keep_rows[begin:end] - start
+    unit = row_range.shard.chunk_rows
+    row_bytes = 4 * row_range.shard.pixels
+    step = max(1, _PIECE_BYTES // row_bytes // unit) * unit
+    if row_range.keep_rows is None:
+        for start in range(row_range.start, row_range.stop, step):
+            yield start, min(start + step, row_range.stop), None
+        return
+    rows, begin = row_range.keep_rows, 0
+    while begin < len(rows):
+        start = max(row_range.start, int(rows[begin]) // unit * unit)
+        end = int(np.searchsorted(rows, start + step))
+        # A run ends where chunks without a kept row are worth skipping.
+        skipped_bytes = (np.diff(rows[begin:end] // unit) - 1) * unit * row_bytes
+        if len(gaps := np.flatnonzero(skipped_bytes >= _SKIP_BYTES)):
+            end = begin + int(gaps[0]) + 1
+        stop = min((int(rows[end - 1]) // unit + 1) * unit, row_range.stop)
+        keep = rows[begin:end] - start
         yield start, stop, None if len(keep) == stop - start else keep
         begin = end
-        start = stop if end < len(row_range.keep_rows) else row_range.stop
 
 
 def _read_piece(

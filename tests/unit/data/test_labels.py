@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_shards import fake_labels, make_shard
+
+from spectral_search.data.labels import read_labels
+from spectral_search.data.root import DataRoot
+from spectral_search.errors import RequestError
+
+
+def test_labels_of_all_shards_in_order(tmp_path: Path) -> None:
+    make_shard(tmp_path / "train_0/dataset.h5", 5)
+    make_shard(tmp_path / "train_1/dataset.h5", 4, labels=fake_labels(4, seed=1).drop(columns=["M_H", "snr", "id"]))
+    labels = read_labels(DataRoot.find(tmp_path).train)
+    assert list(labels.columns) == ["log_g", "T_eff", "M_H", "snr", "id"]
+    assert list(labels.index) == list(range(9))
+    np.testing.assert_allclose(labels["log_g"], np.concatenate([fake_labels(5)["log_g"], fake_labels(4, 1)["log_g"]]))
+    assert labels["M_H"].notna().tolist() == [True] * 5 + [False] * 4
+    assert labels["id"].tolist() == [0, 1, 2, 3, 4, -1, -1, -1, -1]
+
+
+def test_ids_may_be_text(tmp_path: Path) -> None:
+    make_shard(tmp_path / "train_0/dataset.h5", 2, labels=fake_labels(2).assign(id=["HD 1", "HD 2"]))
+    make_shard(tmp_path / "train_1/dataset.h5", 1)
+    make_shard(tmp_path / "train_2/dataset.h5", 1, labels=fake_labels(1).drop(columns="id"))
+    assert read_labels(DataRoot.find(tmp_path).train)["id"].tolist() == ["HD 1", "HD 2", "0", ""]
+
+
+def test_unusable_labels_of_all_shards_are_named_at_once(tmp_path: Path) -> None:
+    for name in ("train_0", "train_1"):
+        make_shard(tmp_path / name / "dataset.h5", 3, labels=fake_labels(3).assign(log_g=[1.0, np.nan, 2.0]))
+    with pytest.raises(RequestError) as error:
+        read_labels(DataRoot.find(tmp_path).train)
+    assert len(error.value.faults) == 2 and "train_1" in error.value.faults[1]
+
+
+def test_no_shards_give_an_empty_table() -> None:
+    assert len(read_labels([])) == 0

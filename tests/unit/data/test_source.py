@@ -1,0 +1,143 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from small_shards import PIXELS, make_shard
+
+from spectral_search.data.blocks import epoch_ranges, iter_blocks, row_ranges
+from spectral_search.data.root import DataRoot
+from spectral_search.data.source import SpectraDatasource, dataset, iter_blocks_ray, load_spectra_ray
+from spectral_search.data.spectra import load_spectra
+from spectral_search.data.split import Selection
+
+CHUNK_BYTES = 8 * 2 * 4 * PIXELS
+DEADLOCK_SECONDS = 60.0
+
+pytestmark = pytest.mark.usefixtures("small_ray")
+
+
+@pytest.fixture
+def selection(tmp_path: Path) -> Selection:
+    """60 of 87 spectra in two shards."""
+    for number, spectra in enumerate((50, 37)):
+        make_shard(tmp_path / f"train_{number}/dataset.h5", spectra, shift=100.0 * number, with_noisy=True)
+    rows = np.sort(np.random.default_rng(0).choice(87, 60, replace=False))
+    return Selection(DataRoot.find(tmp_path).train, rows)
+
+
+def test_a_task_a_range_with_plain_metadata(selection: Selection) -> None:
+    ranges = row_ranges(selection, CHUNK_BYTES)
+    source = SpectraDatasource(ranges, noisy=True)
+    tasks = source.get_read_tasks(1)
+    assert len(tasks) == len(source.get_read_tasks(100)) == len(ranges)
+    assert [task.metadata.num_rows for task in tasks] == [len(r) for r in ranges]
+    assert source.estimate_inmemory_data_size() == sum(task.metadata.size_bytes for task in tasks)
+    assert all(type(task.metadata.size_bytes) is int for task in tasks)
+    (table,) = tasks[0]()
+    assert table.num_rows == len(ranges[0]) and table.column_names == ["row", "flux", "error", "noisy"]
+    assert abs(table.nbytes - tasks[0].metadata.size_bytes) < 64
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_streamed_blocks_are_those_of_plain_h5py_in_order(selection: Selection, noisy: bool) -> None:
+    ranges = row_ranges(selection, CHUNK_BYTES)
+    streamed, plain = list(iter_blocks_ray(ranges, noisy)), list(iter_blocks(selection, noisy, CHUNK_BYTES))
+    assert len(streamed) == len(plain) == len(ranges) > 5
+    for ours, theirs in zip(streamed, plain, strict=True):
+        for name in ("rows_B", "flux_BL", "error_BL", "invalid_BL"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+            assert getattr(ours, name).dtype == getattr(theirs, name).dtype
+        assert (ours.noisy_BL is None) == (not noisy)
+        if noisy:
+            np.testing.assert_array_equal(ours.noisy_BL, theirs.noisy_BL)
+
+
+def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(selection: Selection) -> None:
+    seen: list[int] = []
+    spectra = load_spectra_ray(selection, noisy=True, target_bytes=CHUNK_BYTES, progress=seen.append)
+    assert sum(seen) == len(selection)
+    order = epoch_ranges(row_ranges(selection, CHUNK_BYTES), seed=3, epoch=1)
+    blocks = list(iter_blocks_ray(order))
+    assert [int(block.rows_B[0]) for block in blocks] == [r.first for r in order]
+    rows = np.concatenate([block.rows_B for block in blocks])
+    assert np.array_equal(np.sort(rows), np.arange(len(selection))) and not np.array_equal(rows, np.sort(rows))
+    for block in blocks:
+        np.testing.assert_array_equal(block.flux_BL, spectra.flux_NL[block.rows_B])
+        np.testing.assert_array_equal(block.error_BL, spectra.error_NL[block.rows_B])
+    plain = load_spectra(selection, iter_blocks(selection, noisy=True))
+    np.testing.assert_array_equal(spectra.noisy_NL, plain.noisy_NL)
+    assert spectra.labels.equals(plain.labels)
+
+
+def test_no_ranges_give_no_blocks() -> None:
+    assert list(iter_blocks_ray([])) == []
+
+
+def test_settings_of_the_process_stay_as_they_are(selection: Selection) -> None:
+    context = ray.data.DataContext.get_current()
+    before = (context.target_max_block_size, context.execution_options.preserve_order)
+    dataset(row_ranges(selection))
+    after = ray.data.DataContext.get_current()
+    assert after is context
+    assert (after.target_max_block_size, after.execution_options.preserve_order) == before
+
+
+def test_an_unfinished_stream_leaves_no_reader_behind(selection: Selection) -> None:
+    ranges = row_ranges(selection, CHUNK_BYTES)
+    stream = iter_blocks_ray(ranges)
+    next(stream)
+    stream.close()
+    assert sum(len(block) for block in iter_blocks_ray(ranges)) == len(selection)
+
+
+def test_a_damaged_shard_is_named(selection: Selection) -> None:
+    ranges = row_ranges(selection, CHUNK_BYTES)
+    selection.shards[1].path.write_bytes(b"gone")
+    with pytest.raises(Exception, match="train_1/dataset.h5: not an HDF5 file"):
+        list(iter_blocks_ray(ranges))
+
+
+@ray.remote(num_cpus=1)
+class Trial:
+    """Holds a CPU, as a trial does, and can stream within it."""
+
+    def ready(self) -> bool:
+        return True
+
+    def stream(self, selection: Selection) -> int:
+        return sum(len(block) for block in iter_blocks_ray(row_ranges(selection, CHUNK_BYTES)))
+
+
+def finish(work, seconds: float = DEADLOCK_SECONDS) -> int:
+    """Runs work in a thread, so that a deadlock fails the test instead of hanging it."""
+    results: list[int] = []
+    thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert results, f"no end after {seconds} s"
+    return results[0]
+
+
+def test_streaming_ends_while_trials_hold_every_cpu(selection: Selection) -> None:
+    trials = [Trial.remote() for _ in range(2)]
+    ray.get([trial.ready.remote() for trial in trials])
+    assert ray.available_resources().get("CPU", 0) == 0
+    ranges = row_ranges(selection, CHUNK_BYTES)
+    assert finish(lambda: sum(len(block) for block in iter_blocks_ray(ranges))) == len(selection)
+    assert finish(lambda: sum(ray.get([trial.stream.remote(selection) for trial in trials]))) == 2 * len(selection)
+    for trial in trials:
+        ray.kill(trial)
+
+
+def test_streaming_ends_within_a_placement_group_as_tune_makes_it(selection: Selection) -> None:
+    group = placement_group([{"CPU": 2}])
+    ray.get(group.ready())
+    strategy = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+    trial = Trial.options(num_cpus=2, scheduling_strategy=strategy).remote()
+    assert finish(lambda: ray.get(trial.stream.remote(selection))) == len(selection)
+    ray.kill(trial)
+    remove_placement_group(group)
