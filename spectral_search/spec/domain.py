@@ -1,7 +1,6 @@
 """One searched value: a range or a list of choices, and when it is searched at all."""
 
 import json
-import math
 from typing import Any, Literal
 
 from spectral_search.spec.base import Section
@@ -141,7 +140,7 @@ def _choice_faults(key: str, kind: str, values: Any) -> list[Fault]:
 def _range_faults(key: str, kind: str, values: Any) -> list[Fault]:
     if not isinstance(values, list) or len(values) != 2:
         return [Fault(key, f"{key} must be a range [low, high], found {show(values)}")]
-    if any(isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end) for end in values):
+    if not all(_is_finite_number(end) for end in values):
         return [Fault(key, f"{key} must have two finite numbers as its ends, found {show(values)}")]
     low, high = values
     faults = []
@@ -157,6 +156,11 @@ def _range_faults(key: str, kind: str, values: Any) -> list[Fault]:
         text = f"{key} must start above 0, as a logarithmic range does, found {show(values)}; raise it, or use {plain}"
         faults.append(Fault(key, text))
     return faults
+
+
+def _is_finite_number(value: Any) -> bool:
+    # Compared rather than passed to math.isfinite, which cannot take a whole number beyond any float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _parse_when(key: str, raw: Any) -> tuple[dict[str, list[Any]] | None, list[Fault]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from spectral_search.spec.domain import duplicates, same_key
 from spectral_search.spec.faults import Fault
-from spectral_search.spec.keys import MODEL_KINDS, trial_leaves
+from spectral_search.spec.keys import is_kind, trial_leaves
 from spectral_search.spec.space import key_fault
 from spectral_search.spec.trial import TrialConfig, apply_params
 from spectral_search.spec.yaml_io import show
@@ -38,7 +38,7 @@ def grid_points(base: TrialConfig, grid: Grid) -> list[dict[str, Any]]:
 
 def _kind_of(base: TrialConfig, point: dict[str, Any]) -> str:
     kind = point.get("model.kind", base.model.kind)
-    return kind if kind in MODEL_KINDS else base.model.kind
+    return kind if is_kind(kind) else base.model.kind
 
 
 def parse_grid(raw: Any) -> tuple[Grid, list[Fault]]:
@@ -77,7 +77,7 @@ def check_grid(base: TrialConfig, grid: Grid) -> list[Fault]:
     """Every fault of a grid over a base: unknown keys, values that a section would refuse, impossible points."""
     faults: dict[str, Fault] = {}
     for product in products(grid):
-        kinds = [kind for kind in product.get("model.kind", [base.model.kind]) if kind in MODEL_KINDS]
+        kinds = [kind for kind in product.get("model.kind", [base.model.kind]) if is_kind(kind)]
         for key in product:
             fault = key_fault("grid", key, kinds)
             if fault is not None:

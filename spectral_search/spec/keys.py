@@ -5,7 +5,7 @@ import functools
 import inspect
 import types
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
@@ -87,6 +87,11 @@ def all_leaves() -> dict[str, FieldInfo]:
 def kinds_with(key: str) -> list[str]:
     """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
     return [kind for kind in MODEL_KINDS if key in trial_leaves(kind)]
+
+
+def is_kind(value: Any) -> TypeGuard[str]:
+    """Whether a value, which may be anything a YAML file holds, is the name of a model kind."""
+    return isinstance(value, str) and value in MODEL_KINDS
 
 
 def is_searched_section(key: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from spectral_search.errors import RequestError
 from spectral_search.spec.domain import same_key
 from spectral_search.spec.faults import Fault
-from spectral_search.spec.keys import MODEL_KINDS, all_leaves, kinds_with, trial_leaves
+from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, trial_leaves
 from spectral_search.spec.trial import change_kind
 from spectral_search.spec.yaml_io import parse_yaml, show
 
@@ -99,12 +99,12 @@ def _set_keyed(raw: dict[str, Any], section: str, key: str, value: Any) -> list[
 
 def _set_kind(raw: dict[str, Any], kind: Any) -> None:
     model = raw.get("model")
-    if isinstance(model, dict) and kind in MODEL_KINDS and model.get("kind") != kind:
+    if isinstance(model, dict) and is_kind(kind) and model.get("kind") != kind:
         raw["model"] = change_kind(model, kind)
     else:
         _set_leaf(raw, "model.kind", kind)
     _fix(raw, "model.kind", kind)
-    if not isinstance(kind, str) or kind not in MODEL_KINDS:
+    if not is_kind(kind):
         return
     gone = [key for key in _varied(raw) if kinds_with(key) and key not in trial_leaves(kind)]
     for key in gone:

@@ -8,7 +8,7 @@ from spectral_search.spec.base import Section, linked_fault
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import MODEL_KINDS, all_leaves, kinds_with, nearest, trial_leaves
+from spectral_search.spec.keys import MODEL_KINDS, all_leaves, is_kind, kinds_with, nearest, trial_leaves
 from spectral_search.spec.model import ModelSpec
 from spectral_search.spec.yaml_io import show
 
@@ -55,7 +55,7 @@ def build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
     if "kind" not in raw:
         return None, [Fault("model", f"model.kind is missing; it must be {kinds}")]
     kind = raw["kind"]
-    if not isinstance(kind, str) or kind not in MODEL_KINDS:
+    if not is_kind(kind):
         spelling = nearest(str(kind), MODEL_KINDS)
         hint = f"; did you mean {spelling}?" if spelling else ""
         return None, [Fault("model.kind", f"model.kind must be {kinds}, found {show(kind)}{hint}")]
@@ -107,9 +107,9 @@ def apply_params(base: TrialConfig, params: dict[str, Any]) -> tuple[TrialConfig
     """
     raw = base.to_dict()
     kind = params.get("model.kind", base.model.kind)
-    if kind in MODEL_KINDS and kind != base.model.kind:
+    if is_kind(kind) and kind != base.model.kind:
         raw["model"] = change_kind(raw["model"], kind)
-    leaves = trial_leaves(kind if kind in MODEL_KINDS else base.model.kind)
+    leaves = trial_leaves(kind if is_kind(kind) else base.model.kind)
     faults: list[Fault] = []
     for key, value in params.items():
         if key in leaves:
@@ -127,7 +127,7 @@ def apply_params(base: TrialConfig, params: dict[str, Any]) -> tuple[TrialConfig
 
 def unknown_trial_key(key: str, kind: str | None) -> Fault:
     """The sentence for a key that a trial of this model kind does not have."""
-    known = trial_leaves(kind) if kind in MODEL_KINDS else all_leaves()
+    known = trial_leaves(kind) if is_kind(kind) else all_leaves()
     parent = key.rpartition(".")[0]
     siblings = [option for option in known if option.rpartition(".")[0] == parent]
     return unknown_key(key, siblings, known)

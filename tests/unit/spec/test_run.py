@@ -321,3 +321,13 @@ def test_a_trial_value_by_dotted_key() -> None:
     for key in ("model.hidden", "fit.lr.x", "model.to_dict"):
         with pytest.raises(KeyError):
             base.value(key)
+
+
+@pytest.mark.parametrize("kind", [[1], {"a": 1}, None, 3, "cnm"])
+def test_a_kind_that_is_none_is_refused_wherever_it_stands(kind: object) -> None:
+    assert any("model.kind" in text for text in faults(model={"kind": kind}))
+    assert any("model.kind" in text for text in faults(grid={"model.kind": [kind]}))
+    assert any("model.kind" in text for text in faults(space={"model.kind": {"choice": ["cnn", kind]}}))
+    for change in (spec().override, spec().with_params):
+        with pytest.raises(RequestError, match=r"model\.kind"):
+            change({"model.kind": kind})
