@@ -16,10 +16,12 @@ import ray.data
 from ray.data.block import BlockMetadata
 from ray.data.context import DataContext
 from ray.data.datasource import Datasource, ReadTask
+from ray.exceptions import RayTaskError
 
 from spectral_search.data.blocks import TARGET_BYTES, Block, RowRange, read_block, row_ranges
 from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection
+from spectral_search.errors import RequestError
 
 CONCURRENCY = 2
 """Read tasks at a time: two keep a reader busy while another hands its block over."""
@@ -129,10 +131,10 @@ def _context(ranges: Sequence[RowRange], noisy: bool, concurrency: int) -> DataC
 
 
 def _quiet() -> None:
-    """Keeps Ray Data's messages short of errors in its log file and off the terminal."""
+    """Keeps Ray Data's messages in its log file and off the terminal; what fails is raised as well as logged."""
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(logging.CRITICAL)
 
 
 def iter_blocks_ray(ranges: Sequence[RowRange], noisy: bool = False, concurrency: int = CONCURRENCY) -> Iterator[Block]:
@@ -144,6 +146,9 @@ def iter_blocks_ray(ranges: Sequence[RowRange], noisy: bool = False, concurrency
         ranges: What to read, in the order wanted.
         noisy: Also the spectra with the noise already added, where the shard has them.
         concurrency: Read tasks that run at a time; they take no CPU slot.
+
+    Raises:
+        RequestError: A shard could not be read on a worker.
     """
     if not ranges:
         return
@@ -151,8 +156,14 @@ def iter_blocks_ray(ranges: Sequence[RowRange], noisy: bool = False, concurrency
     stream = dataset(ranges, noisy, concurrency)
     _quiet()
     tables = stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=_PREFETCHED_BLOCKS)
-    for table in tables:
-        yield _block(table, pixels)
+    try:
+        for table in tables:
+            yield _block(table, pixels)
+    except RayTaskError as error:
+        # Ray wraps what a worker raised in its own words; a fault of a shard is told as plainly as without Ray.
+        if isinstance(error.cause, RequestError):
+            raise RequestError(*error.cause.faults) from None
+        raise
 
 
 def load_spectra_ray(

@@ -14,7 +14,8 @@ from safetensors.torch import save
 
 from spectral_search.errors import RequestError
 from spectral_search.fit.member import EpochRecord, Member
-from spectral_search.results.paths import TrialPaths, write_atomic
+from spectral_search.results.durable import write_atomic
+from spectral_search.results.paths import TrialPaths
 
 RECORD = "record"
 

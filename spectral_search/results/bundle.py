@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import plain, read_json, read_yaml, write_atomic, write_json
+from spectral_search.results.durable import plain, read_json, read_yaml, write_atomic, write_json
 from spectral_search.spec.yaml_io import dump_yaml
 
 Arrays = Mapping[str, NDArray[Any]]

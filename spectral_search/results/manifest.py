@@ -10,7 +10,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import read_json, write_json
+from spectral_search.results.durable import read_json, write_json
 
 # psutil derives a process's start from the boot time, which moves when the clock is set.
 _START_TOLERANCE_S = 2.0

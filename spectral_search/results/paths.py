@@ -1,23 +1,14 @@
-"""Where everything of a run lies, and the durable ways to write and read it.
+"""Where everything of a run lies: every path in one class."""
 
-A reader may look at any moment and a writer may die at any moment, so a file is either replaced as a whole
-(`write_atomic`, `replacing`) or grows by whole lines (`append_line`).
-"""
-
-import json
-import math
 import os
 import re
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.yaml_io import parse_yaml
+from spectral_search.results.durable import sync_folder
 
 DEFAULT_ROOT = "ray_results"
 ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
@@ -159,6 +150,11 @@ class RunPaths:
         return self.folder / "preprocessing.safetensors"
 
     @property
+    def split_npz(self) -> Path:
+        """Which spectra train, validate and test."""
+        return self.folder / "split.npz"
+
+    @property
     def trials_dir(self) -> Path:
         """The folder of the trials."""
         return self.folder / "trials"
@@ -202,8 +198,21 @@ class RunPaths:
         except OSError as fault:
             raise RequestError(_unwritable(self.root, fault)) from None
         _make_folders(self.trials_dir)
-        _sync_folder(self.root)
+        sync_folder(self.root)
         return self
+
+    def require_free(self) -> None:
+        """Refuse early what `create` would refuse later, without writing anything.
+
+        Raises:
+            RequestError: The name is taken, or the folder cannot be written.
+        """
+        if os.path.lexists(self.folder):
+            raise RequestError(self._taken())
+        there = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            reason = "permission denied" if there.is_dir() else f"{there} is a file"
+            raise RequestError(_unwritable(self.root, OSError(0, reason)))
 
     def _taken(self) -> str:
         if self.exists():
@@ -243,152 +252,3 @@ def _unwritable(folder: Path, fault: OSError) -> str:
         f"The folder {folder} cannot be written ({fault.strerror}); "
         f"give another with --results DIR or set {ROOT_VARIABLE}."
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without this a power cut can lose the file's name although its bytes reached the disk.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on a clean exit it replaces `path` durably, else it is removed."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        descriptor = os.open(temporary, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace a file as a whole: a reader, or a restart after a power cut, sees the old content or the new."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def plain(value: Any) -> Any:
-    """The value as strict JSON can hold it: NaN and infinities become null, numpy scalars Python numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str | bytes):
-        return plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Replace a JSON file as a whole; non-finite numbers become null."""
-    write_atomic(path, json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        RequestError: The file is missing, cut short, or holds no JSON object.
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as fault:
-        raise RequestError(f"{path} cannot be read ({fault.strerror}).") from None
-    except ValueError:
-        raise RequestError(f"{path} is not valid JSON; it was cut short or edited. Restore it or start anew.") from None
-    if not isinstance(document, dict):
-        raise RequestError(f"{path} holds a JSON {type(document).__name__}, not an object. Restore it or start anew.")
-    return document
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping by the rules of a spec (1e-3 is a number, `no` is text).
-
-    Raises:
-        RequestError: The file is missing, damaged, or holds no mapping.
-    """
-    try:
-        document = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except OSError as fault:
-        raise RequestError(f"{path} cannot be read ({fault.strerror}); restore it or start anew.") from None
-    except UnicodeDecodeError:
-        raise RequestError(f"{path} is not text; it was damaged. Restore it or start anew.") from None
-    if document.faults:
-        raise RequestError(*(f"{path}: {sentence}" for _, sentence in document.faults))
-    if not isinstance(document.value, dict):
-        raise RequestError(f"{path} is empty or holds no mapping; restore it or start anew.")
-    return document.value
-
-
-def append_line(path: Path, line: str | Mapping[str, Any]) -> None:
-    """Append one line durably; a mapping is written as JSON with null for non-finite numbers.
-
-    A last line that an earlier writer left without its newline was never durable and is cut off first.
-    There may be one writer a file, and any number of readers.
-    """
-    text = line if isinstance(line, str) else json.dumps(plain(line), allow_nan=False)
-    if "\n" in text:
-        raise ValueError("a line cannot hold a newline")
-    is_new = not path.exists()
-    with open(path, "a+b") as file:
-        if size := file.seek(0, os.SEEK_END):
-            whole = _whole_lines_size(path, size)
-            if whole < size:
-                file.truncate(whole)
-        file.write(text.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    if is_new:
-        _sync_folder(path.parent)
-
-
-def _whole_lines_size(path: Path, size: int) -> int:
-    """Bytes of a non-empty file up to and including its last newline."""
-    with open(path, "rb") as file:
-        file.seek(size - 1)
-        if file.read(1) == b"\n":
-            return size
-        file.seek(0)
-        return file.read().rfind(b"\n") + 1
-
-
-class Lines(NamedTuple):
-    """Records of a file of JSON lines, and whether a cut last line was dropped."""
-
-    records: list[dict[str, Any]]
-    cut: bool
-
-
-def read_lines(path: Path) -> Lines:
-    """Read a file of JSON lines that may be growing or whose writer may have died; an absent file has none.
-
-    Raises:
-        RequestError: A line other than the last is not a JSON object.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return Lines([], cut=False)
-    *whole, rest = content.split(b"\n")
-    records: list[dict[str, Any]] = []
-    for number, line in enumerate(whole, start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        elif number == len(whole) and not rest:
-            return Lines(records, cut=True)
-        else:
-            raise RequestError(f"Line {number} of {path} is not a JSON object; restore the file or remove that line.")
-    return Lines(records, cut=bool(rest))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spectral_search.errors import RequestError
+from spectral_search.results.durable import read_lines, read_yaml
 from spectral_search.results.manifest import Manifest, RunState
-from spectral_search.results.paths import RunPaths, read_lines, read_yaml, run_names
+from spectral_search.results.paths import RunPaths, run_names
 
 if TYPE_CHECKING:
     from spectral_search.results.study import StudyTrial

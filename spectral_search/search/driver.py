@@ -3,9 +3,8 @@
 import platform
 import secrets
 import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,10 +18,10 @@ import torch
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
 from spectral_search.data.split import Splits
-from spectral_search.errors import RequestError
 from spectral_search.results.bundle import read_safetensors, to_safetensors
+from spectral_search.results.durable import replacing, write_atomic
 from spectral_search.results.manifest import Manifest
-from spectral_search.results.paths import RunPaths, replacing, write_atomic
+from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
 from spectral_search.results.view import LiveView
 from spectral_search.search.device import Slots, cpu_count
@@ -31,10 +30,8 @@ from spectral_search.search.inline import run_inline
 from spectral_search.search.plan import Plan
 from spectral_search.search.prepare import Prepared, load_plainly, prepare
 from spectral_search.search.progress import Progress
-from spectral_search.search.ray_session import check_address
 from spectral_search.search.study import Study, open_storage
 from spectral_search.spec.load import expand
-from spectral_search.spec.run import RunSpec
 
 Executor = Literal["separate", "inline"]
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
@@ -50,13 +47,13 @@ class Surroundings:
         executor: separate: a process a trial, on Ray; inline: this process alone.
         dashboard: Whether a local Ray gets its dashboard.
         view: Where progress is shown.
-        command: The command line, for the record.
+        say: Shows one sentence.
     """
 
     executor: Executor
     dashboard: bool
     view: LiveView
-    command: Sequence[str] = ()
+    say: Callable[[str], None]
 
 
 def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
@@ -95,7 +92,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
     started, earlier = time.monotonic(), Manifest.load(paths.manifest_json).wall_seconds
     state: Literal["finished", "interrupted", "failed"] = "failed"
     try:
-        with _terminable():
+        with _terminable(), around.view:
             found = _search(plan, paths, around)
         state = "finished" if found else "failed"
     except KeyboardInterrupt:
@@ -129,7 +126,8 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings) -> Prepare
 
     resources = plan.spec.resources
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan.splits), dashboard=around.dashboard) as ray:
-        around.view.note(f"Ray dashboard: {ray.dashboard_url}" if ray.dashboard_url else "Ray dashboard: off")
+        if ray.dashboard_url:
+            around.say(f"Ray dashboard: http://{ray.dashboard_url}")
         prepared = _prepared(plan, paths, load_spectra_ray)
         study = _open_study(plan, paths, around, prepared)
         run_on_ray(plan.spec, paths, study, prepared.dataset, ray.slots)
@@ -151,7 +149,7 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Pre
     storage = open_storage(expand(manifest.storage) if manifest.storage else paths.study_url)
     study = Study(plan.spec, paths, storage, manifest.study_name)
     study.listener = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
-    around.view.note(prepared.note)
+    around.say(prepared.note)
     return study
 
 

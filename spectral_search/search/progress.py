@@ -4,7 +4,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from optuna.trial import FrozenTrial, TrialState
+
 from spectral_search.results.view import BestSoFar, Event, LiveTrial, LiveView, SearchView
+from spectral_search.search.study import OUTCOMES, Study
 from spectral_search.search.study import LiveTrial as StudyTrial
 from spectral_search.spec.run import RunSpec
 
@@ -18,7 +21,7 @@ class Progress:
     Args:
         spec: The search.
         name: The run's name.
-        planned: Trials of the search in all.
+        study: The study; what it holds from an earlier process counts as done.
         spectra: Training spectra of one epoch.
         view: Where snapshots go.
         clock: Seconds of a clock that only goes forward.
@@ -28,12 +31,12 @@ class Progress:
         self,
         spec: RunSpec,
         name: str,
-        planned: int,
+        study: Study,
         spectra: int,
         view: LiveView,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._spec, self._name, self._planned, self._spectra = spec, name, planned, spectra
+        self._spec, self._name, self._planned, self._spectra = spec, name, study.planned, spectra
         self._view, self._clock, self._started_s = view, clock, clock()
         self._live: dict[int, LiveTrial] = {}
         self._counts: Counter[str] = Counter()
@@ -42,6 +45,20 @@ class Progress:
         self._ended_epochs = 0
         self._events: list[Event] = []
         self._epoch_times: deque[float] = deque()
+        for trial in study.trials():
+            self._take_earlier(trial)
+        self._earlier_epochs = self._epochs
+
+    def _take_earlier(self, trial: FrozenTrial) -> None:
+        values = trial.intermediate_values
+        self._epochs += len(values)
+        if trial.state.is_finished():
+            self._counts[OUTCOMES[trial.state]] += 1
+            self._ended_epochs += len(values)
+        if values and trial.state != TrialState.FAIL:
+            epoch = max(values, key=values.__getitem__)
+            if self._best is None or values[epoch] > self._best.val_r2:
+                self._best = BestSoFar(trial.number, epoch, values[epoch], trial.user_attrs["params"])
 
     def __call__(self, event: str, trial: StudyTrial) -> None:
         """Take in one change of the study."""
@@ -64,11 +81,6 @@ class Progress:
             self._events.append(Event("finished", trial.number, event, trial.last_epoch, value))
         self._view.update(self.snapshot())
 
-    def note(self, text: str) -> None:
-        """Show a line of text."""
-        self._events.append(Event("note", text=text))
-        self._view.update(self.snapshot())
-
     def snapshot(self) -> SearchView:
         """The search as it is now."""
         elapsed = self._clock() - self._started_s
@@ -83,7 +95,7 @@ class Progress:
             epochs_planned=planned_epochs,
             spectra_per_second=self._rate(),
             elapsed_s=elapsed,
-            eta_s=elapsed / self._epochs * left if self._epochs else None,
+            eta_s=elapsed / done * left if (done := self._epochs - self._earlier_epochs) else None,
             live=tuple(self._live.values()),
             events=tuple(self._events),
         )

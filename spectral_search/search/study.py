@@ -18,7 +18,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import RunPaths, append_line, read_lines, write_atomic
+from spectral_search.results.durable import append_line, read_lines, write_atomic
+from spectral_search.results.paths import RunPaths
 from spectral_search.search.proposals import Params, Proposals
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import SearchSpec
@@ -30,6 +31,7 @@ STATES: dict[Outcome, TrialState] = {
     "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+OUTCOMES: dict[TrialState, Outcome] = {state: outcome for outcome, state in STATES.items()}
 
 
 @dataclass

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from spectral_search.fit.checkpoint import load_checkpoint, save_checkpoint
 from spectral_search.fit.member import EpochRecord, NonFiniteLossError
 from spectral_search.fit.trainer import Trainer
-from spectral_search.results.paths import RunPaths, append_line
+from spectral_search.results.durable import append_line
+from spectral_search.results.paths import RunPaths
 from spectral_search.search.proposals import Params
 from spectral_search.search.study import rung_epochs
 from spectral_search.spec.run import RunSpec

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from spectral_search.results.durable import append_line, write_atomic
 from spectral_search.results.manifest import Manifest
-from spectral_search.results.paths import RunPaths, append_line, write_atomic
+from spectral_search.results.paths import RunPaths
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -9,8 +9,9 @@ import pytest
 
 from spectral_search.errors import RequestError
 from spectral_search.results.bundle import read_bundle, to_safetensors
+from spectral_search.results.durable import read_yaml, write_atomic
 from spectral_search.results.export import export_best, export_top
-from spectral_search.results.paths import RunPaths, read_yaml, write_atomic
+from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
 from spectral_search.spec.run import RunSpec
 

@@ -7,18 +7,8 @@ from pathlib import Path
 import pytest
 
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import (
-    RunPaths,
-    append_line,
-    next_free_name,
-    read_json,
-    read_lines,
-    replacing,
-    results_root,
-    run_names,
-    write_atomic,
-    write_json,
-)
+from spectral_search.results.durable import append_line, read_json, read_lines, replacing, write_atomic, write_json
+from spectral_search.results.paths import RunPaths, next_free_name, results_root, run_names
 
 
 def test_results_root_prefers_option_then_environment() -> None:

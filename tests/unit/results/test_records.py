@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from spectral_search.errors import RequestError
+from spectral_search.results.durable import append_line, write_atomic
 from spectral_search.results.manifest import Manifest
-from spectral_search.results.paths import RunPaths, append_line, write_atomic
+from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord, list_runs, newest_finished, run_document
 from spectral_search.results.study import read_study
 

@@ -1,0 +1,104 @@
+"""An exported model on other spectra: evaluate and predict."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from spectral_search.data.dataset import freeze, labelled, val_draws
+from spectral_search.data.root import SHARD_FILE, DataRoot
+from spectral_search.data.split import Selection, make_splits
+from spectral_search.errors import RequestError
+from spectral_search.fit.metrics import scores
+from spectral_search.fit.predictor import Predictor
+from spectral_search.results.bundle import read_bundle
+from spectral_search.results.durable import replacing
+from spectral_search.search.prepare import load_plainly
+
+TABLE_ENDINGS = (".csv", ".parquet")
+
+
+def best_device() -> torch.device:
+    """The first GPU, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def evaluate_model(model: Path, data: Path, part: str, seed: int) -> dict[str, Any]:
+    """R2, MAE and RMSE in dex of a model on a shard or on a part of a data root.
+
+    Raises:
+        RequestError: The model or the data cannot be read, do not fit each other, or the part is absent.
+    """
+    predictor = Predictor(read_bundle(model), best_device())
+    if is_shard(data):
+        return _score_shards(predictor, Selection.all_of(_lone_shards(data)), seed, "shard")
+    root = DataRoot.find(data, need_train=False)
+    chosen = ("test" if root.test else "val") if part == "auto" else part
+    if chosen == "val":
+        return _score_val(predictor, root)
+    shards = {"train": root.train, "test": root.test}[chosen]
+    if not shards:
+        raise RequestError(f"{data} has no {chosen}*/{SHARD_FILE}: choose another --part, or give a shard.")
+    return _score_shards(predictor, Selection.all_of(shards), seed, chosen)
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a path is one shard, or the folder of one."""
+    return path.is_file() or (path / SHARD_FILE).is_file()
+
+
+def _lone_shards(path: Path) -> list[Any]:
+    root = DataRoot.find(path if path.is_file() else path / SHARD_FILE)
+    return [*root.train, *root.val, *root.test]
+
+
+def _score_shards(predictor: Predictor, selection: Selection, seed: int, part: str) -> dict[str, Any]:
+    predictions = predictor.predict_shards(selection, seed)
+    table = predictions.table[np.isfinite(predictions.table["log_g"])]
+    measured = scores(table["log_g_predicted"].to_numpy(), table["log_g"].to_numpy())
+    return {**measured, "spectra": len(table), "part": part, "noise": predictions.noise}
+
+
+def _score_val(predictor: Predictor, root: DataRoot) -> dict[str, Any]:
+    """The model on val spectra and frozen noise exactly as its search drew them."""
+    data = predictor.config.data
+    selection = make_splits(root, data).val
+    spectra = load_plainly(selection, True)
+    val = labelled(spectra, predictor.prep)
+    draws = val_draws(data.val_draws, len(val))
+    counter = (data.split_seed, "val")
+    frozen = freeze(val, spectra.noisy_NL, draws=draws, noise_level=data.noise_level, counter=counter)
+    predicted_DN = predictor.predict(frozen)
+    measured = scores(predicted_DN, np.broadcast_to(val.log_g_N, predicted_DN.shape))
+    return {**measured, "spectra": len(val), "part": "val", "noise": f"{draws} frozen draws, as in the search"}
+
+
+def predict_shards(model: Path, data: Path, seed: int) -> pd.DataFrame:
+    """The labels that the shards hold, with `log_g_predicted` in dex beside them, one row a spectrum."""
+    predictor = Predictor(read_bundle(model), best_device())
+    root = None if is_shard(data) else DataRoot.find(data, need_train=False)
+    shards = _lone_shards(data) if root is None else [*root.test] or [*root.val] or [*root.train]
+    return predictor.predict_shards(Selection.all_of(shards), seed).table
+
+
+def check_table_name(path: Path) -> None:
+    """Refuse a table's name before any work.
+
+    Raises:
+        RequestError: The ending is neither .csv nor .parquet, or the folder is not there.
+    """
+    if path.suffix not in TABLE_ENDINGS:
+        raise RequestError(f"{path} must end in {' or '.join(TABLE_ENDINGS)}.")
+    if not path.absolute().parent.is_dir():
+        raise RequestError(f"The folder {path.absolute().parent} is not there: make it, or name another file.")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as a whole, by its ending."""
+    with replacing(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)

@@ -1,0 +1,429 @@
+"""The verbs of spectral_search as plain functions, for the command line and for notebooks alike.
+
+Anything heavy (torch, ray, optuna) is imported by the verb that needs it, so that specs, plans and refusals answer
+at once.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from spectral_search.errors import RequestError
+from spectral_search.results.paths import RunPaths, check_name, next_free_name, results_root
+from spectral_search.spec.load import load_spec, parse_set
+from spectral_search.spec.run import RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from spectral_search.data.inspect import Inspection
+    from spectral_search.results.records import RunRecord, RunSummary
+    from spectral_search.search.driver import Surroundings
+    from spectral_search.search.plan import Plan
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+Part = Literal["auto", "train", "val", "test"]
+
+CACHE_SIZES = {"train": 8192, "val": 2048, "test": 2048}
+EVALUATION_SEED = 2026
+"""Seed of the noise that evaluate and predict draw for shards without recorded noise."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the options of `run` and `train` say; None and empty leave the spec as it is.
+
+    Attributes:
+        data_root: Data roots, globs allowed.
+        name: Name of the run; the stage's, numbered, when absent.
+        sets: KEY=VALUE overrides.
+        num_train: Training spectra.
+        trials: Trials of the search.
+        epochs: Most epochs of a trial.
+        sampler: tpe, random, grid or gp.
+        gpus: GPU indices; an empty tuple runs on the CPU, None leaves the spec as it is.
+        concurrent: Most trials at a time.
+        address: Ray cluster to join.
+        quick: Shrink the stage to minutes on two cores.
+        results: The results folder.
+        executor: separate (Ray) or inline (this process).
+        dashboard: Whether a local Ray gets its dashboard.
+    """
+
+    data_root: tuple[str, ...] = ()
+    name: str | None = None
+    sets: tuple[str, ...] = ()
+    num_train: int | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    sampler: str | None = None
+    gpus: tuple[int, ...] | None = None
+    concurrent: int | None = None
+    address: str | None = None
+    quick: bool = False
+    results: str | None = None
+    executor: Literal["separate", "inline"] = "separate"
+    dashboard: bool = True
+
+    def overrides(self) -> dict[str, Any]:
+        """The options as spec keys."""
+        values = {
+            "data.num_train": self.num_train,
+            "search.trials": self.trials,
+            "fit.epochs": self.epochs,
+            "search.sampler": self.sampler,
+            "resources.gpus": None if self.gpus is None else list(self.gpus),
+            "resources.concurrent": self.concurrent,
+            "resources.address": self.address,
+            "data.root": [str(Path(root).expanduser().absolute()) for root in self.data_root] or None,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    def explicit(self) -> set[str]:
+        """Keys that the user gave."""
+        return {*self.overrides(), *(parse_set(text)[0] for text in self.sets)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where a verb shows what it does.
+
+    Attributes:
+        console: For the live view and notes; on stderr when stdout is one JSON document.
+        progress: Makes a progress callback for a long step, given its title.
+    """
+
+    console: "Console"
+    progress: Callable[[str], Progress] = field(default=lambda title: lambda done, total: None)
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -> "Plan":
+    """Resolve a run without starting anything.
+
+    Args:
+        ref: A stage's name or the path of a spec.
+        options: The options of `run`.
+        shown: Where a simulation of missing data shows its progress.
+        dry_run: Simulate nothing either: without any data root, the plan is refused.
+
+    Raises:
+        RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
+    """
+    from spectral_search.data.root import DataRoot
+    from spectral_search.search.plan import make_plan
+
+    spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
+    spec, notes = _inherited(spec, options)
+    spec, data_note = _with_data(spec, shown, dry_run)
+    roots = spec.data.root or []
+    made = make_plan(spec, DataRoot.find(roots), sorted(options.explicit()), [*notes, *data_note])
+    if options.address is not None:
+        from spectral_search.search.ray_session import check_address
+
+        check_address(options.address)
+    return made
+
+
+def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
+    """Fill the keys that a stage takes from another stage's winner."""
+    keys = spec.pending_inherit(options.explicit())
+    if spec.inherit is None or not keys:
+        return spec, []
+    from spectral_search.results.records import RunRecord, newest_finished
+
+    root = results_root(options.results)
+    stage, found = spec.inherit.from_, newest_finished(root, spec.inherit.from_)
+    if found is None:
+        sets = " ".join(f"--set {key}=..." for key in keys)
+        raise RequestError(
+            f"{spec.stage} takes {', '.join(keys)} from the best trial of {stage}, and {root} holds no finished run of "
+            f"it: `spectral-search run {stage}` first, or give {sets}."
+        )
+    best = RunRecord.load(RunPaths(root, found.name)).best
+    if best is None:
+        raise RequestError(f"Run {found.name} of {stage} has no best trial to inherit from: run {stage} again.")
+    config = RunSpec.from_dict(RunRecord.load(RunPaths(root, found.name)).spec).with_params(best.params)
+    values = {key: config.value(key) for key in keys}
+    told = ", ".join(f"{key}={value}" for key, value in values.items())
+    return spec.override(values), [f"{told} from trial {best.number} of {found.name} (stage {stage})."]
+
+
+def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:
+    """The spec with its data root: as given, else DATA_ROOT, else a small simulated set."""
+    if spec.data.root:
+        return spec, []
+    given = os.environ.get("DATA_ROOT")
+    if given:
+        return spec.override({"data.root": str(Path(given).expanduser().absolute())}), []
+    folder = cache_folder()
+    if not folder.is_dir():
+        if dry_run:
+            raise RequestError(
+                "No data root: give --data-root DIR or set DATA_ROOT. Without --dry-run, a small data set is "
+                f"simulated once into {folder}."
+            )
+        _simulate_cache(folder, shown)
+    note = f"No data root given: using simulated spectra in {folder}, an approximation and no substitute for real ones."
+    return spec.override({"data.root": str(folder)}), [note]
+
+
+def cache_folder() -> Path:
+    """Where the small simulated data set lies."""
+    from platformdirs import user_cache_path
+
+    sizes = "-".join(str(size) for size in CACHE_SIZES.values())
+    return user_cache_path("spectral-search") / f"simulated-{sizes}"
+
+
+def _simulate_cache(folder: Path, shown: Shown) -> None:
+    from spectral_search.data.simulate import simulate as write
+
+    total = sum(CACHE_SIZES.values())
+    shown.say(f"No data root given: simulating {total:,} spectra once into {folder} (about a minute).")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        write(partial, **CACHE_SIZES, dtype="float32", progress=shown.progress("simulating"))
+        # Renamed when whole: another run that started at the same time, or a cut, never leaves half a set behind.
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def run(made: "Plan", options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
+    """Carry out a planned run.
+
+    Args:
+        made: From `plan(..., dry_run=False)`.
+        options: The options it was planned with.
+        shown: Where it is shown.
+        command: The command line, for the record.
+
+    Raises:
+        RequestError: The name is taken, the folder cannot be written, or the cluster cannot be joined.
+        KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
+    """
+    paths = _new_paths(made.spec, options)
+    from spectral_search.search.driver import begin, carry_out
+
+    begin(made, paths, command)
+    return carry_out(made, paths, _surroundings(options, shown))
+
+
+def _new_paths(spec: RunSpec, options: RunOptions) -> RunPaths:
+    root = results_root(options.results)
+    return RunPaths(root, check_name(options.name) if options.name else next_free_name(root, spec.stage))
+
+
+def require_free_name(spec: RunSpec, options: RunOptions) -> str:
+    """The name that a run will get, refused early if it is taken or the results folder cannot be written."""
+    paths = _new_paths(spec, options)
+    paths.require_free()
+    return paths.name
+
+
+def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
+    from spectral_search.results.view import LiveView
+    from spectral_search.search.driver import Surroundings
+
+    return Surroundings(options.executor, options.dashboard, LiveView(shown.console), shown.say)
+
+
+def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
+    """Go on with an interrupted run from its record; a finished run is returned as it is.
+
+    Raises:
+        RequestError: There is no such run, it is running, or its data has changed.
+        KeyboardInterrupt: It was interrupted again.
+    """
+    from spectral_search.results.manifest import Manifest
+    from spectral_search.results.records import RunRecord
+
+    paths = RunPaths(results_root(options.results), name).require()
+    record = RunRecord.load(paths)
+    if record.state == "running":
+        raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
+    if record.state == "finished":
+        return record
+    made = _recorded_plan(record)
+    from spectral_search.search.driver import carry_out
+
+    manifest = Manifest.load(paths.manifest_json)
+    manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
+    manifest.save(paths.manifest_json)
+    return carry_out(made, paths, _surroundings(options, shown))
+
+
+def _recorded_plan(record: "RunRecord") -> "Plan":
+    """The plan of a run as it was recorded, on the machine as it is now.
+
+    Raises:
+        RequestError: The data is not the data that the run began with.
+    """
+    import numpy as np
+
+    from spectral_search.data.root import DataRoot
+    from spectral_search.data.split import Splits
+    from spectral_search.search.device import plan_slots
+    from spectral_search.search.plan import Plan
+
+    spec = RunSpec.from_dict(record.spec)
+    root = DataRoot.find(spec.data.root or [])
+    changed = [
+        name
+        for name, known in record.manifest.data.get("shards", {}).items()
+        if root.fingerprint().get(name, {}).get("sha256") != known["sha256"]
+    ]
+    if changed:
+        raise RequestError(
+            f"{', '.join(changed)} changed since run {record.paths.name} began: restore the data, or start a new run."
+        )
+    with np.load(record.paths.split_npz, allow_pickle=False) as arrays:
+        splits = Splits.from_arrays(dict(arrays), root)
+    return Plan(spec, root, splits, plan_slots(spec.resources))
+
+
+def stop(name: str, results: str | None = None) -> bool:
+    """Ask a running search on this host to stop; its state is kept. False when it was not running.
+
+    Raises:
+        RequestError: There is no such run, or it runs on another host.
+    """
+    from spectral_search.results.records import RunRecord
+
+    record = RunRecord.load(RunPaths(results_root(results), name).require())
+    if record.state != "running":
+        return False
+    manifest = record.manifest
+    if not manifest.process_is_alive() or manifest.pid is None:
+        raise RequestError(f"Run {name} runs on {manifest.hostname}: stop it there.")
+    os.kill(manifest.pid, signal.SIGTERM)
+    return True
+
+
+def status(name: str, results: str | None = None) -> "RunRecord":
+    """Read a run, in progress or over."""
+    from spectral_search.results.records import RunRecord
+
+    return RunRecord.load(RunPaths(results_root(results), name).require())
+
+
+def runs(results: str | None = None) -> "list[RunSummary]":
+    """All runs of the results folder, newest first."""
+    from spectral_search.results.records import list_runs
+
+    return list_runs(results_root(results))
+
+
+def export(name: str, destination: str, top: int = 1, results: str | None = None) -> list[Path]:
+    """Write the best configs of a run, with their weights, as FILE.yaml, FILE-2.yaml, ..."""
+    from spectral_search.results.export import export_top
+
+    return export_top(status(name, results), Path(destination), top)
+
+
+def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOptions]:
+    """The run that retrains a fixed config with several seeds: a grid over fit.seed, without early stopping by ASHA.
+
+    Raises:
+        RequestError: The config still has something to search.
+    """
+    spec = load_spec(config, sets=options.sets)
+    if spec.space or spec.grid_size() > 0:
+        raise RequestError(
+            f"{config} is a search, not one config: `run` it, or `export` the best config of a run and train that."
+        )
+    first = spec.fit.seed
+    sets = (
+        *options.sets,
+        f"grid.fit.seed={list(range(first, first + seeds))}",
+        "search.sampler=grid",
+        "search.pruner=none",
+        f"stage={spec.stage if spec.stage.endswith('-train') else spec.stage + '-train'}",
+    )
+    return config, RunOptions(**{**vars(options), "sets": sets})
+
+
+def simulate(directory: str, shown: Shown, **sizes: Any) -> Path:
+    """Write a simulated data set in the layout of real shards."""
+    from spectral_search.data.simulate import simulate as write
+
+    write(directory, progress=shown.progress("simulating"), **sizes)
+    return Path(directory)
+
+
+def inspect(path: str, picture: str | None = None) -> "Inspection":
+    """Look into a shard or a data root, and draw sample spectra if a file is named."""
+    from spectral_search.data.inspect import inspect_path
+
+    found = inspect_path(path)
+    if picture is not None:
+        from spectral_search.data.plot import plot_samples
+
+        plot_samples(path, picture)
+    return found
+
+
+def evaluate(model: str, data: str, part: Part = "auto", results: str | None = None) -> dict[str, Any]:
+    """R2, MAE and RMSE of a model on a shard, or on one part of a data root.
+
+    On `val` of the data root that a model was chosen on, the split and the frozen noise are those of its search, so
+    the leaderboard's number comes out again.
+
+    Args:
+        model: An exported YAML file, a folder with config.yaml, or the name of a run.
+        data: A shard, its folder, or a data root.
+        part: Which part of a root; auto takes test where there is one, else val.
+        results: The results folder.
+    """
+    from spectral_search.search.apply import evaluate_model
+
+    return evaluate_model(find_model(model, results), Path(data), part, EVALUATION_SEED)
+
+
+def predict(model: str, data: str, destination: str, results: str | None = None) -> "pd.DataFrame":
+    """Write predicted log g of every spectrum beside its labels, as .csv or .parquet."""
+    from spectral_search.search.apply import check_table_name, predict_shards, write_table
+
+    check_table_name(Path(destination))
+    table = predict_shards(find_model(model, results), Path(data), EVALUATION_SEED)
+    write_table(table, Path(destination))
+    return table
+
+
+def find_model(model: str, results: str | None = None) -> Path:
+    """The exported model that a path or a run's name means.
+
+    Raises:
+        RequestError: It means none.
+    """
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    root = results_root(results)
+    if "/" not in model and (root / model / "manifest.json").is_file():
+        best = RunPaths(root, model).best_dir
+        if best.is_dir():
+            return best
+        raise RequestError(f"Run {model} has no exported winner yet: `spectral-search resume {model}` finishes it.")
+    raise RequestError(f"{model} is neither an exported model nor a finished run in {root}: give a .yaml or a name.")
+
+
+def environment() -> Mapping[str, str]:
+    """Where this installation comes from, for bug reports."""
+    from spectral_search import __version__
+
+    return {"spectral_search": __version__, "python": sys.version.split()[0]}
