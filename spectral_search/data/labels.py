@@ -24,7 +24,8 @@ def read_labels(shards: list[ShardInfo]) -> pd.DataFrame:
     Raises:
         RequestError: A label that must be there cannot be used; the faults of all shards at once.
     """
-    tables, faults = [], []
+    tables: list[pd.DataFrame] = []
+    faults: list[str] = []
     for info in shards:
         try:
             with Shard.open(info.path) as shard:
@@ -42,7 +43,8 @@ def read_labels(shards: list[ShardInfo]) -> pd.DataFrame:
 def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
     if name not in table:
         return np.full(len(table), np.nan)
-    return pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = pd.to_numeric(table[name], errors="coerce")
+    return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _ids(tables: list[pd.DataFrame]) -> np.ndarray:

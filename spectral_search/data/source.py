@@ -61,7 +61,7 @@ class SpectraDatasource(Datasource):
                 BlockMetadata(
                     num_rows=len(row_range),
                     size_bytes=_block_bytes(row_range, self._noisy),
-                    input_files=[str(row_range.shard.path)],
+                    input_files=(str(row_range.shard.path),),
                     exec_stats=None,
                 ),
             )
@@ -91,7 +91,8 @@ def _tensor(values_BL: np.ndarray) -> pa.Array:
 
 def _array(table: pa.Table, name: str, pixels: int) -> np.ndarray:
     """Views a column as a read-only float32 (B, L) array; a column in one piece is not copied."""
-    return table[name].combine_chunks().flatten().to_numpy().reshape(-1, pixels)
+    values: np.ndarray = table[name].combine_chunks().flatten().to_numpy()
+    return values.reshape(-1, pixels)
 
 
 def _block(table: pa.Table, pixels: int) -> Block:

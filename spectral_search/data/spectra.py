@@ -38,7 +38,7 @@ class Spectra:
     @property
     def pixels(self) -> int:
         """Pixels of each spectrum."""
-        return self.flux_NL.shape[1]
+        return int(self.flux_NL.shape[1])
 
     @property
     def nbytes(self) -> int:

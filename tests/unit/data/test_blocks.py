@@ -2,9 +2,10 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
-from shard_variants import VARIANTS
+from shard_variants import VARIANTS, make_sample, write_variant
 from small_shards import PIXELS, flux_of, make_shard
 
 from spectral_search.data.blocks import RowRange, epoch_ranges, iter_blocks, read_block, read_ranges, row_ranges
@@ -55,11 +56,11 @@ def test_every_selected_spectrum_comes_once_in_order(train: Selection, size: int
 
 
 def test_chunks_without_a_selected_row_are_not_read(tmp_path: Path) -> None:
-    class Watched(Shard):
-        reads: list[tuple[int, int]] = []
+    reads: list[tuple[int, int]] = []
 
+    class Watched(Shard):
         def read(self, start: int, stop: int, *args: Any, **named: Any) -> dict[str, np.ndarray]:
-            self.reads.append((start, stop))
+            reads.append((start, stop))
             return super().read(start, stop, *args, **named)
 
     make_shard(tmp_path / "train_0/dataset.h5", 4000, pixels=512)
@@ -68,7 +69,7 @@ def test_chunks_without_a_selected_row_are_not_read(tmp_path: Path) -> None:
     (row_range,) = row_ranges(Selection(shards, rows))
     with Watched.open(shards[0].path) as shard:
         block = read_block(row_range, shard=shard)
-    assert Watched.reads == [(0, 8), (3000, 3008), (3992, 4000)]
+    assert reads == [(0, 8), (3000, 3008), (3992, 4000)]
     np.testing.assert_array_equal(block.flux_BL[:, 1:-1], flux_of(rows, 512)[:, 1:-1])
 
 
@@ -76,8 +77,6 @@ def test_invalid_values_are_zero_and_marked(tmp_path: Path) -> None:
     mask_BL = np.zeros((8, PIXELS), dtype=np.int64)
     mask_BL[2, 5] = 4
     path = make_shard(tmp_path / "train_0/dataset.h5", 8, mask_BL=mask_BL, with_noisy=True)
-    import h5py
-
     with h5py.File(path, "r+") as file:
         arrays = file["dataset/arrays"]
         arrays["flux/value"][0, 3] = np.nan
@@ -118,8 +117,6 @@ def test_noisy_is_none_unless_every_shard_has_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_sparse_selections_of_every_variant_agree_with_the_whole(tmp_path: Path, name: str) -> None:
-    from shard_variants import make_sample, write_variant
-
     sample = make_sample()
     path = tmp_path / "train_0/dataset.h5"
     path.parent.mkdir()

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from spectral_search.data.root import DataRoot
 from spectral_search.data.source import SpectraDatasource, dataset, iter_blocks_ray, load_spectra_ray
 from spectral_search.data.spectra import load_spectra
 from spectral_search.data.split import Selection
+from spectral_search.errors import RequestError
 
 CHUNK_BYTES = 8 * 2 * 4 * PIXELS
 DEADLOCK_SECONDS = 60.0
@@ -97,8 +99,10 @@ def test_an_unfinished_stream_leaves_no_reader_behind(selection: Selection) -> N
 def test_a_damaged_shard_is_named(selection: Selection) -> None:
     ranges = row_ranges(selection, CHUNK_BYTES)
     selection.shards[1].path.write_bytes(b"gone")
-    with pytest.raises(Exception, match="train_1/dataset.h5: not an HDF5 file"):
+    with pytest.raises(RequestError) as error:
         list(iter_blocks_ray(ranges))
+    (fault,) = error.value.faults
+    assert "train_1/dataset.h5: not an HDF5 file" in fault and "Traceback" not in fault and "UDF" not in fault
 
 
 @ray.remote(num_cpus=1)
@@ -112,7 +116,7 @@ class Trial:
         return sum(len(block) for block in iter_blocks_ray(row_ranges(selection, CHUNK_BYTES)))
 
 
-def finish(work, seconds: float = DEADLOCK_SECONDS) -> int:
+def finish(work: Callable[[], int], seconds: float = DEADLOCK_SECONDS) -> int:
     """Runs work in a thread, so that a deadlock fails the test instead of hanging it."""
     results: list[int] = []
     thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
@@ -122,6 +126,7 @@ def finish(work, seconds: float = DEADLOCK_SECONDS) -> int:
     return results[0]
 
 
+@pytest.mark.slow
 def test_streaming_ends_while_trials_hold_every_cpu(selection: Selection) -> None:
     trials = [Trial.remote() for _ in range(2)]
     ray.get([trial.ready.remote() for trial in trials])
@@ -133,6 +138,7 @@ def test_streaming_ends_while_trials_hold_every_cpu(selection: Selection) -> Non
         ray.kill(trial)
 
 
+@pytest.mark.slow
 def test_streaming_ends_within_a_placement_group_as_tune_makes_it(selection: Selection) -> None:
     group = placement_group([{"CPU": 2}])
     ray.get(group.ready())
