@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from spectral_search.spec.model import Activation, Init, Norm
 
 MAX_GROUPS = 8
+# Few values normalised together keep little but their signs: two become +1 and -1 whatever they were.
+MIN_GROUP_SIZE = 8
 
 
 def activation(name: Activation) -> nn.Module:
@@ -30,8 +32,8 @@ def activation(name: Activation) -> nn.Module:
 
 
 def group_count(channels: int) -> int:
-    """Largest group count up to MAX_GROUPS that divides the channels and leaves two or more in a group."""
-    fitting = [g for g in range(1, MAX_GROUPS + 1) if channels % g == 0 and channels // g >= 2]
+    """Largest group count up to MAX_GROUPS that divides the channels and leaves MIN_GROUP_SIZE or more in a group."""
+    fitting = [g for g in range(1, MAX_GROUPS + 1) if channels % g == 0 and channels // g >= MIN_GROUP_SIZE]
     return max(fitting, default=1)
 
 
@@ -58,9 +60,9 @@ def to_channels_last(x_BC1L: Tensor) -> Tensor:
     """The same numbers, channels innermost in memory.
 
     Called after the first convolution, not before: with one channel both formats look alike to torch, and the
-    convolutions that follow would take the slow one.
+    convolutions that follow would take the slow one. Spelt with movedim because vmap knows no memory formats.
     """
-    return x_BC1L.contiguous(memory_format=torch.channels_last)
+    return x_BC1L.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def channel_norm(name: Norm, channels: int) -> nn.Module:

@@ -1,0 +1,68 @@
+"""Networks that cannot read a spectrum are refused, in a sentence that says what would do."""
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from spectral_search.errors import RequestError
+from spectral_search.models.build import build_model
+from spectral_search.models.count import count_parameters
+from spectral_search.models.shape import model_faults, split_channels
+from spectral_search.spec.model import ModelSpec
+
+SPECS = TypeAdapter(ModelSpec)
+
+REFUSED = [
+    ({"kind": "cnn", "channels": [4] * 5, "kernel_size": 3}, 31, ["5 layers", "at least 32 pixels", "these have 31"]),
+    ({"kind": "cnn", "channels": [4, 4], "pool": 4, "kernel_size": 3}, 15, ["at least 16 pixels"]),
+    ({"kind": "cnn", "channels": [4], "kernel_size": 21}, 20, ["model.kernel_size", "spans 21", "the 20"]),
+    ({"kind": "moe_cnn", "channels": [4] * 4, "kernel_size": 3}, 15, ["at least 16 pixels"]),
+    ({"kind": "vit", "patch": 16}, 15, ["model.patch is 16", "15 pixels"]),
+    ({"kind": "res_cnn", "stem_kernel_size": 9, "kernel_size": 3}, 8, ["model.stem_kernel_size"]),
+    ({"kind": "res_cnn", "dilations": [1, 2, 4, 8]}, 32, ["model.dilations", "dilation 8", "spans 33"]),
+    ({"kind": "res_cnn", "parallel_kernels": [3, 15]}, 14, ["model.parallel_kernels", "15"]),
+    ({"kind": "res_cnn", "stem_stride": 8, "kernel_size": 5}, 32, ["model.kernel_size", "the 4"]),
+    ({"kind": "mlp", "hidden": [8, 1], "norm": "layer"}, 32, ["width 1"]),
+    ({"kind": "mlp"}, 0, ["0 pixels"]),
+]
+
+
+@pytest.mark.parametrize(("section", "pixels", "said"), REFUSED)
+def test_refusals(section: dict[str, object], pixels: int, said: list[str]) -> None:
+    spec = SPECS.validate_python(section)
+    for refuse in (build_model, count_parameters):
+        with pytest.raises(RequestError) as caught:
+            refuse(spec, pixels=pixels)
+        assert all(words in str(caught.value) for words in said), str(caught.value)
+
+
+ALLOWED = [
+    ({"kind": "cnn", "channels": [4] * 5, "kernel_size": 3}, 32),
+    ({"kind": "cnn", "channels": [4], "kernel_size": 21}, 21),
+    ({"kind": "vit", "patch": 16, "width": 8, "layers": 1, "heads": 2}, 16),
+    ({"kind": "res_cnn", "dilations": [1, 2, 4, 8]}, 33),
+    ({"kind": "mlp", "hidden": [8, 1]}, 1),
+]
+
+
+@pytest.mark.parametrize(("section", "pixels"), ALLOWED)
+def test_the_shortest_spectrum_is_read(section: dict[str, object], pixels: int) -> None:
+    spec = SPECS.validate_python(section)
+    assert model_faults(spec, pixels=pixels) == []
+    x_BCL = torch.randn(2, 1, pixels)
+    assert build_model(spec, pixels=pixels).eval()(x_BCL).shape == (2,)
+
+
+def test_no_channels() -> None:
+    with pytest.raises(RequestError, match="0 channels"):
+        build_model(SPECS.validate_python({"kind": "mlp"}), pixels=8, channels=0)
+
+
+def test_faults_come_together() -> None:
+    spec = SPECS.validate_python({"kind": "cnn", "channels": [4] * 6, "kernel_size": 63})
+    assert len(model_faults(spec, pixels=40)) == 2
+
+
+@pytest.mark.parametrize(("channels", "parts", "shares"), [(64, 3, [22, 21, 21]), (3, 3, [1, 1, 1]), (6, 2, [3, 3])])
+def test_split_channels(channels: int, parts: int, shares: list[int]) -> None:
+    assert split_channels(channels, parts) == shares

@@ -1,0 +1,162 @@
+"""Imports go one way, every third-party import is declared, and header-only work never loads torch or ray."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "spectral_search"
+
+MIDDLE = {"spec", "data", "models", "results"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "spec": set(),
+    "data": {"spec"},
+    "models": {"spec"},
+    "results": {"spec"},
+    "fit": MIDDLE,
+    "baselines": MIDDLE,
+    "search": MIDDLE | {"fit", "baselines"},
+    "service": MIDDLE | {"fit", "baselines", "search"},
+    "cli": {"service"},
+}
+MUST_NOT_LOAD: dict[str, set[str]] = {
+    "errors": {"torch", "ray", "optuna"},
+    "spec": {"torch", "ray", "optuna"},
+    "models": {"ray", "optuna"},
+    "fit": {"ray", "optuna"},
+    "cli": {"torch", "ray", "optuna"},
+}
+WITHOUT_TORCH = {"models/shape.py", "models/count.py"}
+WITH_RAY_IN_DATA = {"data/source.py"}
+# pydantic pins pydantic_core to one exact version and re-exports only a part of it.
+BROUGHT_BY = {"pydantic_core": "pydantic"}
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def layer_of(path: Path) -> str:
+    """The package, or the module beside the packages, that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(source: str) -> set[str]:
+    """Dotted names of everything a module imports, at its top, inside functions, and by import_module("...")."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=aliases):
+                names |= {alias.name for alias in aliases}
+            case ast.ImportFrom(module="spectral_search", names=aliases):
+                names |= {f"spectral_search.{alias.name}" for alias in aliases}
+            case ast.ImportFrom(module=str(module), level=0):
+                names.add(module)
+            case ast.ImportFrom(level=level) if level:
+                names.add("." * level)
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name)), *_]):
+                names.add(name)
+    return names
+
+
+def faults_of(layer: str, relative: str, source: str) -> list[str]:
+    """What a module imports against the rules."""
+    faults = []
+    for name in sorted(imported(source)):
+        top, _, rest = name.partition(".")
+        target = rest.partition(".")[0]
+        if name.startswith("."):
+            faults.append("a relative import")
+        elif top == "spectral_search":
+            if target not in {layer, "errors", "__version__"} | MAY_IMPORT[layer]:
+                faults.append(name)
+        elif (
+            top in MUST_NOT_LOAD.get(layer, set())
+            or (top == "torch" and relative in WITHOUT_TORCH)
+            or (top == "ray" and layer in {"data", "results", "baselines"} and relative not in WITH_RAY_IN_DATA)
+        ):
+            faults.append(name)
+    return faults
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    assert faults_of(layer_of(path), path.relative_to(PACKAGE).as_posix(), path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "source", "fault"),
+    [
+        ("data", "from spectral_search.models.build import build_model", "spectral_search.models.build"),
+        ("results", "def f():\n    from spectral_search import data", "spectral_search.data"),
+        ("fit", "def f():\n    import ray.tune", "ray.tune"),
+        ("fit", "import spectral_search.baselines", "spectral_search.baselines"),
+        ("spec", "import importlib\nimportlib.import_module('torch.nn')", "torch.nn"),
+        ("cli", "from spectral_search.search.driver import run", "spectral_search.search.driver"),
+        ("spec", "from . import base", "a relative import"),
+    ],
+)
+def test_the_rules_catch(layer: str, source: str, fault: str) -> None:
+    assert faults_of(layer, f"{layer}/example.py", source) == [fault]
+
+
+@pytest.mark.parametrize("module", ["spec.load", "data.inspect", "models.count", "models.shape", "cli"])
+def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
+    code = (
+        f"import sys, spectral_search.{module}\n"
+        "sys.exit(' '.join(sorted({'torch', 'ray', 'optuna', 'lightgbm', 'matplotlib'} & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_fit_works_without_ray_and_optuna() -> None:
+    code = (
+        "import sys, pkgutil, importlib, spectral_search.fit as fit\n"
+        "[importlib.import_module(f'spectral_search.fit.{m.name}') for m in pkgutil.iter_modules(fit.__path__)]\n"
+        "sys.exit(' '.join(sorted({'ray', 'optuna'} & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda path: path.parent.name)
+def test_package_fronts_import_nothing(path: Path) -> None:
+    assert imported(path.read_text()) == set()
+
+
+def test_every_third_party_import_is_declared_and_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    tops = {name.partition(".")[0] for path in MODULES for name in imported(path.read_text())}
+    tops -= {"spectral_search", *sys.stdlib_module_names}
+    providers = packages_distributions()
+    used = {canonicalize_name(BROUGHT_BY.get(top, providers[top][0])) for top in tops}
+    assert used <= declared
+    # Loaded by name only: pandas by way of PyTables, Optuna's GP sampler by way of scipy.
+    assert declared - used <= {"tables", "scipy"}
+
+
+def test_everything_direct_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = dict(
+        line.split("==") for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")
+    )
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    for line in project["dependencies"] + project["optional-dependencies"]["test"]:
+        wanted = Requirement(line)
+        assert pins[canonicalize_name(wanted.name)] in wanted.specifier, line
+    assert not [name for name in pins if name.startswith(("nvidia-cu", "cuda", "triton"))]
+    assert all(version.replace(".", "").replace("b", "").isdigit() for version in pins.values())
+
+
+def test_every_package_is_shipped() -> None:
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = [f"spectral_search.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")]
+    assert sorted(shipped) == sorted(["spectral_search", "spectral_search.tune_specs", *there])
