@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spectral_search.spec.cost import typical_macs
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.grid import Product, grid_points, products
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.sets import apply_sets
-from spectral_search.spec.space import space_kinds
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,20 @@ class QuickLimits:
     retest_draws: int
 
 
-# A CNN's epoch costs some 30 times an MLP's on a CPU, so convolutions get fewer spectra and epochs.
-DENSE = QuickLimits(8000, 2000, 2, 12, 3, 256, 8, 2, 5)
-CONVOLUTIONAL = QuickLimits(4000, 1000, 2, 8, 2, 128, 6, 2, 5)
+# By the multiply-accumulates of a forward pass, which a CPU core does some 10 billion of a second: small MLPs, the
+# published CNN [32, 64], and everything larger, where a quick run can only show that the machinery works.
+SMALL = QuickLimits(8000, 2000, 2, 12, 3, 256, 8, 2, 5)
+MEDIUM = QuickLimits(3000, 600, 2, 8, 2, 64, 6, 2, 3)
+LARGE = QuickLimits(600, 300, 2, 4, 1, 32, 4, 1, 3)
+_SMALL_MACS, _MEDIUM_MACS = 20e6, 60e6
 
 
 def quick_limits(spec: RunSpec) -> QuickLimits:
-    """The limits for a spec: the convolutional ones as soon as the search can meet anything but an MLP."""
-    return DENSE if space_kinds(spec.base, spec.space) == ["mlp"] else CONVOLUTIONAL
+    """The limits for a spec, by the work that one spectrum is for its networks."""
+    macs = typical_macs(spec)
+    if macs <= _SMALL_MACS:
+        return SMALL
+    return MEDIUM if macs <= _MEDIUM_MACS else LARGE
 
 
 def quick(spec: RunSpec, explicit: Mapping[str, Any] | None = None) -> RunSpec:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from spectral_search.spec.load import list_specs, load_spec
-from spectral_search.spec.quick import CONVOLUTIONAL, DENSE, quick
+from spectral_search.spec.quick import LARGE, MEDIUM, SMALL, quick, quick_limits
 from spectral_search.spec.run import RunSpec
 
 STAGES = [info.name for info in list_specs()]
@@ -19,7 +19,7 @@ def spec(**sections: Any) -> RunSpec:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_shrinks_and_keeps_its_networks(stage: str) -> None:
     full, small = load_spec(stage), load_spec(stage, quick=True)
-    limits = DENSE if full.model.kind == "mlp" else CONVOLUTIONAL
+    limits = quick_limits(full)
     assert small.model == full.model
     assert small.data.num_train is not None
     assert small.data.num_train <= limits.num_train <= 8000
@@ -105,3 +105,10 @@ def test_a_set_domain_survives_quick() -> None:
 
 def test_explicit_trials_keep_more_of_the_grid() -> None:
     assert load_spec("cnn_stage2", quick=True, sets=["search.trials=12"]).grid_size() == 12
+
+
+def test_dearer_networks_get_less() -> None:
+    limits = {
+        stage: quick_limits(load_spec(stage)) for stage in ("mlp_big", "cnn_stage1a", "cnn_stage2", "vit_patch16")
+    }
+    assert limits == {"mlp_big": SMALL, "cnn_stage1a": MEDIUM, "cnn_stage2": LARGE, "vit_patch16": LARGE}
