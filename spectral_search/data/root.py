@@ -3,9 +3,7 @@
 Shape suffixes: L pixels.
 """
 
-import glob
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -136,10 +134,13 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _expand(root: str | Path) -> list[Path]:
     """Expands ~ and globs; a path that exists as written is never taken for a pattern."""
-    text = os.path.expanduser(str(root))
-    if os.path.exists(text):
-        return [Path(text).resolve()]
-    return sorted((Path(match).resolve() for match in glob.glob(text)), key=_natural)
+    path = Path(root).expanduser()
+    if path.exists():
+        return [path.resolve()]
+    # Path.glob takes no absolute pattern, and a root usually is one: it is taken apart at its anchor.
+    absolute = path.absolute()
+    matches = Path(absolute.anchor).glob(str(absolute.relative_to(absolute.anchor)))
+    return sorted({match.resolve() for match in matches}, key=_natural)
 
 
 def _find_files(roots: Sequence[str | Path], faults: list[str]) -> list[tuple[str, str, Path]]:
@@ -148,15 +149,20 @@ def _find_files(roots: Sequence[str | Path], faults: list[str]) -> list[tuple[st
     seen: set[Path] = set()
     if not roots:
         faults.append("No data root was given; give --data-root DIR or set DATA_ROOT.")
+    given: list[Path] = []
     for root in roots:
-        places = _expand(root)
-        if not places:
-            faults.append(f"There is no data root {root}; give a folder that holds train*/{SHARD_FILE}.")
-        for place in places:
-            fresh = [(part, base, path) for part, base, path in _files_of(place, faults) if path not in seen]
-            seen.update(path for _, _, path in fresh)
-            found += fresh
-    if len(found) == 1 and found[0][2] in [Path(root).resolve() for root in map(os.path.expanduser, map(str, roots))]:
+        try:
+            places = _expand(root)
+            if not places:
+                faults.append(f"There is no data root {root}; give a folder that holds train*/{SHARD_FILE}.")
+            for place in places:
+                fresh = [entry for entry in _files_of(place, faults) if entry[2] not in seen]
+                seen.update(path for _, _, path in fresh)
+                found += fresh
+            given += places
+        except OSError as error:
+            faults.append(f"The data root {root} cannot be read ({error.strerror}); give a folder that can be.")
+    if len(found) == 1 and found[0][2] in given:
         found = [("train", *found[0][1:])]
     return _named(found)
 

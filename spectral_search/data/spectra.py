@@ -73,7 +73,8 @@ def load_spectra(selection: Selection, blocks: Iterable[Block]) -> Spectra:
         blocks: Every spectrum of the selection once, as `iter_blocks` or `iter_blocks_ray` give them.
 
     Raises:
-        ValueError: A spectrum came twice or not at all, or noisy came for some only; the caller paired the wrong blocks with this selection.
+        ValueError: A spectrum came twice or not at all, or noisy came for some only; the caller paired the wrong
+            blocks with this selection.
     """
     spectra, pixels = len(selection), selection.pixels
     flux_NL = np.empty((spectra, pixels), dtype=np.float32)
@@ -91,9 +92,8 @@ def load_spectra(selection: Selection, blocks: Iterable[Block]) -> Spectra:
             noisy_NL[rows] = block.noisy_BL
             with_noisy += len(block)
     if not (times_N == 1).all():
-        raise ValueError(
-            f"{int((times_N == 0).sum())} of {spectra} spectra did not arrive and {int((times_N > 1).sum())} came twice."
-        )
+        missing, twice = int((times_N == 0).sum()), int((times_N > 1).sum())
+        raise ValueError(f"{missing} of {spectra} spectra did not arrive and {twice} came twice.")
     if with_noisy not in (0, spectra):
         raise ValueError(f"{with_noisy} of {spectra} spectra came with noisy: ask for it only when all shards have it.")
     return Spectra(flux_NL, error_NL, noisy_NL, selection.labels())

@@ -91,7 +91,9 @@ def test_invalid_values_are_zero_and_marked(tmp_path: Path) -> None:
     (block,) = iter_blocks(selection)
     np.testing.assert_array_equal(block.invalid_BL, expected)
     np.testing.assert_array_equal(block.error_BL == 0, expected)
-    assert np.isfinite(block.flux_BL).all() and (block.flux_BL[expected] == 0).all() and block.noisy_BL is None
+    assert np.isfinite(block.flux_BL).all()
+    assert (block.flux_BL[expected] == 0).all()
+    assert block.noisy_BL is None
     (noisy,) = iter_blocks(selection, noisy=True)
     expected[5, 8] = True
     np.testing.assert_array_equal(noisy.invalid_BL, expected)
@@ -105,7 +107,9 @@ def test_a_spectrum_full_of_invalid_values(tmp_path: Path) -> None:
     make_shard(tmp_path / "train_0/dataset.h5", 9, mask_BL=mask_BL, nan_edges=False)
     (block,) = iter_blocks(Selection.all_of(DataRoot.find(tmp_path).train))
     np.testing.assert_array_equal(block.invalid_BL, mask_BL == 1)
-    assert (block.error_BL[4] == 0).all() and (block.flux_BL[4] == 0).all() and (block.flux_BL[3] > 0).all()
+    assert (block.error_BL[4] == 0).all()
+    assert (block.flux_BL[4] == 0).all()
+    assert (block.flux_BL[3] > 0).all()
 
 
 def test_noisy_is_none_unless_every_shard_has_it(tmp_path: Path) -> None:
@@ -137,7 +141,8 @@ def test_epoch_order_follows_from_seed_and_epoch(train: Selection) -> None:
         return [(r.shard.name, r.start) for r in epoch_ranges(ranges, seed, epoch)]
 
     assert starts(1, 2) == starts(1, 2)
-    assert starts(1, 2) != starts(1, 3) and starts(1, 2) != starts(2, 2)
+    assert starts(1, 2) != starts(1, 3)
+    assert starts(1, 2) != starts(2, 2)
     assert sorted(starts(1, 2)) == sorted((r.shard.name, r.start) for r in ranges)
     assert starts(-1, 0) == starts(-1, 0)
 
@@ -145,7 +150,8 @@ def test_epoch_order_follows_from_seed_and_epoch(train: Selection) -> None:
 def test_ranges_are_read_in_the_order_given(train: Selection) -> None:
     ranges = epoch_ranges(row_ranges(train, target_bytes=8 * ROW_BYTES), seed=0, epoch=1)
     firsts = [int(block.rows_B[0]) for block in read_ranges(ranges)]
-    assert firsts == [r.first for r in ranges] and firsts != sorted(firsts)
+    assert firsts == [r.first for r in ranges]
+    assert firsts != sorted(firsts)
 
 
 def test_buffers_are_used_again(train: Selection) -> None:

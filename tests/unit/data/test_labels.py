@@ -32,7 +32,8 @@ def test_unusable_labels_of_all_shards_are_named_at_once(tmp_path: Path) -> None
         make_shard(tmp_path / name / "dataset.h5", 3, labels=fake_labels(3).assign(log_g=[1.0, np.nan, 2.0]))
     with pytest.raises(RequestError) as error:
         read_labels(DataRoot.find(tmp_path).train)
-    assert len(error.value.faults) == 2 and "train_1" in error.value.faults[1]
+    assert len(error.value.faults) == 2
+    assert "train_1" in error.value.faults[1]
 
 
 def test_no_shards_give_an_empty_table() -> None:

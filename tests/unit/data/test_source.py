@@ -40,7 +40,8 @@ def test_a_task_a_range_with_plain_metadata(selection: Selection) -> None:
     assert source.estimate_inmemory_data_size() == sum(task.metadata.size_bytes for task in tasks)
     assert all(type(task.metadata.size_bytes) is int for task in tasks)
     (table,) = tasks[0]()
-    assert table.num_rows == len(ranges[0]) and table.column_names == ["row", "flux", "error", "noisy"]
+    assert table.num_rows == len(ranges[0])
+    assert table.column_names == ["row", "flux", "error", "noisy"]
     assert abs(table.nbytes - tasks[0].metadata.size_bytes) < 64
 
 
@@ -66,7 +67,8 @@ def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(select
     blocks = list(iter_blocks_ray(order))
     assert [int(block.rows_B[0]) for block in blocks] == [r.first for r in order]
     rows = np.concatenate([block.rows_B for block in blocks])
-    assert np.array_equal(np.sort(rows), np.arange(len(selection))) and not np.array_equal(rows, np.sort(rows))
+    assert np.array_equal(np.sort(rows), np.arange(len(selection)))
+    assert not np.array_equal(rows, np.sort(rows))
     for block in blocks:
         np.testing.assert_array_equal(block.flux_BL, spectra.flux_NL[block.rows_B])
         np.testing.assert_array_equal(block.error_BL, spectra.error_NL[block.rows_B])
@@ -102,7 +104,9 @@ def test_a_damaged_shard_is_named(selection: Selection) -> None:
     with pytest.raises(RequestError) as error:
         list(iter_blocks_ray(ranges))
     (fault,) = error.value.faults
-    assert "train_1/dataset.h5: not an HDF5 file" in fault and "Traceback" not in fault and "UDF" not in fault
+    assert "train_1/dataset.h5: not an HDF5 file" in fault
+    assert "Traceback" not in fault
+    assert "UDF" not in fault
 
 
 @ray.remote(num_cpus=1)

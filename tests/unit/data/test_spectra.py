@@ -23,9 +23,11 @@ def test_spectra_and_labels_belong_together(val: Selection) -> None:
     spectra = load_spectra(part, iter_blocks(part, noisy=True))
     np.testing.assert_array_equal(spectra.flux_NL[:, 1:-1], flux_of(np.array([3, 17, 30]))[:, 1:-1])
     np.testing.assert_array_equal(spectra.noisy_NL[:, 1:-1], spectra.flux_NL[:, 1:-1] + np.float32(0.25))
-    assert (spectra.error_NL[:, [0, -1]] == 0).all() and (spectra.error_NL[:, 1:-1] == 0.5).all()
+    assert (spectra.error_NL[:, [0, -1]] == 0).all()
+    assert (spectra.error_NL[:, 1:-1] == 0.5).all()
     np.testing.assert_allclose(spectra.labels["log_g"], fake_labels(40)["log_g"][[3, 17, 30]])
-    assert len(spectra) == 3 and spectra.pixels == PIXELS
+    assert len(spectra) == 3
+    assert spectra.pixels == PIXELS
 
 
 def test_blocks_may_come_in_any_order(val: Selection) -> None:
@@ -59,5 +61,6 @@ def test_take_keeps_the_order_given(val: Selection) -> None:
     spectra = load_spectra(val, iter_blocks(val))
     part = spectra.take(np.array([7, 2]))
     np.testing.assert_array_equal(part.flux_NL, spectra.flux_NL[[7, 2]])
-    assert part.labels["id"].tolist() == [7, 2] and list(part.labels.index) == [0, 1]
+    assert part.labels["id"].tolist() == [7, 2]
+    assert list(part.labels.index) == [0, 1]
     assert np.shares_memory(spectra.take(slice(3, 9)).flux_NL, spectra.flux_NL)
