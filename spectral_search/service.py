@@ -4,30 +4,31 @@ Anything heavy (torch, ray, optuna) is imported by the verb that needs it, so th
 at once.
 """
 
+import json
 import os
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import RunPaths, check_name, next_free_name, results_root
+from spectral_search.results.durable import plain
+from spectral_search.results.paths import RunPaths, next_free_name, results_root
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from spectral_search.data.inspect import Inspection
     from spectral_search.results.records import RunRecord, RunSummary
     from spectral_search.search.driver import Surroundings
     from spectral_search.search.plan import Plan
+    from spectral_search.spec.load import StageInfo
 
-Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 Part = Literal["auto", "train", "val", "test"]
 
@@ -203,11 +204,12 @@ def _simulate_cache(folder: Path, shown: Shown) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def run(made: "Plan", options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
+def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
     """Carry out a planned run.
 
     Args:
         made: From `plan(..., dry_run=False)`.
+        name: From `run_name`.
         options: The options it was planned with.
         shown: Where it is shown.
         command: The command line, for the record.
@@ -216,21 +218,17 @@ def run(made: "Plan", options: RunOptions, shown: Shown, command: Sequence[str] 
         RequestError: The name is taken, the folder cannot be written, or the cluster cannot be joined.
         KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
     """
-    paths = _new_paths(made.spec, options)
     from spectral_search.search.driver import begin, carry_out
 
+    paths = RunPaths(results_root(options.results), name)
     begin(made, paths, command)
     return carry_out(made, paths, _surroundings(options, shown))
 
 
-def _new_paths(spec: RunSpec, options: RunOptions) -> RunPaths:
-    root = results_root(options.results)
-    return RunPaths(root, check_name(options.name) if options.name else next_free_name(root, spec.stage))
-
-
-def require_free_name(spec: RunSpec, options: RunOptions) -> str:
+def run_name(spec: RunSpec, options: RunOptions) -> str:
     """The name that a run will get, refused early if it is taken or the results folder cannot be written."""
-    paths = _new_paths(spec, options)
+    root = results_root(options.results)
+    paths = RunPaths(root, options.name or next_free_name(root, spec.stage))
     paths.require_free()
     return paths.name
 
@@ -422,8 +420,77 @@ def find_model(model: str, results: str | None = None) -> Path:
     raise RequestError(f"{model} is neither an exported model nor a finished run in {root}: give a .yaml or a name.")
 
 
-def environment() -> Mapping[str, str]:
-    """Where this installation comes from, for bug reports."""
-    from spectral_search import __version__
+def best(name: str, results: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The best config of a run, as the text of its YAML and as plain values with its numbers.
 
-    return {"spectral_search": __version__, "python": sys.version.split()[0]}
+    Raises:
+        RequestError: The run has no trial with a result yet.
+    """
+    record = status(name, results)
+    trial = record.best
+    if trial is None:
+        raise RequestError(f"Run {name} has no trial with a result yet: `spectral-search status {name}` follows it.")
+    provenance = {"run": name, "trial": trial.number, "epoch": trial.best_epoch, "val_r2": trial.best_val_r2}
+    spec = RunSpec.from_dict(record.spec).fixed(trial.params, provenance)
+    return spec.to_yaml(), {**provenance, "params": trial.params, "config": spec.to_dict()}
+
+
+def specs() -> "list[StageInfo]":
+    """The stages that can be run: those of ./tune_specs, then those of the package."""
+    from spectral_search.spec.load import list_specs
+
+    return list_specs()
+
+
+def to_json(document: Any) -> str:
+    """Plain values as strict JSON text; NaN and infinities become null."""
+    return json.dumps(plain(document), indent=2, allow_nan=False)
+
+
+def document(record: "RunRecord") -> dict[str, Any]:
+    """A run as the JSON document of `run`, `resume` and `status`."""
+    from spectral_search.results.records import run_document
+
+    return run_document(record)
+
+
+def summary_document(run: "RunSummary") -> dict[str, Any]:
+    """A run of the list as JSON."""
+    from spectral_search.results import overview
+
+    return overview.summary_document(run)
+
+
+def next_steps(record: "RunRecord") -> list[str]:
+    """Commands that make sense after a run."""
+    from spectral_search.results import overview
+
+    return overview.next_steps(record)
+
+
+def plan_view(made: "Plan") -> "RenderableType":
+    """A plan for a terminal."""
+    from spectral_search.search.plan_view import render_plan
+
+    return render_plan(made)
+
+
+def leaderboard_view(record: "RunRecord") -> "RenderableType":
+    """A leaderboard for a terminal."""
+    from spectral_search.results.leaderboard import render_leaderboard
+
+    return render_leaderboard(record)
+
+
+def runs_view(found: "Sequence[RunSummary]") -> "RenderableType":
+    """Runs for a terminal."""
+    from spectral_search.results import overview
+
+    return overview.render_runs(found)
+
+
+def specs_view(found: "Sequence[StageInfo]") -> "RenderableType":
+    """Stages for a terminal."""
+    from spectral_search.results import overview
+
+    return overview.render_specs(found)

@@ -6,6 +6,7 @@ Shape suffixes: N spectra, B spectra in a batch, L pixels.
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -85,7 +86,7 @@ class ResidentSource:
         order_N = torch.randperm(len(self._log_g_N), generator=generator("cpu", seed, "order", epoch))
         order_N = order_N.to(self._device)
         bounds = batch_bounds(len(order_N), batch_size)
-        for index, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for index, (start, stop) in enumerate(pairwise(bounds.tolist())):
             rows_B = order_N[start:stop]
             yield Batch(
                 index,

@@ -112,7 +112,10 @@ def dataset(ranges: Sequence[RowRange], noisy: bool = False, concurrency: int = 
     """
     with DataContext.current(_context(ranges, noisy, concurrency)):
         return ray.data.read_datasource(
-            SpectraDatasource(ranges, noisy), num_cpus=0, concurrency=concurrency, override_num_blocks=len(ranges)
+            SpectraDatasource(ranges, noisy),
+            num_cpus=0,
+            concurrency=min(concurrency, len(ranges)),
+            override_num_blocks=len(ranges),
         )
 
 

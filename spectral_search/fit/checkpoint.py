@@ -85,4 +85,6 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, record
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise RequestError(f"The checkpoint {path} cannot be read ({error}): delete it to train that trial anew.") from error
+        raise RequestError(
+            f"The checkpoint {path} cannot be read ({error}): delete it to train that trial anew."
+        ) from error

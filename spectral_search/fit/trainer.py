@@ -17,6 +17,7 @@ from spectral_search.data.dataset import Dataset, Frozen
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.noise import add_noise, generator
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
+from spectral_search.fit.memory import keep_freed_memory
 from spectral_search.fit.metrics import scores
 from spectral_search.fit.network import Network, ResidualOnRidge, predict_frozen
 from spectral_search.models.ridge import RidgeAccumulator
@@ -36,6 +37,7 @@ class Trainer:
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges) -> None:
+        keep_freed_memory()
         self.dataset, self.device = dataset, device
         self._source = train_source(dataset, device, read_blocks)
         self._transforms: dict[str, InputTransform] = {}

@@ -54,9 +54,7 @@ def finish_run(spec: RunSpec, paths: RunPaths, val: Labelled, test: Selection | 
     return True
 
 
-def retest(
-    spec: RunSpec, record: RunRecord, trial: TrialRecord, val: Labelled, device: torch.device
-) -> dict[str, Any]:
+def retest(spec: RunSpec, record: RunRecord, trial: TrialRecord, val: Labelled, device: torch.device) -> dict[str, Any]:
     """R2 of a trial's best epoch on noise that no choice has seen, with a 95% bootstrap interval over spectra."""
     predictor = Predictor(trial_bundle(record, trial), device)
     draws = []

@@ -1,4 +1,4 @@
-"""What a run will do, worked out from headers alone: nothing is read, started or written, neither torch nor ray loaded."""
+"""What a run will do, from headers alone: no spectra are read, nothing is started, neither torch nor ray is loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,8 +95,6 @@ def make_plan(spec: RunSpec, root: DataRoot, explicit: Sequence[str] = (), notes
     splits = make_splits(root, spec.data)
     slots = plan_slots(spec.resources)
     _check_networks(spec, root.pixels)
-    if splits.unlabelled:
-        said.append(f"{splits.unlabelled} spectra have no log_g and are left out.")
     if splits.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
     leaky = sorted(_inputs(spec) & LEAKY_INPUTS)

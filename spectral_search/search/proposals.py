@@ -7,6 +7,7 @@ on as the uninterrupted one would have.
 import itertools
 import json
 import random
+import warnings
 from typing import Any
 
 import optuna
@@ -32,14 +33,16 @@ def make_sampler(spec: RunSpec, seed: int) -> BaseSampler:
         return optuna.samplers.RandomSampler(seed=seed)
     if search.sampler == "gp":
         return optuna.samplers.GPSampler(seed=seed, n_startup_trials=search.startup_trials)
-    # Groups let a conditional key learn from the trials that have it; the liar keeps parallel trials apart.
-    return optuna.samplers.TPESampler(
-        seed=seed,
-        n_startup_trials=search.startup_trials,
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Groups let a conditional key learn from the trials that have it; the liar keeps parallel trials apart.
+        return optuna.samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=search.startup_trials,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+        )
 
 
 def distribution(domain: Domain) -> BaseDistribution:

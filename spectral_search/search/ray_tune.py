@@ -17,9 +17,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util import metrics
 
-from spectral_search.data.batches import ReadBlocks
-from spectral_search.data.dataset import Dataset, Stream
+from spectral_search.data.dataset import Dataset
 from spectral_search.data.source import iter_blocks_ray
+from spectral_search.fit.member import EpochRecord
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.device import Slots
@@ -50,10 +50,7 @@ class SpectralTrial(tune.Trainable):
         torch.set_num_threads(job.threads)
         self._job = job
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        read_blocks: ReadBlocks | None = iter_blocks_ray if isinstance(job.dataset.train, Stream) else None
-        self._trainer = (
-            Trainer(job.dataset, device) if read_blocks is None else Trainer(job.dataset, device, read_blocks)
-        )
+        self._trainer = Trainer(job.dataset, device, iter_blocks_ray)
         self._gauges = {
             name: metrics.Gauge(f"spectral_search_{name}", text, tag_keys=("run", "trial"))
             for name, text in (("val_r2", "R2 of log g on the val set"), ("epoch", "Epochs trained"))
@@ -81,19 +78,29 @@ class SpectralTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """One epoch."""
-        step = self._broken or guarded_epoch(self._run, self._job.paths, self._number) if self._run else self._broken
+        step = self._broken
+        if self._run is not None:
+            step = guarded_epoch(self._run, self._job.paths, self._number)
         if step is None:
             raise ValueError("the trial was not set up")
         for name, gauge in self._gauges.items():
             if step.record is not None:
                 gauge.set(step.record[name], {"run": self._job.paths.name, "trial": str(self._number)})
-        return {"done": step.done, "failure": step.failure, "record": step.record, **(step.record or {})}
+        # Beside the record for the study, the two numbers that other readers of Tune's results look for.
+        seen = {name: step.record[name] for name in ("epoch", "val_r2")} if step.record is not None else {}
+        return {"done": step.done, "failure": step.failure, "record": step.record, **seen}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: checkpoints are written into the run's folder at their own time."""
 
     def load_checkpoint(self, checkpoint: object) -> None:
         """Nothing: a trial looks for its checkpoint when it begins."""
+
+
+def _record(flat_result: dict[str, Any]) -> EpochRecord | None:
+    """The epoch in a result, which Ray Tune hands on flattened; None where the trial failed before one."""
+    found = {key.removeprefix("record/"): v for key, v in flat_result.items() if key.startswith("record/")}
+    return found or None
 
 
 class StudySearcher(Searcher):
@@ -114,10 +121,13 @@ class StudySearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         number = self.numbers[trial_id]
         if error:
-            self.study.finish(number, "failed", f"The trial's process died {RETRIES + 1} times; see log.txt of the run.")
+            self.study.finish(
+                number, "failed", f"The trial's process died {RETRIES + 1} times, the last time for good."
+            )
         elif result is not None:
-            if result.get("record") is not None:
-                self.study.report(number, result["record"])
+            record = _record(result)
+            if record is not None:
+                self.study.report(number, record)
             failed = result.get("failure")
             self.study.finish(number, "failed" if failed else "complete", failed)
 
@@ -148,7 +158,8 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
         number = self._searcher.numbers[trial.trial_id]
         study = self._searcher.study
-        if result.get("record") is not None and study.report(number, result["record"]):
+        record = _record(result)
+        if record is not None and study.report(number, record):
             study.finish(number, "stopped")
             return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)

@@ -98,6 +98,7 @@ class Study:
     ) -> None:
         self.spec, self.paths = spec, paths
         self.listener = listener
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(
             study_name=name,
             storage=storage,
@@ -136,7 +137,9 @@ class Study:
         return trial
 
     def report(self, number: int, record: EpochRecord) -> bool:
-        """Record an epoch; whether the pruner says to stop. An epoch that is recorded already changes nothing."""
+        """Record an epoch; whether the trial must stop. An epoch that is recorded already changes nothing."""
+        if number not in self._live:  # told again of a trial that is over
+            return True
         trial, handle = self._live[number]
         if record["epoch"] <= trial.last_epoch:
             return False

@@ -1,0 +1,497 @@
+"""The command line: parse, call service, print.
+
+Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted with the state kept.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from spectral_search import __version__
+from spectral_search.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from spectral_search.service import RunOptions, Shown
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Search hyperparameters of neural networks that predict log g from stellar spectra.",
+    epilog="First steps: `spectral-search specs`, then `spectral-search run cnn_stage1a --quick`.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Results = Annotated[
+    str | None,
+    typer.Option("--results", metavar="DIR", help="Results folder [./ray_results, or SPECTRAL_SEARCH_RESULTS]."),
+]
+DataRoot = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-root", metavar="DIR", help="Data root with train*/dataset.h5; repeat it or use a glob [DATA_ROOT]."
+    ),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
+NumTrain = Annotated[int | None, typer.Option("--num-train", help="Training spectra, a stratified subset.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, such as fit.batch_size=512.")
+]
+Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
+Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
+Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
+Executor = Annotated[
+    str, typer.Option("--executor", help="separate: processes on Ray; inline: this process, for debugging.")
+]
+Dashboard = Annotated[
+    bool | None, typer.Option("--dashboard/--no-dashboard", help="Ray's dashboard, on loopback [on, off with --quick].")
+]
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn what a verb raises into one plain sentence each and the exit code that says whose fault it was."""
+    try:
+        yield
+    except RequestError as error:
+        for fault in error.faults:
+            typer.echo(f"error: {fault}", err=True)
+        raise typer.Exit(2) from None
+    except BrokenPipeError:
+        raise typer.Exit(1) from None
+
+
+def _console(as_json: bool) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=as_json)
+
+
+def _shown(as_json: bool) -> "Shown":
+    from spectral_search.service import Shown
+
+    console = _console(as_json)
+    return Shown(console, lambda title: _progress_bar(console, title))
+
+
+def _progress_bar(console: "Console", title: str) -> Callable[[int, int], None]:
+    """A bar in a terminal, a line every tenth elsewhere."""
+    if not console.is_terminal:
+        said = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal said
+            if done * 10 // max(1, total) > said or done == total:
+                said = done * 10 // max(1, total)
+                console.print(f"{title}: {done:,} of {total:,}", highlight=False)
+
+        return tell
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+    task = bar.add_task(title)
+
+    def advance(done: int, total: int) -> None:
+        if not bar.live.is_started:
+            bar.start()
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    return advance
+
+
+def _print_json(document: Any) -> None:
+    from spectral_search.service import to_json
+
+    sys.stdout.write(to_json(document) + "\n")
+
+
+def _run_options(
+    *,
+    gpus: str | None,
+    data_root: list[str] | None,
+    sets: list[str] | None,
+    executor: str,
+    dashboard: bool | None,
+    **rest: Any,
+) -> "RunOptions":
+    from spectral_search.service import RunOptions
+
+    if executor not in ("separate", "inline"):
+        raise RequestError(f"--executor is {executor!r}; choose separate or inline.")
+    return RunOptions(
+        data_root=tuple(data_root or ()),
+        sets=tuple(sets or ()),
+        gpus=_gpu_indices(gpus),
+        executor="inline" if executor == "inline" else "separate",
+        dashboard=not rest.get("quick", False) if dashboard is None else dashboard,
+        **rest,
+    )
+
+
+def _gpu_indices(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if text.strip().lower() in ("none", ""):
+        return ()
+    if not all(part.strip().isdigit() for part in text.split(",")):
+        raise RequestError(f"--gpus is {text!r}; give indices such as 0,1, or none for the CPU.")
+    return tuple(int(part) for part in text.split(","))
+
+
+def _command() -> list[str]:
+    return ["spectral-search", *sys.argv[1:]]
+
+
+def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str | None) -> None:
+    """Do a run's work and print its leaderboard or its JSON document."""
+    from spectral_search import service
+
+    try:
+        record = work()
+    except KeyboardInterrupt:
+        again = ["spectral-search", "resume", name, *(["--results", results] if results else [])]
+        typer.echo(f"Interrupted; everything so far is kept. Go on with: {shlex.join(again)}", err=True)
+        if as_json:
+            _print_json(service.document(service.status(name, results)))
+        raise typer.Exit(130) from None
+    if as_json:
+        _print_json(service.document(record))
+    else:
+        console = _console(as_json)
+        console.print(service.leaderboard_view(record))
+        for line in service.next_steps(record):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if record.state == "failed":
+        raise typer.Exit(1)
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    spec: Annotated[str, typer.Argument(help="A stage, such as cnn_stage1a, or the path of a YAML file.")],
+    data_root: DataRoot = None,
+    name: Name = None,
+    num_train: NumTrain = None,
+    trials: Annotated[int | None, typer.Option("--trials", help="Trials of the search.")] = None,
+    epochs: Epochs = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="tpe, random, grid or gp.")] = None,
+    sets: Set = None,
+    gpus: Gpus = None,
+    concurrent: Concurrent = None,
+    address: Address = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Shrink the stage to minutes on two CPU cores.")] = False,
+    executor: Executor = "separate",
+    dashboard: Dashboard = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Run a staged search to a leaderboard and an exported best config."""
+    with _answering():
+        options = _run_options(
+            data_root=data_root,
+            name=name,
+            num_train=num_train,
+            trials=trials,
+            epochs=epochs,
+            sampler=sampler,
+            sets=sets,
+            gpus=gpus,
+            concurrent=concurrent,
+            address=address,
+            quick=quick,
+            executor=executor,
+            dashboard=dashboard,
+            results=results,
+        )
+        _run(spec, options, dry_run, as_json)
+
+
+def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
+    from spectral_search import service
+
+    shown = _shown(as_json)
+    made = service.plan(ref, options, shown, dry_run=dry_run)
+    if dry_run:
+        if as_json:
+            _print_json(made.document())
+        else:
+            shown.console.print(service.plan_view(made))
+        return
+    shown.console.print(service.plan_view(made))
+    run_name = service.run_name(made.spec, options)
+    _carry_out(run_name, lambda: service.run(made, run_name, options, shown, _command()), as_json, options.results)
+
+
+@app.command()
+def resume(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    executor: Executor = "separate",
+    dashboard: Dashboard = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with an interrupted run."""
+    with _answering():
+        from spectral_search import service
+
+        options = _run_options(
+            gpus=None, data_root=None, sets=None, executor=executor, dashboard=dashboard, results=results
+        )
+        shown = _shown(as_json)
+        _carry_out(name, lambda: service.resume(name, options, shown, _command()), as_json, results)
+
+
+@app.command()
+def stop(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Stop a running search on this machine; its state is kept."""
+    with _answering():
+        from spectral_search import service
+
+        stopped = service.stop(name, results)
+        if as_json:
+            _print_json({"name": name, "stopping": stopped})
+        else:
+            typer.echo(f"{name} is stopping; `spectral-search resume {name}` goes on." if stopped else "Not running.")
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="A run; all runs when absent.")] = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Show the runs of the results folder, or one run's leaderboard so far."""
+    with _answering():
+        from spectral_search import service
+
+        if name is None:
+            found = service.runs(results)
+            _print_json([service.summary_document(run) for run in found]) if as_json else _console(False).print(
+                service.runs_view(found)
+            )
+            return
+        record = service.status(name, results)
+        _print_json(service.document(record)) if as_json else _console(False).print(service.leaderboard_view(record))
+
+
+@app.command()
+def specs(as_json: Json = False) -> None:
+    """List the stages that can be run."""
+    with _answering():
+        from spectral_search import service
+
+        found = service.specs()
+        if as_json:
+            _print_json([{**vars(info), "path": str(info.path)} for info in found])
+        else:
+            _console(False).print(service.specs_view(found))
+
+
+@app.command()
+def show(
+    spec: Annotated[str, typer.Argument(help="A stage or the path of a YAML file.")],
+    sets: Set = None,
+    quick: Annotated[bool, typer.Option("--quick", help="As `run --quick` would shrink it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a spec with every default spelt out."""
+    with _answering():
+        from spectral_search import service
+
+        found = service.load_spec(spec, sets=tuple(sets or ()), quick=quick)
+        _print_json(found.to_dict()) if as_json else typer.echo(found.to_yaml(), nl=False)
+
+
+@app.command()
+def best(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Print the best config of a run as YAML that `train` and `run` accept."""
+    with _answering():
+        from spectral_search import service
+
+        config, document = service.best(name, results)
+        _print_json(document) if as_json else typer.echo(config, nl=False)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="YAML file of the best config.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="Export this many configs: FILE, FILE-2, ...")] = 1,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Write the best configs with weights, preprocessing and provenance."""
+    with _answering():
+        from spectral_search import service
+
+        files = service.export(name, output, top, results)
+        _print_json({"files": [str(file) for file in files]}) if as_json else _tell_files(files)
+
+
+def _tell_files(files: list[Any]) -> None:
+    for file in files:
+        typer.echo(f"wrote {file}")
+    typer.echo(f"Next: spectral-search train {files[0]}, or evaluate {files[0]} --data PATH")
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="An exported YAML file, or a folder with config.yaml.")],
+    data_root: DataRoot = None,
+    name: Name = None,
+    num_train: NumTrain = None,
+    epochs: Epochs = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Retrain with this many seeds.")] = 3,
+    sets: Set = None,
+    gpus: Gpus = None,
+    concurrent: Concurrent = None,
+    address: Address = None,
+    executor: Executor = "separate",
+    dashboard: Dashboard = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Retrain one config, on more data or for longer, with several seeds."""
+    with _answering():
+        from spectral_search import service
+
+        options = _run_options(
+            data_root=data_root,
+            name=name,
+            num_train=num_train,
+            epochs=epochs,
+            sets=sets,
+            gpus=gpus,
+            concurrent=concurrent,
+            address=address,
+            executor=executor,
+            dashboard=dashboard,
+            results=results,
+        )
+        _run(*service.train_spec(config, options, seeds), False, as_json)
+
+
+@app.command()
+def simulate(
+    directory: Annotated[str, typer.Argument(help="The data root to make.")],
+    train: Annotated[int, typer.Option("--train", min=1, help="Training spectra.")] = 32000,
+    val: Annotated[int, typer.Option("--val", min=0, help="Val spectra.")] = 10000,
+    test: Annotated[int, typer.Option("--test", min=0, help="Test spectra.")] = 10000,
+    shards: Annotated[int, typer.Option("--shards", min=1, help="Files that train is cut into.")] = 1,
+    pixels: Annotated[int, typer.Option("--pixels", help="Pixels of a spectrum.")] = 4096,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same spectra.")] = 42,
+    dtype: Annotated[str, typer.Option("--dtype", help="float64 as real shards, float32 or float16.")] = "float64",
+    as_json: Json = False,
+) -> None:
+    """Write simulated spectra in the layout of real shards. An approximation, no substitute for real spectra."""
+    with _answering():
+        from spectral_search import service
+
+        sizes = {"train": train, "val": val, "test": test}
+        rest = {"shards": shards, "pixels": pixels, "seed": seed, "dtype": dtype}
+        path = service.simulate(directory, _shown(as_json), **sizes, **rest)
+        if as_json:
+            _print_json({"path": str(path), **sizes, **rest})
+        else:
+            typer.echo(f"Wrote simulated spectra, an approximation, to {path}.")
+            typer.echo(f"Next: spectral-search inspect {path} --plot spectra.png")
+
+
+@app.command()
+def inspect(
+    path: Annotated[str, typer.Argument(help="A shard or a data root.")],
+    plot: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE", help="Draw sample spectra (png, pdf, svg).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in a shard or a data root."""
+    with _answering():
+        from spectral_search import service
+
+        found = service.inspect(path, plot)
+        if as_json:
+            _print_json(found.to_dict())
+            return
+        _console(False).print(found.render())
+        if plot is not None:
+            typer.echo(f"wrote {plot}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
+    data: Annotated[str, typer.Option("--data", metavar="PATH", help="A shard or a data root.")],
+    part: Annotated[
+        str, typer.Option("--part", help="Of a data root: auto (test, else val), train, val or test.")
+    ] = "auto",
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """R2, MAE and RMSE of a model; --part val gives the leaderboard's number again."""
+    with _answering():
+        from spectral_search import service
+
+        scores = service.evaluate(model, data, part, results)
+        if as_json:
+            _print_json(scores)
+            return
+        typer.echo(
+            f"R2 {scores['r2']:.4f}, MAE {scores['mae_dex']:.4f} dex, RMSE {scores['rmse_dex']:.4f} dex on "
+            f"{scores['spectra']:,} spectra ({scores['part']}; {scores['noise']})"
+        )
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
+    path: Annotated[str, typer.Argument(help="A shard or a data root.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Table to write, .csv or .parquet.")],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Write predicted log g of every spectrum."""
+    with _answering():
+        from spectral_search import service
+
+        table = service.predict(model, path, output, results)
+        if as_json:
+            _print_json({"file": output, "spectra": len(table)})
+        else:
+            typer.echo(f"wrote {output}: {len(table):,} spectra")
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

@@ -1,0 +1,25 @@
+"""How this process keeps the memory that it frees."""
+
+import ctypes
+import sys
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""Parameter numbers of glibc's mallopt(3)."""
+KEEP_BYTES = 1 << 30
+GROW_BYTES = 256 << 20
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc hand freed memory to the next allocation instead of the kernel; whether it took effect.
+
+    Activations of a few tens of MB are otherwise mapped and unmapped at each step, and the page faults of fresh pages
+    cost more than the convolutions: a CNN's step took 0.53 s instead of 1.25 s on two cores.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library than glibc
+        return False
+    wanted = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: KEEP_BYTES, M_TOP_PAD: GROW_BYTES}
+    return all([mallopt(name, value) == 1 for name, value in wanted.items()])
