@@ -1,8 +1,8 @@
 """Spectral lines and molecular bands between 7100 and 8850 Å, as the simulator knows them.
 
-All wavelengths are in air. Atomic data are the usual laboratory values (NIST, VALD), rounded; log gf of the weaker lines is
-good to a few tenths. Band heads follow the standard identifications in M-dwarf and carbon-star spectra. The forest is
-not a line list: it is drawn once from a fixed seed so that its density, excitation and strengths look right.
+All wavelengths are in air. Atomic data are the usual laboratory values (NIST, VALD), rounded; log gf of the weaker
+lines is good to a few tenths. Band heads follow the usual identifications in cool stars, to a few angstrom. The forest
+is not a line list: it is drawn once from a fixed seed so that its density, excitation and strengths look right.
 
 Shape suffixes: K lines, G columns of the forest.
 """
@@ -226,7 +226,7 @@ def line_templates(wave_angstrom_L: np.ndarray, centre_angstrom_K: np.ndarray) -
 def band_template(
     wave_angstrom_L: np.ndarray, heads: tuple[tuple[float, float, float], ...], ripple_seed: int
 ) -> np.ndarray:
-    """Opacity (L,) of a molecular system, 1 at its strongest head: sharp heads, degraded to the red, rippled by rotation."""
+    """Opacity (L,) of a molecular system, 1 at its strongest head: sharp heads, red tails, rotational ripples."""
     sigma_L = profile_sigma(wave_angstrom_L)
     band_L = np.zeros_like(wave_angstrom_L)
     for head, strength, width in heads:

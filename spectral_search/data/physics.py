@@ -1,9 +1,10 @@
 """Late-type stellar spectra in the simplest physics that still behaves: one slab, line strengths from equilibrium.
 
-The flux is F = B(T_eff) [1 - A (1 - exp(-tau) / (1 + wings))], where tau sums the cores of all lines and bands as seen at
-the instrument's resolution, wings sums the damping wings of the strongest lines, and A is how much darker than the continuum
-a saturated line is. tau and wings are small matrix products of line strengths (spectra x columns) and fixed templates
-(columns x pixels), which is what makes 4096 pixels cost microseconds. See docs/simulator.md for what is left out.
+The flux is F = B(T_eff) [1 - A (1 - exp(-tau) / (1 + wings))], where tau sums the cores of all lines and bands as seen
+at the instrument's resolution, wings sums the damping wings of the strongest lines, and A is how much darker than the
+continuum a saturated line is. tau and wings are small matrix products of line strengths (spectra x columns) and fixed
+templates (columns x pixels), which is why a spectrum costs under a millisecond. See docs/simulator.md for what is left
+out.
 
 Shape suffixes: B spectra, G columns (lines or groups of lines), L pixels, K nodes of the continuum.
 """
@@ -37,10 +38,10 @@ MOLECULE_TEMPERATURE_SHARE = 0.85  # molecules sit higher and cooler
 SURFACE_TEMPERATURE_SHARE = 0.74  # what shines through at the bottom of a saturated line
 OPACITY_SCALE_DEX = 13.05  # ties eta to the equivalent width of Fe I 8688.6 in the Sun (0.27 Å)
 TIO_SCALE_DEX = 1.2
-CN_SCALE_DEX = 8.6
+CN_SCALE_DEX = 8.2
 PASCHEN_SCALE_DEX = 13.0
 BAND_SATURATION = 2.5  # a band's lines saturate one by one: its mean optical depth cannot pass this
-WING_DEPTH = 4.0  # wings form deeper than cores, at a pressure this much higher
+WING_DEPTH = 6.0  # wings form deeper than cores, at a pressure this much higher
 _LIGHT_KMS = 299792.458
 _CONTINUUM_NODES = 24
 _NITROGEN_ABUNDANCE, _CARBON_ABUNDANCE, _OXYGEN_ABUNDANCE = 7.83, 8.43, 8.69
@@ -83,12 +84,12 @@ def atmosphere(stars: Stars, temperature_share: float) -> Atmosphere:
     """
     hotter_B = stars.t_eff_kelvin_B - SUN_T_EFF_KELVIN
     heavier_B = stars.log_g_B - SUN_LOG_G
-    log_electron_B = 0.9 + 0.42 * heavier_B + 0.33 * stars.m_h_B + 6.0e-4 * hotter_B
-    log_gas_B = 4.85 + 0.58 * heavier_B - 0.30 * stars.m_h_B - 1.0e-4 * hotter_B
+    log_electron_B = 0.9 + 0.36 * heavier_B + 0.33 * stars.m_h_B + 6.0e-4 * hotter_B
+    log_gas_B = 4.85 + 0.56 * heavier_B - 0.30 * stars.m_h_B - 1.0e-4 * hotter_B
     temperature_B = temperature_share * stars.t_eff_kelvin_B
     theta_B = 5040.0 / temperature_B
     log_opacity_B = log_electron_B + 0.754 * theta_B + 2.5 * np.log10(theta_B)
-    turbulence_B = np.clip(2.2 - 0.27 * stars.log_g_B, 0.8, None)
+    turbulence_B = 1.8 - 0.18 * stars.log_g_B
     return Atmosphere(log_electron_B, log_gas_B, log_opacity_B, temperature_B, turbulence_B)
 
 
@@ -132,7 +133,7 @@ def damping_ratio(species_name: str, wave_angstrom: float, doppler_B: np.ndarray
 
 
 def carbon_and_oxygen(stars: Stars, layer: Atmosphere) -> tuple[np.ndarray, np.ndarray]:
-    """log10 partial pressures (B,) of atomic carbon and oxygen once CO has formed (equilibrium constant of Tsuji 1973)."""
+    """log10 partial pressures (B,) of free carbon and oxygen once CO has formed (constants of Tsuji 1973)."""
     hydrogen_B = 10.0**layer.log_gas_pressure_B * 0.92
     carbon_B = hydrogen_B * 10.0 ** (_CARBON_ABUNDANCE - 12.0 + stars.m_h_B + stars.c_m_B)
     oxygen_B = hydrogen_B * 10.0 ** (_OXYGEN_ABUNDANCE - 12.0 + stars.m_h_B + stars.a_m_B)
@@ -145,7 +146,7 @@ def carbon_and_oxygen(stars: Stars, layer: Atmosphere) -> tuple[np.ndarray, np.n
 
 
 def titanium_oxide(stars: Stars, layer: Atmosphere) -> np.ndarray:
-    """Optical depth (B,) of the strongest TiO head: titanium bound by free oxygen against ionisation and dissociation."""
+    """Optical depth (B,) of the strongest TiO head: titanium and free oxygen in equilibrium."""
     _, log_oxygen_B = carbon_and_oxygen(stars, layer)
     titanium = SPECIES["Ti I"]
     theta_B = layer.theta_B
@@ -153,8 +154,7 @@ def titanium_oxide(stars: Stars, layer: Atmosphere) -> np.ndarray:
     bound_B = 10.0 ** (log_oxygen_B - log_dissociation_B)
     neutral_B = 10.0 ** log_stage_share(titanium, layer)
     share_B = bound_B * neutral_B / (1.0 + bound_B * neutral_B)
-    log_abundance_B = titanium.abundance - 4.95 + stars.m_h_B + stars.a_m_B
-    return share_B * 10.0 ** (log_abundance_B - layer.log_opacity_B + TIO_SCALE_DEX)
+    return share_B * 10.0 ** (stars.m_h_B + stars.a_m_B - layer.log_opacity_B + TIO_SCALE_DEX)
 
 
 def cyanogen(stars: Stars, layer: Atmosphere) -> np.ndarray:
@@ -225,7 +225,7 @@ class SpectrumModel:
 
     def _wing_templates(self) -> np.ndarray:
         # Lorentz wings, levelled off inside the instrument's profile where the core template takes over
-        level_L = (1.5 * profile_sigma(self.wave_angstrom_L)) ** 2
+        level_L = (0.9 * profile_sigma(self.wave_angstrom_L)) ** 2
         centre_G = np.array([line.wave_angstrom for line in self._lines if line.damped])
         return 1.0 / ((self.wave_angstrom_L - centre_G[:, None]) ** 2 + level_L)
 
@@ -297,7 +297,7 @@ def _sun_log_opacity(species_name: str, excitation_G: np.ndarray) -> np.ndarray:
 
 
 def _paschen_widths(layer: Atmosphere) -> np.ndarray:
-    """Equivalent widths (B, 2) of the narrow and the broad Paschen template: Stark broadening mixes them by pressure."""
+    """Equivalent widths (B, 2) of the narrow and the broad Paschen template: pressure moves them to the broad."""
     width_B = 10.0 ** (PASCHEN_SCALE_DEX - 12.09 * layer.theta_B - layer.log_opacity_B)
     width_B /= 1.0 + width_B / _PASCHEN_SATURATION_ANGSTROM
     broad_B = 1.0 / (1.0 + 10.0 ** (-1.5 * (layer.log_electron_pressure_B - 0.3)))

@@ -1,7 +1,7 @@
-"""Writes data sets of simulated spectra in the layout of real shards. An approximation, not a substitute: docs/simulator.md.
+"""Writes simulated data sets in the layout of real shards. An approximation, not a substitute: docs/simulator.md.
 
-Every spectrum follows from (seed, split, index) alone. Blocks always hold BLOCK_ROWS spectra starting at a multiple of it, and
-the surplus is dropped, so that not even the last bit depends on how many spectra are written or into how many shards.
+Every spectrum follows from (seed, split, index) alone. Blocks always hold BLOCK_ROWS spectra starting at a multiple of
+it, and the surplus is dropped, so that not even the last bit depends on how many are written or into how many shards.
 
 Shape suffixes: B spectra of a block, L pixels, L1 pixel edges, N spectra of a shard.
 """
@@ -193,7 +193,7 @@ def _check(root: Path, counts: dict[str, int], shards: int, pixels: int, seed: i
         faults.append(f"seed is {seed}; give a number between 0 and 2^64 - 1.")
     if dtype not in DTYPES:
         faults.append(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
-    faults += _folder_faults(root)
+    faults = faults or _folder_faults(root)  # the folder is made only for a request that can be met
     if faults:
         raise RequestError(*faults)
 

@@ -1,9 +1,9 @@
 """Measures the ladder that the simulator is calibrated to: S/N percentiles, then Ridge and LightGBM at noise level 1.
 
-What is counted: R2 of log g in dex on the test set's own frozen noise, after alpha and the number of trees were chosen on
-val. The floor is 0 (predict the mean); the published numbers on real spectra, 32k for training, are 0.458 (Ridge) and
-0.536 (LightGBM). Ridge at noise level 0 shows that log g is in the flux at all. The ceiling is the posterior mean over the
-training spectra as templates, a lower bound of what any model could do. Prints one JSON line.
+What is counted: R2 of log g in dex on the test set's own frozen noise, after alpha and the number of trees were chosen
+on val. The floor is 0 (predict the mean); the published numbers on real spectra, 32k for training, are 0.458 (Ridge)
+and 0.536 (LightGBM). Ridge at noise level 0 shows that log g is in the flux at all. The ceiling is the posterior mean
+with the training spectra as templates; it grows with their number. Prints one JSON line.
 
     python tests/benchmarks/ladder.py FOLDER --train 32000
 
@@ -20,13 +20,14 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
+import scipy.linalg
 
 from spectral_search.data.shard import Shard
 from spectral_search.data.simulate import simulate
 
 TARGET_SNR = (2.8, 5.3, 8.2, 12.5, 28.0)
-ALPHAS_NOISY = (200.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5)
-ALPHAS_CLEAN = (1e-6, 1e-4, 1e-2, 1.0, 100.0)
+ALPHAS_NOISY = (200.0, 3e3, 1e4, 3e4, 1e5)
+ALPHAS_CLEAN = (1e-4, 1e-2, 1.0)
 BINS_SNR = (3.0, 5.0, 7.0, 10.0, 15.0, 21.0)
 CEILING_SPECTRA = 1000
 LIGHTGBM = {
@@ -72,7 +73,7 @@ def r2(truth_N: np.ndarray, predicted_N: np.ndarray) -> float:
 def ridge(
     x_NF: np.ndarray, parts: tuple[Part, Part, Part], others: tuple[np.ndarray, np.ndarray], alphas: tuple[float, ...]
 ) -> tuple[float, np.ndarray]:
-    """Ridge on standardised pixels by normal equations in float64; returns the alpha best on val and test predictions."""
+    """Ridge on standardised pixels by normal equations; returns the alpha best on val and its test predictions."""
     train, val, _ = parts
     mean_F, scale_F = x_NF.mean(axis=0, dtype=np.float64), x_NF.std(axis=0, dtype=np.float64)
     gram_FF, moment_F = np.zeros((mean_F.size, mean_F.size)), np.zeros(mean_F.size)
@@ -81,8 +82,10 @@ def ridge(
         z_BF = (x_NF[start : start + 4096] - mean_F) / scale_F
         gram_FF += z_BF.T @ z_BF
         moment_F += z_BF.T @ (train.log_g_N[start : start + 4096] - centre)
-    eigenvalue_F, vector_FF = np.linalg.eigh(gram_FF)
-    weight_FA = vector_FF @ ((vector_FF.T @ moment_F)[:, None] / (eigenvalue_F[:, None] + np.array(alphas)))
+    unit_FF = np.eye(mean_F.size)
+    weight_FA = np.stack(
+        [scipy.linalg.solve(gram_FF + alpha * unit_FF, moment_F, assume_a="pos") for alpha in alphas], axis=1
+    )
     val_NA, test_NA = ((other_NF - mean_F) / scale_F @ weight_FA + centre for other_NF in others)
     best = int(np.argmax([r2(val.log_g_N, column_N) for column_N in val_NA.T]))
     return alphas[best], test_NA[:, best]
