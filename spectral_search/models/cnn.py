@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from spectral_search.models.layers import (
     activation,
@@ -38,18 +39,24 @@ class ConvLayer(nn.Module):
 
 
 class Cnn(nn.Module):
-    """Convolution layers, the mean over what is left of the spectrum, and an MLP head with dropout."""
+    """Convolution layers, means over `average_to` parts of what is left of the spectrum, an MLP head with dropout."""
 
     def __init__(self, spec: CnnSpec, channels: int, outputs: int = 1) -> None:
         super().__init__()
         widths = [channels, *spec.channels]
         self.layers = nn.Sequential(*(ConvLayer(spec, inputs, width) for inputs, width in pairwise(widths)))
-        self.head = mlp_head(widths[-1], spec.head, spec.activation, spec.dropout, outputs)
+        self.average_to = spec.average_to
+        self.head = mlp_head(widths[-1] * spec.average_to, spec.head, spec.activation, spec.dropout, outputs)
         initialise(self, spec.init)
 
     def outputs(self, x_BCL: Tensor) -> Tensor:
         """Map (B, C, L) to (B, outputs)."""
-        output_BK: Tensor = self.head(self.layers(x_BCL.unsqueeze(2)).mean((2, 3)))
+        h_BC1L: Tensor = self.layers(x_BCL.unsqueeze(2))
+        if self.average_to == 1:
+            h_BF = h_BC1L.mean((2, 3))
+        else:
+            h_BF = adaptive_avg_pool2d(h_BC1L, (1, self.average_to)).flatten(1)
+        output_BK: Tensor = self.head(h_BF)
         return output_BK
 
     def forward(self, x_BCL: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def _mlp(spec: MlpSpec, inputs: int) -> int:
 
 def _cnn(spec: CnnSpec, channels: int, outputs: int = 1) -> int:
     layers = sum(_conv(i, o, spec.kernel_size) + _norm(spec.norm, o) for i, o in pairwise([channels, *spec.channels]))
-    return layers + _head(spec.channels[-1], spec.head, outputs)
+    return layers + _head(spec.channels[-1] * spec.average_to, spec.head, outputs)
 
 
 def _res_cnn(spec: ResCnnSpec, channels: int) -> int:

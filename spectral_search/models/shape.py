@@ -68,6 +68,11 @@ def _cnn_faults(spec: CnnSpec, pixels: int) -> list[str]:
             f"model.channels has {depth} layers, each pooling by {spec.pool}, which needs spectra of at least {needed} "
             f"pixels; these have {pixels}; use fewer layers or a smaller pool"
         )
+    elif spec.average_to > pixels // needed:
+        faults.append(
+            f"model.average_to is {spec.average_to}, more than the {pixels // needed} positions that are left of "
+            f"{pixels} pixels after pooling; use at most {pixels // needed}"
+        )
     return faults
 
 

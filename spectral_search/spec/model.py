@@ -36,7 +36,11 @@ class MlpSpec(Section):
 
 
 class CnnSpec(Section):
-    """Conv1d (- norm) - activation - MaxPool layers, adaptive average pool to one value a channel, MLP head."""
+    """Conv1d (- norm) - activation - MaxPool layers, adaptive average pool, MLP head.
+
+    With `average_to` 1, as published, the average runs over the whole spectrum and the head cannot tell which line a
+    feature came from; larger values keep that many positions of each channel apart.
+    """
 
     kind: Literal["cnn"]
     channels: Annotated[list[Width], Field(min_length=1)] = [32, 64]
@@ -44,6 +48,7 @@ class CnnSpec(Section):
     norm: Norm = "none"
     activation: Activation = "relu"
     pool: Annotated[int, Field(ge=1, le=64)] = 2
+    average_to: Annotated[int, Field(ge=1, le=4096)] = 1
     dropout: Probability = 0.0
     head: list[Width] = [128]
     init: Init = "default"

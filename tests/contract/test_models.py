@@ -25,6 +25,7 @@ NETWORKS = {
     "cnn_batch": {"kind": "cnn", "channels": [8, 16, 16], "norm": "batch", "kernel_size": 5},
     "cnn_layer_gelu": {"kind": "cnn", "channels": [8, 16], "norm": "layer", "activation": "gelu", "pool": 3},
     "cnn_group_elu": {"kind": "cnn", "channels": [8, 16], "norm": "group", "activation": "elu", "head": []},
+    "cnn_positions": {"kind": "cnn", "channels": [8, 16], "norm": "batch", "average_to": 3},
     "cnn_no_pool": {"kind": "cnn", "channels": [8], "pool": 1, "kernel_size": 1, "init": "xavier"},
     "mvp_cnn1": {"kind": "res_cnn", "stem_channels": 8, "channels": 12, "blocks": 2},
     "mvp_cnn2_dilated": {"kind": "res_cnn", "stem_channels": 8, "channels": 12, "dilations": [1, 2, 4, 8]},

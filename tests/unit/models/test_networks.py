@@ -42,6 +42,16 @@ def test_cnn_equals_conv_activation_pool(activation: str) -> None:
     torch.testing.assert_close(model(x_BCL), expected_B)
 
 
+def test_cnn_positions_tell_where_a_feature_is() -> None:
+    """A line moved by half the spectrum is the same to a global average and another to a head that knows positions."""
+    line_BCL = torch.zeros(1, 1, 64)
+    line_BCL[..., 14:18] = 1.0
+    moved_BCL = line_BCL.roll(32, dims=-1)
+    for average_to, same in ((1, True), (4, False)):
+        model = build(kind="cnn", channels=[4, 6], kernel_size=5, average_to=average_to).eval()
+        assert torch.allclose(model(line_BCL), model(moved_BCL), atol=1e-6) is same
+
+
 def test_residual_mlp_adds_its_input() -> None:
     model = build(kind="mlp", hidden=[8, 8], residual=True)
     projected, plain = model.layers[0], model.layers[1]

@@ -15,6 +15,7 @@ SPECS = TypeAdapter(ModelSpec)
 REFUSED = [
     ({"kind": "cnn", "channels": [4] * 5, "kernel_size": 3}, 31, ["5 layers", "at least 32 pixels", "these have 31"]),
     ({"kind": "cnn", "channels": [4, 4], "pool": 4, "kernel_size": 3}, 15, ["at least 16 pixels"]),
+    ({"kind": "cnn", "channels": [4, 4], "average_to": 17}, 64, ["model.average_to is 17", "the 16 positions"]),
     ({"kind": "cnn", "channels": [4], "kernel_size": 21}, 20, ["model.kernel_size", "spans 21", "the 20"]),
     ({"kind": "moe_cnn", "channels": [4] * 4, "kernel_size": 3}, 15, ["at least 16 pixels"]),
     ({"kind": "vit", "patch": 16}, 15, ["model.patch is 16", "15 pixels"]),
