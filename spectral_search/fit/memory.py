@@ -22,4 +22,5 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # another C library than glibc
         return False
     wanted = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: KEEP_BYTES, M_TOP_PAD: GROW_BYTES}
-    return all([mallopt(name, value) == 1 for name, value in wanted.items()])
+    taken = [mallopt(name, value) == 1 for name, value in wanted.items()]
+    return all(taken)

@@ -31,8 +31,8 @@ PUBLISHED = [
     ({"kind": "cnn", "channels": [32, 64, 128], "kernel_size": 15}, 170_945),
     ({"kind": "cnn", "channels": [32, 64, 64, 64], "kernel_size": 5, "norm": "batch"}, 60_481),
     ({"kind": "cnn", "channels": [32, 64, 128, 128], "kernel_size": 5, "norm": "batch"}, 150_977),
-    # Sixty-four positions kept apart: the head's first layer reads 64 x 64 features in place of 64.
-    ({"kind": "cnn", "channels": [32, 64], "kernel_size": 7, "average_to": 64}, 23_105 + 63 * 64 * 128),
+    # Sixteen positions kept apart: the first layer of the head reads 16 x 64 features in place of 64.
+    ({"kind": "cnn", "channels": [32, 64], "kernel_size": 7, "average_to": 16}, 23_105 + 15 * 64 * 128),
     ({"kind": "vit"}, 4_875_521),
     (
         {
