@@ -133,7 +133,7 @@ def damping_ratio(species_name: str, wave_angstrom: float, doppler_B: np.ndarray
 
 
 def carbon_and_oxygen(stars: Stars, layer: Atmosphere) -> tuple[np.ndarray, np.ndarray]:
-    """log10 partial pressures (B,) of free carbon and oxygen once CO has formed (equilibrium after Tsuji 1973, constants rounded)."""
+    """log10 partial pressures (B,) of free carbon and oxygen once CO has formed (after Tsuji 1973, rounded)."""
     hydrogen_B = 10.0**layer.log_gas_pressure_B * 0.92
     carbon_B = hydrogen_B * 10.0 ** (_CARBON_ABUNDANCE - 12.0 + stars.m_h_B + stars.c_m_B)
     oxygen_B = hydrogen_B * 10.0 ** (_OXYGEN_ABUNDANCE - 12.0 + stars.m_h_B + stars.a_m_B)
