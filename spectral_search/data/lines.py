@@ -1,8 +1,9 @@
 """Spectral lines and molecular bands between 7100 and 8850 Å, as the simulator knows them.
 
 All wavelengths are in air. Atomic data are rounded, of the kind that NIST and VALD list, not checked line by line;
-log gf of the weaker lines is good to a few tenths. Band heads follow the usual identifications in cool stars, to a few angstrom. The forest
-is not a line list: it is drawn once from a fixed seed so that its density, excitation and strengths look right.
+log gf of the weaker lines is good to a few tenths. Band heads follow the usual identifications in cool stars, to a few
+angstrom. The forest is not a line list: it is drawn once from a fixed seed so that its density, excitation and
+strengths look right.
 
 Shape suffixes: K lines, G columns of the forest.
 """
