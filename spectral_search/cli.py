@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from spectral_search import __version__
-from spectral_search.errors import RequestError
+from spectral_search.errors import RequestError, RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from spectral_search.service import RunOptions, Shown
 
+PROGRAM = "spectral-search"
+
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Search hyperparameters of neural networks that predict log g from stellar spectra.",
@@ -65,6 +67,9 @@ def _answering() -> Iterator[None]:
         for fault in error.faults:
             typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(2) from None
+    except RunError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
     except BrokenPipeError:
         raise typer.Exit(1) from None
 
@@ -127,7 +132,7 @@ def _run_options(
     from spectral_search.service import RunOptions
 
     if executor not in ("separate", "inline"):
-        raise RequestError(f"--executor is {executor!r}; choose separate or inline.")
+        raise RequestError(f"--executor must be separate or inline, found {executor!r}.")
     return RunOptions(
         data_root=tuple(data_root or ()),
         sets=tuple(sets or ()),
@@ -144,12 +149,12 @@ def _gpu_indices(text: str | None) -> tuple[int, ...] | None:
     if text.strip().lower() in ("none", ""):
         return ()
     if not all(part.strip().isdigit() for part in text.split(",")):
-        raise RequestError(f"--gpus is {text!r}; give indices such as 0,1, or none for the CPU.")
+        raise RequestError(f"--gpus must be indices such as 0,1, or none for the CPU, found {text!r}.")
     return tuple(int(part) for part in text.split(","))
 
 
 def _command() -> list[str]:
-    return ["spectral-search", *sys.argv[1:]]
+    return [PROGRAM, *sys.argv[1:]]
 
 
 def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str | None) -> None:
@@ -159,7 +164,7 @@ def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str |
     try:
         record = work()
     except KeyboardInterrupt:
-        again = ["spectral-search", "resume", name, *(["--results", results] if results else [])]
+        again = [PROGRAM, "resume", name, *(["--results", results] if results else [])]
         typer.echo(f"Interrupted; everything so far is kept. Go on with: {shlex.join(again)}", err=True)
         if as_json:
             _print_json(service.document(service.status(name, results)))
@@ -177,11 +182,14 @@ def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str |
 
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
 ) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -230,15 +238,15 @@ def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
 
     shown = _shown(as_json)
     made = service.plan(ref, options, shown, dry_run=dry_run)
-    if dry_run:
-        if as_json:
-            _print_json(made.document())
-        else:
-            shown.console.print(service.plan_view(made))
+    if dry_run and as_json:
+        _print_json(made.document())
         return
     shown.console.print(service.plan_view(made))
-    run_name = service.run_name(made.spec, options)
-    _carry_out(run_name, lambda: service.run(made, run_name, options, shown, _command()), as_json, options.results)
+    if dry_run:
+        return
+    shown.console.print()
+    name = service.run_name(made.spec, options)
+    _carry_out(name, lambda: service.run(made, name, options, shown, _command()), as_json, options.results)
 
 
 @app.command()
@@ -321,7 +329,7 @@ def show(
     with _answering():
         from spectral_search import service
 
-        found = service.load_spec(spec, sets=tuple(sets or ()), quick=quick)
+        found = service.show_spec(spec, sets=tuple(sets or ()), quick=quick)
         _print_json(found.to_dict()) if as_json else typer.echo(found.to_yaml(), nl=False)
 
 
@@ -481,17 +489,23 @@ def predict(
     with _answering():
         from spectral_search import service
 
-        table = service.predict(model, path, output, results)
+        made = service.predict(model, path, output, results)
         if as_json:
-            _print_json({"file": output, "spectra": len(table)})
+            _print_json({"file": output, "spectra": len(made.table), "noise": made.noise})
         else:
-            typer.echo(f"wrote {output}: {len(table):,} spectra")
+            typer.echo(f"wrote {output}: {len(made.table):,} spectra ({made.noise})")
 
 
 def main() -> NoReturn:
     """The entry point."""
     try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+        code = app(prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as fault:
+        # A usage error in the style of all others: one sentence, and where to read on.
+        context = getattr(fault, "ctx", None)
+        command = PROGRAM if context is None else context.command_path
+        typer.echo(f"error: {fault.format_message().rstrip('.')} (see `{command} --help`).", err=True)
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    sys.exit(code)

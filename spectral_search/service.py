@@ -14,23 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spectral_search.errors import RequestError
-from spectral_search.results.durable import plain
+from spectral_search.results.durable import digest, plain
 from spectral_search.results.paths import RunPaths, next_free_name, results_root
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.yaml_io import show
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console, RenderableType
 
     from spectral_search.data.inspect import Inspection
+    from spectral_search.fit.predictor import Predictions
     from spectral_search.results.records import RunRecord, RunSummary
     from spectral_search.search.driver import Surroundings
     from spectral_search.search.plan import Plan
     from spectral_search.spec.load import StageInfo
 
 Progress = Callable[[int, int], None]
-Part = Literal["auto", "train", "val", "test"]
+PARTS = ("auto", "train", "val", "test")
 
 CACHE_SIZES = {"train": 8192, "val": 2048, "test": 2048}
 EVALUATION_SEED = 2026
@@ -125,15 +126,23 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     from spectral_search.search.plan import make_plan
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
+    if not dry_run:
+        run_name(spec, options)
+    _check_cluster(spec, options)
     spec, notes = _inherited(spec, options)
-    spec, data_note = _with_data(spec, shown, dry_run)
-    roots = spec.data.root or []
-    made = make_plan(spec, DataRoot.find(roots), sorted(options.explicit()), [*notes, *data_note])
-    if options.address is not None:
-        from spectral_search.search.ray_session import check_address
+    spec, data_notes = _with_data(spec, shown, dry_run)
+    root = DataRoot.find(spec.data.root or [])
+    return make_plan(spec, root, options.explicit(), [*notes, *data_notes], inline=options.executor == "inline")
 
-        check_address(options.address)
-    return made
+
+def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
+    if spec.resources.address is None:
+        return
+    if options.executor == "inline":
+        raise RequestError("The inline executor runs in this process and joins no cluster: leave --address out.")
+    from spectral_search.search.ray_session import check_address
+
+    check_address(spec.resources.address)
 
 
 def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
@@ -151,13 +160,19 @@ def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
             f"{spec.stage} takes {', '.join(keys)} from the best trial of {stage}, and {root} holds no finished run of "
             f"it: `spectral-search run {stage}` first, or give {sets}."
         )
-    best = RunRecord.load(RunPaths(root, found.name)).best
-    if best is None:
+    record = RunRecord.load(RunPaths(root, found.name))
+    if record.best is None:
         raise RequestError(f"Run {found.name} of {stage} has no best trial to inherit from: run {stage} again.")
-    config = RunSpec.from_dict(RunRecord.load(RunPaths(root, found.name)).spec).with_params(best.params)
-    values = {key: config.value(key) for key in keys}
-    told = ", ".join(f"{key}={value}" for key, value in values.items())
-    return spec.override(values), [f"{told} from trial {best.number} of {found.name} (stage {stage})."]
+    config = RunSpec.from_dict(record.spec).with_params(record.best.params)
+    try:
+        values = {key: config.value(key) for key in keys}
+    except KeyError as error:
+        raise RequestError(
+            f"Trial {record.best.number} of {found.name} has no {error.args[0]} to inherit: its network is a "
+            f"{config.model.kind}; give --set {error.args[0]}=..."
+        ) from None
+    told = ", ".join(f"{key}={show(value)}" for key, value in values.items())
+    return spec.override(values), [f"{told}, taken from trial {record.best.number} of {found.name} (stage {stage})."]
 
 
 def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:
@@ -219,10 +234,18 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
         KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
     """
     from spectral_search.search.driver import begin, carry_out
+    from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name)
     begin(made, paths, command)
-    return carry_out(made, paths, _surroundings(options, shown))
+    try:
+        with hold(paths):
+            return carry_out(made, paths, _surroundings(options, shown))
+    except RequestError:
+        # What a whole reading alone shows must not leave a run without a trial that blocks its name.
+        if not any(paths.trials_dir.iterdir()):
+            shutil.rmtree(paths.folder)
+        raise
 
 
 def run_name(spec: RunSpec, options: RunOptions) -> str:
@@ -249,23 +272,25 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
     """
     from spectral_search.results.manifest import Manifest
     from spectral_search.results.records import RunRecord
+    from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name).require()
-    record = RunRecord.load(paths)
-    if record.state == "running":
-        raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
-    if record.state == "finished":
-        return record
-    made = _recorded_plan(record)
-    from spectral_search.search.driver import carry_out
+    with hold(paths):
+        record = RunRecord.load(paths)
+        if record.state == "running":
+            raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
+        if record.state == "finished":
+            return record
+        made = _recorded_plan(record, options)
+        from spectral_search.search.driver import carry_out
 
-    manifest = Manifest.load(paths.manifest_json)
-    manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
-    manifest.save(paths.manifest_json)
-    return carry_out(made, paths, _surroundings(options, shown))
+        manifest = Manifest.load(paths.manifest_json)
+        manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
+        manifest.save(paths.manifest_json)
+        return carry_out(made, paths, _surroundings(options, shown))
 
 
-def _recorded_plan(record: "RunRecord") -> "Plan":
+def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
     """The plan of a run as it was recorded, on the machine as it is now.
 
     Raises:
@@ -278,20 +303,23 @@ def _recorded_plan(record: "RunRecord") -> "Plan":
     from spectral_search.search.device import plan_slots
     from spectral_search.search.plan import Plan
 
+    if digest(record.paths.spec_yaml) not in record.manifest.spec_sha256:
+        raise RequestError(
+            f"{record.paths.spec_yaml} was edited since the run began: restore it, or `run` it under another name."
+        )
     spec = RunSpec.from_dict(record.spec)
+    _check_cluster(spec, options)
     root = DataRoot.find(spec.data.root or [])
-    changed = [
-        name
-        for name, known in record.manifest.data.get("shards", {}).items()
-        if root.fingerprint().get(name, {}).get("sha256") != known["sha256"]
-    ]
+    present = root.fingerprint()
+    recorded = record.manifest.data.get("shards", {})
+    changed = [name for name, known in recorded.items() if present.get(name, {}).get("sha256") != known["sha256"]]
     if changed:
         raise RequestError(
             f"{', '.join(changed)} changed since run {record.paths.name} began: restore the data, or start a new run."
         )
     with np.load(record.paths.split_npz, allow_pickle=False) as arrays:
         splits = Splits.from_arrays(dict(arrays), root)
-    return Plan(spec, root, splits, plan_slots(spec.resources))
+    return Plan(spec, root, splits, plan_slots(spec.resources, inline=options.executor == "inline"))
 
 
 def stop(name: str, results: str | None = None) -> bool:
@@ -375,7 +403,7 @@ def inspect(path: str, picture: str | None = None) -> "Inspection":
     return found
 
 
-def evaluate(model: str, data: str, part: Part = "auto", results: str | None = None) -> dict[str, Any]:
+def evaluate(model: str, data: str, part: str = "auto", results: str | None = None) -> dict[str, Any]:
     """R2, MAE and RMSE of a model on a shard, or on one part of a data root.
 
     On `val` of the data root that a model was chosen on, the split and the frozen noise are those of its search, so
@@ -386,20 +414,25 @@ def evaluate(model: str, data: str, part: Part = "auto", results: str | None = N
         data: A shard, its folder, or a data root.
         part: Which part of a root; auto takes test where there is one, else val.
         results: The results folder.
+
+    Raises:
+        RequestError: There is no such model, data or part, or they do not fit each other.
     """
+    if part not in PARTS:
+        raise RequestError(f"The part must be one of {', '.join(PARTS)}, found {part!r}.")
     from spectral_search.search.apply import evaluate_model
 
     return evaluate_model(find_model(model, results), Path(data), part, EVALUATION_SEED)
 
 
-def predict(model: str, data: str, destination: str, results: str | None = None) -> "pd.DataFrame":
-    """Write predicted log g of every spectrum beside its labels, as .csv or .parquet."""
+def predict(model: str, data: str, destination: str, results: str | None = None) -> "Predictions":
+    """Write predicted log g of every spectrum beside the labels there are, as .csv or .parquet."""
     from spectral_search.search.apply import check_table_name, predict_shards, write_table
 
     check_table_name(Path(destination))
-    table = predict_shards(find_model(model, results), Path(data), EVALUATION_SEED)
-    write_table(table, Path(destination))
-    return table
+    predictions = predict_shards(find_model(model, results), Path(data), EVALUATION_SEED)
+    write_table(predictions.table, Path(destination))
+    return predictions
 
 
 def find_model(model: str, results: str | None = None) -> Path:
@@ -440,6 +473,11 @@ def specs() -> "list[StageInfo]":
     from spectral_search.spec.load import list_specs
 
     return list_specs()
+
+
+def show_spec(ref: str, sets: Sequence[str] = (), *, quick: bool = False) -> RunSpec:
+    """A spec with every default spelt out; all faults of a file at once as a RequestError."""
+    return load_spec(ref, sets=sets, quick=quick)
 
 
 def to_json(document: Any) -> str:

@@ -133,7 +133,7 @@ def read_block(
             memory costs a third of the reading time in page faults.
     """
     if shard is None:
-        with Shard.open(row_range.shard.path) as opened:
+        with Shard.open(row_range.shard.path, need_labels=False) as opened:
             return read_block(row_range, noisy, opened, buffers)
     info, shape = row_range.shard, (len(row_range), row_range.shard.pixels)
     names = ["flux", "error", *(["noisy"] if noisy and info.has_noisy else [])]
@@ -232,7 +232,7 @@ def read_ranges(ranges: Iterable[RowRange], noisy: bool = False) -> Iterator[Blo
         for row_range in ranges:
             if shard is None or shard.path != row_range.shard.path:
                 stack.close()
-                shard = stack.enter_context(Shard.open(row_range.shard.path))
+                shard = stack.enter_context(Shard.open(row_range.shard.path, need_labels=False))
             yield read_block(row_range, noisy, shard)
 
 

@@ -28,8 +28,10 @@ def read_labels(shards: list[ShardInfo]) -> pd.DataFrame:
     faults: list[str] = []
     for info in shards:
         try:
-            with Shard.open(info.path) as shard:
-                tables.append(shard.params([name for name in (*NUMBERS, "id") if name in shard.columns]))
+            # Whether labels must be there was settled when the shard was found.
+            with Shard.open(info.path, need_labels=False) as shard:
+                columns = [name for name in (*NUMBERS, "id") if name in shard.columns]
+                tables.append(shard.params(columns) if columns else pd.DataFrame(index=range(shard.spectra)))
         except RequestError as error:
             faults += error.faults
     if faults:

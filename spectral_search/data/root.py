@@ -70,13 +70,16 @@ class DataRoot:
     wave_angstrom_L: np.ndarray | None = field(repr=False)
 
     @classmethod
-    def find(cls, roots: Sequence[str | Path] | str | Path, *, need_train: bool = True) -> "DataRoot":
+    def find(
+        cls, roots: Sequence[str | Path] | str | Path, *, need_train: bool = True, need_labels: bool = True
+    ) -> "DataRoot":
         """Finds the shards of data roots and checks that they belong together.
 
         Args:
             roots: Folders that hold train*/dataset.h5, optionally val*/ and test*/; a single shard's folder; or an
                 .h5 file. Globs are expanded. A lone file trains whatever its folder is called.
             need_train: Whether a root without training spectra is a fault.
+            need_labels: Whether a shard without log_g is a fault.
 
         Raises:
             RequestError: All faults at once: no such root, nothing to train on, files that are no shards, shards
@@ -88,7 +91,7 @@ class DataRoot:
         waves: dict[str, np.ndarray] = {}
         for part, name, path in found:
             try:
-                info, wave_angstrom_L = _read_header(path, name)
+                info, wave_angstrom_L = _read_header(path, name, need_labels)
             except RequestError as error:
                 faults += error.faults
                 continue
@@ -209,8 +212,8 @@ def _named(found: list[tuple[str, Path, Path]]) -> list[tuple[str, str, Path]]:
     return [(part, name(base, path), path) for part, base, path in found]
 
 
-def _read_header(path: Path, name: str) -> tuple[ShardInfo, np.ndarray | None]:
-    with Shard.open(path) as shard:
+def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, np.ndarray | None]:
+    with Shard.open(path, need_labels=need_labels) as shard:
         info = ShardInfo(
             path=path,
             name=name,

@@ -97,6 +97,14 @@ def rate(per_second: float) -> str:
     return f"{per_second:.3g}"
 
 
+def size(count: float) -> str:
+    """Bytes with three digits: 412 kB, 3.2 MB, 16.4 GB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count / 1e3:.3g} kB"
+
+
 def number(value: float | None) -> str:
     """A score with four decimals, a dash where there is none."""
     return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"

@@ -12,7 +12,7 @@ from spectral_search.data.root import SHARD_FILE, DataRoot
 from spectral_search.data.split import Selection, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.fit.metrics import scores
-from spectral_search.fit.predictor import Predictor
+from spectral_search.fit.predictor import Predictions, Predictor
 from spectral_search.results.bundle import read_bundle
 from spectral_search.results.durable import replacing
 from spectral_search.search.prepare import load_plainly
@@ -33,7 +33,7 @@ def evaluate_model(model: Path, data: Path, part: str, seed: int) -> dict[str, A
     """
     predictor = Predictor(read_bundle(model), best_device())
     if is_shard(data):
-        return _score_shards(predictor, Selection.all_of(_lone_shards(data)), seed, "shard")
+        return _score_shards(predictor, Selection.all_of(DataRoot.find(_shard_file(data)).train), seed, "shard")
     root = DataRoot.find(data, need_train=False)
     chosen = ("test" if root.test else "val") if part == "auto" else part
     if chosen == "val":
@@ -49,9 +49,9 @@ def is_shard(path: Path) -> bool:
     return path.is_file() or (path / SHARD_FILE).is_file()
 
 
-def _lone_shards(path: Path) -> list[Any]:
-    root = DataRoot.find(path if path.is_file() else path / SHARD_FILE)
-    return [*root.train, *root.val, *root.test]
+def _shard_file(path: Path) -> Path:
+    """The file of a shard's folder; other paths as they are. A lone file counts as training spectra."""
+    return path / SHARD_FILE if (path / SHARD_FILE).is_file() else path
 
 
 def _score_shards(predictor: Predictor, selection: Selection, seed: int, part: str) -> dict[str, Any]:
@@ -75,12 +75,15 @@ def _score_val(predictor: Predictor, root: DataRoot) -> dict[str, Any]:
     return {**measured, "spectra": len(val), "part": "val", "noise": f"{draws} frozen draws, as in the search"}
 
 
-def predict_shards(model: Path, data: Path, seed: int) -> pd.DataFrame:
-    """The labels that the shards hold, with `log_g_predicted` in dex beside them, one row a spectrum."""
+def predict_shards(model: Path, data: Path, seed: int) -> Predictions:
+    """Predict a shard, or the test, else val, else train spectra of a data root; labels need not be there.
+
+    Raises:
+        RequestError: The model or the data cannot be read, or do not fit each other.
+    """
     predictor = Predictor(read_bundle(model), best_device())
-    root = None if is_shard(data) else DataRoot.find(data, need_train=False)
-    shards = _lone_shards(data) if root is None else [*root.test] or [*root.val] or [*root.train]
-    return predictor.predict_shards(Selection.all_of(shards), seed).table
+    root = DataRoot.find(_shard_file(data), need_train=False, need_labels=False)
+    return predictor.predict_shards(Selection.all_of(root.test or root.val or root.train), seed)
 
 
 def check_table_name(path: Path) -> None:

@@ -1,7 +1,10 @@
 """Devices and slots: what there is, and how many trials run on it at a time. Asks the driver, not torch, for GPUs."""
 
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 import pynvml
 
@@ -11,20 +14,39 @@ from spectral_search.spec.search import ResourcesSpec
 
 @dataclass(frozen=True)
 class Slots:
-    """What a trial holds and how many run at a time."""
+    """What a trial holds and how many run at a time.
+
+    Attributes:
+        cpus_per_trial: Cores.
+        gpus_per_trial: GPUs, possibly a fraction of one.
+        concurrent: Trials at a time; for a cluster the most that were asked for, 0 when its size decides.
+        gpus: Indices of this machine's GPUs, as the driver counts them.
+        address: The Ray cluster to join, whose own cores and GPUs count; None runs on this machine.
+    """
 
     cpus_per_trial: float
     gpus_per_trial: float
     concurrent: int
     gpus: tuple[int, ...]
+    address: str | None = None
 
     @property
     def device(self) -> str:
         """For people: what the trials run on."""
+        if self.address is not None:
+            most = (
+                f"at most {_counted(self.concurrent, 'trial')} at a time" if self.concurrent else "as many as it holds"
+            )
+            return f"Ray cluster at {self.address}, {most}"
+        trials = f"{_counted(self.concurrent, 'trial')} at a time"
         if not self.gpus:
-            return f"CPU, {self.concurrent} trials at a time with {self.cpus_per_trial:g} cores each"
-        names = ",".join(map(str, self.gpus))
-        return f"GPU {names}, {self.concurrent} trials at a time with {self.gpus_per_trial:g} GPU each"
+            return f"CPU, {trials} with {_counted(self.cpus_per_trial, 'core')} each"
+        names = f"GPU{'s' if len(self.gpus) > 1 else ''} {', '.join(map(str, self.gpus))}"
+        return f"{names}, {trials} with {_counted(self.gpus_per_trial, 'GPU')} each"
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:.3g} {what}{'' if number <= 1 else 's'}"
 
 
 def cpu_count() -> int:
@@ -32,48 +54,104 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def visible_gpus() -> list[int]:
-    """Indices of the GPUs that this process may use, by the NVIDIA driver and CUDA_VISIBLE_DEVICES."""
+def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[int]:
+    """Indices of the GPUs that torch can use here, by the NVIDIA driver and CUDA_VISIBLE_DEVICES, in its order."""
+    if not _torch_has_cuda():
+        return []
     try:
         pynvml.nvmlInit()
-        count = int(pynvml.nvmlDeviceGetCount())
-        pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return []
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        allowed = environ.get("CUDA_VISIBLE_DEVICES")
+        return chosen_gpus(allowed, {_uuid(index): index for index in range(pynvml.nvmlDeviceGetCount())})
+    except pynvml.NVMLError:
+        return []
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def chosen_gpus(allowed: str | None, index_of: Mapping[str, int]) -> list[int]:
+    """What CUDA makes of CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs, up to the first that names no GPU.
+
+    Args:
+        allowed: The variable; None when it is not set.
+        index_of: UUID -> index of each GPU.
+    """
     if allowed is None:
-        return list(range(count))
-    return [int(name) for name in allowed.split(",") if name.strip().isdigit() and int(name) < count]
+        return sorted(index_of.values())
+    chosen: list[int] = []
+    for name in map(str.strip, allowed.split(",")):
+        matches = [index for uuid, index in index_of.items() if name == str(index) or (name and uuid.startswith(name))]
+        if len(matches) != 1:
+            break
+        chosen += matches
+    return chosen
 
 
-def plan_slots(resources: ResourcesSpec) -> Slots:
+def _uuid(index: int) -> str:
+    return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
+
+
+def _torch_has_cuda() -> bool:
+    try:
+        return "+cpu" not in version("torch")
+    except PackageNotFoundError:
+        return False
+
+
+def plan_slots(resources: ResourcesSpec, *, inline: bool = False) -> Slots:
     """Turn `auto` into numbers for this machine.
+
+    Args:
+        resources: The spec's section.
+        inline: One trial after the other in this process, which has all cores and the first GPU.
 
     Raises:
         RequestError: A GPU is asked for that is not there, or a trial asks for more than there is.
     """
+    if resources.address is not None:
+        return Slots(0.0, 0.0, resources.concurrent or 0, (), resources.address)
     found, cores = visible_gpus(), cpu_count()
-    gpus = found if resources.gpus == "auto" else list(resources.gpus)
-    missing = [gpu for gpu in gpus if gpu not in found]
-    if missing:
-        there = f"GPUs {', '.join(map(str, found))}" if found else "no GPU"
-        raise RequestError(
-            f"GPU {', '.join(map(str, missing))} was asked for and this machine has {there}: change --gpus or "
-            "resources.gpus (an empty list runs on the CPU)."
-        )
-    gpus_per_trial = (1.0 if gpus else 0.0) if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
-    if gpus_per_trial > 0 and not gpus:
-        raise RequestError("resources.gpus_per_trial asks for a GPU and this machine has none: leave it at auto.")
-    if gpus_per_trial > max(1, len(gpus)):
-        raise RequestError(f"resources.gpus_per_trial is {gpus_per_trial:g} and there are {len(gpus)} GPUs.")
+    gpus = found if resources.gpus == "auto" else list(dict.fromkeys(resources.gpus))
+    if missing := [gpu for gpu in gpus if gpu not in found]:
+        raise RequestError(_missing_gpus(missing, found))
+    if inline:
+        return Slots(cores, 1.0 if gpus else 0.0, 1, tuple(gpus[:1]))
+    wanted, cpus = resources.concurrent, resources.cpus_per_trial
+    gpus_per_trial = _gpus_per_trial(resources, len(gpus))
     slots = int(len(gpus) / gpus_per_trial + 1e-9) if gpus_per_trial else cores
-    cpus = resources.cpus_per_trial
     cpus_per_trial = max(1.0, cores // max(1, slots)) if cpus == "auto" else cpus
     if cpus_per_trial > cores:
-        raise RequestError(f"resources.cpus_per_trial is {cpus_per_trial:g} and this machine has {cores} cores.")
+        raise RequestError(
+            f"resources.cpus_per_trial asks for {cpus_per_trial:g} cores and this machine has {cores}: ask for fewer."
+        )
     concurrent = max(1, min(slots, int(cores / cpus_per_trial + 1e-9)))
-    if resources.concurrent is not None and resources.concurrent < concurrent:
+    if wanted is not None and wanted < concurrent:
         # Fewer trials than slots: the cores of the empty slots go to the trials there are.
-        concurrent = resources.concurrent
+        concurrent = wanted
         cpus_per_trial = cores // concurrent if cpus == "auto" else cpus_per_trial
-    return Slots(float(cpus_per_trial), float(gpus_per_trial), concurrent, tuple(gpus))
+    return Slots(float(cpus_per_trial), gpus_per_trial, concurrent, tuple(gpus))
+
+
+def _gpus_per_trial(resources: ResourcesSpec, gpus: int) -> float:
+    """GPUs of one trial; left open, a whole one, or the fraction that as many trials at a time as asked for need."""
+    asked = resources.gpus_per_trial
+    if asked == "auto":
+        return 1.0 / max(1, math.ceil((resources.concurrent or 1) / gpus)) if gpus else 0.0
+    if asked > 0 and not gpus:
+        raise RequestError(f"resources.gpus_per_trial asks for {asked:g} and the run has no GPU: leave it at auto.")
+    if asked > max(1, gpus):
+        raise RequestError(f"resources.gpus_per_trial asks for {asked:g} and the run has {gpus} GPU: ask for fewer.")
+    return asked
+
+
+def _missing_gpus(missing: list[int], found: list[int]) -> str:
+    names = ", ".join(map(str, missing))
+    if found:
+        there, remedy = f"GPU {', '.join(map(str, found))}", "choose among these"
+    elif _torch_has_cuda():
+        there, remedy = "no GPU", "leave --gpus out to run on the CPU"
+    else:
+        there, remedy = "a torch built without CUDA", "leave --gpus out to run on the CPU"
+    return f"GPU {names} was asked for and this machine has {there}: {remedy}."

@@ -1,8 +1,9 @@
-"""What a run will do, from headers alone: no spectra are read, nothing is started, neither torch nor ray is loaded."""
+"""What a run will do, from headers and a few spectra: nothing is started, neither torch nor ray is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Splits, make_splits
@@ -10,9 +11,12 @@ from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.search.device import Slots, plan_slots
+from spectral_search.search.points import planned_trials
+from spectral_search.search.sample_check import check_sample
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
+T = TypeVar("T")
 CHECKED_CHOICES = 500
 """Combinations of architecture values that are checked against the spectra before anything starts."""
 
@@ -35,15 +39,23 @@ class Plan:
     slots: Slots
     notes: tuple[str, ...] = field(default=())
 
-    @property
+    @cached_property
     def trials(self) -> int:
-        """Trials of the search."""
-        return len(self.spec.grid_points()) if self.spec.search.sampler == "grid" else self.spec.search.trials
+        """Trials that the search will make."""
+        return planned_trials(self.spec)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all trials if none stopped early."""
+        if self.spec.search.sampler == "grid":
+            return sum(point.get("fit.epochs", self.spec.fit.epochs) for point in self.spec.grid_points())
+        domain = self.spec.space.get("fit.epochs")
+        return self.trials * (self.spec.fit.epochs if domain is None else max(domain.probes()))
 
     @property
     def spectra_epochs(self) -> int:
         """Spectra x epochs if no trial stopped early."""
-        return self.trials * self.spec.fit.epochs * len(self.splits.train)
+        return self.epochs * len(self.splits.train)
 
     def parameters(self, params: dict[str, Any]) -> int:
         """Weights of the network of one proposal."""
@@ -65,12 +77,21 @@ class Plan:
             "spectra_epochs": self.spectra_epochs,
             "base_parameters": self.parameters({}),
             "device": self.slots.device,
-            "concurrent": self.slots.concurrent,
+            "concurrent": self.slots.concurrent or None,
             "notes": list(self.notes),
             "space": {key: domain.to_yaml() for key, domain in spec.space.items()} if grid is None else {},
             "grid": [{"params": point, "parameters": self.parameters(point)} for point in grid or []],
             "spec": spec.to_dict(),
         }
+
+
+def gathered(faults: list[str], step: Callable[[], T]) -> T | None:
+    """The result of a step; its faults are put to the others, so that all are told at once."""
+    try:
+        return step()
+    except RequestError as error:
+        faults += error.faults
+        return None
 
 
 def network_parameters(config: TrialConfig, pixels: int) -> int:
@@ -79,7 +100,9 @@ def network_parameters(config: TrialConfig, pixels: int) -> int:
     return count_parameters(config.model, pixels=spec.kept_pixels(pixels), channels=spec.channels)
 
 
-def make_plan(spec: RunSpec, root: DataRoot, explicit: Sequence[str] = (), notes: Sequence[str] = ()) -> Plan:
+def make_plan(
+    spec: RunSpec, root: DataRoot, explicit: Collection[str] = (), notes: Sequence[str] = (), *, inline: bool = False
+) -> Plan:
     """Resolve a run against the data and this machine.
 
     Args:
@@ -87,16 +110,24 @@ def make_plan(spec: RunSpec, root: DataRoot, explicit: Sequence[str] = (), notes
         root: The data.
         explicit: Keys that the user gave; a stage's own num_train is only a wish, capped by what there is.
         notes: Sentences to pass on.
+        inline: Plan for one trial after the other in this process.
 
     Raises:
-        RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there.
+        RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there; all at once.
     """
     spec, said = _cap_spectra(spec, root, explicit)
-    splits = make_splits(root, spec.data)
-    slots = plan_slots(spec.resources)
-    _check_networks(spec, root.pixels)
+    faults: list[str] = []
+    slots = gathered(faults, lambda: plan_slots(spec.resources, inline=inline))
+    splits = gathered(faults, lambda: make_splits(root, spec.data))
+    gathered(faults, lambda: _check_networks(spec, root.pixels))
+    if splits is not None:
+        gathered(faults, lambda: check_sample(splits))
+    if faults or splits is None or slots is None:
+        raise RequestError(*faults)
     if splits.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
+    if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
+        said.append(f"The space holds {points} points, so {points} trials are made, not {spec.search.trials}.")
     leaky = sorted(_inputs(spec) & LEAKY_INPUTS)
     if leaky:
         said.append(
@@ -108,7 +139,7 @@ def make_plan(spec: RunSpec, root: DataRoot, explicit: Sequence[str] = (), notes
     return Plan(spec, root, splits, slots, (*notes, *said))
 
 
-def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Sequence[str]) -> tuple[RunSpec, list[str]]:
+def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tuple[RunSpec, list[str]]:
     data, notes = spec.data, []
     there = sum(shard.spectra for shard in root.train)
     val_there = sum(shard.spectra for shard in root.val)

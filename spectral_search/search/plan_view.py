@@ -1,11 +1,14 @@
 """A plan for a terminal."""
 
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spectral_search.results.wording import params_text
+from spectral_search.results.wording import params_text, short_value
 from spectral_search.search.plan import Plan
+from spectral_search.spec.domain import Domain
 
 GRID_ROWS = 200
 
@@ -14,12 +17,13 @@ def render_plan(plan: Plan) -> RenderableType:
     """What would run, on what, at what cost; readable at 80 columns."""
     spec, splits = plan.spec, plan.splits
     test = f", {len(splits.test):,} test" if splits.test is not None else ", no test set"
+    varied = " before anything is varied" if spec.space or spec.grid else ""
     rows = [
-        ("stage", f"{spec.stage}: {spec.description.strip()}"),
-        ("spectra", f"{len(splits.train):,} train, {len(splits.val):,} val{test}, {plan.root.pixels} pixels"),
-        ("network", f"{spec.model.kind}, {plan.parameters({}):,} parameters before anything is varied"),
+        ("stage", f"{spec.stage}: {spec.description.strip()}".rstrip(": ")),
+        ("spectra", f"{len(splits.train):,} train, {len(splits.val):,} val{test}, {plan.root.pixels:,} pixels"),
+        ("network", f"{spec.model.kind}, {plan.parameters({}):,} parameters{varied}"),
         ("search", _search_text(plan)),
-        ("cost", f"at most {plan.trials * spec.fit.epochs:,} epochs, {plan.spectra_epochs:,} spectra x epochs"),
+        ("cost", f"at most {plan.epochs:,} epochs in all, {plan.spectra_epochs:,} spectra x epochs"),
         ("device", plan.slots.device),
     ]
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -29,18 +33,23 @@ def render_plan(plan: Plan) -> RenderableType:
         table.add_row(name, Text(text))
     parts: list[RenderableType] = [table]
     parts += [Text(), _grid_table(plan) if spec.search.sampler == "grid" else _space_table(plan)]
-    parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]
+    parts += [
+        Text(f"\nnote: {note}" if not index else f"note: {note}", style="yellow")
+        for index, note in enumerate(plan.notes)
+    ]
     return Group(*parts)
 
 
 def _search_text(plan: Plan) -> str:
-    search = plan.spec.search
+    search, epochs = plan.spec.search, plan.spec.fit.epochs
+    if plan.trials == 1:
+        return f"one trial of at most {epochs} epochs"
     rule = (
-        f"ASHA from epoch {search.min_epochs}, one in {search.reduction_factor} goes on"
+        f"ASHA from epoch {search.min_epochs}, one trial in {search.reduction_factor} goes on at a rung"
         if search.pruner == "asha"
         else "no trial is stopped for another"
     )
-    return f"{plan.trials} trials by {search.sampler}, at most {plan.spec.fit.epochs} epochs each; {rule}"
+    return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}"
 
 
 def _grid_table(plan: Plan) -> RenderableType:
@@ -60,10 +69,22 @@ def _space_table(plan: Plan) -> RenderableType:
     if not plan.spec.space:
         return Text("The space is empty: the spec's own values are the one trial.", style="dim")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("searched", "domain", "only when"):
+    conditional = any(domain.when for domain in plan.spec.space.values())
+    for name in ("searched", "domain", *(["only when"] if conditional else [])):
         table.add_column(name, overflow="fold")
     for key, domain in plan.spec.space.items():
-        values = domain.choices if domain.choices is not None else [domain.low, domain.high]
-        when = ", ".join(f"{name} in {allowed}" for name, allowed in (domain.when or {}).items())
-        table.add_row(Text(key), Text(f"{domain.kind} {values}"), Text(when))
+        when = "; ".join(f"{name} is {_alternatives(allowed)}" for name, allowed in (domain.when or {}).items())
+        table.add_row(Text(key), Text(_domain_text(domain)), *([Text(when)] if conditional else []))
     return table
+
+
+def _domain_text(domain: Domain) -> str:
+    if domain.choices is not None:
+        return _alternatives(domain.choices)
+    whole = ", whole numbers" if domain.is_int else ""
+    return f"{short_value(domain.low)} to {short_value(domain.high)}{whole}{', log scale' if domain.is_log else ''}"
+
+
+def _alternatives(values: list[Any]) -> str:
+    *most, last = [short_value(value) for value in values]
+    return f"{', '.join(most)} or {last}" if most else last

@@ -21,6 +21,7 @@ from spectral_search.data.dataset import (
 from spectral_search.data.preprocess import Preprocessing, Validity, fit_preprocessing, set_validity
 from spectral_search.data.spectra import Spectra, bytes_in_memory, load_spectra
 from spectral_search.data.split import Selection, Splits
+from spectral_search.results.wording import size
 from spectral_search.search.device import cpu_count
 from spectral_search.spec.run import RunSpec
 
@@ -47,7 +48,7 @@ def load_plainly(selection: Selection, noisy: bool) -> Spectra:
 def is_resident(spec: RunSpec, splits: Splits) -> tuple[bool, str]:
     """Whether the training spectra are kept in memory, and why, from measured sizes."""
     needed, free = bytes_in_memory(splits.train), psutil.virtual_memory().available
-    sizes = f"{len(splits.train)} training spectra take {needed / 1e9:.2f} GB as float32, {free / 1e9:.1f} GB are free"
+    sizes = f"{len(splits.train):,} training spectra take {size(needed)} as float32, {size(free)} are free"
     if spec.data.residency != "auto":
         return spec.data.residency == "resident", f"{sizes}; data.residency says {spec.data.residency}"
     if needed <= RESIDENT_SHARE * free:

@@ -4,7 +4,6 @@ A proposal is a function of (seed, trial number, the trials so far) and of nothi
 on as the uninterrupted one would have.
 """
 
-import itertools
 import json
 import random
 import warnings
@@ -16,14 +15,16 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from spectral_search.data.counter import counter_seed
-from spectral_search.errors import RequestError
+from spectral_search.search.points import Params, finite_points, is_possible, planned_trials
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec
 
-Params = dict[str, Any]
-ATTEMPTS = 20
-"""Proposals asked for before a repeated or impossible one is replaced by an untried point of a finite space."""
-LARGEST_ENUMERATION = 20_000
+__all__ = ["Params", "Proposals", "make_sampler"]
+
+ATTEMPTS = 10
+"""Proposals asked of the sampler before a repeated or impossible one is replaced by a random one."""
+RANDOM_ATTEMPTS = 1000
+"""Random points drawn of a space that cannot be listed before it is taken to hold no more."""
 
 
 def make_sampler(spec: RunSpec, seed: int) -> BaseSampler:
@@ -70,16 +71,9 @@ class Proposals:
         self._spec = spec
         self._space = [(key, spec.space[key]) for key in spec.search_order()]
         self._grid = spec.grid_points() if spec.search.sampler == "grid" else None
-        self._finite = None if self._grid is not None else self._enumerate()
-
-    @property
-    def planned(self) -> int:
+        self._finite = finite_points(spec) if self._grid is None else None
+        self.planned = planned_trials(spec)
         """Trials that the search will make in all."""
-        if self._grid is not None:
-            return len(self._grid)
-        if self._finite is not None:
-            return min(self._spec.search.trials, len(self._finite))
-        return self._spec.search.trials
 
     def propose(self, earlier: list[FrozenTrial]) -> Params | None:
         """Parameters of trial number len(earlier); None when the search has no more."""
@@ -92,12 +86,22 @@ class Proposals:
             return {}
         tried = {_key(trial.user_attrs["params"]) for trial in earlier}
         for attempt in range(ATTEMPTS):
-            params = self._sample(earlier, counter_seed(self._spec.search.seed, "proposal", number, attempt))
-            if _key(params) not in tried and self._possible(params):
+            seed = counter_seed(self._spec.search.seed, "proposal", number, attempt)
+            params = self._sample(make_sampler(self._spec, seed % 2**32), earlier)
+            if _key(params) not in tried and is_possible(self._spec, params):
                 return params
-        untried = [point for point in self._finite or [] if _key(point) not in tried]
-        if untried:
-            return random.Random(counter_seed(self._spec.search.seed, "untried", number)).choice(untried)
+        return self._untried(tried, counter_seed(self._spec.search.seed, "untried", number))
+
+    def _untried(self, tried: set[str], seed: int) -> Params | None:
+        """A random point that no trial has had; None when there is none left."""
+        if self._finite is not None:
+            left = [point for point in self._finite if _key(point) not in tried]
+            return random.Random(seed).choice(left) if left else None
+        sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
+        for _ in range(RANDOM_ATTEMPTS):
+            params = self._sample(sampler, [])
+            if _key(params) not in tried and is_possible(self._spec, params):
+                return params
         return None
 
     def frozen(self, params: Params) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
@@ -108,9 +112,9 @@ class Proposals:
         kept = {key: space[key] for key in params}
         return {key: stored(kept[key], params[key]) for key in kept}, {k: distribution(d) for k, d in kept.items()}
 
-    def _sample(self, earlier: list[FrozenTrial], seed: int) -> Params:
+    def _sample(self, sampler: BaseSampler, earlier: list[FrozenTrial]) -> Params:
         # A shadow study in memory: the durable one only ever holds proposals that are really run.
-        shadow = optuna.create_study(direction="maximize", sampler=make_sampler(self._spec, seed % 2**32))
+        shadow = optuna.create_study(direction="maximize", sampler=sampler)
         shadow.add_trials([trial for trial in earlier if trial.state != TrialState.FAIL])
         trial = shadow.ask()
         params: Params = {}
@@ -118,31 +122,6 @@ class Proposals:
             if self._spec.is_active(key, params):
                 params[key] = _suggest(trial, key, domain)
         return params
-
-    def _possible(self, params: Params) -> bool:
-        try:
-            self._spec.with_params(params)
-        except RequestError:
-            return False
-        return True
-
-    def _enumerate(self) -> list[Params] | None:
-        """Every point of a space of choices alone; None when the space is continuous or very large."""
-        if not self._space or any(domain.choices is None for _, domain in self._space):
-            return None
-        points: list[Params] = [{}]
-        for key, domain in self._space:
-            points = list(
-                itertools.chain.from_iterable(
-                    [{**point, key: choice} for choice in domain.choices or []]
-                    if self._spec.is_active(key, point)
-                    else [point]
-                    for point in points
-                )
-            )
-            if len(points) > LARGEST_ENUMERATION:
-                return None
-        return [point for point in points if self._possible(point)]
 
 
 def _suggest(trial: Trial, key: str, domain: Domain) -> Any:

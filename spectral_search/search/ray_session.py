@@ -3,23 +3,31 @@
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from spectral_search.errors import RequestError
 from spectral_search.search.device import Slots, cpu_count
+from spectral_search.search.hold import kill, started_processes
 from spectral_search.spec.search import ResourcesSpec
 
 if TYPE_CHECKING:
     from ray._private.worker import BaseContext
 
 CONNECT_SECONDS = 5.0
+SHUTDOWN_SECONDS = 3.0
 STORE_HEADROOM = 1.25
 STORE_SPARE_BYTES = 1 << 30
 DEFAULT_PORT = 6379
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS_FRAME = b"\0\0\0\4\0\0\0\0\0"
+"""An empty one: length 0 (3 bytes), type 4, no flags, stream 0 (4 bytes)."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -44,23 +52,40 @@ class Session:
 
 
 def check_address(address: str) -> None:
-    """Make sure that something answers at a cluster's address.
+    """Make sure that a cluster may be at an address: that something there speaks HTTP/2, as Ray's servers do.
+
+    Ray itself would wait for minutes, above all for a server of another kind.
 
     Raises:
-        RequestError: Nothing does within a few seconds.
+        RequestError: Nothing answers within a few seconds, or something else than Ray.
     """
     if address in ("auto", "local"):
         return
-    host, _, port = address.removeprefix("ray://").partition(":")
-    if port and not port.isdigit():
-        raise RequestError(f"--address {address} is not of the form HOST:PORT.")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise RequestError(f"--address {address} is not of the form HOST:PORT, such as 10.0.0.5:{DEFAULT_PORT}.")
+    remedy = "start one there with `ray start --head`, or leave --address out to start one on this machine."
     try:
-        socket.create_connection((host, int(port or DEFAULT_PORT)), timeout=CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise RequestError(
-            f"No Ray cluster answers at {address} ({error}): start one there with `ray start --head`, or leave "
-            "--address out to start one on this machine."
-        ) from error
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
+            # Behind TLS the greeting would not be understood; there a connection must do.
+            answer = SETTINGS_FRAME if os.environ.get("RAY_USE_TLS") == "1" else _greet(connection)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"No Ray cluster answers at {address} ({reason.lower()}): {remedy}") from error
+    if answer[3:4] != SETTINGS_FRAME[3:4]:
+        raise RequestError(f"What answers at {address} is no Ray cluster (its usual port is {DEFAULT_PORT}): {remedy}")
+
+
+def _greet(connection: socket.socket) -> bytes:
+    """The first frame of an HTTP/2 server's answer; SETTINGS (RFC 9113, section 3.4) if it is one."""
+    connection.sendall(HTTP2_PREFACE + SETTINGS_FRAME)
+    answer, deadline = b"", time.monotonic() + CONNECT_SECONDS
+    while len(answer) < len(SETTINGS_FRAME) and time.monotonic() < deadline:
+        received = connection.recv(len(SETTINGS_FRAME) - len(answer))
+        if not received:
+            break
+        answer += received
+    return answer
 
 
 @contextmanager
@@ -79,24 +104,28 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
     import ray
 
-    if resources.address is not None:
-        context = _join(resources.address)
-        slots = _cluster_slots(resources, slots)
-    else:
-        context = ray.init(
-            address="local",
-            num_cpus=cpu_count(),
-            num_gpus=len(slots.gpus),
-            object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            logging_level="ERROR",
-            log_to_driver=False,
-        )
+    earlier = set(started_processes())
     try:
+        if resources.address is not None:
+            context = _join(resources.address)
+            slots = _cluster_slots(resources, slots)
+        else:
+            context = ray.init(
+                address="local",
+                num_cpus=cpu_count(),
+                num_gpus=len(slots.gpus),
+                object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                logging_level="ERROR",
+                log_to_driver=False,
+            )
         yield Session(context.dashboard_url or None, slots)
     finally:
+        # Asked for before the shutdown: what outlives its parent is nobody's child any more.
+        ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
+        kill(psutil.wait_procs(ours, timeout=SHUTDOWN_SECONDS)[1])
 
 
 def protect_token() -> None:
