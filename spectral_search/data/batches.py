@@ -3,7 +3,6 @@
 Shape suffixes: N spectra, B spectra in a batch, L pixels.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,7 +13,7 @@ import torch
 
 from spectral_search.data.blocks import Block, RowRange, epoch_ranges, read_ranges, row_ranges
 from spectral_search.data.counter import counter_seed
-from spectral_search.data.dataset import Dataset, Labelled, Stream, condition_block
+from spectral_search.data.dataset import Dataset, Labelled, Stream, condition_block, shared_tensor
 from spectral_search.data.noise import generator
 from spectral_search.data.preprocess import Preprocessing
 
@@ -54,18 +53,14 @@ def train_source(dataset: Dataset, device: torch.device, read_blocks: ReadBlocks
 
 
 def batch_bounds(spectra: int, batch_size: int) -> np.ndarray:
-    """Row bounds of nearly equal batches, so that no step trains on a small remainder."""
-    return np.linspace(0, spectra, max(1, round(spectra / batch_size)) + 1).round().astype(int)
+    """Row bounds, int64, of batches whose sizes differ by at most one, so that no step trains on a small remainder.
 
-
-def shared_tensor(values: np.ndarray, device: torch.device) -> torch.Tensor:
-    """The array as a tensor, without a copy on the CPU.
-
-    Ray hands out read-only arrays and torch, which knows no read-only tensors, warns; the callers never write to them.
+    No batch holds a single spectrum unless `batch_size` is 1: batch statistics need two.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(values).to(device)
+    batches = max(1, round(spectra / batch_size))
+    if batch_size > 1:
+        batches = max(1, min(batches, spectra // 2))
+    return np.arange(batches + 1, dtype=np.int64) * spectra // batches
 
 
 class ResidentSource:

@@ -4,8 +4,10 @@ Fluxes and errors are in units of `Preprocessing.flux_scale`; invalid values hol
 Shape suffixes: D noise draws, N spectra, L pixels.
 """
 
+import math
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ from spectral_search.data.split import Selection
 AUTO_VAL_SPECTRA = 10_000
 AUTO_VAL_DRAWS = 8
 ROWS = 1024
-"""Spectra handled at a time; frozen noise is counted by such blocks, so it does not depend on how it is drawn."""
+"""Spectra handled at a time."""
 
 T_EFF_EDGES_KELVIN = (4500.0, 5250.0)
 M_H_EDGES_DEX = (-1.0, 0.0)
@@ -75,9 +77,15 @@ class Dataset:
     prep: Preprocessing
     noise_level: float
 
-    def with_prep(self, **changes: np.ndarray) -> "Dataset":
-        """The same spectra with some preprocessing arrays replaced."""
-        return replace(self, prep=replace(self.prep, **changes))
+
+def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """The array as a tensor, without a copy on the CPU.
+
+    Ray hands out read-only arrays and torch, which knows no read-only tensors, warns; the callers never write to them.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values).to(device)
 
 
 def oracle_bins(labels: pd.DataFrame) -> np.ndarray:
@@ -118,11 +126,10 @@ def condition_block(
     scale = np.float32(1.0 / prep.flux_scale)
     error_BL *= prep.valid_L * scale
     invalid_BL = error_BL <= 0
-    fill_L = np.maximum(prep.mean_L, 0.0)
     for values_BL in (flux_BL, noisy_BL):
         if values_BL is not None:
             values_BL *= scale
-            np.copyto(values_BL, fill_L, where=invalid_BL)
+            np.copyto(values_BL, prep.centre_L, where=invalid_BL)
 
 
 def freeze(
@@ -138,23 +145,31 @@ def freeze(
         counter: Names the draws; the same counter gives the same noise on every machine.
     """
     count, pixels = spectra.flux_NL.shape
+    draws = draws if noise_level > 0 else 1  # without noise all draws are the same
     noisy_DNL = np.empty((draws, count, pixels), np.float32)
-    first = 0
-    if recorded_NL is not None and noise_level == 1.0:
-        np.maximum(recorded_NL, 0.0, out=noisy_DNL[0])
-        first = 1
-    for draw in range(first, draws):
-        noisy_DNL[draw] = draw_noise(spectra, noise_level, (*counter, draw))
+    for draw in range(draws):
+        if draw == 0 and recorded_NL is not None and noise_level == 1.0:
+            np.maximum(recorded_NL, 0.0, out=noisy_DNL[0])
+        else:
+            noisy_DNL[draw] = draw_noise(spectra, noise_level, (*counter, draw))
     return Frozen(noisy_DNL, spectra.error_NL, spectra.log_g_N, spectra.bin_N)
 
 
-def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, ...]) -> np.ndarray:
-    """One noisy realisation of each spectrum, float32 of shape (N, L), always drawn on the CPU."""
+def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, ...], first: int = 0) -> np.ndarray:
+    """One noisy realisation of each spectrum, float32 of shape (N, L), always drawn on the CPU.
+
+    The noise of each spectrum has a counter of its own, so that it does not depend on what else is drawn.
+
+    Args:
+        spectra: Conditioned spectra.
+        noise_level: Factor on the error.
+        counter: Names the draw.
+        first: Position of the first of these spectra in the set that the draw is for.
+    """
     noisy_NL = np.empty_like(spectra.flux_NL)
-    for start in range(0, len(spectra), ROWS):
-        part = slice(start, start + ROWS)
-        flux_BL, error_BL = torch.tensor(spectra.flux_NL[part]), torch.tensor(spectra.error_NL[part])
-        noisy_NL[part] = add_noise(flux_BL, error_BL, noise_level, generator("cpu", *counter, start)).numpy()
+    rows = zip(shared_tensor(spectra.flux_NL), shared_tensor(spectra.error_NL), torch.from_numpy(noisy_NL), strict=True)
+    for row, (flux_L, error_L, noisy_L) in enumerate(rows, start=first):
+        noisy_L.copy_(add_noise(flux_L, error_L, noise_level, generator("cpu", *counter, row)))
     return noisy_NL
 
 
@@ -165,4 +180,4 @@ def val_draws(requested: int | str, spectra: int) -> int:
     """
     if isinstance(requested, int):
         return requested
-    return min(AUTO_VAL_DRAWS, max(1, round(AUTO_VAL_SPECTRA / spectra)))
+    return min(AUTO_VAL_DRAWS, math.ceil(AUTO_VAL_SPECTRA / spectra))

@@ -14,9 +14,7 @@ def generator(device: torch.device | str, *counter: int | str) -> torch.Generato
     return torch.Generator(device=device).manual_seed(counter_seed(*counter))
 
 
-def add_noise(
-    flux_BL: torch.Tensor, error_BL: torch.Tensor, noise_level: float, rng: torch.Generator
-) -> torch.Tensor:
+def add_noise(flux_BL: torch.Tensor, error_BL: torch.Tensor, noise_level: float, rng: torch.Generator) -> torch.Tensor:
     """One noisy realisation: clip(flux + noise_level * error * N(0, 1), 0, None).
 
     Args:

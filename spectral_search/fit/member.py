@@ -5,6 +5,7 @@ one pass over the data. Shape suffixes: B spectra in a batch, C channels, L pixe
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from spectral_search.fit.schedule import learning_rate, plateau_drops
 EpochRecord = dict[str, Any]
 """One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, lr, seconds, spectra_per_second."""
 
-LOSSES = {
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mse": nn.functional.mse_loss,
     "huber": nn.functional.huber_loss,
     "l1": nn.functional.l1_loss,

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spectral_search.data.batches import shared_tensor
-from spectral_search.data.dataset import Frozen
+from spectral_search.data.dataset import Frozen, shared_tensor
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.fit.precision import autocast, resolve_precision
@@ -36,6 +35,17 @@ class ResidualOnRidge(nn.Module):
         return ridge_B + output_B.float()
 
 
+def _silenced(network: nn.Module) -> nn.Module:
+    """The network with its last layers at 0: at first it adds nothing to the Ridge."""
+    for part in network.modules():
+        head = getattr(part, "head", None)
+        if isinstance(head, nn.Module):
+            last = [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1]
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+    return network
+
+
 class Network:
     """The model of a trial between input and label.
 
@@ -49,7 +59,7 @@ class Network:
         channels, pixels = config.data.input.channels, config.data.input.kept_pixels(prep.pixels)
         model = build_model(config.model, pixels=pixels, channels=channels)
         if config.fit.target == "ridge_residual":
-            model = ResidualOnRidge(model, channels * pixels)
+            model = ResidualOnRidge(_silenced(model), channels * pixels)
         self.config, self.device = config, device
         self.model = model.to(device)
         self.precision = resolve_precision(config.fit.precision, device)

@@ -87,6 +87,6 @@ class Predictor:
             noisy_BL = (
                 np.maximum(block.noisy_BL, 0.0)
                 if block.noisy_BL is not None
-                else draw_noise(spectra, self.config.data.noise_level, (seed, "evaluate", int(rows[0])))
+                else draw_noise(spectra, self.config.data.noise_level, (seed, "evaluate"), first=int(rows[0]))
             )
             yield Frozen(noisy_BL[None], spectra.error_NL, spectra.log_g_N, spectra.bin_N)

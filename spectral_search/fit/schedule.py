@@ -7,7 +7,7 @@ from spectral_search.spec.fit import FitSpec
 ONE_CYCLE_RISE = 0.3
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = 1 / 250_000
-"""Part of the cycle spent rising, first and last lr / lr, as in Smith & Topin 2017 and torch's OneCycleLR."""
+"""Part of the cycle spent rising, first and last lr / lr, as in torch's OneCycleLR (Smith and Topin 2017)."""
 
 
 def learning_rate(fit: FitSpec, step: int, steps_per_epoch: int, drops: int = 0) -> float:
@@ -22,14 +22,12 @@ def learning_rate(fit: FitSpec, step: int, steps_per_epoch: int, drops: int = 0)
     warmup_steps = round(fit.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
         return fit.lr * (step + 1) / (warmup_steps + 1)
-    # The schedule proper starts when the warm-up ends and reaches its end with the last step.
-    progress = (step - warmup_steps) / max(1, fit.epochs * steps_per_epoch - warmup_steps)
+    # Cosine and one-cycle fill the steps that the warm-up leaves.
+    step_after, steps = step - warmup_steps, fit.epochs * steps_per_epoch - warmup_steps
     if fit.schedule == "cosine":
-        return fit.lr * _cosine(1.0, fit.final_lr_fraction, progress)
+        return fit.lr * _cosine(1.0, fit.final_lr_fraction, step_after / steps)
     if fit.schedule == "one_cycle":
-        if progress < ONE_CYCLE_RISE:
-            return fit.lr * _cosine(ONE_CYCLE_START, 1.0, progress / ONE_CYCLE_RISE)
-        return fit.lr * _cosine(1.0, ONE_CYCLE_END, (progress - ONE_CYCLE_RISE) / (1.0 - ONE_CYCLE_RISE))
+        return fit.lr * _one_cycle(step_after, steps)
     if fit.schedule == "step":
         return fit.lr * fit.step_factor ** (step // steps_per_epoch // fit.step_epochs)
     if fit.schedule == "plateau":
@@ -48,6 +46,14 @@ def plateau_drops(fit: FitSpec, val_r2: list[float]) -> int:
         if waited > fit.plateau_patience:
             drops, waited = drops + 1, 0
     return drops
+
+
+def _one_cycle(step: int, steps: int) -> float:
+    """Part of the highest lr at a step; the peak and the end fall on steps, as torch places them."""
+    peak = max(0.0, ONE_CYCLE_RISE * steps - 1.0)
+    if step <= peak:
+        return _cosine(ONE_CYCLE_START, 1.0, step / peak if peak else 1.0)
+    return _cosine(1.0, ONE_CYCLE_END, (step - peak) / (steps - 1.0 - peak))
 
 
 def _cosine(start: float, end: float, progress: float) -> float:

@@ -20,7 +20,7 @@ from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
 from spectral_search.fit.memory import keep_freed_memory
 from spectral_search.fit.metrics import scores
 from spectral_search.fit.network import Network, ResidualOnRidge, predict_frozen
-from spectral_search.models.ridge import RidgeAccumulator
+from spectral_search.models.ridge import RidgeAccumulator, RidgeSolution
 from spectral_search.spec.data import InputSpec
 from spectral_search.spec.run import TrialConfig
 
@@ -41,16 +41,16 @@ class Trainer:
         self.dataset, self.device = dataset, device
         self._source = train_source(dataset, device, read_blocks)
         self._transforms: dict[str, InputTransform] = {}
-        self._ridges: dict[str, tuple[np.ndarray, float]] = {}
+        self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
 
     def member(self, number: int, config: TrialConfig) -> Member:
         """A freshly initialised member, a function of (config.fit.seed, number)."""
         torch.manual_seed(counter_seed(config.fit.seed, "initialisation", number))
         network = Network(config, self.dataset.prep, self.device)
         if isinstance(network.model, ResidualOnRidge):
-            weight_F, bias = self._ridge(config)
-            network.model.get_buffer("ridge_weight_F").copy_(torch.as_tensor(weight_F))
-            network.model.get_buffer("ridge_bias").fill_(bias)
+            ridge = self._ridge(config)
+            network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
+            network.model.get_buffer("ridge_bias").fill_(ridge.bias)
         return Member(number, network, self._source.steps(config.fit.batch_size))
 
     def transform(self, spec: InputSpec) -> InputTransform:
@@ -109,19 +109,16 @@ class Trainer:
         transforms = {m.network.input_key: self.transform(m.config.data.input) for m in members}
         return predict_frozen([member.network for member in members], frozen, transforms)
 
-    def _ridge(self, config: TrialConfig) -> tuple[np.ndarray, float]:
-        """Ridge on one noisy pass over the training spectra, kept for further members with the same input."""
-        fit = config.fit
-        key = f"{config.data.input.model_dump_json()} {fit.ridge_alpha} {fit.seed}"
-        if key not in self._ridges:
-            accumulator: RidgeAccumulator | None = None
+    def _ridge(self, config: TrialConfig) -> RidgeSolution:
+        """Ridge on one noisy pass over the training spectra; its sums are kept for members with other penalties."""
+        key = f"{config.data.input.model_dump_json()} {config.fit.seed}"
+        if self._ridge_sums is None or self._ridge_sums[0] != key:
+            transform = self.transform(config.data.input)
+            sums = RidgeAccumulator(transform.channels * transform.pixels, self.device)
             for x_BF, y_B in self._ridge_batches(config):
-                accumulator = accumulator or RidgeAccumulator(x_BF.shape[1])
-                accumulator.update(x_BF, y_B)
-            if accumulator is None:
-                raise ValueError("the training set holds no spectra")
-            self._ridges[key] = accumulator.solve([fit.ridge_alpha])[0]
-        return self._ridges[key]
+                sums.update(x_BF, y_B)
+            self._ridge_sums = key, sums
+        return self._ridge_sums[1].solve([config.fit.ridge_alpha])[0]
 
     def _ridge_batches(self, config: TrialConfig) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         prep, transform = self.dataset.prep, self.transform(config.data.input)
