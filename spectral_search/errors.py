@@ -1,4 +1,4 @@
-"""The one exception that means: the request was wrong, and here is what to do."""
+"""The exceptions that are told in one plain sentence instead of a traceback."""
 
 
 class RequestError(Exception):
@@ -11,3 +11,11 @@ class RequestError(Exception):
     def __init__(self, *faults: str) -> None:
         super().__init__("\n".join(faults))
         self.faults: tuple[str, ...] = faults
+
+
+class RunError(Exception):
+    """The work cannot go on, through no fault of the request: a full disk, say. What was recorded is kept."""
+
+
+class DiskFullError(Exception):
+    """A process of a trial could write no more; the message is the system's."""

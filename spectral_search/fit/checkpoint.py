@@ -6,7 +6,10 @@ same numbers, and `best` is written again.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +21,10 @@ from spectral_search.results.durable import write_atomic
 from spectral_search.results.paths import TrialPaths
 
 RECORD = "record"
+
+
+class DamagedCheckpointError(RequestError):
+    """A checkpoint is cut short or missing a part; the trial it is of can be trained anew."""
 
 
 def save_checkpoint(member: Member, paths: TrialPaths) -> None:
@@ -36,11 +43,13 @@ def load_checkpoint(member: Member, paths: TrialPaths) -> bool:
     """Bring a fresh member to its last checkpoint; False when there is none.
 
     Raises:
-        RequestError: The file is cut short or belongs to another network.
+        DamagedCheckpointError: A file is cut short, or the weights of the best epoch are not there.
+        RequestError: It belongs to another network.
     """
     if not paths.last_safetensors.exists():
         return False
     tensors, record = _read(paths.last_safetensors)
+    _require_best(paths, record["history"])
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adamw."):
@@ -61,6 +70,21 @@ def load_checkpoint(member: Member, paths: TrialPaths) -> bool:
     return True
 
 
+def discard_checkpoint(paths: TrialPaths) -> None:
+    """Remove a checkpoint, `last` first, since nothing goes on from `best` alone."""
+    paths.last_safetensors.unlink(missing_ok=True)
+    paths.best_safetensors.unlink(missing_ok=True)
+
+
+def _require_best(paths: TrialPaths, history: list[EpochRecord]) -> None:
+    """Make sure that `best` is whole and not older than `last`: a search may end without improving on it."""
+    wanted = max(history, key=lambda record: record["val_r2"])["epoch"]
+    held = _header(paths.best_safetensors)["best"]["epoch"] if paths.best_safetensors.exists() else None
+    if held is None or held < wanted:
+        there = "missing" if held is None else f"of epoch {held}"
+        raise DamagedCheckpointError(f"{paths.best_safetensors} should hold epoch {wanted} and is {there}.")
+
+
 def read_best(paths: TrialPaths) -> tuple[dict[str, torch.Tensor], EpochRecord]:
     """Weights and record of a trial's best epoch.
 
@@ -78,13 +102,26 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], record: dict[str, objec
     write_atomic(path, save(on_cpu, metadata={RECORD: json.dumps(record)}))
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    with _opened(path) as file:
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, _record(file)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with _opened(path) as file:
+        return _record(file)
+
+
+def _record(file: safe_open) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((file.metadata() or {})[RECORD])
+    return record
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, framework="pt") as file:
-            record = json.loads((file.metadata() or {})[RECORD])
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, record
+            yield file
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise RequestError(
-            f"The checkpoint {path} cannot be read ({error}): delete it to train that trial anew."
-        ) from error
+        raise DamagedCheckpointError(f"The checkpoint {path} cannot be read ({error}).") from error

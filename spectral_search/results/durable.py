@@ -4,6 +4,8 @@ A reader may look at any moment and a writer may die at any moment, so a file is
 (`write_atomic`, `replacing`) or grows by whole lines (`append_line`).
 """
 
+import errno
+import hashlib
 import json
 import math
 import os
@@ -15,6 +17,14 @@ from typing import Any, NamedTuple
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.yaml_io import parse_yaml
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a file size limit that is used up."""
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -37,6 +37,7 @@ class Manifest(BaseModel):
     seed: int | None = None
     hardware: dict[str, Any] = {}
     data: dict[str, Any] = Field({}, description="fingerprint of the data")
+    spec_sha256: list[str] = Field([], description="of every spec.yaml that this run has had: extending it adds one")
     command: list[str] | str = []
     pid: int | None = None
     process_started: float | None = Field(None, description="start of that process, seconds since the epoch")

@@ -1,8 +1,12 @@
 """Where everything of a run lies: every path in one class."""
 
+import errno
 import os
 import re
-from collections.abc import Mapping
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -140,9 +144,9 @@ class RunPaths:
         return self.folder / "log.txt"
 
     @property
-    def stop_flag(self) -> Path:
-        """A file whose presence asks the search to stop at the next epoch boundary."""
-        return self.folder / "stop"
+    def lock(self) -> Path:
+        """Locked by the process that works on the run."""
+        return self.folder / "lock"
 
     @property
     def preprocessing_safetensors(self) -> Path:
@@ -213,6 +217,34 @@ class RunPaths:
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             reason = "permission denied" if there.is_dir() else f"{there} is a file"
             raise RequestError(_unwritable(self.root, OSError(0, reason)))
+
+    @contextmanager
+    def appearing(self) -> Iterator["RunPaths"]:
+        """Yield a folder out of sight to write a new run into; on a clean exit it becomes the run's folder as a whole.
+
+        Raises:
+            RequestError: The name is taken, or the folder cannot be written.
+        """
+        self.require_free()
+        hidden = self.root / f".{self.name}.{secrets.token_hex(4)}.tmp"
+        try:
+            yield RunPaths(hidden, self.name).create()
+            os.rename(hidden / self.name, self.folder)
+        except OSError as fault:
+            if os.path.lexists(self.folder):  # somebody else was faster
+                raise RequestError(self._taken()) from None
+            if fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise RequestError(_unwritable(self.root, fault)) from None
+            raise
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+        sync_folder(self.root)
+
+    def sweep(self) -> None:
+        """Remove what a writer that was killed left half-written. Only for the process that holds the run."""
+        for folder in (self.folder, self.best_dir, *self.trials_dir.glob("*"), *self.trials_dir.glob("*/checkpoint")):
+            for leftover in folder.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
 
     def _taken(self) -> str:
         if self.exists():

@@ -2,33 +2,34 @@
 
 import platform
 import secrets
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 import psutil
 import torch
+from optuna.exceptions import StorageInternalError
 
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
 from spectral_search.data.split import Splits
+from spectral_search.errors import DiskFullError, RunError
 from spectral_search.results.bundle import read_safetensors, to_safetensors
-from spectral_search.results.durable import replacing, write_atomic
-from spectral_search.results.manifest import Manifest
+from spectral_search.results.durable import FULL, digest, replacing, write_atomic
+from spectral_search.results.manifest import Manifest, RunState
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
 from spectral_search.results.view import LiveView
 from spectral_search.search.device import Slots, cpu_count
 from spectral_search.search.finish import finish_run
+from spectral_search.search.hold import Stopping
 from spectral_search.search.inline import run_inline
 from spectral_search.search.plan import Plan
-from spectral_search.search.prepare import Prepared, load_plainly, prepare
+from spectral_search.search.prepare import Load, Prepared, load_plainly, prepare
 from spectral_search.search.progress import Progress
 from spectral_search.search.study import Study, open_storage
 from spectral_search.spec.load import expand
@@ -57,68 +58,105 @@ class Surroundings:
 
 
 def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
-    """Make a new run's folder and its records.
+    """Make a new run's folder and its records, all at once.
 
     Raises:
         RequestError: The name is taken or the folder cannot be written.
     """
-    paths.create()
-    write_atomic(paths.spec_yaml, plan.spec.to_yaml())
-    with replacing(paths.split_npz) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **plan.splits.to_arrays())
-    manifest = Manifest(
-        name=paths.name,
-        stage=plan.spec.stage,
-        # A shared database may hold a study of the same name from another results folder.
-        study_name=paths.name if plan.spec.search.storage is None else f"{paths.name}-{secrets.token_hex(4)}",
-        storage=plan.spec.search.storage,
-        versions=_versions(),
-        seed=plan.spec.search.seed,
-        hardware=_hardware(plan.slots),
-        data={"shards": plan.root.fingerprint(), "split": plan.splits.digest()},
-        planned_trials=plan.trials,
-    )
-    manifest.claim(command=list(command))
-    manifest.save(paths.manifest_json)
+    with paths.appearing() as hidden:
+        write_atomic(hidden.spec_yaml, plan.spec.to_yaml())
+        with replacing(hidden.split_npz) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **plan.splits.to_arrays())
+        manifest = Manifest(
+            name=paths.name,
+            stage=plan.spec.stage,
+            # A shared database may hold a study of the same name from another results folder.
+            study_name=paths.name if plan.spec.search.storage is None else f"{paths.name}-{secrets.token_hex(4)}",
+            storage=plan.spec.search.storage,
+            versions=_versions(),
+            seed=plan.spec.search.seed,
+            hardware=_hardware(plan.slots),
+            data={"shards": plan.root.fingerprint(), "split": plan.splits.digest()},
+            spec_sha256=[digest(hidden.spec_yaml)],
+            planned_trials=plan.trials,
+        )
+        manifest.claim(command=list(command))
+        manifest.save(hidden.manifest_json)
 
 
 def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
     """Run the trials that are left, then choose, re-test and export; interrupted, the state is kept.
 
+    The caller holds the run (see `hold`).
+
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM came; everything so far is on disk.
+        RunError: The disk is full; everything so far is on it.
         RequestError: The data cannot be used.
     """
+    paths.sweep()
     started, earlier = time.monotonic(), Manifest.load(paths.manifest_json).wall_seconds
-    state: Literal["finished", "interrupted", "failed"] = "failed"
+    stopping = Stopping(
+        f"Stopped at once; everything recorded is kept. Go on with: spectral-search resume {paths.name}"
+    )
+    state: RunState = "failed"
     try:
-        with _terminable(), around.view:
-            found = _search(plan, paths, around)
+        with stopping.listening(), around.view, _told_plainly(paths):
+            found = _search(plan, paths, around, stopping)
         state = "finished" if found else "failed"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RunError):
         state = "interrupted"
         raise
     finally:
-        manifest = Manifest.load(paths.manifest_json)
-        manifest.release(state, earlier + time.monotonic() - started)
-        manifest.save(paths.manifest_json)
+        _release(paths, state, earlier + time.monotonic() - started)
     return RunRecord.load(paths)
 
 
-def _search(plan: Plan, paths: RunPaths, around: Surroundings) -> bool:
-    spec = plan.spec
-    if around.executor == "inline":
-        prepared = _prepared(plan, paths, load_plainly)
-        device = torch.device("cuda", plan.slots.gpus[0]) if plan.slots.gpus else torch.device("cpu")
-        study = _open_study(plan, paths, around, prepared)
-        run_inline(spec, paths, study, prepared.dataset, device)
+def _release(paths: RunPaths, state: RunState, wall_seconds: float) -> None:
+    try:
+        manifest = Manifest.load(paths.manifest_json)
+        manifest.release(state, wall_seconds)
+        manifest.save(paths.manifest_json)
+    except OSError:
+        # On a full disk. That this process is gone will tell as much as the manifest would have.
+        if state == "finished":
+            raise
+
+
+@contextmanager
+def _told_plainly(paths: RunPaths) -> Iterator[None]:
+    """Turn what a full disk or a lost database raises into one sentence."""
+    kept = f"Everything recorded is kept; then go on with `spectral-search resume {paths.name}`."
+    try:
+        yield
+    except DiskFullError as error:
+        raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+    except StorageInternalError as error:
+        reason = str(getattr(error.__cause__, "orig", None) or error).splitlines()[0]
+        raise RunError(
+            f"The study of run {paths.name} cannot be written ({reason}): is the disk full, or its database out of "
+            f"reach? {kept}"
+        ) from error
+
+
+def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
+    spec, device = plan.spec, torch.device("cpu")
+    study = _open_study(plan, paths, around)
+    stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
+    if around.executor == "separate" and not study.over:
+        prepared = _search_on_ray(plan, paths, around, study)
     else:
-        device = torch.device("cpu")
-        prepared = _search_on_ray(plan, paths, around)
+        device = torch.device("cuda", plan.slots.gpus[0]) if plan.slots.gpus else device
+        prepared = _prepared(plan, paths, around, load_plainly)
+        run_inline(spec, paths, study, prepared.dataset, device)
     return finish_run(spec, paths, prepared.val, plan.splits.test, device)
 
 
-def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings) -> Prepared:
+def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> Prepared:
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.data.source import load_spectra_ray
     from spectral_search.search.ray_session import ray_session
@@ -128,28 +166,27 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings) -> Prepare
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan.splits), dashboard=around.dashboard) as ray:
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = _prepared(plan, paths, load_spectra_ray)
-        study = _open_study(plan, paths, around, prepared)
+        prepared = _prepared(plan, paths, around, load_spectra_ray)
         run_on_ray(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
 
 
-def _prepared(plan: Plan, paths: RunPaths, load: Any) -> Prepared:
+def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, load: Load) -> Prepared:
     """The dataset; its preprocessing is fitted once and then belongs to the run."""
     known = paths.preprocessing_safetensors.exists()
     prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
     prepared = prepare(plan.spec, plan.splits, load, prep)
     if not known:
         write_atomic(paths.preprocessing_safetensors, to_safetensors(prepared.dataset.prep.to_arrays()))
+    around.say(prepared.note)
     return prepared
 
 
-def _open_study(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Prepared) -> Study:
+def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Study:
     manifest = Manifest.load(paths.manifest_json)
     storage = open_storage(expand(manifest.storage) if manifest.storage else paths.study_url)
     study = Study(plan.spec, paths, storage, manifest.study_name)
     study.listener = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
-    around.say(prepared.note)
     return study
 
 
@@ -174,21 +211,3 @@ def _hardware(slots: Slots) -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpus": len(slots.gpus),
     }
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that both leave by the same door."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread, as in a notebook's worker: signals are somebody else's
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,11 +3,11 @@
 import torch
 
 from spectral_search.data.dataset import Dataset
-from spectral_search.errors import RequestError
+from spectral_search.errors import DiskFullError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
-from spectral_search.search.study import Study
-from spectral_search.search.trial import Step, TrialRun, failure, guarded_epoch
+from spectral_search.search.study import LiveTrial, Study
+from spectral_search.search.trial import RETRIES, GuardedTrial
 from spectral_search.spec.run import RunSpec
 
 
@@ -15,20 +15,27 @@ def run_inline(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, d
     """Run a search to its end on one device."""
     trainer = Trainer(dataset, device)
     while (trial := study.next_trial()) is not None:
-        number = trial.number
-        try:
-            run = TrialRun(trainer, spec, paths, number, trial.params, trial.last_epoch)
-        except (RequestError, RuntimeError, ValueError) as error:
-            study.finish(number, "failed", failure(paths, number, error).failure)
-            continue
-        _run_trial(study, paths, number, run)
+        for attempt in range(RETRIES + 1):
+            run = GuardedTrial(trainer, spec, paths, trial.number, trial.params, trial.last_epoch)
+            if not _run_trial(study, trial, run, last=attempt == RETRIES):
+                break
 
 
-def _run_trial(study: Study, paths: RunPaths, number: int, run: TrialRun) -> None:
+def _run_trial(study: Study, trial: LiveTrial, run: GuardedTrial, last: bool) -> bool:
+    """Train a trial to its end; whether to try again from its checkpoint."""
     while True:
-        step: Step = guarded_epoch(run, paths, number)
-        stop = step.record is not None and study.report(number, step.record)
+        step, number = run.next_epoch(), trial.number
+        if step.full is not None:
+            raise DiskFullError(step.full)
+        if step.note is not None:
+            study.note(number, step.note)
         if step.failure is not None:
-            return study.finish(number, "failed", step.failure)
-        if step.done or stop:
-            return study.finish(number, "complete" if step.done else "stopped")
+            if step.retry and not last:
+                study.note(number, f"Tried again after epoch {trial.last_epoch}: {step.failure}")
+                return True
+            study.finish(number, "failed", step.failure)
+            return False
+        stop = step.record is not None and study.report(number, step.record)
+        if stop or step.done:
+            study.finish(number, "stopped" if stop else "complete")
+            return False

@@ -78,7 +78,7 @@ class Progress:
             self._live.pop(trial.number, None)
             self._counts[event] += 1
             self._ended_epochs += trial.last_epoch
-            self._events.append(Event("finished", trial.number, event, trial.last_epoch, value))
+            self._events.append(Event("finished", trial.number, event, trial.last_epoch, value, trial.error or ""))
         self._view.update(self.snapshot())
 
     def snapshot(self) -> SearchView:

@@ -19,16 +19,18 @@ from ray.util import metrics
 
 from spectral_search.data.dataset import Dataset
 from spectral_search.data.source import iter_blocks_ray
+from spectral_search.errors import DiskFullError
 from spectral_search.fit.member import EpochRecord
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.device import Slots
 from spectral_search.search.study import Study
-from spectral_search.search.trial import Step, TrialRun, failure, guarded_epoch
+from spectral_search.search.trial import RETRIES, GuardedTrial
 from spectral_search.spec.run import RunSpec
 
-RETRIES = 3
-"""How often a trial whose process or node died is started again from its checkpoint."""
+
+class RetryError(Exception):
+    """A trial failed with an error that may have passed when it is started again; the message is that error."""
 
 
 @dataclass(frozen=True)
@@ -60,35 +62,26 @@ class SpectralTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial; called by Ray Tune to reuse the process."""
         self._number = int(new_config["number"])
-        self._run: TrialRun | None = None
-        self._broken: Step | None = None
-        try:
-            self._run = TrialRun(
-                self._trainer,
-                self._job.spec,
-                self._job.paths,
-                self._number,
-                new_config["params"],
-                int(new_config["recorded"]),
-            )
-        except Exception as error:
-            # Raised here it would be retried and then buried in Ray's own words.
-            self._broken = failure(self._job.paths, self._number, error)
+        params, recorded = new_config["params"], int(new_config["recorded"])
+        self._run = GuardedTrial(self._trainer, self._job.spec, self._job.paths, self._number, params, recorded)
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch."""
-        step = self._broken
-        if self._run is not None:
-            step = guarded_epoch(self._run, self._job.paths, self._number)
-        if step is None:
-            raise ValueError("the trial was not set up")
+        """One epoch.
+
+        Raises:
+            RetryError: The trial failed in a way that a fresh process may not; Ray Tune starts one.
+        """
+        step = self._run.next_epoch()
+        if step.retry:
+            raise RetryError(step.failure)
         for name, gauge in self._gauges.items():
             if step.record is not None:
                 gauge.set(step.record[name], {"run": self._job.paths.name, "trial": str(self._number)})
         # Beside the record for the study, the two numbers that other readers of Tune's results look for.
         seen = {name: step.record[name] for name in ("epoch", "val_r2")} if step.record is not None else {}
-        return {"done": step.done, "failure": step.failure, "record": step.record, **seen}
+        told = {"failure": step.failure, "full": step.full, "note": step.note}
+        return {"done": step.done, "record": step.record, **told, **seen}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: checkpoints are written into the run's folder at their own time."""
@@ -118,18 +111,23 @@ class StudySearcher(Searcher):
         self.numbers[trial_id] = trial.number
         return {"number": trial.number, "params": trial.params, "recorded": trial.last_epoch}
 
+    def take(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Record what a trial sent; whether it must stop."""
+        number, record = self.numbers[trial_id], _record(result)
+        if result.get("full"):
+            self.study.halt(DiskFullError(result["full"]))
+            self.study.check()
+        if result.get("note"):
+            self.study.note(number, result["note"])
+        if record is not None and self.study.report(number, record):
+            self.study.finish(number, "stopped")
+            return True
+        return False
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self.numbers[trial_id]
-        if error:
-            self.study.finish(
-                number, "failed", f"The trial's process died {RETRIES + 1} times, the last time for good."
-            )
-        elif result is not None:
-            record = _record(result)
-            if record is not None:
-                self.study.report(number, record)
-            failed = result.get("failure")
-            self.study.finish(number, "failed" if failed else "complete", failed)
+        if result is not None and not error and not self.take(trial_id, result):
+            failure = result.get("failure")
+            self.study.finish(self.numbers[trial_id], "failed" if failure else "complete", failure)
 
     @property
     def study(self) -> Study:
@@ -149,20 +147,40 @@ class StudySearcher(Searcher):
 
 
 class StudyScheduler(FIFOScheduler):
-    """Records each epoch in the study and stops a trial when the study's pruner says so."""
+    """Records each epoch in the study, stops a trial when the study says so, and tells why one failed for good."""
 
     def __init__(self, searcher: StudySearcher) -> None:
         super().__init__()
         self._searcher = searcher
 
     def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
+        must_stop = self._searcher.take(trial.trial_id, result)
+        return str(TrialScheduler.STOP if must_stop else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
         number = self._searcher.numbers[trial.trial_id]
-        study = self._searcher.study
-        record = _record(result)
-        if record is not None and study.report(number, record):
-            study.finish(number, "stopped")
-            return str(TrialScheduler.STOP)
-        return str(TrialScheduler.CONTINUE)
+        told = f"{_reason(trial)} after {RETRIES + 1} attempts"
+        self._searcher.study.finish(number, "failed", told)
+
+
+class RetryNotes(tune.Callback):
+    """Notes each new attempt at a trial in the study."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self._searcher.study.note(self._searcher.numbers[trial.trial_id], f"Tried again: {_reason(trial)}")
+
+
+def _reason(trial: TuneTrial) -> str:
+    """The real error of a trial's last attempt in one line."""
+    error = trial.get_error()
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, RetryError):
+        return str(cause)
+    text = str(cause or error or "no reason given").strip().splitlines()
+    return f"its process died ({text[0]})"
 
 
 def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
@@ -173,7 +191,7 @@ def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
         tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
     )
     with tempfile.TemporaryDirectory(prefix="spectral-search-") as scratch:
-        tune.Tuner(
+        tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 metric="val_r2",
@@ -191,5 +209,12 @@ def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[RetryNotes(searcher)],
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except tune.TuneError:
+            study.check()  # Ray Tune wraps in its own words what the study raised
+            raise
+    study.check()

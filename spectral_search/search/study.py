@@ -1,28 +1,33 @@
 """The durable record of a search: an Optuna study that holds every trial, its state and its val R2 at each epoch.
 
-A trial is written with its parameters before it is launched and at every epoch after; ASHA's rungs live in the study
-too (Optuna keeps them as attributes of the trials), so whoever opens the study again decides as if nothing had
-happened.
+A trial is written with its parameters before it is launched and at every epoch after. The process may die between any
+two writes, so each has one meaning by itself, and opening the study takes up what the dead process had begun:
+
+    params.yaml     then the trial    a folder without a trial is given to the next one
+    progress line   then the value    a line without a value is dropped: that epoch is reported again
+    value at a rung then the verdict  a rung without a verdict is judged at once, before anything else is recorded
+    state           then clean-up     files that a trial no longer needs are removed again
 """
 
-import math
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import optuna
 import yaml
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.errors import RequestError
-from spectral_search.results.durable import append_line, read_lines, write_atomic
+from spectral_search.results.durable import append_line, plain, read_lines, write_atomic
 from spectral_search.results.paths import RunPaths
+from spectral_search.search.asha import rung_epochs, survives
 from spectral_search.search.proposals import Params, Proposals
 from spectral_search.spec.run import RunSpec
-from spectral_search.spec.search import SearchSpec
 
 EpochRecord = dict[str, Any]
 Outcome = Literal["complete", "stopped", "failed"]
@@ -32,34 +37,23 @@ STATES: dict[Outcome, TrialState] = {
     "failed": TrialState.FAIL,
 }
 OUTCOMES: dict[TrialState, Outcome] = {state: outcome for outcome, state in STATES.items()}
+PASSED, NOTES, ERROR = "passed_rung", "notes", "error"
+"""User attributes of a trial: the last rung it survived, what befell it, why it failed."""
+DATABASE_WAIT_S = 60
 
 
 @dataclass
 class LiveTrial:
-    """A trial that is not over: its number, parameters and the epochs recorded so far."""
+    """A trial of this process: its number, parameters, the epochs recorded so far, and why it failed, if it did."""
 
     number: int
     params: Params
     epochs: list[EpochRecord] = field(default_factory=list)
+    error: str | None = None
 
     @property
     def last_epoch(self) -> int:
         return self.epochs[-1]["epoch"] if self.epochs else 0
-
-
-def make_pruner(search: SearchSpec) -> BasePruner:
-    """The rule that stops trials early."""
-    if search.pruner == "none":
-        return NopPruner()
-    return SuccessiveHalvingPruner(min_resource=search.min_epochs, reduction_factor=search.reduction_factor)
-
-
-def rung_epochs(search: SearchSpec, epochs: int) -> set[int]:
-    """Epochs after which ASHA may stop a trial."""
-    if search.pruner == "none" or search.min_epochs > epochs:
-        return set()
-    rungs = math.floor(math.log(epochs / search.min_epochs, search.reduction_factor) + 1e-9)
-    return {search.min_epochs * search.reduction_factor**rung for rung in range(rungs + 1)}
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -68,8 +62,9 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         RequestError: It cannot be reached.
     """
+    waits = {"connect_args": {"timeout": DATABASE_WAIT_S}} if url.startswith("sqlite") else None
     try:
-        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None)
+        return RDBStorage(url, engine_kwargs=waits)
     except Exception as error:
         raise RequestError(
             f"The study's database cannot be opened ({type(error).__name__}): check search.storage and that the "
@@ -104,63 +99,123 @@ class Study:
             storage=storage,
             direction="maximize",
             sampler=RandomSampler(),  # never asked: proposals come from a shadow study
-            pruner=make_pruner(spec.search),
+            pruner=NopPruner(),  # never asked either: see `asha`
             load_if_exists=True,
         )
         self._proposals = Proposals(spec)
         self._live: dict[int, tuple[LiveTrial, Trial]] = {}
-        self._unfinished = self._find_unfinished()
+        self._halted: BaseException | None = None
+        self._unfinished = self._take_up()
 
     @property
     def planned(self) -> int:
         """Trials of the search in all."""
         return self._proposals.planned
 
+    @property
+    def over(self) -> bool:
+        """Whether no trial is left to be trained."""
+        return not self._unfinished and not self._live and self._proposals.propose(self.trials()) is None
+
     def trials(self) -> list[FrozenTrial]:
         """All trials so far, by number."""
         return self._study.get_trials(deepcopy=False)
 
+    def halt(self, reason: BaseException) -> None:
+        """Record nothing from now on: whoever tries is given the reason instead. The first reason stays."""
+        self._halted = self._halted or reason
+
+    def check(self) -> None:
+        """Raise the reason if the search was halted, also where somebody in between had swallowed it."""
+        if self._halted is not None:
+            raise self._halted
+
     def next_trial(self) -> LiveTrial | None:
         """An unfinished trial to go on with, else a new one; None when there are no more."""
-        if self._unfinished:
-            trial = self._unfinished.pop(0)
-        else:
-            earlier = self.trials()
-            params = self._proposals.propose(earlier)
-            if params is None:
-                return None
-            trial = LiveTrial(len(earlier), params)
-            self._record_new(trial)
-        frozen = self.trials()[trial.number]
-        self._live[trial.number] = (trial, Trial(self._study, frozen._trial_id))
-        self.listener("started", trial)
-        return trial
+        with self._writing():
+            if self._unfinished:
+                trial = self._unfinished.pop(0)
+            else:
+                earlier = self.trials()
+                params = self._proposals.propose(earlier)
+                if params is None:
+                    return None
+                trial = LiveTrial(len(earlier), params)
+                self._record_new(trial)
+            self._live[trial.number] = (trial, self._handle(trial.number))
+            self.listener("started", trial)
+            return trial
 
     def report(self, number: int, record: EpochRecord) -> bool:
         """Record an epoch; whether the trial must stop. An epoch that is recorded already changes nothing."""
-        if number not in self._live:  # told again of a trial that is over
-            return True
-        trial, handle = self._live[number]
-        if record["epoch"] <= trial.last_epoch:
-            return False
-        append_line(self.paths.trial(number).progress_jsonl, record)
-        handle.report(record["val_r2"], record["epoch"])
-        trial.epochs.append(record)
-        self.listener("epoch", trial)
-        return handle.should_prune()
+        with self._writing():
+            if number not in self._live:  # told again of a trial that is over
+                return True
+            trial, handle = self._live[number]
+            if record["epoch"] <= trial.last_epoch:
+                return False
+            if record["epoch"] != trial.last_epoch + 1:
+                raise ValueError(f"trial {number} reports epoch {record['epoch']} after epoch {trial.last_epoch}")
+            append_line(self.paths.trial(number).progress_jsonl, record)
+            handle.report(record["val_r2"], record["epoch"])
+            trial.epochs.append(record)
+            self.listener("epoch", trial)
+            return self._must_stop(trial, handle)
+
+    def note(self, number: int, text: str) -> None:
+        """Keep what befell a trial, in the study and in the trial's log."""
+        with self._writing():
+            frozen = self.trials()[number]
+            if not frozen.state.is_finished():
+                append_line(self.paths.trial(number).create().log_txt, text)
+                self._handle(number).set_user_attr(NOTES, [*frozen.user_attrs.get(NOTES, []), text])
 
     def finish(self, number: int, outcome: Outcome, error: str | None = None) -> None:
         """End a trial: complete with the val R2 of its best epoch, stopped at its last, or failed with the reason."""
-        if number not in self._live:
-            return
-        trial, handle = self._live.pop(number)
-        if error is not None:
-            handle.set_user_attr("error", error)
+        with self._writing():
+            if number not in self._live:
+                return
+            trial, handle = self._live.pop(number)
+            self._end(trial, handle, outcome, error)
+            self.listener(outcome, trial)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A failed write halts the search: what comes after it would leave a gap in the record."""
+        self.check()
+        try:
+            yield
+        except BaseException as error:
+            self.halt(error)
+            raise
+
+    def _handle(self, number: int) -> Trial:
+        return Trial(self._study, self.trials()[number]._trial_id)
+
+    def _must_stop(self, trial: LiveTrial, handle: Trial) -> bool:
+        search, epoch = self.spec.search, trial.last_epoch
+        if epoch not in rung_epochs(search, self.spec.with_params(trial.params).fit.epochs):
+            return False
+        reported = [other.intermediate_values[epoch] for other in self.trials() if epoch in other.intermediate_values]
+        if not survives(trial.epochs[-1]["val_r2"], reported, search.reduction_factor):
+            return True
+        handle.set_user_attr(PASSED, epoch)
+        return False
+
+    def _end(self, trial: LiveTrial, handle: Trial, outcome: Outcome, error: str | None = None) -> None:
         best = max((record["val_r2"] for record in trial.epochs), default=None)
         if outcome == "complete" and best is None:
-            outcome = "failed"
+            outcome, error = "failed", error or "The trial ended before its first epoch."
+        if error is not None:
+            trial.error = error
+            handle.set_user_attr(ERROR, error)
         self._study.tell(handle, best if outcome == "complete" else None, STATES[outcome])
-        self.listener(outcome, trial)
+        self._clean_up(trial.number, STATES[outcome])
+
+    def _clean_up(self, number: int, state: TrialState) -> None:
+        # Only a complete trial may ever be trained further, by `resume --epochs`; of the others export needs the best.
+        if state != TrialState.COMPLETE:
+            self.paths.trial(number).last_safetensors.unlink(missing_ok=True)
 
     def _record_new(self, trial: LiveTrial) -> None:
         params, distributions = self._proposals.frozen(trial.params)
@@ -175,14 +230,32 @@ class Study:
             )
         )
 
-    def _find_unfinished(self) -> list[LiveTrial]:
+    def _take_up(self) -> list[LiveTrial]:
+        """Finish what a process that died had begun to write; returns the trials that were not over."""
         unfinished = []
         for frozen in self.trials():
-            if frozen.state in (TrialState.RUNNING, TrialState.WAITING):
-                recorded = {r["epoch"]: r for r in read_lines(self.paths.trial(frozen.number).progress_jsonl).records}
-                epochs = [
-                    recorded.get(epoch, {"epoch": epoch, "val_r2": value})
-                    for epoch, value in sorted(frozen.intermediate_values.items())
-                ]
-                unfinished.append(LiveTrial(frozen.number, frozen.user_attrs["params"], epochs))
+            if frozen.state.is_finished():
+                self._clean_up(frozen.number, frozen.state)
+                continue
+            trial, handle = self._restored(frozen), self._handle(frozen.number)
+            judged = frozen.user_attrs.get(PASSED, 0) >= trial.last_epoch
+            if trial.epochs and not judged and self._must_stop(trial, handle):
+                self._end(trial, handle, "stopped")
+            else:
+                unfinished.append(trial)
         return unfinished
+
+    def _restored(self, frozen: FrozenTrial) -> LiveTrial:
+        """A trial with the epochs that the study holds, and its progress file brought in line with them."""
+        path = self.paths.trial(frozen.number).create().progress_jsonl
+        try:
+            lines = read_lines(path)
+            written, whole = lines.records, not lines.cut
+        except RequestError:  # damaged in the middle; the study has what matters
+            written, whole = [], False
+        by_epoch = {record.get("epoch"): record for record in written}
+        values = sorted(frozen.intermediate_values.items())
+        epochs = [{**by_epoch.get(epoch, {"epoch": epoch}), "val_r2": value} for epoch, value in values]
+        if epochs != written or not whole:
+            write_atomic(path, "".join(json.dumps(plain(record)) + "\n" for record in epochs))
+        return LiveTrial(frozen.number, frozen.user_attrs["params"], epochs)

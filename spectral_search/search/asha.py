@@ -1,0 +1,36 @@
+"""Asynchronous successive halving (ASHA) as a function of what the study holds and of nothing else.
+
+A trial that reaches a rung, an epoch of min_epochs x reduction_factor^k, goes on if it is among the best 1 in
+reduction_factor of all that have reported that epoch so far; the first ones go on while they are the best. The rule is
+that of Optuna's SuccessiveHalvingPruner and of Li et al. 2020 (arXiv:1810.05934). Optuna's own keeps the rungs as
+attributes, written before the decision: a process killed in between, or a trial that comes to its next epoch undecided,
+would leave a wrong value in a rung for ever. Here a rung is the values of that epoch, so there is nothing to poison.
+"""
+
+import math
+from collections.abc import Iterable
+
+from spectral_search.spec.search import SearchSpec
+
+
+def rung_epochs(search: SearchSpec, epochs: int) -> frozenset[int]:
+    """Epochs after which a trial of so many epochs may be stopped; the last is none of them."""
+    if search.pruner == "none":
+        return frozenset()
+    rungs, epoch = set(), search.min_epochs
+    while epoch < epochs:
+        rungs.add(epoch)
+        epoch *= search.reduction_factor
+    return frozenset(rungs)
+
+
+def survives(value: float, reported: Iterable[float], reduction_factor: int) -> bool:
+    """Whether a trial goes on from a rung.
+
+    Args:
+        value: Its val R2 there.
+        reported: Those of all trials that have reached the rung so far, its own included.
+        reduction_factor: One in this many goes on.
+    """
+    best_first = sorted(reported, reverse=True)
+    return math.isfinite(value) and value >= best_first[max(1, len(best_first) // reduction_factor) - 1]

@@ -1,0 +1,105 @@
+"""One process at a time works on a run, and it can be asked to stop."""
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil
+
+from spectral_search.errors import RequestError
+from spectral_search.results.paths import RunPaths
+
+LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without locks answer; there the manifest's process alone tells of another one at work."""
+INTERRUPTED = 130
+SHOW_CURSOR = "\x1b[?25h"
+
+
+@contextmanager
+def hold(paths: RunPaths) -> Iterator[None]:
+    """Keep every other process out of a run; the system lets go of it when this process ends, however it ends.
+
+    Raises:
+        RequestError: Another process works on the run.
+    """
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RequestError(
+            f"Another process works on run {paths.name} already: follow it with `spectral-search status {paths.name}`."
+        ) from None
+    except OSError as error:
+        if error.errno not in LOCKLESS:
+            os.close(descriptor)
+            raise
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Stopping:
+    """What Ctrl-C and SIGTERM do: the first ends the search in good order, the second at once.
+
+    Args:
+        farewell: What to say to the second; the first is answered by whoever catches KeyboardInterrupt.
+    """
+
+    def __init__(self, farewell: str) -> None:
+        self.on_stop: list[Callable[[], None]] = []
+        self._farewell = farewell
+        self._asked = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler.
+
+        Raises:
+            KeyboardInterrupt: The first time.
+        """
+        if self._asked:
+            self._end_at_once()
+        self._asked = True
+        # Raised below, the exception may be swallowed by a callback of a library that it lands in: be sure of it.
+        for action in self.on_stop:
+            action()
+        raise KeyboardInterrupt
+
+    def _end_at_once(self) -> None:
+        kill(started_processes())
+        os.write(2, f"{SHOW_CURSOR if os.isatty(2) else ''}\n{self._farewell}\n".encode())
+        os._exit(INTERRUPTED)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Answer to the signals; in a thread other than the main one they are somebody else's."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        try:
+            before = {number: signal.signal(number, self.handle) for number in numbers}
+        except ValueError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def started_processes() -> list[psutil.Process]:
+    """All living processes that this one started, and those that they started."""
+    with suppress(psutil.Error):
+        return psutil.Process().children(recursive=True)
+    return []
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """Kill processes; those that are gone already do not matter."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()

@@ -1,0 +1,103 @@
+"""A search of a few seconds, with ASHA stopping trials, and what must be equal between two records of it."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spectral_search.data.simulate import simulate
+from spectral_search.results.durable import read_lines
+from spectral_search.results.paths import RunPaths
+from spectral_search.results.records import RunRecord
+from spectral_search.spec.run import RunSpec
+
+REPOSITORY = Path(__file__).parents[1]
+SPEC: dict[str, Any] = {
+    "stage": "small",
+    "data": {"noise_level": 0.2},
+    "model": {"kind": "mlp", "hidden": [16]},
+    "fit": {"epochs": 9, "batch_size": 32, "patience": 6, "precision": "float32"},
+    "space": {"fit.lr": {"log_uniform": [1.0e-4, 1.0e-1]}, "model.dropout": {"choice": [0.0, 0.2]}},
+    "search": {
+        "trials": 8,
+        "startup_trials": 3,
+        "min_epochs": 2,
+        "reduction_factor": 2,
+        "finalists": 2,
+        "retest_draws": 2,
+    },
+    "resources": {"gpus": [], "concurrent": 1},
+}
+
+
+def make_data(folder: Path) -> Path:
+    """A data root of a few hundred spectra of 64 pixels."""
+    simulate(folder, train=160, val=64, test=32, pixels=64, dtype="float32")
+    return folder
+
+
+def make_spec(folder: Path, data: Path, **changes: dict[str, Any]) -> RunSpec:
+    """The small search with sections changed key by key, also written to folder/small.yaml."""
+    document = {
+        name: {**part, **changes.get(name, {})} if isinstance(part, dict) else part for name, part in SPEC.items()
+    }
+    document |= {name: part for name, part in changes.items() if name not in document or name in ("space", "grid")}
+    document["data"] = {"root": str(data), **document["data"]}
+    (folder / "small.yaml").write_text(yaml.safe_dump(document))
+    return RunSpec.from_dict(document)
+
+
+def command(*arguments: object) -> list[str]:
+    """The command line of spectral-search in this checkout."""
+    return [sys.executable, "-c", "from spectral_search.cli import main; main()", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment with the checkout importable."""
+    paths = [str(REPOSITORY), str(REPOSITORY / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
+
+
+def cli(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run spectral-search to its end."""
+    return subprocess.run(
+        command(*arguments), env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def facts(paths: RunPaths) -> dict[str, Any]:
+    """All that two records of the same search share: everything but times, places and versions.
+
+    Checks on the way that every trial's epochs are there once each and in order, in the study and in its progress file.
+    """
+    record = RunRecord.load(paths)
+    trials = []
+    for trial in record.trials:
+        files = paths.trial(trial.number)
+        lines = read_lines(files.progress_jsonl).records
+        assert [line["epoch"] for line in lines] == list(range(1, trial.last_epoch + 1)), (trial.number, lines)
+        epochs = [{k: v for k, v in line.items() if k not in ("seconds", "spectra_per_second")} for line in lines]
+        weights = files.best_safetensors
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest() if trial.state in ("complete", "stopped") else None
+        timeless = _timeless(weights) if digest else None
+        trials.append(
+            {"number": trial.number, "state": trial.state, "params": trial.params, "epochs": epochs, "best": timeless}
+        )
+    manifest = record.manifest
+    return {
+        "state": record.state,
+        "trials": trials,
+        "best": manifest.best,
+        "retest": manifest.retest,
+        "test": manifest.test,
+    }
+
+
+def _timeless(weights: Path) -> dict[str, list[float]]:
+    from safetensors.numpy import load_file
+
+    return {name: [float(value.sum()), float((value**2).sum())] for name, value in load_file(weights).items()}
