@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -214,9 +215,12 @@ class RunPaths:
         if os.path.lexists(self.folder):
             raise RequestError(self._taken())
         there = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            reason = "permission denied" if there.is_dir() else f"{there} is a file"
-            raise RequestError(_unwritable(self.root, OSError(0, reason)))
+        try:
+            # Tried for real: permissions alone know nothing of /proc, quotas or file systems mounted to be read.
+            Path(tempfile.mkdtemp(prefix=".spectral-search-", dir=there)).rmdir()
+        except OSError as fault:
+            reason = fault if there.is_dir() else OSError(0, f"{there} is a file")
+            raise RequestError(_unwritable(self.root, reason)) from None
 
     @contextmanager
     def appearing(self) -> Iterator["RunPaths"]:

@@ -1,0 +1,84 @@
+"""Runs of the command line as processes that tests can kill, with everything that they start."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from small_search import command, environment
+
+GONE_SECONDS = 20.0
+
+
+class Running:
+    """A spectral-search command on its way, in a session of its own.
+
+    Args:
+        arguments: Of the command line.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            command(*arguments),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.seen: set[psutil.Process] = set()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def look(self) -> list[psutil.Process]:
+        """The processes that it has started, now; all that were ever seen are remembered."""
+        children: list[psutil.Process] = []
+        with suppress(psutil.Error):
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        self.seen |= set(children)
+        return children
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 120.0) -> bool:
+        """Wait until the condition holds; False when the command or the time was over before."""
+        end = time.monotonic() + timeout
+        while not condition():
+            if not self.alive or time.monotonic() > end:
+                return condition()
+            self.look()
+            time.sleep(0.02)
+        self.look()
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL to the command and to every process that it started."""
+        children = self.look()
+        self.process.kill()
+        for child in children:
+            with suppress(psutil.Error):
+                child.kill()
+        self.process.communicate()
+        assert not self.survivors(), self.survivors()
+
+    def end(self, timeout: float = 300.0) -> tuple[int, str]:
+        """Wait for its end; exit code and everything that it said."""
+        end = time.monotonic() + timeout
+        while self.alive and time.monotonic() < end:
+            self.look()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.1)
+        output, _ = self.process.communicate(timeout=1)
+        return self.process.returncode, output
+
+    def survivors(self) -> list[psutil.Process]:
+        """Processes that it started and that outlive it, after a while of grace."""
+        _, left = psutil.wait_procs(self.seen, timeout=GONE_SECONDS)
+        return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def recorded_epochs(folder: Path) -> int:
+    """Epochs that the progress files of a run hold."""
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("trials/*/progress.jsonl"))

@@ -1,0 +1,108 @@
+"""A search that dies just before any of its writes and is resumed leaves the record of one that never died."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from crashes import dies_at
+from rich.console import Console
+from small_search import SPEC, facts, make_data, make_spec
+
+from spectral_search import service
+from spectral_search.results.paths import RunPaths
+from spectral_search.service import RunOptions, Shown
+
+NAME = "small"
+DEATHS_OF_A_RUN = 400
+"""More than a run has writes: the search for the end of the run stops there if it never ends."""
+
+
+class Search:
+    """The small search in a folder of its own, begun or gone on with, on the inline executor.
+
+    Args:
+        spec: The file.
+        results: The results folder.
+    """
+
+    def __init__(self, spec: Path, results: Path) -> None:
+        self.spec, self.paths = spec, RunPaths(results, NAME)
+        self.options = RunOptions(name=NAME, results=str(results), executor="inline")
+
+    def go(self) -> None:
+        shown = Shown(Console(file=io.StringIO()))
+        if self.paths.exists():
+            service.resume(NAME, self.options, shown)
+        else:
+            made = service.plan(str(self.spec), self.options, shown, dry_run=False)
+            service.run(made, NAME, self.options, shown)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    make_spec(folder, make_data(folder / "data"), search={"trials": 6})
+    return folder / "small.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of torch do not survive a fork."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(spec: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The record of the search that nothing interrupted."""
+    search = Search(spec, tmp_path_factory.mktemp("whole"))
+    search.go()
+    found = facts(search.paths)
+    states = {trial["state"] for trial in found["trials"]}
+    assert states == {"complete", "stopped"}, "ASHA has to stop some trials and to spare others"
+    return found
+
+
+@pytest.fixture
+def search(spec: Path, tmp_path: Path) -> Callable[[str], Search]:
+    return lambda name: Search(spec, tmp_path / name)
+
+
+def test_dying_at_spread_writes_changes_nothing(search: Callable[[str], Search], whole: dict[str, Any]) -> None:
+    for change in (3, 12, 29, 47, 101):
+        one = search(str(change))
+        assert dies_at(change, one.go)
+        one.go()
+        assert facts(one.paths) == whole, change
+
+
+@pytest.mark.slow
+def test_dying_at_each_single_write_changes_nothing(search: Callable[[str], Search], whole: dict[str, Any]) -> None:
+    for change in range(1, DEATHS_OF_A_RUN):
+        one = search(str(change))
+        if not dies_at(change, one.go):
+            break
+        one.go()
+        assert facts(one.paths) == whole, change
+    else:
+        pytest.fail(f"the run was not over after {DEATHS_OF_A_RUN} writes")
+    assert change > SPEC["search"]["trials"] * 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lifetime", [13, 17, 23, 31])
+def test_dying_again_and_again_changes_nothing(
+    search: Callable[[str], Search], whole: dict[str, Any], lifetime: int
+) -> None:
+    one = search("often")
+    deaths = 0
+    while dies_at(lifetime + deaths % 5, one.go):
+        deaths += 1
+        assert deaths < DEATHS_OF_A_RUN, "the search does not get on"
+    assert deaths >= 5
+    assert facts(one.paths) == whole
