@@ -420,17 +420,21 @@ def evaluate(model: str, data: str, part: str = "auto", results: str | None = No
     """
     if part not in PARTS:
         raise RequestError(f"The part must be one of {', '.join(PARTS)}, found {part!r}.")
+    path = find_model(model, results)
     from spectral_search.search.apply import evaluate_model
 
-    return evaluate_model(find_model(model, results), Path(data), part, EVALUATION_SEED)
+    return evaluate_model(path, Path(data), part, EVALUATION_SEED)
 
 
 def predict(model: str, data: str, destination: str, results: str | None = None) -> "Predictions":
     """Write predicted log g of every spectrum beside the labels there are, as .csv or .parquet."""
-    from spectral_search.search.apply import check_table_name, predict_shards, write_table
+    from spectral_search.results.tables import check_table_name, write_table
 
     check_table_name(Path(destination))
-    predictions = predict_shards(find_model(model, results), Path(data), EVALUATION_SEED)
+    path = find_model(model, results)
+    from spectral_search.search.apply import predict_shards
+
+    predictions = predict_shards(path, Path(data), EVALUATION_SEED)
     write_table(predictions.table, Path(destination))
     return predictions
 

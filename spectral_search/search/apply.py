@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from spectral_search.data.dataset import freeze, labelled, val_draws
@@ -14,10 +13,7 @@ from spectral_search.errors import RequestError
 from spectral_search.fit.metrics import scores
 from spectral_search.fit.predictor import Predictions, Predictor
 from spectral_search.results.bundle import read_bundle
-from spectral_search.results.durable import replacing
 from spectral_search.search.prepare import load_plainly
-
-TABLE_ENDINGS = (".csv", ".parquet")
 
 
 def best_device() -> torch.device:
@@ -84,24 +80,3 @@ def predict_shards(model: Path, data: Path, seed: int) -> Predictions:
     predictor = Predictor(read_bundle(model), best_device())
     root = DataRoot.find(_shard_file(data), need_train=False, need_labels=False)
     return predictor.predict_shards(Selection.all_of(root.test or root.val or root.train), seed)
-
-
-def check_table_name(path: Path) -> None:
-    """Refuse a table's name before any work.
-
-    Raises:
-        RequestError: The ending is neither .csv nor .parquet, or the folder is not there.
-    """
-    if path.suffix not in TABLE_ENDINGS:
-        raise RequestError(f"{path} must end in {' or '.join(TABLE_ENDINGS)}.")
-    if not path.absolute().parent.is_dir():
-        raise RequestError(f"The folder {path.absolute().parent} is not there: make it, or name another file.")
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as a whole, by its ending."""
-    with replacing(path) as temporary:
-        if path.suffix == ".csv":
-            table.to_csv(temporary, index=False)
-        else:
-            table.to_parquet(temporary, index=False)
