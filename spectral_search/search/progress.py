@@ -104,11 +104,15 @@ class Progress:
         return max(0, self._planned - len(self._live) - sum(self._counts.values()))
 
     def _planned_epochs(self) -> int:
-        """Epochs done plus what the rest will take, if it ends as early on average as the trials that are over."""
-        over = sum(self._counts.values())
-        if not over:
-            return self._planned * self._spec.fit.epochs
-        return round(self._planned * self._ended_epochs / over) if over < self._planned else self._epochs
+        """Epochs done plus what the rest will take.
+
+        Trials to come are taken to end as early on average as those that are over; a live trial that has outlived that
+        average is taken to go on to its last epoch.
+        """
+        over, longest = sum(self._counts.values()), self._spec.fit.epochs
+        mean = self._ended_epochs / over if over else longest
+        live = sum((mean if trial.epoch < mean else longest) - trial.epoch for trial in self._live.values())
+        return self._epochs + round(self._waiting() * mean + live)
 
     def _rate(self) -> float | None:
         now = self._clock()
