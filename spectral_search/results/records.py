@@ -33,6 +33,7 @@ class TrialRecord:
     last_epoch: int = 0
     seconds: float | None = None
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def best_metrics(self) -> dict[str, Any]:
@@ -185,6 +186,7 @@ def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord
         last_epoch=max(rows, default=0),
         seconds=sum(timed) if timed else trial.seconds,
         error=trial.error,
+        notes=trial.notes,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
@@ -26,7 +27,7 @@ _STATES: dict[TrialState, TrialStateName] = {
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """A trial as the study knows it; val_r2 maps an epoch (from 1) to its value."""
+    """A trial as the study knows it; val_r2 maps an epoch (from 1) to its value, notes say what befell it."""
 
     number: int
     state: TrialStateName
@@ -34,6 +35,7 @@ class StudyTrial:
     val_r2: dict[int, float]
     seconds: float | None
     error: str | None
+    notes: tuple[str, ...] = ()
 
 
 def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[StudyTrial] | None:
@@ -55,7 +57,7 @@ def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[S
         return [_trial(trial) for trial in study.get_trials(deepcopy=False)]
     except KeyError:
         return None
-    except (SQLAlchemyError, RuntimeError, ImportError) as fault:
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as fault:
         raise RequestError(_fault_text(url, fault)) from None
     finally:
         if storage is not None:
@@ -91,8 +93,9 @@ def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
 def _fault_text(url: str, fault: Exception) -> str:
     where = str(_sqlite_file(url) or make_url(url).render_as_string(hide_password=True))
     # SQLAlchemy appends the statement and a link; the database's own words are in `orig`.
-    reason = str(getattr(fault, "orig", None) or fault).splitlines()[0]
-    if isinstance(fault, OperationalError) and "locked" in reason:
+    cause = fault.__cause__ if isinstance(fault, StorageInternalError) else fault
+    reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+    if isinstance(cause, OperationalError) and "locked" in reason:
         return f"The study {where} is held by another process ({reason}); try again in a moment."
     return f"The study {where} cannot be read ({reason}); restore it, or run the spec again under another name."
 
@@ -105,5 +108,7 @@ def _trial(trial: FrozenTrial) -> StudyTrial:
         params=dict(trial.user_attrs.get("params", trial.params)),
         val_r2={epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
         seconds=trial.duration.total_seconds() if trial.duration is not None else None,
-        error=None if error is None else str(error),
+        # A trial that was interrupted as it failed, and then succeeded, still has the error of its first attempt.
+        error=str(error) if error is not None and trial.state == TrialState.FAIL else None,
+        notes=tuple(map(str, trial.user_attrs.get("notes", ()))),
     )

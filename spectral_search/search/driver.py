@@ -31,7 +31,7 @@ from spectral_search.search.inline import run_inline
 from spectral_search.search.plan import Plan
 from spectral_search.search.prepare import Load, Prepared, load_plainly, prepare
 from spectral_search.search.progress import Progress
-from spectral_search.search.study import Study, open_storage
+from spectral_search.search.study import Study, create_study, open_storage
 from spectral_search.spec.load import expand
 
 Executor = Literal["separate", "inline"]
@@ -82,6 +82,9 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
         )
         manifest.claim(command=list(command))
         manifest.save(hidden.manifest_json)
+        if manifest.storage is None:
+            # Its tables are made one by one: a run whose process died in between would have half a database.
+            create_study(hidden.study_url, manifest.study_name)
 
 
 def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:

@@ -72,6 +72,15 @@ def open_storage(url: str) -> BaseStorage:
         ) from error
 
 
+def create_study(url: str, name: str) -> None:
+    """Make the tables of a study that has no trial yet."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = RDBStorage(url)
+    optuna.create_study(study_name=name, storage=storage, direction="maximize", sampler=RandomSampler())
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 class Study:
     """Asks, records and ends trials. One process at a time may hold it.
 
