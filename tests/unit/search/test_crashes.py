@@ -11,7 +11,7 @@ import pytest
 import torch
 from crashes import dies_at
 from rich.console import Console
-from small_search import SPEC, facts, make_data, make_spec
+from small_search import facts, make_data, make_spec
 
 from spectral_search import service
 from spectral_search.results.paths import RunPaths

@@ -1,0 +1,294 @@
+"""The study: what is recorded, and what a process that died in between left to be taken up."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from small_search import make_spec
+
+from spectral_search.results.durable import append_line, read_lines
+from spectral_search.results.paths import RunPaths
+from spectral_search.search.study import LiveTrial, Study, open_storage
+from spectral_search.spec.run import RunSpec
+
+Open = Callable[[], Study]
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> RunSpec:
+    return make_spec(tmp_path, tmp_path, search={"trials": 12, "min_epochs": 1, "reduction_factor": 3})
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return RunPaths(tmp_path / "results", "run").create()
+
+
+@pytest.fixture
+def reopen(spec: RunSpec, paths: RunPaths) -> Open:
+    """Open the study as a new process would."""
+    return lambda: Study(spec, paths, open_storage(paths.study_url), "run")
+
+
+def record(epoch: int, value: float) -> dict[str, Any]:
+    return {"epoch": epoch, "val_r2": value, "train_loss": 1.0}
+
+
+def begin(study: Study) -> LiveTrial:
+    trial = study.next_trial()
+    assert trial is not None
+    return trial
+
+
+def stored(study: Study, number: int) -> optuna.trial.FrozenTrial:
+    return study.trials()[number]
+
+
+def raw(study: Study, number: int) -> optuna.Trial:
+    """The trial as Optuna writes it, to leave it as a process that died between two writes would."""
+    return study._live[number][1]
+
+
+def rows(paths: RunPaths, number: int) -> list[int]:
+    return [line["epoch"] for line in read_lines(paths.trial(number).progress_jsonl).records]
+
+
+def test_trial_is_on_disk_before_it_is_handed_out(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    trial = begin(study)
+    assert stored(reopen(), 0).state == TrialState.RUNNING
+    assert stored(reopen(), 0).user_attrs["params"] == trial.params
+    assert paths.trial(0).params_yaml.exists()
+
+
+def test_complete_trial_has_its_best_value_and_stopped_one_its_last_epoch(reopen: Open) -> None:
+    study = reopen()
+    first, second = begin(study), begin(study)
+    for epoch, value in enumerate([0.1, 0.5, 0.3], start=1):
+        assert study.report(first.number, record(epoch, value)) is False
+    study.finish(first.number, "complete")
+    assert study.report(second.number, record(1, 0.05)) is True
+    study.finish(second.number, "stopped")
+    assert (stored(study, 0).state, stored(study, 0).value) == (TrialState.COMPLETE, 0.5)
+    assert (stored(study, 1).state, stored(study, 1).intermediate_values) == (TrialState.PRUNED, {1: 0.05})
+
+
+def test_epoch_told_twice_counts_once_and_a_gap_is_refused(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    trial = begin(study)
+    study.report(trial.number, record(1, 0.1))
+    assert study.report(trial.number, record(1, 0.9)) is False
+    assert rows(paths, 0) == [1]
+    assert stored(study, 0).intermediate_values == {1: 0.1}
+    with pytest.raises(ValueError, match="epoch 3 after epoch 1"):
+        study.report(trial.number, record(3, 0.1))
+
+
+def test_unfinished_trial_comes_back_with_number_params_and_epochs(reopen: Open) -> None:
+    study = reopen()
+    trial = begin(study)
+    study.report(trial.number, record(1, 0.1))
+    study.report(trial.number, record(2, 0.2))
+    again = begin(reopen())
+    assert (again.number, again.params, again.epochs) == (trial.number, trial.params, trial.epochs)
+
+
+def test_line_without_value_is_dropped(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    trial = begin(study)
+    study.report(trial.number, record(1, 0.1))
+    append_line(paths.trial(0).progress_jsonl, record(2, 0.2))  # died before the study was told
+    again = reopen()
+    assert begin(again).last_epoch == 1
+    again.report(0, record(2, 0.2))
+    assert rows(paths, 0) == [1, 2]
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "gone"])
+def test_damaged_progress_file_is_made_whole_from_the_study(reopen: Open, paths: RunPaths, damage: str) -> None:
+    study = reopen()
+    trial = begin(study)
+    for epoch in (1, 2, 3):
+        study.report(trial.number, record(epoch, 0.1 * epoch))
+    file = paths.trial(0).progress_jsonl
+    content = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-9] if damage == "cut" else b"\0\0\n" + content)
+    again = begin(reopen())
+    assert [(epoch["epoch"], pytest.approx(epoch["val_r2"])) for epoch in again.epochs] == [
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.3),
+    ]
+    assert rows(paths, 0) == [1, 2, 3]
+
+
+def leave_at_rung(study: Study, values: list[float]) -> None:
+    """Trials with these values at the rung; the last one's process dies after the value, before the verdict."""
+    for value in values[:-1]:
+        trial = begin(study)
+        study.finish(trial.number, "stopped" if study.report(trial.number, record(1, value)) else "complete")
+    trial = begin(study)
+    append_line(study.paths.trial(trial.number).progress_jsonl, record(1, values[-1]))
+    raw(study, trial.number).report(values[-1], 1)
+
+
+def test_rung_without_verdict_is_judged_when_the_study_opens(reopen: Open) -> None:
+    leave_at_rung(reopen(), [0.5, 0.4, 0.3])
+    again = reopen()
+    assert stored(again, 2).state == TrialState.PRUNED
+    assert begin(again).number == 3
+
+
+def test_rung_without_verdict_lets_the_best_go_on(reopen: Open) -> None:
+    leave_at_rung(reopen(), [0.3, 0.4, 0.5])
+    again = reopen()
+    assert stored(again, 2).state == TrialState.RUNNING
+    assert begin(again).number == 2
+
+
+def test_verdict_to_stop_without_the_end_is_taken_again(reopen: Open) -> None:
+    """Died after `report` said stop and before `finish`: the trial must not go on."""
+    study = reopen()
+    for value in (0.5, 0.4):
+        trial = begin(study)
+        stop = study.report(trial.number, record(1, value))
+    assert stop is True
+    again = reopen()
+    assert [trial.state for trial in again.trials()] == [TrialState.RUNNING, TrialState.PRUNED]
+
+
+def test_verdict_to_go_on_stands_whatever_came_later(reopen: Open) -> None:
+    """Survived its rung as the first; judged anew among the others that came later it would be stopped."""
+    study = reopen()
+    first, second = begin(study), begin(study)
+    assert study.report(first.number, record(1, 0.3)) is False
+    assert study.report(second.number, record(1, 0.9)) is False
+    again = reopen()
+    assert [trial.state for trial in again.trials()] == [TrialState.RUNNING, TrialState.RUNNING]
+
+
+def test_resumed_trial_does_not_poison_a_rung(spec: RunSpec, paths: RunPaths, reopen: Open) -> None:
+    """Ray Tune's restored ASHA puts the value of epoch 5 of a resumed trial into rung 1 (see the module `asha`)."""
+    study = reopen()
+    trial = begin(study)
+    for epoch, value in enumerate([0.1, 0.2, 0.3, 0.8], start=1):
+        assert study.report(trial.number, record(epoch, value)) is False
+    again = reopen()
+    resumed, other = begin(again), begin(again)
+    assert resumed.number == 0
+    assert again.report(0, record(5, 0.9)) is False
+    # 0.15 is better than what trial 0 had at epoch 1, and worse than what it had when it was resumed.
+    assert again.report(other.number, record(1, 0.15)) is False
+
+
+def test_halted_study_records_nothing_more(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    trial = begin(study)
+    study.halt(KeyboardInterrupt())
+    for act in (
+        lambda: study.report(trial.number, record(1, 0.1)),
+        lambda: study.finish(trial.number, "complete"),
+        lambda: study.note(trial.number, "seen"),
+        study.next_trial,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            act()
+    assert rows(paths, 0) == []
+    assert stored(reopen(), 0).state == TrialState.RUNNING
+
+
+def test_failed_write_halts_the_study(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    trial = begin(study)
+    paths.trial(0).progress_jsonl.mkdir()  # what cannot be appended to
+    with pytest.raises(OSError, match="progress"):
+        study.report(trial.number, record(1, 0.1))
+    with pytest.raises(OSError, match="progress"):
+        study.next_trial()
+    assert stored(reopen_without(reopen, paths), 0).intermediate_values == {}
+
+
+def reopen_without(reopen: Open, paths: RunPaths) -> Study:
+    paths.trial(0).progress_jsonl.rmdir()
+    return reopen()
+
+
+def test_checkpoint_to_go_on_from_is_kept_for_complete_trials_alone(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    kept = {}
+    for outcome in ("complete", "stopped", "failed"):
+        trial = begin(study)
+        study.report(trial.number, record(1, 0.5))
+        files = paths.trial(trial.number)
+        for file in (files.last_safetensors, files.best_safetensors):
+            file.write_bytes(b"x")
+        study.finish(trial.number, outcome, "why" if outcome == "failed" else None)
+        kept[outcome] = (files.best_safetensors.exists(), files.last_safetensors.exists())
+    assert kept == {"complete": (True, True), "stopped": (True, False), "failed": (True, False)}
+    files = paths.trial(1)
+    files.last_safetensors.write_bytes(b"x")  # died between the state and the removal
+    reopen()
+    assert not files.last_safetensors.exists()
+
+
+def test_failed_trial_keeps_its_error_and_notes(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    trial = begin(study)
+    study.note(trial.number, "tried again")
+    study.finish(trial.number, "failed", "OSError: no such shard")
+    found = stored(reopen(), 0)
+    assert (found.state, found.user_attrs["error"]) == (TrialState.FAIL, "OSError: no such shard")
+    assert found.user_attrs["notes"] == ["tried again"]
+    assert "tried again" in paths.trial(0).log_txt.read_text()
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[TrialState]]]:
+    """The states of the trials that each proposal was made from."""
+    from spectral_search.search.proposals import Proposals
+
+    found: list[list[TrialState]] = []
+    propose = Proposals.propose
+
+    def spying(self: Proposals, earlier: list[optuna.trial.FrozenTrial]) -> Any:
+        found.append([trial.state for trial in earlier])
+        return propose(self, earlier)
+
+    monkeypatch.setattr(Proposals, "propose", spying)
+    yield found
+
+
+def test_resumed_sampler_sees_every_earlier_trial_told_apart(reopen: Open, seen: list[list[TrialState]]) -> None:
+    study = reopen()
+    for outcome in ("complete", "stopped", "failed"):
+        trial = begin(study)
+        study.report(trial.number, record(1, 0.5))
+        study.finish(trial.number, outcome)
+    expected = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    params = begin(reopen()).params
+    assert seen[-1] == expected
+    assert params == begin(reopen()).params
+
+
+def test_proposals_after_a_resume_are_those_of_a_search_in_one_go(spec: RunSpec, tmp_path: Path) -> None:
+    def proposed(name: str, reopened: bool) -> list[dict[str, Any]]:
+        paths = RunPaths(tmp_path / name, "run").create()
+        study = Study(spec, paths, open_storage(paths.study_url), "run")
+        found = []
+        for number in range(spec.search.trials):
+            if reopened:
+                study = Study(spec, paths, open_storage(paths.study_url), "run")
+            trial = begin(study)
+            found.append(trial.params)
+            stop = study.report(trial.number, record(1, (number * 7 % 12) / 12))
+            study.finish(trial.number, "stopped" if stop else "complete")
+        assert study.over
+        return found
+
+    assert proposed("whole", reopened=False) == proposed("parts", reopened=True)
