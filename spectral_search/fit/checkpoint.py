@@ -6,7 +6,7 @@ same numbers, and `best` is written again.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def load_checkpoint(member: Member, paths: TrialPaths) -> bool:
     """
     if not paths.last_safetensors.exists():
         return False
-    tensors, record = _read(paths.last_safetensors)
+    tensors, record = _read(paths.last_safetensors, "history")
     _require_best(paths, record["history"])
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
@@ -79,7 +79,7 @@ def discard_checkpoint(paths: TrialPaths) -> None:
 def _require_best(paths: TrialPaths, history: list[EpochRecord]) -> None:
     """Make sure that `best` is whole and not older than `last`: a search may end without improving on it."""
     wanted = max(history, key=lambda record: record["val_r2"])["epoch"]
-    held = _header(paths.best_safetensors)["best"]["epoch"] if paths.best_safetensors.exists() else None
+    held = _header(paths.best_safetensors, "best")["best"]["epoch"] if paths.best_safetensors.exists() else None
     if held is None or held < wanted:
         there = "missing" if held is None else f"of epoch {held}"
         raise DamagedCheckpointError(f"{paths.best_safetensors} should hold epoch {wanted} and is {there}.")
@@ -93,28 +93,31 @@ def read_best(paths: TrialPaths) -> tuple[dict[str, torch.Tensor], EpochRecord]:
     """
     if not paths.best_safetensors.exists():
         raise RequestError(f"{paths.folder} holds no weights: the trial did not finish an epoch.")
-    tensors, record = _read(paths.best_safetensors)
+    tensors, record = _read(paths.best_safetensors, "best")
     return tensors, record["best"]
 
 
-def _write(path: Path, tensors: dict[str, torch.Tensor], record: dict[str, object]) -> None:
+def _write(path: Path, tensors: dict[str, torch.Tensor], record: Mapping[str, object]) -> None:
     on_cpu = {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
     write_atomic(path, save(on_cpu, metadata={RECORD: json.dumps(record)}))
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _read(path: Path, part: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     with _opened(path) as file:
         names = file.keys()
-        return {name: file.get_tensor(name) for name in names}, _record(file)
+        return {name: file.get_tensor(name) for name in names}, _record(file, part)
 
 
-def _header(path: Path) -> dict[str, Any]:
+def _header(path: Path, part: str) -> dict[str, Any]:
     with _opened(path) as file:
-        return _record(file)
+        return _record(file, part)
 
 
-def _record(file: safe_open) -> dict[str, Any]:
+def _record(file: safe_open, part: str) -> dict[str, Any]:
+    """The record in a file's header, which must have this part."""
     record: dict[str, Any] = json.loads((file.metadata() or {})[RECORD])
+    if not record[part]:
+        raise ValueError(f"its {part} is empty")
     return record
 
 
@@ -124,4 +127,5 @@ def _opened(path: Path) -> Iterator[safe_open]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise DamagedCheckpointError(f"The checkpoint {path} cannot be read ({error}).") from error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise DamagedCheckpointError(f"The checkpoint {path} cannot be read ({reason}).") from error

@@ -1,0 +1,112 @@
+"""An exported model predicts what its trial predicted, and refuses what does not fit it."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_dataset import make_spectra, small_dataset, trial_config
+from small_shards import fake_labels
+
+from spectral_search.data.blocks import iter_blocks
+from spectral_search.data.dataset import Dataset
+from spectral_search.data.root import DataRoot
+from spectral_search.data.split import Selection
+from spectral_search.data.writer import ShardWriter
+from spectral_search.errors import RequestError
+from spectral_search.fit.predictor import Predictor
+from spectral_search.fit.trainer import Trainer
+from spectral_search.results.bundle import Bundle, read_bundle, write_bundle
+from spectral_search.spec.run import RunSpec, TrialConfig
+
+CPU = torch.device("cpu")
+MODELS = {
+    "mlp": {"kind": "mlp", "hidden": [16], "dropout": 0.3, "norm": "batch"},
+    "cnn": {"kind": "cnn", "channels": [4], "kernel_size": 5, "norm": "batch", "head": [8]},
+    "oracle": {"kind": "moe_cnn", "gate": "oracle", "channels": [2], "head": [4]},
+}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    torch.set_num_threads(1)
+    return small_dataset(400, 150, draws=2)
+
+
+def exported(dataset: Dataset, config: TrialConfig) -> tuple[Bundle, np.ndarray]:
+    """A trained member as a bundle, and its predictions for the val set."""
+    trainer = Trainer(dataset, CPU)
+    member = trainer.member(3, config)
+    trainer.run_epoch([member])
+    spec = RunSpec.from_dict({"stage": "test", **config.to_dict()})
+    weights = {name: value.numpy().copy() for name, value in member.model.state_dict().items()}
+    predicted_DN = trainer.predict([member], dataset.val)[0]
+    return Bundle(spec.to_dict(), weights, dataset.prep.to_arrays(), {}), predicted_DN
+
+
+@pytest.mark.parametrize("target", ["direct", "ridge_residual"])
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+def test_a_bundle_from_disk_predicts_what_the_member_did(
+    dataset: Dataset, tmp_path: Path, model: dict[str, object], target: str
+) -> None:
+    bundle, expected_DN = exported(dataset, trial_config(model, {"target": target}, kind="whiten", error_floor=0.1))
+    write_bundle(tmp_path / "model.yaml", bundle.config, bundle.weights, bundle.preprocessing, {})
+    predictor = Predictor(read_bundle(tmp_path / "model.yaml"), CPU)
+    np.testing.assert_array_equal(predictor.predict(dataset.val), expected_DN)
+
+
+def write_shard(path: Path, spectra: int, *, noisy: bool, pixels: int = 32, chunk_rows: int = 16) -> Selection:
+    data = make_spectra(spectra, 9, pixels=pixels, nan_edges=True)
+    error_NL = np.where(data.error_NL > 0, data.error_NL, np.nan)
+    wave_L = np.linspace(7100.0, 8850.0, pixels)
+    options = {"with_noisy": noisy, "with_mask": False, "chunk_rows": chunk_rows}
+    with ShardWriter(path, spectra=spectra, pixels=pixels, wave_angstrom_L=wave_L, **options) as writer:
+        writer.write(0, data.flux_NL, error_NL, data.flux_NL * 1.1 if noisy else None, None)
+        writer.write_params(fake_labels(spectra))
+    return Selection.all_of(DataRoot.find(path).train)
+
+
+def test_shards_without_noise_get_the_same_draw_however_they_are_cut(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(exported(dataset, trial_config(MODELS["mlp"]))[0], CPU)
+    whole = predictor.predict_shards(write_shard(tmp_path / "train_a/dataset.h5", 60, noisy=False), seed=5)
+    assert whole.noise == "one draw of noise at level 1, seed 5"
+    selection = write_shard(tmp_path / "train_b/dataset.h5", 60, noisy=False, chunk_rows=7)
+    small_blocks = partial(iter_blocks, target_bytes=7 * 8 * 32)
+    assert len(list(small_blocks(selection))) == 9
+    monkeypatch.setattr("spectral_search.fit.predictor.iter_blocks", small_blocks)
+    parts = predictor.predict_shards(selection, seed=5)
+    np.testing.assert_allclose(parts.table["log_g_predicted"], whole.table["log_g_predicted"], rtol=1e-5)
+    other = predictor.predict_shards(selection, seed=6)
+    assert not np.allclose(other.table["log_g_predicted"], whole.table["log_g_predicted"], rtol=1e-5)
+    assert {"id", "log_g", "T_eff", "M_H", "snr", "log_g_predicted"} <= set(whole.table)
+
+
+def test_recorded_noise_is_taken_as_it_is(dataset: Dataset, tmp_path: Path) -> None:
+    predictor = Predictor(exported(dataset, trial_config(MODELS["mlp"]))[0], CPU)
+    selection = write_shard(tmp_path / "train/dataset.h5", 40, noisy=True)
+    first, second = (predictor.predict_shards(selection, seed=seed) for seed in (1, 2))
+    assert first.noise == "noise as recorded in the shards"
+    np.testing.assert_array_equal(first.table["log_g_predicted"], second.table["log_g_predicted"])
+
+
+def test_another_number_of_pixels_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    predictor = Predictor(exported(dataset, trial_config(MODELS["cnn"]))[0], CPU)
+    selection = write_shard(tmp_path / "train/dataset.h5", 20, noisy=False, pixels=40)
+    with pytest.raises(RequestError, match="reads spectra of 32 pixels and these shards have 40"):
+        predictor.predict_shards(selection, seed=1)
+
+
+def test_foreign_weights_are_refused(dataset: Dataset) -> None:
+    bundle = exported(dataset, trial_config(MODELS["mlp"]))[0]
+    name = next(iter(bundle.weights))
+    for weights in (
+        {**bundle.weights, name: np.zeros((3, 3), np.float32)},
+        {key: value for key, value in bundle.weights.items() if key != name},
+        {**bundle.weights, "more": np.zeros(3, np.float32)},
+    ):
+        with pytest.raises(RequestError, match="are not those of the network"):
+            Predictor(replace(bundle, weights=weights), CPU)
