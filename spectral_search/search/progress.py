@@ -66,7 +66,7 @@ class Progress:
         value = max((record["val_r2"] for record in trial.epochs), default=None)
         if event in ("started", "epoch"):
             self._live[trial.number] = LiveTrial(
-                trial.number, trial.last_epoch, last and last["val_r2"], value, params=trial.params
+                trial.number, trial.last_epoch, None if last is None else last["val_r2"], value, params=trial.params
             )
         if event == "epoch" and last is not None:
             self._epochs += 1

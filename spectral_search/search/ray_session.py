@@ -1,5 +1,6 @@
 """Starting or joining Ray, quietly and safely: loopback, with a token that only its owner can read."""
 
+import logging
 import os
 import secrets
 import socket
@@ -117,7 +118,7 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
                 include_dashboard=dashboard,
                 dashboard_host="127.0.0.1",
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 log_to_driver=False,
             )
         yield Session(context.dashboard_url or None, slots)
@@ -145,7 +146,7 @@ def _join(address: str) -> "BaseContext":
 
     check_address(address)
     try:
-        return ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+        return ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RequestError(

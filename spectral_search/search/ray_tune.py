@@ -104,7 +104,8 @@ class StudySearcher(Searcher):
         self._study: Study | None = study
         self.numbers: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    # Ray's own annotation of `suggest` forgets FINISHED, which is a text.
+    def suggest(self, trial_id: str) -> Any:
         trial = self.study.next_trial()
         if trial is None:
             return Searcher.FINISHED

@@ -21,7 +21,9 @@ def check_sample(splits: Splits) -> None:
     faults: list[str] = []
     flat = [name for name, selection in sets.items() if not np.ptp(selection.labels()["log_g"].to_numpy()) > 0]
     if {"train", "val"} & set(flat):
-        faults.append(f"log_g is the same for all {' and '.join(flat)} spectra, so R2 has no meaning: check the labels.")
+        faults.append(
+            f"log_g is the same for all {' and '.join(flat)} spectra, so R2 has no meaning: check the labels."
+        )
     valid = {name: valid_somewhere(selection) for name, selection in sets.items()}
     blind = [name for name, valid_L in valid.items() if not valid_L.any()]
     if blind:
