@@ -73,9 +73,9 @@ class Running:
         output, _ = self.process.communicate(timeout=1)
         return self.process.returncode, output
 
-    def survivors(self) -> list[psutil.Process]:
+    def survivors(self, grace: float = GONE_SECONDS) -> list[psutil.Process]:
         """Processes that it started and that outlive it, after a while of grace."""
-        _, left = psutil.wait_procs(self.seen, timeout=GONE_SECONDS)
+        _, left = psutil.wait_procs(self.seen, timeout=grace)
         return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
 
 

@@ -66,7 +66,7 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
     with paths.appearing() as hidden:
         write_atomic(hidden.spec_yaml, plan.spec.to_yaml())
         with replacing(hidden.split_npz) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **plan.splits.to_arrays())
+            np.savez_compressed(file, allow_pickle=False, **plan.splits.to_arrays())
         manifest = Manifest(
             name=paths.name,
             stage=plan.spec.stage,
@@ -151,7 +151,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
     study = _open_study(plan, paths, around)
     stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
     if around.executor == "separate" and not study.over:
-        prepared = _search_on_ray(plan, paths, around, study)
+        prepared = _search_on_ray(plan, paths, around, study, stopping)
     else:
         device = torch.device("cuda", plan.slots.gpus[0]) if plan.slots.gpus else device
         prepared = _prepared(plan, paths, around, load_plainly)
@@ -159,7 +159,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
     return finish_run(spec, paths, prepared.val, plan.splits.test, device)
 
 
-def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> Prepared:
+def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.data.source import load_spectra_ray
     from spectral_search.search.ray_session import ray_session
@@ -167,6 +167,7 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
 
     resources = plan.spec.resources
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan.splits), dashboard=around.dashboard) as ray:
+        stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
         prepared = _prepared(plan, paths, around, load_spectra_ray)

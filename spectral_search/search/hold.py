@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -15,6 +16,7 @@ from spectral_search.results.paths import RunPaths
 
 LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without locks answer; there the manifest's process alone tells of another one at work."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
 SHOW_CURSOR = "\x1b[?25h"
 
@@ -78,17 +80,28 @@ class Stopping:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Answer to the signals; in a thread other than the main one they are somebody else's."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        try:
-            before = {number: signal.signal(number, self.handle) for number in numbers}
-        except ValueError:
-            yield
-            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
         try:
             yield
+        except SystemExit:
+            # While Ray starts, its own handler of SIGTERM stands, which exits.
+            raise KeyboardInterrupt from None
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            if in_main_thread():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals (again): `ray.init` puts handlers of its own in their place."""
+        if in_main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self.handle)
+
+
+def in_main_thread() -> bool:
+    """Whether this thread may set signal handlers."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def started_processes() -> list[psutil.Process]:
