@@ -53,6 +53,9 @@ Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to j
 Executor = Annotated[
     str, typer.Option("--executor", help="separate: processes on Ray; inline: this process, for debugging.")
 ]
+Observed = Annotated[
+    bool, typer.Option("--observed", help="The flux is as observed: add no noise to it (where shards hold none).")
+]
 Dashboard = Annotated[
     bool | None, typer.Option("--dashboard/--no-dashboard", help="Ray's dashboard, on loopback [on, off with --quick].")
 ]
@@ -460,6 +463,7 @@ def evaluate(
     part: Annotated[
         str, typer.Option("--part", help="Of a data root: auto (test, else val), train, val or test.")
     ] = "auto",
+    observed: Observed = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -467,7 +471,7 @@ def evaluate(
     with _answering():
         from spectral_search import service
 
-        scores = service.evaluate(model, data, part, results)
+        scores = service.evaluate(model, data, part, results, observed=observed)
         if as_json:
             _print_json(scores)
             return
@@ -482,6 +486,7 @@ def predict(
     model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
     path: Annotated[str, typer.Argument(help="A shard or a data root.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Table to write, .csv or .parquet.")],
+    observed: Observed = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -489,7 +494,7 @@ def predict(
     with _answering():
         from spectral_search import service
 
-        made = service.predict(model, path, output, results)
+        made = service.predict(model, path, output, results, observed=observed)
         if as_json:
             _print_json({"file": output, "spectra": len(made.table), "noise": made.noise})
         else:

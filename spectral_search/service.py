@@ -34,8 +34,6 @@ Progress = Callable[[int, int], None]
 PARTS = ("auto", "train", "val", "test")
 
 CACHE_SIZES = {"train": 8192, "val": 2048, "test": 2048}
-EVALUATION_SEED = 2026
-"""Seed of the noise that evaluate and predict draw for shards without recorded noise."""
 
 
 @dataclass(frozen=True)
@@ -403,7 +401,9 @@ def inspect(path: str, picture: str | None = None) -> "Inspection":
     return found
 
 
-def evaluate(model: str, data: str, part: str = "auto", results: str | None = None) -> dict[str, Any]:
+def evaluate(
+    model: str, data: str, part: str = "auto", results: str | None = None, *, observed: bool = False
+) -> dict[str, Any]:
     """R2, MAE and RMSE of a model on a shard, or on one part of a data root.
 
     On `val` of the data root that a model was chosen on, the split and the frozen noise are those of its search, so
@@ -414,6 +414,7 @@ def evaluate(model: str, data: str, part: str = "auto", results: str | None = No
         data: A shard, its folder, or a data root.
         part: Which part of a root; auto takes test where there is one, else val.
         results: The results folder.
+        observed: The flux is as observed: no noise is added to it. Not for val, whose noise is the search's.
 
     Raises:
         RequestError: There is no such model, data or part, or they do not fit each other.
@@ -423,18 +424,23 @@ def evaluate(model: str, data: str, part: str = "auto", results: str | None = No
     path = find_model(model, results)
     from spectral_search.search.apply import evaluate_model
 
-    return evaluate_model(path, Path(data), part, EVALUATION_SEED)
+    return evaluate_model(path, Path(data), part, observed)
 
 
-def predict(model: str, data: str, destination: str, results: str | None = None) -> "Predictions":
-    """Write predicted log g of every spectrum beside the labels there are, as .csv or .parquet."""
+def predict(
+    model: str, data: str, destination: str, results: str | None = None, *, observed: bool = False
+) -> "Predictions":
+    """Write predicted log g of every spectrum beside the labels there are, as .csv or .parquet.
+
+    With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
+    """
     from spectral_search.results.tables import check_table_name, write_table
 
     check_table_name(Path(destination))
     path = find_model(model, results)
     from spectral_search.search.apply import predict_shards
 
-    predictions = predict_shards(path, Path(data), EVALUATION_SEED)
+    predictions = predict_shards(path, Path(data), observed)
     write_table(predictions.table, Path(destination))
     return predictions
 

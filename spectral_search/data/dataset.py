@@ -89,11 +89,11 @@ def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> tor
 
 
 def oracle_bins(labels: pd.DataFrame) -> np.ndarray:
-    """Index 0..8 of each spectrum's T_eff x [M/H] bin, int64; 0 where a label is absent."""
+    """Index 0..8 of each spectrum's T_eff x [M/H] bin, int64; -1 where a label is absent."""
     t_eff = np.digitize(labels["T_eff"].to_numpy(), T_EFF_EDGES_KELVIN)
     m_h = np.digitize(labels["M_H"].to_numpy(), M_H_EDGES_DEX)
     known = labels[["T_eff", "M_H"]].notna().all(axis=1).to_numpy()
-    return np.where(known, t_eff * 3 + m_h, 0).astype(np.int64)
+    return np.where(known, t_eff * 3 + m_h, -1).astype(np.int64)
 
 
 def as_blocks(spectra: Spectra) -> Iterator[Block]:

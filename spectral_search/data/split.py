@@ -252,6 +252,20 @@ def make_splits(root: DataRoot, spec: DataSpec) -> Splits:
     return Splits(train, val, Selection.all_of(root.test) if root.test else None)
 
 
+def val_selection(root: DataRoot, spec: DataSpec) -> Selection:
+    """The val part of `make_splits`, also of a root whose training shards are elsewhere.
+
+    Raises:
+        RequestError: There is neither a val set nor a training set to hold it out from, or it is too small.
+    """
+    if not root.val:
+        return make_splits(root, spec).val
+    val = Selection.all_of(root.val)
+    if spec.num_val is None:
+        return val
+    return val.take(stratified_subset(read_labels(root.val), spec.num_val, spec.split_seed))
+
+
 def _check_sizes(spec: DataSpec, train: int, val: int, held_out: int) -> None:
     faults = []
     of_train = f" ({held_out} of {train + held_out} are held out for val)" if held_out else ""

@@ -16,7 +16,8 @@ from spectral_search.fit.precision import autocast, resolve_precision
 from spectral_search.models.build import build_model, needs_bin
 from spectral_search.spec.run import TrialConfig
 
-EVAL_ROWS = 1024
+EVAL_ROWS = (64, 1024)
+"""Fewest and most spectra predicted at once; between them as many as a training step takes, to need no more memory."""
 
 
 class ResidualOnRidge(nn.Module):
@@ -97,9 +98,9 @@ def predict_frozen(
     predicted = [np.empty((draws, count), np.float32) for _ in networks]
     for network in networks:
         network.model.eval()
-    for start in range(0, count, EVAL_ROWS):
-        rows = slice(start, min(start + EVAL_ROWS, count))
-        device = networks[0].device
+    device, step = networks[0].device, int(np.clip(max(n.config.fit.batch_size for n in networks), *EVAL_ROWS))
+    for start in range(0, count, step):
+        rows = slice(start, min(start + step, count))
         error_BL, bin_B = shared_tensor(frozen.error_NL[rows], device), shared_tensor(frozen.bin_N[rows], device)
         for draw in range(draws):
             noisy_BL = shared_tensor(frozen.noisy_DNL[draw, rows], device)

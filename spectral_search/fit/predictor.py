@@ -14,6 +14,7 @@ from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.split import Selection
 from spectral_search.errors import RequestError
 from spectral_search.fit.network import Network, predict_frozen
+from spectral_search.models.build import needs_bin
 from spectral_search.results.bundle import Bundle
 from spectral_search.spec.run import RunSpec
 
@@ -55,13 +56,15 @@ class Predictor:
         """Predicted log g in dex of shape (D, N)."""
         return predict_frozen([self._network], frozen, self._transforms)[0]
 
-    def predict_shards(self, selection: Selection, seed: int) -> Predictions:
+    def predict_shards(self, selection: Selection, *, observed: bool = False) -> Predictions:
         """Predict every selected spectrum once, at constant memory.
 
-        Noisy spectra are taken as the shards hold them; shards without get one draw of noise at the model's level.
+        At noise level 1 noisy spectra are taken as the shards hold them. Shards without, and models of other levels, get
+        one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already.
 
         Raises:
-            RequestError: The shards have another number of pixels than the model was trained on.
+            RequestError: The shards have another number of pixels than the model was trained on, or lack the T_eff and
+                [M/H] that a mixture with an oracle gate must be told.
         """
         if selection.pixels != self.prep.pixels:
             raise RequestError(
@@ -70,14 +73,23 @@ class Predictor:
             )
         labels = selection.labels()
         bin_N = oracle_bins(labels)
-        recorded = selection.has_noisy
-        parts = [self.predict(frozen)[0] for frozen in self._frozen_blocks(selection, labels, bin_N, recorded, seed)]
+        if needs_bin(self.config.model) and (bin_N < 0).any():
+            raise RequestError(
+                f"{int((bin_N < 0).sum())} spectra lack T_eff or [M/H], which the model's oracle gate must be told: "
+                "give labelled shards, or train the mixture with a learned gate."
+            )
         level = self.config.data.noise_level
-        noise = "noise as recorded in the shards" if recorded else f"one draw of noise at level {level:g}, seed {seed}"
+        if observed:
+            level, recorded, noise = 0.0, False, "flux as observed, no noise added"
+        elif selection.has_noisy and level == 1.0:
+            recorded, noise = True, "noise as recorded in the shards"
+        else:
+            recorded, noise = False, f"one frozen draw of noise at level {level:g}"
+        parts = [self.predict(frozen)[0] for frozen in self._frozen_blocks(selection, labels, bin_N, recorded, level)]
         return Predictions(labels.assign(log_g_predicted=np.concatenate(parts)), noise)
 
     def _frozen_blocks(
-        self, selection: Selection, labels: pd.DataFrame, bin_N: np.ndarray, recorded: bool, seed: int
+        self, selection: Selection, labels: pd.DataFrame, bin_N: np.ndarray, recorded: bool, level: float
     ) -> Iterator[Frozen]:
         log_g_N = labels["log_g"].to_numpy(np.float32)
         for block in iter_blocks(selection, noisy=recorded):
@@ -87,6 +99,6 @@ class Predictor:
             noisy_BL = (
                 np.maximum(block.noisy_BL, 0.0)
                 if block.noisy_BL is not None
-                else draw_noise(spectra, self.config.data.noise_level, (seed, "evaluate"), first=int(rows[0]))
+                else draw_noise(spectra, level, (self.config.data.split_seed, "evaluate"), first=int(rows[0]))
             )
             yield Frozen(noisy_BL[None], spectra.error_NL, spectra.log_g_N, spectra.bin_N)

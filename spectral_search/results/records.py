@@ -11,6 +11,7 @@ from spectral_search.errors import RequestError
 from spectral_search.results.durable import read_lines, read_yaml
 from spectral_search.results.manifest import Manifest, RunState
 from spectral_search.results.paths import RunPaths, run_names
+from spectral_search.spec.load import expand
 
 if TYPE_CHECKING:
     from spectral_search.results.study import StudyTrial
@@ -72,7 +73,9 @@ class RunRecord:
         spec = read_yaml(paths.spec_yaml)
         notes: list[str] = []
         unborn = manifest.storage is None and not paths.study_db.exists() and _has_no_trials(paths, state)
-        found = [] if unborn else read_study(manifest.storage or paths.study_url, manifest.study_name)
+        # The manifest keeps ${VAR} as written, so that no password is stored with a run.
+        url = expand(manifest.storage) if manifest.storage else paths.study_url
+        found = [] if unborn else read_study(url, manifest.study_name)
         if found is None and not _has_no_trials(paths, state):
             raise RequestError(
                 f"The study {manifest.study_name!r} of run {paths.name!r} is not in "

@@ -8,7 +8,7 @@ import torch
 
 from spectral_search.data.dataset import freeze, labelled, val_draws
 from spectral_search.data.root import SHARD_FILE, DataRoot
-from spectral_search.data.split import Selection, make_splits
+from spectral_search.data.split import Selection, val_selection
 from spectral_search.errors import RequestError
 from spectral_search.fit.metrics import scores
 from spectral_search.fit.predictor import Predictions, Predictor
@@ -21,7 +21,7 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def evaluate_model(model: Path, data: Path, part: str, seed: int) -> dict[str, Any]:
+def evaluate_model(model: Path, data: Path, part: str, observed: bool) -> dict[str, Any]:
     """R2, MAE and RMSE in dex of a model on a shard or on a part of a data root.
 
     Raises:
@@ -29,7 +29,7 @@ def evaluate_model(model: Path, data: Path, part: str, seed: int) -> dict[str, A
     """
     predictor = Predictor(read_bundle(model), best_device())
     if is_shard(data):
-        return _score_shards(predictor, Selection.all_of(DataRoot.find(_shard_file(data)).train), seed, "shard")
+        return _score_shards(predictor, Selection.all_of(DataRoot.find(_shard_file(data)).train), "shard", observed)
     root = DataRoot.find(data, need_train=False)
     chosen = ("test" if root.test else "val") if part == "auto" else part
     if chosen == "val":
@@ -37,7 +37,7 @@ def evaluate_model(model: Path, data: Path, part: str, seed: int) -> dict[str, A
     shards = {"train": root.train, "test": root.test}[chosen]
     if not shards:
         raise RequestError(f"{data} has no {chosen}*/{SHARD_FILE}: choose another --part, or give a shard.")
-    return _score_shards(predictor, Selection.all_of(shards), seed, chosen)
+    return _score_shards(predictor, Selection.all_of(shards), chosen, observed)
 
 
 def is_shard(path: Path) -> bool:
@@ -50,8 +50,8 @@ def _shard_file(path: Path) -> Path:
     return path / SHARD_FILE if (path / SHARD_FILE).is_file() else path
 
 
-def _score_shards(predictor: Predictor, selection: Selection, seed: int, part: str) -> dict[str, Any]:
-    predictions = predictor.predict_shards(selection, seed)
+def _score_shards(predictor: Predictor, selection: Selection, part: str, observed: bool) -> dict[str, Any]:
+    predictions = predictor.predict_shards(selection, observed=observed)
     table = predictions.table[np.isfinite(predictions.table["log_g"])]
     measured = scores(table["log_g_predicted"].to_numpy(), table["log_g"].to_numpy())
     return {**measured, "spectra": len(table), "part": part, "noise": predictions.noise}
@@ -60,7 +60,7 @@ def _score_shards(predictor: Predictor, selection: Selection, seed: int, part: s
 def _score_val(predictor: Predictor, root: DataRoot) -> dict[str, Any]:
     """The model on val spectra and frozen noise exactly as its search drew them."""
     data = predictor.config.data
-    selection = make_splits(root, data).val
+    selection = val_selection(root, data)
     spectra = load_plainly(selection, True)
     val = labelled(spectra, predictor.prep)
     draws = val_draws(data.val_draws, len(val))
@@ -71,7 +71,7 @@ def _score_val(predictor: Predictor, root: DataRoot) -> dict[str, Any]:
     return {**measured, "spectra": len(val), "part": "val", "noise": f"{draws} frozen draws, as in the search"}
 
 
-def predict_shards(model: Path, data: Path, seed: int) -> Predictions:
+def predict_shards(model: Path, data: Path, observed: bool) -> Predictions:
     """Predict a shard, or the test, else val, else train spectra of a data root; labels need not be there.
 
     Raises:
@@ -79,4 +79,4 @@ def predict_shards(model: Path, data: Path, seed: int) -> Predictions:
     """
     predictor = Predictor(read_bundle(model), best_device())
     root = DataRoot.find(_shard_file(data), need_train=False, need_labels=False)
-    return predictor.predict_shards(Selection.all_of(root.test or root.val or root.train), seed)
+    return predictor.predict_shards(Selection.all_of(root.test or root.val or root.train), observed=observed)

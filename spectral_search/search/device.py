@@ -120,7 +120,7 @@ def plan_slots(resources: ResourcesSpec, *, inline: bool = False) -> Slots:
         return Slots(cores, 1.0 if gpus else 0.0, 1, tuple(gpus[:1]))
     wanted, cpus = resources.concurrent, resources.cpus_per_trial
     gpus_per_trial = _gpus_per_trial(resources, len(gpus))
-    slots = int(len(gpus) / gpus_per_trial + 1e-9) if gpus_per_trial else cores
+    slots = gpu_slots(len(gpus), gpus_per_trial) if gpus_per_trial else cores
     cpus_per_trial = max(1.0, cores // max(1, slots)) if cpus == "auto" else cpus
     if cpus_per_trial > cores:
         raise RequestError(
@@ -134,6 +134,13 @@ def plan_slots(resources: ResourcesSpec, *, inline: bool = False) -> Slots:
     return Slots(float(cpus_per_trial), gpus_per_trial, concurrent, tuple(gpus))
 
 
+def gpu_slots(gpus: int, per_trial: float) -> int:
+    """Trials that fit on so many GPUs: a fraction must fit on one of them, more than one must be whole ones."""
+    if per_trial > 1:
+        return int(gpus / per_trial + 1e-9)
+    return gpus * int(1.0 / per_trial + 1e-9)
+
+
 def _gpus_per_trial(resources: ResourcesSpec, gpus: int) -> float:
     """GPUs of one trial; left open, a whole one, or the fraction that as many trials at a time as asked for need."""
     asked = resources.gpus_per_trial
@@ -141,6 +148,8 @@ def _gpus_per_trial(resources: ResourcesSpec, gpus: int) -> float:
         return 1.0 / max(1, math.ceil((resources.concurrent or 1) / gpus)) if gpus else 0.0
     if asked > 0 and not gpus:
         raise RequestError(f"resources.gpus_per_trial asks for {asked:g} and the run has no GPU: leave it at auto.")
+    if asked > 1 and not float(asked).is_integer():
+        raise RequestError(f"resources.gpus_per_trial asks for {asked:g}: above 1 it must be a whole number of GPUs.")
     if asked > max(1, gpus):
         raise RequestError(f"resources.gpus_per_trial asks for {asked:g} and the run has {gpus} GPU: ask for fewer.")
     return asked

@@ -45,9 +45,9 @@ def finish_run(spec: RunSpec, paths: RunPaths, val: Labelled, test: Selection | 
     bundle = read_bundle(config)
     metrics: dict[str, Any] = {**bundle.metrics, "retest": retests[0]}
     if test is not None:
-        table = Predictor(bundle, device).predict_shards(test, spec.data.split_seed).table
-        truth = table["log_g"].to_numpy()
-        manifest.test = {**scores(table["log_g_predicted"].to_numpy(), truth), "spectra": len(table)}
+        predictions = Predictor(bundle, device).predict_shards(test)
+        predicted_N, true_N = predictions.table["log_g_predicted"].to_numpy(), predictions.table["log_g"].to_numpy()
+        manifest.test = {**scores(predicted_N, true_N), "spectra": len(true_N), "noise": predictions.noise}
         manifest.save(paths.manifest_json)
         metrics["test"] = manifest.test
     write_json(config.with_name("metrics.json"), metrics)

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.data.counter import counter_seed
 from spectral_search.search.points import Params, finite_points, is_possible, planned_trials
@@ -23,6 +23,8 @@ __all__ = ["Params", "Proposals", "make_sampler"]
 
 ATTEMPTS = 10
 """Proposals asked of the sampler before a repeated or impossible one is replaced by a random one."""
+WORST_TOLD = -1.0
+"""A Gaussian process is told no lower val R2: one diverged trial at -1e6 would flatten everything else."""
 RANDOM_ATTEMPTS = 1000
 """Random points drawn of a space that cannot be listed before it is taken to hold no more."""
 
@@ -115,13 +117,45 @@ class Proposals:
     def _sample(self, sampler: BaseSampler, earlier: list[FrozenTrial]) -> Params:
         # A shadow study in memory: the durable one only ever holds proposals that are really run.
         shadow = optuna.create_study(direction="maximize", sampler=sampler)
-        shadow.add_trials([trial for trial in earlier if trial.state != TrialState.FAIL])
+        shadow.add_trials(_as_told(earlier, self._spec.search.sampler))
         trial = shadow.ask()
         params: Params = {}
         for key, domain in self._space:
             if self._spec.is_active(key, params):
                 params[key] = _suggest(trial, key, domain)
         return params
+
+
+def _as_told(earlier: list[FrozenTrial], sampler: str) -> list[FrozenTrial]:
+    """The trials as a sampler must see them.
+
+    TPE ranks stopped trials by the epoch they reached and then by their value there; a failed trial, told as one
+    stopped before its first epoch, ranks last, so that what diverged is not proposed again. A Gaussian process models
+    complete trials only, which ASHA leaves few of: it is told every trial's best val R2 as its value.
+    """
+    if sampler != "gp":
+        return [_with(trial, TrialState.PRUNED) if trial.state == TrialState.FAIL else trial for trial in earlier]
+    told = []
+    for trial in earlier:
+        best = max(trial.intermediate_values.values(), default=None)
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and best is not None:
+            told.append(_with(trial, TrialState.COMPLETE, max(best, WORST_TOLD)))
+        elif trial.state == TrialState.FAIL:
+            told.append(_with(trial, TrialState.COMPLETE, WORST_TOLD))
+        else:
+            told.append(trial)
+    return told
+
+
+def _with(trial: FrozenTrial, state: TrialState, value: float | None = None) -> FrozenTrial:
+    return create_trial(
+        state=state,
+        value=value,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+        intermediate_values=trial.intermediate_values if state == TrialState.COMPLETE else {},
+    )
 
 
 def _suggest(trial: Trial, key: str, domain: Domain) -> Any:

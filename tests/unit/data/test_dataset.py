@@ -15,7 +15,7 @@ def test_oracle_bins_are_the_published_ones() -> None:
             "M_H": [-2.0, -1.0, -1.1, 0.0, 0.5, 0.75, -0.5, 0.1, np.nan],
         }
     )
-    np.testing.assert_array_equal(oracle_bins(labels), [0, 1, 3, 8, 8, 2, 4, 0, 0])
+    np.testing.assert_array_equal(oracle_bins(labels), [0, 1, 3, 8, 8, 2, 4, -1, -1])
 
 
 def test_conditioning_scales_in_place_and_fills_with_the_mean() -> None:

@@ -72,32 +72,37 @@ def test_shards_without_noise_get_the_same_draw_however_they_are_cut(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = Predictor(exported(dataset, trial_config(MODELS["mlp"]))[0], CPU)
-    whole = predictor.predict_shards(write_shard(tmp_path / "train_a/dataset.h5", 60, noisy=False), seed=5)
-    assert whole.noise == "one draw of noise at level 1, seed 5"
+    whole = predictor.predict_shards(write_shard(tmp_path / "train_a/dataset.h5", 60, noisy=False))
+    assert whole.noise == "one frozen draw of noise at level 1"
     selection = write_shard(tmp_path / "train_b/dataset.h5", 60, noisy=False, chunk_rows=7)
     small_blocks = partial(iter_blocks, target_bytes=7 * 8 * 32)
     assert len(list(small_blocks(selection))) == 9
     monkeypatch.setattr("spectral_search.fit.predictor.iter_blocks", small_blocks)
-    parts = predictor.predict_shards(selection, seed=5)
+    parts = predictor.predict_shards(selection)
     np.testing.assert_allclose(parts.table["log_g_predicted"], whole.table["log_g_predicted"], rtol=1e-5)
-    other = predictor.predict_shards(selection, seed=6)
-    assert not np.allclose(other.table["log_g_predicted"], whole.table["log_g_predicted"], rtol=1e-5)
+    observed = predictor.predict_shards(selection, observed=True)
+    assert observed.noise == "flux as observed, no noise added"
+    assert not np.allclose(observed.table["log_g_predicted"], whole.table["log_g_predicted"], rtol=1e-5)
     assert {"id", "log_g", "T_eff", "M_H", "snr", "log_g_predicted"} <= set(whole.table)
 
 
-def test_recorded_noise_is_taken_as_it_is(dataset: Dataset, tmp_path: Path) -> None:
-    predictor = Predictor(exported(dataset, trial_config(MODELS["mlp"]))[0], CPU)
+def test_recorded_noise_is_taken_at_level_1_only(dataset: Dataset, tmp_path: Path) -> None:
     selection = write_shard(tmp_path / "train/dataset.h5", 40, noisy=True)
-    first, second = (predictor.predict_shards(selection, seed=seed) for seed in (1, 2))
-    assert first.noise == "noise as recorded in the shards"
-    np.testing.assert_array_equal(first.table["log_g_predicted"], second.table["log_g_predicted"])
+    bundle = exported(dataset, trial_config(MODELS["mlp"]))[0]
+    recorded = Predictor(bundle, CPU).predict_shards(selection)
+    assert recorded.noise == "noise as recorded in the shards"
+    config = {**bundle.config, "data": {**bundle.config["data"], "noise_level": 0.0}}
+    silent = Predictor(replace(bundle, config=config), CPU).predict_shards(selection)
+    assert silent.noise == "one frozen draw of noise at level 0"
+    # The shard's recorded noisy is flux x 1.1: a model of level 0 must be given the flux itself.
+    assert not np.allclose(silent.table["log_g_predicted"], recorded.table["log_g_predicted"], rtol=1e-5)
 
 
 def test_another_number_of_pixels_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     predictor = Predictor(exported(dataset, trial_config(MODELS["cnn"]))[0], CPU)
     selection = write_shard(tmp_path / "train/dataset.h5", 20, noisy=False, pixels=40)
     with pytest.raises(RequestError, match="reads spectra of 32 pixels and these shards have 40"):
-        predictor.predict_shards(selection, seed=1)
+        predictor.predict_shards(selection)
 
 
 def test_foreign_weights_are_refused(dataset: Dataset) -> None:
