@@ -178,7 +178,8 @@ def plain_line(event: Event) -> str:
     if event.kind == "best":
         return f"new best val R2 {value}: trial {event.trial}, epoch {event.epoch}{params}"
     reason = f": {event.text}" if event.text else ""
-    return f"trial {event.trial} {event.state} after {event.epoch or 0} epoch{'' if event.epoch == 1 else 's'}, best val R2 {value}{params}{reason}"
+    spent = "1 epoch" if event.epoch == 1 else f"{event.epoch or 0} epochs"
+    return f"trial {event.trial} {event.state} after {spent}, best val R2 {value}{params}{reason}"
 
 
 def summary_line(view: SearchView) -> str:

@@ -45,6 +45,7 @@ class Progress:
         self._ended_epochs = 0
         self._events: list[Event] = []
         self._epoch_times: deque[float] = deque()
+        self._training_s: float | None = None
         for trial in study.trials():
             self._take_earlier(trial)
         self._earlier_epochs = self._epochs
@@ -71,6 +72,9 @@ class Progress:
         if event == "epoch" and last is not None:
             self._epochs += 1
             self._epoch_times.append(self._clock())
+            if self._training_s is None:
+                # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
+                self._training_s = max(self._started_s, self._clock() - (last.get("seconds") or 0.0))
             if self._best is None or last["val_r2"] > self._best.val_r2:
                 self._best = BestSoFar(trial.number, last["epoch"], last["val_r2"], trial.params)
                 self._events.append(Event("best", trial.number, None, last["epoch"], last["val_r2"], "", trial.params))
@@ -83,7 +87,7 @@ class Progress:
 
     def snapshot(self) -> SearchView:
         """The search as it is now."""
-        elapsed = self._clock() - self._started_s
+        now = self._clock()
         planned_epochs = self._planned_epochs()
         left = max(0, planned_epochs - self._epochs)
         return SearchView(
@@ -94,11 +98,15 @@ class Progress:
             epochs_done=self._epochs,
             epochs_planned=planned_epochs,
             spectra_per_second=self._rate(),
-            elapsed_s=elapsed,
-            eta_s=elapsed / done * left if (done := self._epochs - self._earlier_epochs) else None,
+            elapsed_s=now - self._started_s,
+            eta_s=self._eta_s(now, left),
             live=tuple(self._live.values()),
             events=tuple(self._events),
         )
+
+    def _eta_s(self, now: float, left: int) -> float | None:
+        done = self._epochs - self._earlier_epochs
+        return (now - self._training_s) / done * left if self._training_s is not None and done and left else None
 
     def _waiting(self) -> int:
         return max(0, self._planned - len(self._live) - sum(self._counts.values()))
@@ -118,6 +126,6 @@ class Progress:
         now = self._clock()
         while self._epoch_times and now - self._epoch_times[0] > RATE_SECONDS:
             self._epoch_times.popleft()
-        if not self._epoch_times:
+        if not self._epoch_times or self._training_s is None:
             return None
-        return self._spectra * len(self._epoch_times) / max(1e-3, min(RATE_SECONDS, now - self._started_s))
+        return self._spectra * len(self._epoch_times) / max(1e-3, min(RATE_SECONDS, now - self._training_s))
