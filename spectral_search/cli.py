@@ -255,17 +255,28 @@ def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
 @app.command()
 def resume(
     name: Annotated[str, typer.Argument(help="The run.")],
+    data_root: DataRoot = None,
+    gpus: Gpus = None,
+    concurrent: Concurrent = None,
+    address: Address = None,
     executor: Executor = "separate",
     dashboard: Dashboard = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with an interrupted run."""
+    """Go on with an interrupted run, here or elsewhere: the data may have moved, and the devices may be others."""
     with _answering():
         from spectral_search import service
 
         options = _run_options(
-            gpus=None, data_root=None, sets=None, executor=executor, dashboard=dashboard, results=results
+            data_root=data_root,
+            sets=None,
+            gpus=gpus,
+            concurrent=concurrent,
+            address=address,
+            executor=executor,
+            dashboard=dashboard,
+            results=results,
         )
         shown = _shown(as_json)
         _carry_out(name, lambda: service.resume(name, options, shown, _command()), as_json, results)

@@ -170,7 +170,16 @@ def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
             f"{config.model.kind}; give --set {error.args[0]}=..."
         ) from None
     told = ", ".join(f"{key}={show(value)}" for key, value in values.items())
-    return spec.override(values), [f"{told}, taken from trial {record.best.number} of {found.name} (stage {stage})."]
+    notes = [f"{told}, taken from trial {record.best.number} of {found.name} (stage {stage})."]
+    parent = RunSpec.from_dict(record.spec).data
+    other = [
+        f"{key} {getattr(parent, key)} there and {getattr(spec.data, key)} here"
+        for key in ("num_train", "noise_level")
+        if getattr(parent, key) != getattr(spec.data, key)
+    ]
+    if other:
+        notes.append(f"{found.name} had another setting ({'; '.join(other)}): its best may not be the best here.")
+    return spec.inheriting(values), notes
 
 
 def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:
@@ -305,7 +314,8 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
         raise RequestError(
             f"{record.paths.spec_yaml} was edited since the run began: restore it, or `run` it under another name."
         )
-    spec = RunSpec.from_dict(record.spec)
+    # Where it runs may change, what it computes may not: these values go into the plan, not into the record.
+    spec = RunSpec.from_dict(record.spec).override(options.overrides())
     _check_cluster(spec, options)
     root = DataRoot.find(spec.data.root or [])
     present = root.fingerprint()

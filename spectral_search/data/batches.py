@@ -17,6 +17,8 @@ from spectral_search.data.dataset import Dataset, Labelled, Stream, condition_bl
 from spectral_search.data.noise import generator
 from spectral_search.data.preprocess import Preprocessing
 
+DEVICE_SHARE = 0.5
+"""Part of a trial's device memory that resident spectra may fill."""
 BUFFER_BYTES = 512 << 20
 """Spectra shuffled together while streaming; several blocks, so that a batch mixes distant rows."""
 STREAM_BLOCK_BYTES = 32 << 20
@@ -45,10 +47,12 @@ class TrainSource(Protocol):
         """The batches of one epoch (counted from 1) in their order."""
 
 
-def train_source(dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges) -> TrainSource:
-    """The source that fits the dataset; `read_blocks` is how a streamed one is read."""
+def train_source(
+    dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges, share: float = 1.0
+) -> TrainSource:
+    """The source that fits the dataset; `read_blocks` is how a streamed one is read, `share` as in `ResidentSource`."""
     if isinstance(dataset.train, Labelled):
-        return ResidentSource(dataset.train, device)
+        return ResidentSource(dataset.train, device, share)
     return StreamSource(dataset.train, dataset.prep, device, read_blocks)
 
 
@@ -63,15 +67,31 @@ def batch_bounds(spectra: int, batch_size: int) -> np.ndarray:
     return np.arange(batches + 1, dtype=np.int64) * spectra // batches
 
 
-class ResidentSource:
-    """Spectra held in memory on the training device, shuffled anew each epoch."""
+def fits_device(nbytes: int, device: torch.device, share: float) -> bool:
+    """Whether spectra of so many bytes leave a device room to train; always true of the CPU, where they are already."""
+    if device.type != "cuda":
+        return True
+    _, total = torch.cuda.mem_get_info(device)
+    return nbytes <= DEVICE_SHARE * share * total
 
-    def __init__(self, train: Labelled, device: torch.device) -> None:
+
+class ResidentSource:
+    """Spectra held in memory, shuffled anew each epoch.
+
+    Args:
+        train: The spectra.
+        device: Where the batches go.
+        share: Part of the device that this process may fill. Spectra that take more than half of it stay in the host's
+            memory, which all trials of a node share, and go over batch by batch.
+    """
+
+    def __init__(self, train: Labelled, device: torch.device, share: float = 1.0) -> None:
         self._device = device
-        self._flux_NL = shared_tensor(train.flux_NL, device)
-        self._error_NL = shared_tensor(train.error_NL, device)
-        self._log_g_N = shared_tensor(train.log_g_N, device)
-        self._bin_N = shared_tensor(train.bin_N, device)
+        self._home = device if fits_device(train.nbytes, device, share) else torch.device("cpu")
+        self._flux_NL = shared_tensor(train.flux_NL, self._home)
+        self._error_NL = shared_tensor(train.error_NL, self._home)
+        self._log_g_N = shared_tensor(train.log_g_N, self._home)
+        self._bin_N = shared_tensor(train.bin_N, self._home)
 
     def steps(self, batch_size: int) -> int:
         return len(batch_bounds(len(self._log_g_N), batch_size)) - 1
@@ -79,16 +99,16 @@ class ResidentSource:
     def epoch(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
         # The order is drawn on the CPU: it must not depend on the kind of device.
         order_N = torch.randperm(len(self._log_g_N), generator=generator("cpu", seed, "order", epoch))
-        order_N = order_N.to(self._device)
+        order_N = order_N.to(self._home)
         bounds = batch_bounds(len(order_N), batch_size)
         for index, (start, stop) in enumerate(pairwise(bounds.tolist())):
             rows_B = order_N[start:stop]
             yield Batch(
                 index,
-                self._flux_NL.index_select(0, rows_B),
-                self._error_NL.index_select(0, rows_B),
-                self._log_g_N.index_select(0, rows_B),
-                self._bin_N.index_select(0, rows_B),
+                self._flux_NL.index_select(0, rows_B).to(self._device),
+                self._error_NL.index_select(0, rows_B).to(self._device),
+                self._log_g_N.index_select(0, rows_B).to(self._device),
+                self._bin_N.index_select(0, rows_B).to(self._device),
             )
 
 

@@ -59,8 +59,8 @@ class Predictor:
     def predict_shards(self, selection: Selection, *, observed: bool = False) -> Predictions:
         """Predict every selected spectrum once, at constant memory.
 
-        At noise level 1 noisy spectra are taken as the shards hold them. Shards without, and models of other levels, get
-        one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already.
+        At noise level 1 noisy spectra are taken as the shards hold them. Shards without, and models of other levels,
+        get one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already.
 
         Raises:
             RequestError: The shards have another number of pixels than the model was trained on, or lack the T_eff and

@@ -34,12 +34,15 @@ class Trainer:
         dataset: Training spectra, frozen val spectra, preprocessing.
         device: Where to train.
         read_blocks: How streamed spectra are read; plain h5py unless Ray Data is handed in.
+        share: Part of the device that this process may fill.
     """
 
-    def __init__(self, dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges) -> None:
+    def __init__(
+        self, dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges, share: float = 1.0
+    ) -> None:
         keep_freed_memory()
         self.dataset, self.device = dataset, device
-        self._source = train_source(dataset, device, read_blocks)
+        self._source = train_source(dataset, device, read_blocks, share)
         self._transforms: dict[str, InputTransform] = {}
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from spectral_search.results.records import RunRecord, TrialRecord
 from spectral_search.results.wording import Fitted, aligned, duration, number, params_text, short_keys, short_value
+from spectral_search.spec.data import LEAKY_INPUTS
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,24 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
         parts.append(Text(f"... and {left} more trial{'s' if left > 1 else ''}", style="dim"))
     parts.append(_summary(record))
     parts.extend(Text(line) for line in score_lines(record))
+    parts.extend(Text(note, style="yellow") for note in caveats(record))
     parts.extend(Text(f"trial {row.trial} failed: {row.error}", style="red") for row in rows if row.error)
     parts.extend(Text(note, style="yellow") for note in record.notes)
     return Group(*parts)
+
+
+def caveats(record: RunRecord) -> list[str]:
+    """What keeps a run's numbers from being compared with others: inputs and gates that are told too much."""
+    params = [trial.params for trial in record.trials] or [{}]
+    base_input = record.spec.get("data", {}).get("input", {}).get("kind")
+    base_gate = record.spec.get("model", {}).get("gate")
+    inputs = {trial.get("data.input.kind", base_input) for trial in params}
+    notes = []
+    if leaky := sorted(inputs & LEAKY_INPUTS):
+        notes.append(f"leaky input {', '.join(leaky)}: the error array gives log g away; no comparison with flux alone")
+    if "oracle" in {trial.get("model.gate", base_gate) for trial in params}:
+        notes.append("oracle gate: it is told the true T_eff and [M/H] bin; a bound, not a method")
+    return notes
 
 
 _COLUMNS = ("#", "trial", "val R2", "epoch", "MAE dex", "RMSE dex", "time", "state")

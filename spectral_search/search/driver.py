@@ -16,7 +16,6 @@ from optuna.exceptions import StorageInternalError
 
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
-from spectral_search.data.split import Splits
 from spectral_search.errors import DiskFullError, RunError
 from spectral_search.results.bundle import read_safetensors, to_safetensors
 from spectral_search.results.durable import FULL, digest, replacing, write_atomic
@@ -24,7 +23,7 @@ from spectral_search.results.manifest import Manifest, RunState
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
 from spectral_search.results.view import LiveView
-from spectral_search.search.device import Slots, cpu_count
+from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.finish import finish_run
 from spectral_search.search.hold import Stopping
 from spectral_search.search.inline import run_inline
@@ -36,6 +35,8 @@ from spectral_search.spec.load import expand
 
 Executor = Literal["separate", "inline"]
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
+STREAM_STORE_BYTES = 1 << 30
+"""Room for blocks in flight when the training spectra are streamed."""
 VAL_ARRAYS = 12
 """Val arrays kept at most, in units of one: up to 8 draws, flux, error, noise, and room."""
 
@@ -147,13 +148,14 @@ def _told_plainly(paths: RunPaths) -> Iterator[None]:
 
 
 def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
-    spec, device = plan.spec, torch.device("cpu")
+    spec = plan.spec
+    # Also after a search on Ray, whose trials have left the GPU by then: val R2 and re-test in one precision.
+    device = torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
     study = _open_study(plan, paths, around)
     stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
     if around.executor == "separate" and not study.over:
         prepared = _search_on_ray(plan, paths, around, study, stopping)
     else:
-        device = torch.device("cuda", plan.slots.gpus[0]) if plan.slots.gpus else device
         prepared = _prepared(plan, paths, around, load_plainly)
         run_inline(spec, paths, study, prepared.dataset, device)
     return finish_run(spec, paths, prepared.val, plan.splits.test, device)
@@ -166,7 +168,7 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
     from spectral_search.search.ray_tune import run_on_ray
 
     resources = plan.spec.resources
-    with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan.splits), dashboard=around.dashboard) as ray:
+    with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan), dashboard=around.dashboard) as ray:
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
@@ -182,7 +184,6 @@ def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, load: Load) -> 
     prepared = prepare(plan.spec, plan.splits, load, prep)
     if not known:
         write_atomic(paths.preprocessing_safetensors, to_safetensors(prepared.dataset.prep.to_arrays()))
-    around.say(prepared.note)
     return prepared
 
 
@@ -194,8 +195,10 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Study:
     return study
 
 
-def _data_bytes(splits: Splits) -> int:
-    return bytes_in_memory(splits.train) + VAL_ARRAYS * bytes_in_memory(splits.val) // 2
+def _data_bytes(plan: Plan) -> int:
+    """What the trials share through the object store, or, streaming, what is in flight."""
+    train = bytes_in_memory(plan.splits.train) if plan.spec.data.residency == "resident" else STREAM_STORE_BYTES
+    return train + VAL_ARRAYS * bytes_in_memory(plan.splits.val) // 2
 
 
 def _versions() -> dict[str, str]:

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+import psutil
+
 from spectral_search.data.root import DataRoot
+from spectral_search.data.spectra import bytes_in_memory
 from spectral_search.data.split import Splits, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
+from spectral_search.results.wording import size
 from spectral_search.search.device import Slots, plan_slots
 from spectral_search.search.points import planned_trials
 from spectral_search.search.sample_check import check_sample
@@ -17,6 +21,8 @@ from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 T = TypeVar("T")
+RESIDENT_SHARE = 0.4
+"""Part of the free memory that resident training spectra may fill: the driver's copy and the shared one, and room."""
 CHECKED_CHOICES = 500
 """Combinations of architecture values that are checked against the spectra before anything starts."""
 
@@ -124,6 +130,8 @@ def make_plan(
         gathered(faults, lambda: check_sample(splits))
     if faults or splits is None or slots is None:
         raise RequestError(*faults)
+    spec, residency = decide_residency(spec, splits)
+    said.append(residency)
     if splits.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
@@ -137,6 +145,23 @@ def make_plan(
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
     return Plan(spec, root, splits, slots, (*notes, *said))
+
+
+def decide_residency(spec: RunSpec, splits: Splits) -> tuple[RunSpec, str]:
+    """Whether the training spectra are kept in memory or streamed, from measured sizes.
+
+    The decision belongs to the spec from here on: a resident set is shuffled as a whole and a streamed one by windows,
+    so a run that was resumed when less memory is free must not change its mind.
+    """
+    needed, free = bytes_in_memory(splits.train), psutil.virtual_memory().available
+    sizes = f"{len(splits.train):,} training spectra take {size(needed)} as float32, {size(free)} are free"
+    if spec.data.residency != "auto":
+        how = "kept in memory" if spec.data.residency == "resident" else "streamed anew each epoch"
+        return spec, f"{sizes}: {how}, as data.residency says."
+    resident = needed <= RESIDENT_SHARE * free
+    data = spec.data.model_copy(update={"residency": "resident" if resident else "stream"})
+    how = "read once, kept in memory" if resident else "streamed anew each epoch"
+    return spec.model_copy(update={"data": data}), f"{sizes}: {how}."
 
 
 def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tuple[RunSpec, list[str]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
-import psutil
 
 from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.dataset import (
@@ -19,14 +18,10 @@ from spectral_search.data.dataset import (
     val_draws,
 )
 from spectral_search.data.preprocess import Preprocessing, Validity, fit_preprocessing, set_validity
-from spectral_search.data.spectra import Spectra, bytes_in_memory, load_spectra
+from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection, Splits
-from spectral_search.results.wording import size
 from spectral_search.search.device import cpu_count
 from spectral_search.spec.run import RunSpec
-
-RESIDENT_SHARE = 0.4
-"""Part of the free memory that resident training spectra may fill: the driver's copy and the shared one, and room."""
 
 Load = Callable[[Selection, bool], Spectra]
 
@@ -37,7 +32,6 @@ class Prepared:
 
     dataset: Dataset
     val: Labelled
-    note: str
 
 
 def load_plainly(selection: Selection, noisy: bool) -> Spectra:
@@ -45,22 +39,11 @@ def load_plainly(selection: Selection, noisy: bool) -> Spectra:
     return load_spectra(selection, iter_blocks(selection, noisy=noisy))
 
 
-def is_resident(spec: RunSpec, splits: Splits) -> tuple[bool, str]:
-    """Whether the training spectra are kept in memory, and why, from measured sizes."""
-    needed, free = bytes_in_memory(splits.train), psutil.virtual_memory().available
-    sizes = f"{len(splits.train):,} training spectra take {size(needed)} as float32, {size(free)} are free"
-    if spec.data.residency != "auto":
-        return spec.data.residency == "resident", f"{sizes}; data.residency says {spec.data.residency}"
-    if needed <= RESIDENT_SHARE * free:
-        return True, f"{sizes}: read once, kept in memory"
-    return False, f"{sizes}: streamed anew each epoch"
-
-
 def prepare(spec: RunSpec, splits: Splits, load: Load, prep: Preprocessing | None = None) -> Prepared:
     """Read what a search needs.
 
     Args:
-        spec: The search.
+        spec: The search, its data.residency decided by the plan.
         splits: Which spectra.
         load: How spectra are brought into memory.
         prep: Preprocessing of an earlier run, kept as it is; fitted on the training set when absent.
@@ -69,12 +52,11 @@ def prepare(spec: RunSpec, splits: Splits, load: Load, prep: Preprocessing | Non
         RequestError: No pixel is valid in all sets, or the labels do not vary.
     """
     data = spec.data
-    resident, note = is_resident(spec, splits)
     val_spectra = load(splits.val, True)
     votes = [set_validity(as_blocks(val_spectra), val_spectra.pixels)]
     if splits.test is not None and prep is None:
         votes.append(set_validity(iter_blocks(splits.test), splits.test.pixels))
-    train_spectra = load(splits.train, False) if resident else None
+    train_spectra = load(splits.train, False) if data.residency == "resident" else None
     if prep is None:
         prep = _fit(splits.train, train_spectra, votes)
     train: Labelled | Stream
@@ -93,7 +75,7 @@ def prepare(spec: RunSpec, splits: Splits, load: Load, prep: Preprocessing | Non
         noise_level=data.noise_level,
         counter=(data.split_seed, "val"),
     )
-    return Prepared(Dataset(train, frozen, prep, data.noise_level), val, note)
+    return Prepared(Dataset(train, frozen, prep, data.noise_level), val)
 
 
 def _fit(selection: Selection, spectra: Spectra | None, votes: list[Validity]) -> Preprocessing:

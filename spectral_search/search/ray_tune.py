@@ -25,7 +25,7 @@ from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.device import Slots
 from spectral_search.search.study import Study
-from spectral_search.search.trial import RETRIES, GuardedTrial
+from spectral_search.search.trial import RETRIES, GuardedTrial, log_name
 from spectral_search.spec.run import RunSpec
 
 
@@ -41,6 +41,8 @@ class Job:
     paths: RunPaths
     dataset: Dataset
     threads: int
+    share: float
+    """Part of a GPU that a trial may fill."""
 
 
 class SpectralTrial(tune.Trainable):
@@ -52,7 +54,7 @@ class SpectralTrial(tune.Trainable):
         torch.set_num_threads(job.threads)
         self._job = job
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        self._trainer = Trainer(job.dataset, device, iter_blocks_ray)
+        self._trainer = Trainer(job.dataset, device, iter_blocks_ray, job.share)
         self._gauges = {
             name: metrics.Gauge(f"spectral_search_{name}", text, tag_keys=("run", "trial"))
             for name, text in (("val_r2", "R2 of log g on the val set"), ("epoch", "Epochs trained"))
@@ -160,8 +162,10 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
         number = self._searcher.numbers[trial.trial_id]
-        told = f"{_reason(trial)} after {RETRIES + 1} attempts"
-        self._searcher.study.finish(number, "failed", told)
+        log = log_name(self._searcher.study.paths.trial(number))
+        reason = _reason(trial)
+        self._searcher.study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}")
+        self._searcher.study.finish(number, "failed", f"{reason} after {RETRIES + 1} attempts (see {log})")
 
 
 class RetryNotes(tune.Callback):
@@ -187,7 +191,8 @@ def _reason(trial: TuneTrial) -> str:
 def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
     """Run a search to its end on the Ray cluster that this process is connected to."""
     searcher = StudySearcher(study)
-    job = Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, max(1, int(slots.cpus_per_trial)))
+    threads, share = max(1, int(slots.cpus_per_trial)), min(1.0, slots.gpus_per_trial)
+    job = Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share)
     trainable = tune.with_resources(
         tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
     )

@@ -125,6 +125,7 @@ class MoeCnnSpec(Section):
 
     kind: Literal["moe_cnn"]
     gate: Literal["oracle", "learned"] = "learned"
+    average_to: Annotated[int, Field(ge=1, le=4096)] = 1
     channels: Annotated[list[Width], Field(min_length=1)] = [32, 64]
     kernel_size: Annotated[int, Field(ge=1, le=4095)] = 7
     norm: Norm = "batch"

@@ -112,17 +112,30 @@ class RunSpec(Section):
             raise RequestError(*(fault.text for fault in (*faults, *found)))
         return spec
 
+    def inheriting(self, values: Mapping[str, Any]) -> "RunSpec":
+        """This spec with the values that `inherit` asked for; a key that the space searches keeps its domain.
+
+        Raises:
+            RequestError: A value is impossible here.
+        """
+        spec = self.override(values)
+        searched = {key: domain for key, domain in self.space.items() if key in values}
+        return spec.model_copy(update={"space": {**spec.space, **searched}})
+
     def fixed(self, params: Mapping[str, Any], provenance: Mapping[str, Any] | None = None) -> "RunSpec":
         """The spec of one trial alone, for export: its values fixed, nothing varied or inherited any more."""
         config = self.with_params(params)
         update: dict[str, Any] = {
-            "data": config.data,
+            # Memory, devices and database were those of the machine that searched; the next one has its own.
+            "data": config.data.model_copy(update={"residency": "auto"}),
+            "resources": ResourcesSpec(),
             "model": config.model,
             "fit": config.fit,
             "space": {},
             "grid": {},
         }
-        search = self.search.model_copy(update={"sampler": "tpe"}) if self.search.sampler == "grid" else self.search
+        sampler = "tpe" if self.search.sampler == "grid" else self.search.sampler
+        search = self.search.model_copy(update={"sampler": sampler, "storage": None})
         rest = {"search": search, "inherit": None, "provenance": dict(provenance) if provenance is not None else None}
         return self.model_copy(update={**update, **rest})
 
@@ -206,13 +219,14 @@ def _inherit_key_faults(
     if inherit is None:
         return []
     kinds = space_kinds(base, space) if base is not None else []
-    varied = {*space, *(key for part in products(grid) for key in part)}
+    # A searched key may be inherited: its value is where the grid and a fixed run start from.
+    varied = {key for part in products(grid) for key in part}
     faults: list[Fault] = []
     for key in inherit.keys:
         fault = key_fault("inherit.keys", key, kinds)
         if fault is not None:
             faults.append(Fault("inherit.keys", fault.text))
         elif key in varied:
-            text = f"inherit.keys names {key}, which space or grid varies as well; keep one of them"
+            text = f"inherit.keys names {key}, which grid varies as well; keep one of them"
             faults.append(Fault("inherit.keys", text))
     return faults

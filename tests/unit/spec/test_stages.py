@@ -48,6 +48,55 @@ def test_published_recipe(stage: str) -> None:
     assert spec.data.num_train == 32000
 
 
+PUBLISHED_GRIDS = {
+    "step2": {
+        "model.hidden": [[128, 32], [256, 64]],
+        "model.activation": ["relu", "gelu", "silu"],
+        "model.init": ["xavier", "kaiming"],
+    },
+    "mlp_residual": {
+        "model.hidden": [[256, 64], [512, 256]],
+        "model.dropout": [0.3, 0.4],
+        "fit.weight_decay": [0, 1e-4],
+    },
+    "mlp_deep": {
+        "model.hidden": [[512, 256, 128], [1024, 512, 256], [256, 256, 128, 64], [512, 256, 128, 64]],
+        "model.activation": ["relu", "gelu"],
+    },
+    "mlp_wide": {"model.hidden": [[1024], [1024, 256], [2048, 512]]},
+    "mlp_topk": {"data.input.top_pixels": [256, 512, 1024]},
+    "cnn_stage1a": {
+        "fit.lr": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.1],
+        "model.average_to": [1],
+        "model.norm": ["none"],
+    },
+    "cnn_stage1b": {
+        "fit.weight_decay": [0, 1e-5, 1e-4, 5e-4, 1e-3],
+        "model.average_to": [1],
+        "model.norm": ["none"],
+    },
+    "cnn_stage2": {
+        "model.channels": [[32], [32, 64], [64, 128], [32, 64, 128]],
+        "model.kernel_size": [7, 9, 15, 21],
+        "model.norm": ["batch", "none"],
+        "model.average_to": [1],
+    },
+}
+
+
+@pytest.mark.parametrize("stage", PUBLISHED_GRIDS)
+def test_grid_values_are_the_published_ones(stage: str) -> None:
+    assert load_spec(stage).grid == PUBLISHED_GRIDS[stage]
+
+
+def test_a_searched_key_may_be_inherited_and_stays_searched() -> None:
+    spec = load_spec("cnn_stage2").inheriting({"fit.lr": 2e-3, "fit.weight_decay": 1e-3, "fit.schedule": "cosine"})
+    assert spec.inherit is None
+    assert spec.fit.lr == 2e-3
+    assert "fit.lr" in spec.space
+    assert {spec.with_params(point).fit.lr for point in spec.grid_points()} == {2e-3}
+
+
 def test_step1_grid_is_learning_rate_by_weight_decay() -> None:
     points = load_spec("step1").grid_points()
     expected = [{"fit.lr": lr, "fit.weight_decay": wd} for lr in (0.1, 0.01, 1e-3, 5e-4, 3e-4) for wd in (0, 1e-4)]
@@ -75,9 +124,9 @@ def test_published_cnn_grids_have_no_normalisation_and_the_space_has() -> None:
 def test_stages_build_on_each_other() -> None:
     inherited = {info.name: load_spec(info.name).inherit for info in list_specs()}
     chain = {name: (inherit.from_, inherit.keys) for name, inherit in inherited.items() if inherit is not None}
-    assert chain["step2"] == ("step1", ["fit.lr", "fit.weight_decay"])
-    assert chain["cnn_stage1b"] == ("cnn_stage1a", ["fit.lr"])
-    assert chain["cnn_stage2"][0] == "cnn_stage1b"
+    assert chain["step2"] == ("step1", ["fit.lr", "fit.weight_decay", "fit.schedule"])
+    assert chain["cnn_stage1b"] == ("cnn_stage1a", ["fit.lr", "fit.schedule"])
+    assert chain["cnn_stage2"] == ("cnn_stage1b", ["fit.lr", "fit.weight_decay", "fit.schedule"])
 
 
 def test_mvp_networks_are_the_published_ones() -> None:
