@@ -13,11 +13,16 @@ import pytest
 from command_line import Done, call, paths, spawn, write_spec
 from learnable_root import write_root
 
-from spectral_search.spec.load import list_specs
+from spectral_search.spec.load import list_specs, load_spec
 
 STAGES = [info.name for info in list_specs()]
 HEAVY = ("torch", "ray", "optuna", "lightgbm", "matplotlib")
-INHERITED = ["--set", "fit.lr=1e-3", "--set", "fit.weight_decay=1e-4"]
+
+
+def given(stage: str) -> list[str]:
+    """What a stage would take from another one's winner, given on the command line at its own values."""
+    spec = load_spec(stage)
+    return [part for key in spec.pending_inherit() for part in ("--set", f"{key}={json.dumps(spec.base.value(key))}")]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,7 @@ def heavy_modules(*arguments: str, folder: Path) -> tuple[list[str], float, floa
         (["specs"], 2.0),
         (["show", "step1"], 2.0),
         (["run", "mvp_cnn1", "--data-root", "data", "--dry-run"], 2.0),
-        (["run", "cnn_stage2", "--data-root", "data", "--dry-run", "--sampler", "grid", *INHERITED], 2.0),
+        (["run", "cnn_stage2", "--data-root", "data", "--dry-run", "--sampler", "grid", *given("cnn_stage2")], 2.0),
         (["status"], 2.0),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
@@ -68,9 +73,8 @@ def test_light_commands_are_fast_and_load_nothing_heavy(place: Path, arguments: 
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_resolves_quick(place: Path, stage: str, sampler: str) -> None:
-    given = INHERITED if stage in ("cnn_stage1b", "cnn_stage2", "step2") else []
     options = ["--data-root", "data", "--dry-run", "--quick", "--sampler", sampler, "--json"]
-    plan = call("run", stage, *options, *given, folder=place).require().json()
+    plan = call("run", stage, *options, *given(stage), folder=place).require().json()
     assert plan["stage"] == stage
     assert 1 <= plan["trials"] <= 8
     assert plan["base_parameters"] > 1000
@@ -179,9 +183,10 @@ def _plan_on(place: Path, root: str) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 120])
 def test_tables_fit_the_terminal(place: Path, columns: int) -> None:
-    for arguments in (["specs"], ["run", "cnn_stage2", "--data-root", "data", "--dry-run", *INHERITED]):
+    for arguments in (["specs"], ["run", "cnn_stage2", "--data-root", "data", "--dry-run", *given("cnn_stage2")]):
         lines = in_terminal(arguments, place, columns).stdout.splitlines()
         assert lines
         assert max(map(len, lines)) <= columns

@@ -27,7 +27,13 @@ resources: {gpus: []}
 INLINE = ["--executor", "inline", "--json"]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["recorded noise", "drawn noise, no val set"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(True, id="recorded noise"),
+        pytest.param(False, id="drawn noise, no val set", marks=pytest.mark.slow),
+    ],
+)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data and a finished run of it, whose winner is exported to out/best.yaml."""
     folder = tmp_path_factory.mktemp("export")

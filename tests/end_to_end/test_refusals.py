@@ -70,7 +70,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "an unknown option": (["run", "tiny.yaml", "--fast"], ["No such option: --fast"]),
     "an unknown command": (["fly"], ["No such command 'fly'"]),
     "nothing to run": (["run"], ["Missing argument"]),
-    "nothing to inherit": (["run", "cnn_stage1b", *DATA], ["takes fit.lr from the best trial of cnn_stage1a"]),
+    "nothing to inherit": (
+        ["run", "cnn_stage1b", *DATA],
+        ["cnn_stage1b takes fit.lr", "from the best trial of cnn_stage1a", "--set fit.lr="],
+    ),
     "a search to train": (["train", "tiny.yaml", *DATA], ["is a search, not one config"]),
     "no run to resume": (["resume", "nope"], ["No run 'nope'"]),
     "no run to stop": (["stop", "nope"], ["No run 'nope'"]),
