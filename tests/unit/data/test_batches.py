@@ -143,7 +143,8 @@ def test_batches_are_even_and_never_hold_one_spectrum(spectra: int, batch_size: 
 
 
 MEASURE_STREAM = """
-import resource, sys
+import re, sys
+from pathlib import Path
 import numpy as np, torch
 from spectral_search.data import batches
 from spectral_search.data.blocks import read_ranges
@@ -158,7 +159,8 @@ ones = np.ones(L, np.float32)
 prep = Preprocessing(1.0, 3.0, 1.0, ones > 0, *[ones] * 6, np.ones(101, np.float32), np.zeros(0, np.int64))
 source = batches.StreamSource(Stream(selection, np.ones(N, np.float32), np.zeros(N, np.int64)), prep,
                               torch.device("cpu"), read_ranges)
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss, which a process inherits from the one that started it.
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 before, spectra = peak(), 0
 for batch in source.epoch(1, 1, 128):
     spectra += len(batch.log_g_B)

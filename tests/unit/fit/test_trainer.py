@@ -113,21 +113,29 @@ def test_dropout_is_a_function_of_seed_trial_epoch_and_batch(dataset: Dataset) -
     assert not torch.equal(masks(0, 1), first_BF)
 
 
-def test_noise_of_an_epoch_is_fresh_and_shared_by_all_trials(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_is_fresh_in_every_epoch_and_batch_and_shared_by_all_trials(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: dict[tuple[int, int, int], torch.Tensor] = {}
     original = Member.train_step
 
-    def spy(self: Member, x_BCL: torch.Tensor, *rest: torch.Tensor) -> None:
-        seen[self.number, self.epoch, int(rest[-1])] = x_BCL.clone()
-        original(self, x_BCL, *rest)
+    def spy(self: Member, x_BCL: torch.Tensor, log_g_B: torch.Tensor, bin_B: torch.Tensor, index: int) -> None:
+        seen[self.number, self.epoch, index] = x_BCL[:50].clone()
+        original(self, x_BCL, log_g_B, bin_B, index)
 
     monkeypatch.setattr(Member, "train_step", spy)
+    train = dataset.train
+    assert isinstance(train, Labelled)
+    # Spectra that are all alike: what differs is the noise, whatever their order.
+    alike = replace(train, flux_NL=np.ones_like(train.flux_NL), error_NL=np.full_like(train.error_NL, 0.1))
     for number in (0, 1):
-        trainer = Trainer(dataset, CPU)
+        trainer = Trainer(replace(dataset, train=alike), CPU)
         run(trainer, [trainer.member(number, trial_config(MLP))], 2)
-    assert torch.equal(seen[0, 0, 0], seen[1, 0, 0])
-    assert torch.equal(seen[0, 1, 3], seen[1, 1, 3])
-    assert not torch.equal(seen[0, 0, 0], seen[0, 1, 0])
+    assert len(seen) == 2 * 2 * 6
+    for (number, epoch, index), x_BCL in seen.items():
+        assert torch.equal(x_BCL, seen[1 - number, epoch, index])
+        others = [seen[number, e, i] for e in (0, 1) for i in range(6) if (e, i) != (epoch, index)]
+        assert not any(torch.equal(x_BCL, other_BCL) for other_BCL in others)
 
 
 def test_train_loss_and_best_weights_are_those_of_their_epoch(dataset: Dataset) -> None:
@@ -283,7 +291,8 @@ def test_the_oracle_sees_the_true_bin_in_training_and_val(dataset: Dataset) -> N
     assert torch.equal(output_B.round().long(), batch.bin_B)
 
 
-def test_nan_error_at_the_edges_of_train_alone_does_not_lower_r2() -> None:
+@pytest.mark.parametrize("kind", ["standardize", "whiten"])
+def test_nan_error_at_the_edges_of_train_alone_does_not_lower_r2(kind: str) -> None:
     """The trap: no noise on the edges in train, real noise there in val, and a val input that is huge."""
     scores = {}
     for nan_edges in (False, True):
@@ -293,7 +302,7 @@ def test_nan_error_at_the_edges_of_train_alone_does_not_lower_r2() -> None:
         dataset = make_dataset(train, replace(val, noisy_NL=noisy_NL), draws=1)[0]
         assert dataset.prep.valid_L[[0, -1]].all() is not nan_edges
         trainer = Trainer(dataset, CPU)
-        member = trainer.member(0, trial_config(MLP, {"epochs": 6}))
+        member = trainer.member(0, trial_config(MLP, {"epochs": 6}, kind=kind))
         run(trainer, [member], 6)
         assert member.best is not None
         scores[nan_edges] = member.best["val_r2"]
