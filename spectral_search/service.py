@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 PARTS = ("auto", "train", "val", "test")
 
+CACHE_VERSION = 1
+"""Raised with every change of the simulator that changes spectra: an old cache must not pass for the new."""
 CACHE_SIZES = {"train": 8192, "val": 2048, "test": 2048}
 
 
@@ -206,7 +208,7 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     sizes = "-".join(str(size) for size in CACHE_SIZES.values())
-    return user_cache_path("spectral-search") / f"simulated-{sizes}"
+    return user_cache_path("spectral-search") / f"simulated-v{CACHE_VERSION}-{sizes}"
 
 
 def _simulate_cache(folder: Path, shown: Shown) -> None:

@@ -1,7 +1,7 @@
 """What the study tells while it runs, gathered into snapshots for the live view."""
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
 from optuna.trial import FrozenTrial, TrialState
@@ -10,9 +10,6 @@ from spectral_search.results.view import BestSoFar, Event, LiveTrial, LiveView, 
 from spectral_search.search.study import OUTCOMES, Study
 from spectral_search.search.study import LiveTrial as StudyTrial
 from spectral_search.spec.run import RunSpec
-
-RATE_SECONDS = 30.0
-"""Window over which spectra per second are averaged."""
 
 
 class Progress:
@@ -44,7 +41,7 @@ class Progress:
         self._epochs = 0
         self._ended_epochs = 0
         self._events: list[Event] = []
-        self._epoch_times: deque[float] = deque()
+        self._rates: dict[int, float] = {}
         self._training_s: float | None = None
         for trial in study.trials():
             self._take_earlier(trial)
@@ -71,7 +68,7 @@ class Progress:
             )
         if event == "epoch" and last is not None:
             self._epochs += 1
-            self._epoch_times.append(self._clock())
+            self._rates[trial.number] = last.get("spectra_per_second") or 0.0
             if self._training_s is None:
                 # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
                 self._training_s = max(self._started_s, self._clock() - (last.get("seconds") or 0.0))
@@ -123,9 +120,5 @@ class Progress:
         return self._epochs + round(self._waiting() * mean + live)
 
     def _rate(self) -> float | None:
-        now = self._clock()
-        while self._epoch_times and now - self._epoch_times[0] > RATE_SECONDS:
-            self._epoch_times.popleft()
-        if not self._epoch_times or self._training_s is None:
-            return None
-        return self._spectra * len(self._epoch_times) / max(1e-3, min(RATE_SECONDS, now - self._training_s))
+        """What the trials that train now reached together in their last epochs."""
+        return sum(self._rates[number] for number in self._live if number in self._rates) or None

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import psutil
 
 from spectral_search.errors import RequestError
-from spectral_search.search.device import Slots, cpu_count
+from spectral_search.search.device import Slots, cpu_count, gpu_slots
 from spectral_search.search.hold import kill, started_processes
 from spectral_search.spec.search import ResourcesSpec
 
 if TYPE_CHECKING:
     from ray._private.worker import BaseContext
 
+MOST_SLOTS = 1 << 20
 CONNECT_SECONDS = 5.0
 SHUTDOWN_SECONDS = 3.0
 STORE_HEADROOM = 1.25
@@ -101,6 +102,7 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     protect_token()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if slots.gpus and resources.address is None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
     import ray
@@ -123,6 +125,10 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
             )
         yield Session(context.dashboard_url or None, slots)
     finally:
+        if slots.gpus and resources.address is None:
+            # Another run of this process may want other GPUs.
+            os.environ.pop("CUDA_VISIBLE_DEVICES")
+            os.environ.update({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
@@ -159,12 +165,23 @@ def _cluster_slots(resources: ResourcesSpec, slots: Slots) -> Slots:
     """Slots of a whole cluster: its own CPUs and GPUs count, not this machine's."""
     import ray
 
-    total = ray.cluster_resources()
-    gpus = total.get("GPU", 0.0) if resources.gpus != [] else 0.0
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
     per_trial = resources.gpus_per_trial
-    gpus_per_trial = (1.0 if gpus else 0.0) if per_trial == "auto" else per_trial
+    gpus_per_trial = float(any_gpu) if per_trial == "auto" else per_trial
     cpus_per_trial = 1.0 if resources.cpus_per_trial == "auto" else resources.cpus_per_trial
-    by_cpu = int(total.get("CPU", 1.0) / cpus_per_trial + 1e-9)
-    by_gpu = int(gpus / gpus_per_trial + 1e-9) if gpus_per_trial else by_cpu
-    concurrent = max(1, min(by_cpu, by_gpu, resources.concurrent or by_cpu))
+    # A trial lies on one node, so what is left over on two does not add up to a slot.
+    slots_there = sum(
+        min(
+            int(node.get("CPU", 0.0) / cpus_per_trial + 1e-9),
+            gpu_slots(int(node.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else MOST_SLOTS,
+        )
+        for node in nodes
+    )
+    if not slots_there:
+        raise RequestError(
+            f"No node of the cluster has the {cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs of one trial: lower "
+            "resources.cpus_per_trial or resources.gpus_per_trial, or add a node."
+        )
+    concurrent = min(slots_there, resources.concurrent or slots_there)
     return replace(slots, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, concurrent=concurrent)
