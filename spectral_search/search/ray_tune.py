@@ -161,31 +161,24 @@ class StudyScheduler(FIFOScheduler):
         return str(TrialScheduler.STOP if must_stop else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
-        number = self._searcher.numbers[trial.trial_id]
-        log = log_name(self._searcher.study.paths.trial(number))
+        """Called for every attempt that failed, also where Ray Tune will make another."""
+        study, number = self._searcher.study, self._searcher.numbers[trial.trial_id]
         reason = _reason(trial)
-        self._searcher.study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}")
-        self._searcher.study.finish(number, "failed", f"{reason} after {RETRIES + 1} attempts (see {log})")
-
-
-class RetryNotes(tune.Callback):
-    """Notes each new attempt at a trial in the study."""
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
-
-    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self._searcher.study.note(self._searcher.numbers[trial.trial_id], f"Tried again: {_reason(trial)}")
+        if trial.should_recover():
+            study.note(number, f"Tried again: {reason}")
+            return
+        study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}")
+        log = log_name(study.paths.trial(number))
+        study.finish(number, "failed", f"{reason} after {RETRIES + 1} attempts (see {log})")
 
 
 def _reason(trial: TuneTrial) -> str:
-    """The real error of a trial's last attempt in one line."""
-    error = trial.get_error()
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, RetryError):
-        return str(cause)
-    text = str(cause or error or "no reason given").strip().splitlines()
-    return f"its process died ({text[0]})"
+    """The real error of a trial's last attempt in one line, from the text that Ray Tune keeps of each."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    *_, last = text.split("Failure # ")
+    lines = [line.strip() for line in last.splitlines()[1:] if line.strip()]
+    told = [line.partition("RetryError: ")[2] for line in lines if "RetryError: " in line]
+    return told[-1] if told else f"its process died ({lines[0] if lines else 'no reason given'})"
 
 
 def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
@@ -215,7 +208,6 @@ def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[RetryNotes(searcher)],
             ),
         )
         try:

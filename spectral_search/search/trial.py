@@ -152,4 +152,9 @@ def _log(paths: TrialPaths, text: str) -> str:
     """Append to a trial's log; its path within the run's folder."""
     for line in text.splitlines():
         append_line(paths.create().log_txt, line)
+    return log_name(paths)
+
+
+def log_name(paths: TrialPaths) -> str:
+    """The path of a trial's log within the run's folder."""
     return "/".join(paths.log_txt.parts[-3:])
