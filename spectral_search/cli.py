@@ -255,6 +255,10 @@ def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
 @app.command()
 def resume(
     name: Annotated[str, typer.Argument(help="The run.")],
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Extend the search to so many trials.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Let complete trials go on to so many epochs.")
+    ] = None,
     data_root: DataRoot = None,
     gpus: Gpus = None,
     concurrent: Concurrent = None,
@@ -264,11 +268,13 @@ def resume(
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with an interrupted run, here or elsewhere: the data may have moved, and the devices may be others."""
+    """Go on with an interrupted run, or extend a finished one; the data may have moved and the devices be others."""
     with _answering():
         from spectral_search import service
 
         options = _run_options(
+            trials=trials,
+            epochs=epochs,
             data_root=data_root,
             sets=None,
             gpus=gpus,

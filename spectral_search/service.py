@@ -273,7 +273,13 @@ def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
 
 
 def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
-    """Go on with an interrupted run from its record; a finished run is returned as it is.
+    """Go on with an interrupted run from its record; a finished run is returned as it is, unless it is extended.
+
+    Args:
+        name: The run.
+        options: Where to run; `trials` and `epochs` extend it.
+        shown: Where it is shown.
+        command: The command line, for the record.
 
     Raises:
         RequestError: There is no such run, it is running, or its data has changed.
@@ -281,6 +287,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
     """
     from spectral_search.results.manifest import Manifest
     from spectral_search.results.records import RunRecord
+    from spectral_search.search.extend import Extension, extend
     from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name).require()
@@ -288,6 +295,11 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         record = RunRecord.load(paths)
         if record.state == "running":
             raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
+        wanted = Extension(options.trials, options.epochs)
+        if wanted:
+            _require_own_spec(record)
+            shown.say(extend(record, wanted))
+            record = RunRecord.load(paths)
         if record.state == "finished":
             return record
         made = _recorded_plan(record, options)
@@ -312,10 +324,7 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
     from spectral_search.search.device import plan_slots
     from spectral_search.search.plan import Plan
 
-    if digest(record.paths.spec_yaml) not in record.manifest.spec_sha256:
-        raise RequestError(
-            f"{record.paths.spec_yaml} was edited since the run began: restore it, or `run` it under another name."
-        )
+    _require_own_spec(record)
     # Where it runs may change, what it computes may not: these values go into the plan, not into the record.
     spec = RunSpec.from_dict(record.spec).override(options.overrides())
     _check_cluster(spec, options)
@@ -330,6 +339,13 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
     with np.load(record.paths.split_npz, allow_pickle=False) as arrays:
         splits = Splits.from_arrays(dict(arrays), root)
     return Plan(spec, root, splits, plan_slots(spec.resources, inline=options.executor == "inline"))
+
+
+def _require_own_spec(record: "RunRecord") -> None:
+    if digest(record.paths.spec_yaml) not in record.manifest.spec_sha256:
+        raise RequestError(
+            f"{record.paths.spec_yaml} was edited since the run began: restore it, or `run` it under another name."
+        )
 
 
 def stop(name: str, results: str | None = None) -> bool:

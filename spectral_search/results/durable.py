@@ -24,7 +24,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest_of(path.read_bytes())
+
+
+def digest_of(content: bytes | str) -> str:
+    """SHA-256 of what a file holds or will hold."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -243,6 +243,15 @@ class RunPaths:
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
         sync_folder(self.root)
+
+    def bytes_on_disk(self) -> int:
+        """What the run's files hold together."""
+        total = 0
+        for folder, _, files in os.walk(self.folder):
+            for name in files:
+                with suppress(OSError):  # a file may go while a search runs
+                    total += os.lstat(os.path.join(folder, name)).st_size
+        return total
 
     def sweep(self) -> None:
         """Remove what a writer that was killed left half-written. Only for the process that holds the run."""

@@ -30,8 +30,7 @@ from spectral_search.search.inline import run_inline
 from spectral_search.search.plan import Plan
 from spectral_search.search.prepare import Load, Prepared, load_plainly, prepare
 from spectral_search.search.progress import Progress
-from spectral_search.search.study import Study, create_study, open_storage
-from spectral_search.spec.load import expand
+from spectral_search.search.study import Study, create_study, open_storage, storage_url
 
 Executor = Literal["separate", "inline"]
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
@@ -189,7 +188,7 @@ def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, load: Load) -> 
 
 def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Study:
     manifest = Manifest.load(paths.manifest_json)
-    storage = open_storage(expand(manifest.storage) if manifest.storage else paths.study_url)
+    storage = open_storage(storage_url(manifest, paths))
     study = Study(plan.spec, paths, storage, manifest.study_name)
     study.listener = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
     return study

@@ -24,9 +24,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.errors import RequestError
 from spectral_search.results.durable import append_line, plain, read_lines, write_atomic
+from spectral_search.results.manifest import Manifest
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.asha import rung_epochs, survives
 from spectral_search.search.proposals import Params, Proposals
+from spectral_search.spec.load import expand
 from spectral_search.spec.run import RunSpec
 
 EpochRecord = dict[str, Any]
@@ -70,6 +72,11 @@ def open_storage(url: str) -> BaseStorage:
             f"The study's database cannot be opened ({type(error).__name__}): check search.storage and that the "
             "server runs."
         ) from error
+
+
+def storage_url(manifest: Manifest, paths: RunPaths) -> str:
+    """Where a run's study lies; a password comes from the environment and is nowhere else."""
+    return expand(manifest.storage) if manifest.storage else paths.study_url
 
 
 def create_study(url: str, name: str) -> None:

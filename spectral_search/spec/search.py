@@ -1,10 +1,14 @@
 """The `search`, `resources` and `inherit` sections: how many trials, who proposes them, what they may use."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from spectral_search.spec.base import Section
+from spectral_search.spec.base import Section, linked_fault
+
+PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
+VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 class SearchSpec(Section):
@@ -20,6 +24,19 @@ class SearchSpec(Section):
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
     retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(5, description="fresh noise draws of the re-test")
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
+
+    @field_validator("storage")
+    @classmethod
+    def _password_is_a_variable(cls, storage: str | None) -> str | None:
+        """A spec is stored with its run, where a password would be read by whoever reads the run."""
+        for match in PASSWORD.finditer(storage or ""):
+            if not VARIABLE.fullmatch(match["user"] if match["user"] is not None else match["option"]):
+                raise linked_fault(
+                    "search.storage holds a password in plain text; put it into the environment and write "
+                    "postgresql+psycopg://user:${NAME_OF_VARIABLE}@host/database",
+                    "search.storage",
+                )
+        return storage
 
 
 class ResourcesSpec(Section):
