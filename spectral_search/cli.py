@@ -17,6 +17,7 @@ from spectral_search.errors import RequestError, RunError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from spectral_search.results.records import RunRecord
     from spectral_search.service import RunOptions, Shown
 
 PROGRAM = "spectral-search"
@@ -308,6 +309,7 @@ def stop(
 @app.command()
 def status(
     name: Annotated[str | None, typer.Argument(help="A run; all runs when absent.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it is over.")] = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -315,14 +317,52 @@ def status(
     with _answering():
         from spectral_search import service
 
+        if name is None and watch:
+            raise RequestError("--watch follows one run: name it.")
         if name is None:
             found = service.runs(results)
             _print_json([service.summary_document(run) for run in found]) if as_json else _console(False).print(
                 service.runs_view(found)
             )
             return
-        record = service.status(name, results)
-        _print_json(service.document(record)) if as_json else _console(False).print(service.leaderboard_view(record))
+        record = _watched(name, results, as_json) if watch else service.status(name, results)
+        if as_json:
+            _print_json(service.document(record))
+        elif not watch:
+            _show_record(_console(False), record)
+
+
+def _show_record(console: "Console", record: "RunRecord") -> None:
+    from spectral_search import service
+
+    console.print(service.leaderboard_view(record))
+    console.print(service.disk_line(record), markup=False, highlight=False, soft_wrap=True)
+
+
+def _watched(name: str, results: str | None, as_json: bool) -> "RunRecord":
+    """Follow a run: redrawn in place in a terminal, elsewhere a line when an epoch or a state has come."""
+    from rich.live import Live
+
+    from spectral_search import service
+
+    console, seen = _console(as_json), None
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            return service.follow(
+                name, results, lambda record: live.update(service.leaderboard_view(record), refresh=True)
+            )
+
+    def tell(record: "RunRecord") -> None:
+        nonlocal seen
+        now = (record.state, record.epochs_trained)
+        if now != seen:
+            console.print(service.progress_line(record), markup=False, highlight=False, soft_wrap=True)
+        seen = now
+
+    record = service.follow(name, results, tell)
+    if not as_json:
+        _show_record(console, record)
+    return record
 
 
 @app.command()

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 PARTS = ("auto", "train", "val", "test")
 
+WATCH_SECONDS = 2.0
 CACHE_VERSION = 1
 """Raised with every change of the simulator that changes spectra: an old cache must not pass for the new."""
 CACHE_SIZES = {"train": 8192, "val": 2048, "test": 2048}
@@ -373,6 +375,28 @@ def status(name: str, results: str | None = None) -> "RunRecord":
     return RunRecord.load(RunPaths(results_root(results), name).require())
 
 
+def follow(
+    name: str,
+    results: str | None,
+    show: Callable[["RunRecord"], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> "RunRecord":
+    """Show a run again and again until it is over or its process is gone; its last state.
+
+    Args:
+        name: The run.
+        results: The results folder.
+        show: Called with each reading.
+        sleep: Waits so many seconds.
+    """
+    while True:
+        record = status(name, results)
+        show(record)
+        if record.state != "running":
+            return record
+        sleep(WATCH_SECONDS)
+
+
 def runs(results: str | None = None) -> "list[RunSummary]":
     """All runs of the results folder, newest first."""
     from spectral_search.results.records import list_runs
@@ -549,6 +573,20 @@ def plan_view(made: "Plan") -> "RenderableType":
     from spectral_search.search.plan_view import render_plan
 
     return render_plan(made)
+
+
+def progress_line(record: "RunRecord") -> str:
+    """How far a run has come, on one line."""
+    from spectral_search.results import overview
+
+    return overview.progress_line(record)
+
+
+def disk_line(record: "RunRecord") -> str:
+    """What a run takes on disk, on one line."""
+    from spectral_search.results import overview
+
+    return overview.disk_line(record)
 
 
 def leaderboard_view(record: "RunRecord") -> "RenderableType":

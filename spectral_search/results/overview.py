@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spectral_search.results.records import RunRecord, RunSummary
-from spectral_search.results.wording import duration
+from spectral_search.results.records import TRIAL_STATES, RunRecord, RunSummary
+from spectral_search.results.wording import amount, duration
 from spectral_search.spec.load import StageInfo
 
 NEXT_STAGE = {
@@ -51,6 +51,7 @@ def next_steps(record: RunRecord) -> list[str]:
     if record.state != "finished":
         return [f"Every trial failed; the first reason is above. Look into {record.paths.trials_dir}."]
     lines = [
+        disk_line(record),
         f"best config: {record.paths.best_dir / 'config.yaml'}",
         f"next: spectral-search export {name} -o best.yaml --top 3",
         f"      spectral-search train {record.paths.best_dir} --seeds 3",
@@ -58,6 +59,19 @@ def next_steps(record: RunRecord) -> list[str]:
     if stage in NEXT_STAGE:
         lines.append(f"      spectral-search run {NEXT_STAGE[stage]}    (takes this run's best values)")
     return lines
+
+
+def progress_line(record: RunRecord) -> str:
+    """How far a run has come, on one line."""
+    counts = ", ".join(f"{n} {state}" for state in TRIAL_STATES if (n := record.count(state)))
+    best = record.best
+    told = "" if best is None else f", best val R2 {_number(best.best_val_r2)} (trial {best.number})"
+    return f"{record.paths.name}: {record.state}, {counts or 'no trials yet'}, {record.epochs_trained} epochs{told}"
+
+
+def disk_line(record: RunRecord) -> str:
+    """What a run takes on disk, on one line."""
+    return f"on disk: {amount(record.paths.bytes_on_disk())} in {record.paths.folder}"
 
 
 def _table(*names: str, right: tuple[int, ...] = ()) -> Table:

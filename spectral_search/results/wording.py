@@ -105,6 +105,14 @@ def size(count: float) -> str:
     return f"{count / 1e3:.3g} kB"
 
 
+def amount(size: int) -> str:
+    """Bytes with three digits: 812 B, 9.6 kB, 1.25 GB."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size} B"
+
+
 def number(value: float | None) -> str:
     """A score with four decimals, a dash where there is none."""
     return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
