@@ -17,13 +17,14 @@ class Running:
 
     Args:
         arguments: Of the command line.
+        log: Where its output goes, for tests that read it while it runs; kept for `end` otherwise.
     """
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, log: Path | None = None) -> None:
         self.process = subprocess.Popen(
             command(*arguments),
             env=environment(),
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if log is None else log.open("w"),
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
