@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spectral_search.errors import RequestError
-from spectral_search.results.durable import digest, plain
+from spectral_search.results.durable import digest, plain, read_arrays
 from spectral_search.results.paths import RunPaths, next_free_name, results_root
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
@@ -244,11 +244,12 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
         RequestError: The name is taken, the folder cannot be written, or the cluster cannot be joined.
         KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
     """
-    from spectral_search.search.driver import begin, carry_out
+    from spectral_search.search.driver import begin, carry_out, told_plainly
     from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name)
-    begin(made, paths, command)
+    with told_plainly(paths):
+        begin(made, paths, command)
     try:
         with hold(paths):
             return carry_out(made, paths, _surroundings(options, shown))
@@ -289,11 +290,12 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
     """
     from spectral_search.results.manifest import Manifest
     from spectral_search.results.records import RunRecord
+    from spectral_search.search.driver import carry_out, told_plainly
     from spectral_search.search.extend import Extension, extend
     from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name).require()
-    with hold(paths):
+    with hold(paths), told_plainly(paths):
         record = RunRecord.load(paths)
         if record.state == "running":
             raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
@@ -305,8 +307,6 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         if record.state == "finished":
             return record
         made = _recorded_plan(record, options)
-        from spectral_search.search.driver import carry_out
-
         manifest = Manifest.load(paths.manifest_json)
         manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
         manifest.save(paths.manifest_json)
@@ -319,8 +319,6 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
     Raises:
         RequestError: The data is not the data that the run began with.
     """
-    import numpy as np
-
     from spectral_search.data.root import DataRoot
     from spectral_search.data.split import Splits
     from spectral_search.search.device import plan_slots
@@ -338,8 +336,7 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
         raise RequestError(
             f"{', '.join(changed)} changed since run {record.paths.name} began: restore the data, or start a new run."
         )
-    with np.load(record.paths.split_npz, allow_pickle=False) as arrays:
-        splits = Splits.from_arrays(dict(arrays), root)
+    splits = Splits.from_arrays(read_arrays(record.paths.split_npz), root)
     return Plan(spec, root, splits, plan_slots(spec.resources, inline=options.executor == "inline"))
 
 

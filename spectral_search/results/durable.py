@@ -10,10 +10,14 @@ import json
 import math
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.yaml_io import parse_yaml
@@ -96,6 +100,20 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RequestError(f"{path} holds a JSON {type(document).__name__}, not an object. Restore it or start anew.")
     return document
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read a file of numpy arrays, as np.savez writes it; pickled objects are refused.
+
+    Raises:
+        RequestError: The file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as fault:
+        reason = str(fault).splitlines()[0] if str(fault) else "it is empty"
+        raise RequestError(f"{path} cannot be read ({reason}); restore it or start anew.") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
     )
     state: RunState = "failed"
     try:
-        with stopping.listening(), around.view, _told_plainly(paths):
+        with stopping.listening(), around.view, told_plainly(paths):
             found = _search(plan, paths, around, stopping)
         state = "finished" if found else "failed"
     except (KeyboardInterrupt, RunError):
@@ -127,9 +127,11 @@ def _release(paths: RunPaths, state: RunState, wall_seconds: float) -> None:
 
 
 @contextmanager
-def _told_plainly(paths: RunPaths) -> Iterator[None]:
+def told_plainly(paths: RunPaths) -> Iterator[None]:
     """Turn what a full disk or a lost database raises into one sentence."""
     kept = f"Everything recorded is kept; then go on with `spectral-search resume {paths.name}`."
+    if not paths.exists():
+        kept = "No run was begun."
     try:
         yield
     except DiskFullError as error:
