@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import torch
 from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import OperationalError
 
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
@@ -140,8 +141,9 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
-    except StorageInternalError as error:
-        reason = str(getattr(error.__cause__, "orig", None) or error).splitlines()[0]
+    except (StorageInternalError, OperationalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = str(getattr(cause, "orig", None) or error).splitlines()[0]
         raise RunError(
             f"The study of run {paths.name} cannot be written ({reason}): is the disk full, or its database out of "
             f"reach? {kept}"
