@@ -1,0 +1,107 @@
+"""The study in a PostgreSQL server: a search, its resume and its status, and a password that is nowhere on disk."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import Running, recorded_epochs
+from small_search import cli, facts, make_data, make_spec
+
+from spectral_search.results.paths import RunPaths
+
+PASSWORD = "correct-horse-battery"
+VARIABLE = "SPECTRAL_SEARCH_TEST_PASSWORD"
+
+
+def missing() -> str | None:
+    """What keeps this machine from starting a server, if anything does."""
+    if shutil.which("initdb") is None or shutil.which("postgres") is None:
+        return "there is no PostgreSQL server on this machine (initdb, postgres)"
+    if importlib.util.find_spec("psycopg") is None:
+        return "the driver is not installed (pip install 'psycopg[binary]')"
+    return None
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a fresh database, its password as a variable; the server ends with the tests."""
+    if reason := missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("server")
+    user = "postgres" if os.getuid() == 0 else None  # the server refuses to run as root
+    if user is not None:
+        owner = pwd.getpwnam(user)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        for parent in folder.parents:
+            if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
+                parent.chmod(0o755)
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)
+    arguments = ["--username", "searcher", "--auth", "scram-sha-256", "--pwfile", str(secret), "--no-sync"]
+    subprocess.run(["initdb", "-D", folder / "data", *arguments], user=user, check=True, capture_output=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
+    server = subprocess.Popen(["postgres", "-D", folder / "data", *options], user=user, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(VARIABLE, PASSWORD)
+            yield f"postgresql+psycopg://searcher:${{{VARIABLE}}}@127.0.0.1:{port}/postgres"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_for(port: int) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_killed_search_goes_on_from_a_server(url: str, tmp_path: Path) -> None:
+    make_spec(tmp_path, make_data(tmp_path / "data"), search={"trials": 5})
+    where = ["--results", tmp_path / "results", "--executor", "inline"]
+    assert cli("run", tmp_path / "small.yaml", "--name", "whole", *where).returncode == 0
+    paths = RunPaths(tmp_path / "results", "served")
+    stored = ["--set", f"search.storage={url}"]
+    running = Running("run", tmp_path / "small.yaml", "--name", "served", *stored, *where)
+    assert running.wait_for(lambda: recorded_epochs(paths.folder) >= 5), running.end()[1]
+    running.kill()
+    assert not paths.study_db.exists()
+    shown = cli("status", "served", "--results", tmp_path / "results")
+    assert shown.returncode == 0, shown.stderr
+    ended = cli("resume", "served", *where)
+    assert ended.returncode == 0, ended.stderr
+    assert facts(paths) == facts(RunPaths(tmp_path / "results", "whole"))
+    told = shown.stdout + shown.stderr + ended.stdout + ended.stderr
+    files = [path.read_bytes() for path in paths.folder.rglob("*") if path.is_file()]
+    assert not any(PASSWORD.encode() in content for content in [told.encode(), *files])
+
+
+@pytest.mark.slow
+def test_server_out_of_reach_ends_in_a_sentence(url: str, tmp_path: Path) -> None:
+    make_spec(tmp_path, make_data(tmp_path / "data"))
+    gone = url.rpartition(":")[0] + ":1/postgres"
+    arguments = ["--results", tmp_path / "results", "--executor", "inline", "--set", f"search.storage={gone}"]
+    ended = cli("run", tmp_path / "small.yaml", *arguments)
+    assert ended.returncode == 2, ended.stderr
+    assert "database cannot be opened" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert PASSWORD not in ended.stderr
