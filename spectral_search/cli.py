@@ -17,8 +17,7 @@ from spectral_search.errors import RequestError, RunError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spectral_search.results.records import RunRecord
-    from spectral_search.service import RunOptions, Shown
+    from spectral_search.service import RunOptions, RunRecord, Shown
 
 PROGRAM = "spectral-search"
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from spectral_search.data.inspect import Inspection
     from spectral_search.fit.predictor import Predictions
-    from spectral_search.results.records import RunRecord, RunSummary
+    from spectral_search.results.records import RunRecord as RunRecord
+    from spectral_search.results.records import RunSummary
     from spectral_search.search.driver import Surroundings
     from spectral_search.search.plan import Plan
     from spectral_search.spec.load import StageInfo
@@ -288,13 +289,13 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         RequestError: There is no such run, it is running, or its data has changed.
         KeyboardInterrupt: It was interrupted again.
     """
+    paths = RunPaths(results_root(options.results), name).require()
     from spectral_search.results.manifest import Manifest
     from spectral_search.results.records import RunRecord
     from spectral_search.search.driver import carry_out, told_plainly
     from spectral_search.search.extend import Extension, extend
     from spectral_search.search.hold import hold
 
-    paths = RunPaths(results_root(options.results), name).require()
     with hold(paths), told_plainly(paths):
         record = RunRecord.load(paths)
         if record.state == "running":

@@ -1,6 +1,7 @@
 """What the light commands print, how fast, and that they load nothing heavy."""
 
 import json
+import math
 import os
 import pty
 import resource
@@ -50,6 +51,9 @@ def heavy_modules(*arguments: str, folder: Path) -> tuple[list[str], float, floa
     return done.stderr.split() if done.returncode else [], cpu, wall
 
 
+ATTEMPTS = 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "cpu_seconds"),
     [
@@ -64,10 +68,15 @@ def heavy_modules(*arguments: str, folder: Path) -> tuple[list[str], float, floa
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
 def test_light_commands_are_fast_and_load_nothing_heavy(place: Path, arguments: list[str], cpu_seconds: float) -> None:
-    # CPU seconds, since other tests may hold the cores; a cold file cache may make the first attempt slow.
-    attempts = [heavy_modules(*arguments, folder=place) for _ in range(2)]
-    assert attempts[0][0] == []
-    assert min(cpu for _, cpu, _ in attempts) < cpu_seconds
+    # CPU seconds, and the best of several attempts: a cold file cache or busy cores make single ones slow.
+    best = math.inf
+    for _ in range(ATTEMPTS):
+        loaded, cpu, _ = heavy_modules(*arguments, folder=place)
+        assert loaded == []
+        best = min(best, cpu)
+        if best < cpu_seconds:
+            break
+    assert best < cpu_seconds
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])
