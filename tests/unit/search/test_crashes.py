@@ -78,7 +78,7 @@ def search(spec: Path, tmp_path: Path) -> Callable[[str], Search]:
 
 
 def test_dying_at_spread_writes_changes_nothing(search: Callable[[str], Search], whole: dict[str, Any]) -> None:
-    for change in (3, 12, 29, 47, 101):
+    for change in (12, 101):
         one = search(str(change))
         assert dies_at(change, one.go)
         one.go()

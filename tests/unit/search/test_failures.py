@@ -82,9 +82,7 @@ def test_error_that_passes_is_tried_again_from_the_checkpoint(
     assert trial(paths, 0).notes == ()
 
 
-@pytest.mark.parametrize(
-    ("error", "attempts"), [(RuntimeError("device lost"), 4), (ValueError("bad shape"), 1), (MemoryError(), 4)]
-)
+@pytest.mark.parametrize(("error", "attempts"), [(RuntimeError("device lost"), 4), (ValueError("bad shape"), 1)])
 def test_error_that_stays_fails_the_trial_and_the_search_goes_on(
     tmp_path: Path, data: Path, faulty: Callable[[Fault], None], error: Exception, attempts: int
 ) -> None:
@@ -125,7 +123,7 @@ def test_search_without_a_success_is_failed(tmp_path: Path, data: Path, faulty: 
     assert (record.state, record.count("failed"), record.best) == ("failed", 3, None)
 
 
-@pytest.mark.parametrize("damage", ["last cut", "last garbage", "best cut", "best gone"])
+@pytest.mark.parametrize("damage", ["last cut", "best gone"])
 def test_damaged_checkpoint_trains_that_trial_anew(
     tmp_path: Path, data: Path, whole: dict[str, Any], damage: str
 ) -> None:
