@@ -25,16 +25,18 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Stopped:
-    """A search on Ray that was stopped after a few epochs.
+    """A search that is to be stopped after a few epochs.
 
     Args:
         spec: The search.
         results: The results folder.
+        executor: separate or inline.
     """
 
-    def __init__(self, spec: Path, results: Path) -> None:
+    def __init__(self, spec: Path, results: Path, executor: str = "separate") -> None:
         self.results, self.paths = results, RunPaths(results, "run")
-        self.running = Running("run", spec, "--name", "run", "--results", results, "--no-dashboard")
+        where = ["--no-dashboard", "--executor", executor]
+        self.running = Running("run", spec, "--name", "run", "--results", results, *where)
         assert self.running.wait_for(lambda: recorded_epochs(self.paths.folder) >= 3), self.running.end()[1]
         self.pid = self.running.process.pid
 
@@ -60,9 +62,20 @@ class Stopped:
         return output
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", pytest.param("stop", marks=pytest.mark.slow)])
-def test_search_stops_in_good_order(spec: Path, tmp_path: Path, how: str) -> None:
-    stopped = Stopped(spec, tmp_path)
+ON_RAY = pytest.mark.slow
+"""Starting Ray takes its seconds."""
+
+
+@pytest.mark.parametrize(
+    ("how", "executor"),
+    [
+        ("ctrl-c", "inline"),
+        pytest.param("ctrl-c", "separate", marks=ON_RAY),
+        pytest.param("stop", "separate", marks=ON_RAY),
+    ],
+)
+def test_search_stops_in_good_order(spec: Path, tmp_path: Path, how: str, executor: str) -> None:
+    stopped = Stopped(spec, tmp_path, executor)
     if how == "ctrl-c":  # a terminal sends it to every process of the foreground
         os.killpg(stopped.pid, signal.SIGINT)
     else:
