@@ -18,9 +18,9 @@ from spectral_search.data.inputs import InputTransform
 from spectral_search.data.noise import add_noise, generator
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
 from spectral_search.fit.memory import keep_freed_memory
-from spectral_search.fit.metrics import scores
 from spectral_search.fit.network import Network, ResidualOnRidge, predict_frozen
 from spectral_search.models.ridge import RidgeAccumulator, RidgeSolution
+from spectral_search.results.metrics import scores
 from spectral_search.spec.data import InputSpec
 from spectral_search.spec.run import TrialConfig
 

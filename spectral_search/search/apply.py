@@ -10,9 +10,9 @@ from spectral_search.data.dataset import freeze, labelled, val_draws
 from spectral_search.data.root import SHARD_FILE, DataRoot
 from spectral_search.data.split import Selection, val_selection
 from spectral_search.errors import RequestError
-from spectral_search.fit.metrics import scores
 from spectral_search.fit.predictor import Predictions, Predictor
 from spectral_search.results.bundle import read_bundle
+from spectral_search.results.metrics import scores
 from spectral_search.search.prepare import load_plainly
 
 

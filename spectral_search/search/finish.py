@@ -7,12 +7,12 @@ import torch
 
 from spectral_search.data.dataset import Frozen, Labelled, draw_noise
 from spectral_search.data.split import Selection
-from spectral_search.fit.metrics import r2, r2_interval, scores
 from spectral_search.fit.predictor import Predictor
 from spectral_search.results.bundle import read_bundle
 from spectral_search.results.durable import write_json
 from spectral_search.results.export import export_best, trial_bundle
 from spectral_search.results.manifest import Manifest
+from spectral_search.results.metrics import r2, r2_interval, scores
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord, TrialRecord
 from spectral_search.spec.run import RunSpec

@@ -7,9 +7,9 @@ from small_dataset import small_dataset, trial_config
 
 from spectral_search.fit import precision
 from spectral_search.fit.member import Member
-from spectral_search.fit.metrics import r2
 from spectral_search.fit.precision import autocast, cpu_has_amx, resolve_precision
 from spectral_search.fit.trainer import Trainer
+from spectral_search.results.metrics import r2
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -11,8 +11,8 @@ from small_dataset import make_dataset, make_spectra, small_dataset, trial_confi
 from spectral_search.data.dataset import Dataset, Labelled
 from spectral_search.data.noise import add_noise, generator
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
-from spectral_search.fit.metrics import r2
 from spectral_search.fit.trainer import RIDGE_BATCH, Trainer
+from spectral_search.results.metrics import r2
 from spectral_search.spec.run import TrialConfig
 
 CPU = torch.device("cpu")

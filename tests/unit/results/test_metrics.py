@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from spectral_search.fit.metrics import r2, r2_interval, scores
+from spectral_search.results.metrics import r2, r2_interval, scores
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
