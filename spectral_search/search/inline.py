@@ -1,5 +1,7 @@
 """The executor without Ray: one trial after the other in this process, for a breakpoint and for fast tests."""
 
+from functools import partial
+
 import torch
 
 from spectral_search.data.dataset import Dataset
@@ -7,7 +9,7 @@ from spectral_search.errors import DiskFullError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.study import LiveTrial, Study
-from spectral_search.search.trial import RETRIES, GuardedTrial
+from spectral_search.search.trial import RETRIES, GuardedTrial, TrialRun
 from spectral_search.spec.run import RunSpec
 
 
@@ -16,7 +18,8 @@ def run_inline(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, d
     trainer = Trainer(dataset, device)
     while (trial := study.next_trial()) is not None:
         for attempt in range(RETRIES + 1):
-            run = GuardedTrial(trainer, spec, paths, trial.number, trial.params, trial.last_epoch)
+            begin = partial(TrialRun, trainer, spec, paths, trial.number, trial.params, trial.last_epoch)
+            run = GuardedTrial(paths.trial(trial.number), begin)
             if not _run_trial(study, trial, run, last=attempt == RETRIES):
                 break
 

@@ -6,6 +6,7 @@ is remembered is the study's: Tune's own snapshots are neither needed nor read.
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.device import Slots
 from spectral_search.search.study import Study
-from spectral_search.search.trial import RETRIES, GuardedTrial, log_name
+from spectral_search.search.trial import RETRIES, GuardedTrial, TrialRun, log_name
 from spectral_search.spec.run import RunSpec
 
 
@@ -53,8 +54,6 @@ class SpectralTrial(tune.Trainable):
             raise ValueError("SpectralTrial is started with a job")
         torch.set_num_threads(job.threads)
         self._job = job
-        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        self._trainer = Trainer(job.dataset, device, iter_blocks_ray, job.share)
         self._gauges = {
             name: metrics.Gauge(f"spectral_search_{name}", text, tag_keys=("run", "trial"))
             for name, text in (("val_r2", "R2 of log g on the val set"), ("epoch", "Epochs trained"))
@@ -65,8 +64,18 @@ class SpectralTrial(tune.Trainable):
         """Begin another trial; called by Ray Tune to reuse the process."""
         self._number = int(new_config["number"])
         params, recorded = new_config["params"], int(new_config["recorded"])
-        self._run = GuardedTrial(self._trainer, self._job.spec, self._job.paths, self._number, params, recorded)
+        spec, paths = self._job.spec, self._job.paths
+        self._run = GuardedTrial(
+            paths.trial(self._number),
+            lambda: TrialRun(self._trainer, spec, paths, self._number, params, recorded),
+        )
         return True
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        # Made by the first trial and not in `setup`: what fails here, such as a full GPU, is then told as its error.
+        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        return Trainer(self._job.dataset, device, iter_blocks_ray, self._job.share)
 
     def step(self) -> dict[str, Any]:
         """One epoch.

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from spectral_search.errors import RequestError
@@ -117,16 +118,15 @@ class GuardedTrial:
     """A `TrialRun` whose errors, also those of its beginning, become steps that tell of them.
 
     Args:
-        trainer, spec, paths, number, params, recorded: As of `TrialRun`.
+        paths: Of the trial.
+        begin: Begins it.
     """
 
-    def __init__(
-        self, trainer: Trainer, spec: RunSpec, paths: RunPaths, number: int, params: Params, recorded: int
-    ) -> None:
-        self._paths = paths.trial(number)
+    def __init__(self, paths: TrialPaths, begin: Callable[[], TrialRun]) -> None:
+        self._paths = paths
         self._run: TrialRun | None = None
         try:
-            self._run = TrialRun(trainer, spec, paths, number, params, recorded)
+            self._run = begin()
         except Exception as error:
             self._broken = failed_step(self._paths, error)
 
