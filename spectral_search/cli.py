@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted 
 """
 
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,6 +168,9 @@ def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str |
     try:
         record = work()
     except KeyboardInterrupt:
+        if not service.exists(name, results):
+            typer.echo("Interrupted before the run began.", err=True)
+            raise typer.Exit(130) from None
         again = [PROGRAM, "resume", name, *(["--results", results] if results else [])]
         typer.echo(f"Interrupted; everything so far is kept. Go on with: {shlex.join(again)}", err=True)
         if as_json:
@@ -559,6 +563,9 @@ def predict(
 
 def main() -> NoReturn:
     """The entry point."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # What Ctrl-C ends in good order, the end of a job's time ends likewise.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as fault:

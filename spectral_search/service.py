@@ -261,6 +261,11 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
         raise
 
 
+def exists(name: str, results: str | None = None) -> bool:
+    """Whether a run of this name was begun."""
+    return RunPaths(results_root(results), name).exists()
+
+
 def run_name(spec: RunSpec, options: RunOptions) -> str:
     """The name that a run will get, refused early if it is taken or the results folder cannot be written."""
     root = results_root(options.results)

@@ -57,6 +57,8 @@ class Stopping:
         self.on_stop: list[Callable[[], None]] = []
         self._farewell = farewell
         self._asked = False
+        # A background job of a shell script, or under nohup, is started deaf to Ctrl-C, and stays so.
+        self._heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The signal handler.
@@ -80,7 +82,7 @@ class Stopping:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Answer to the signals; in a thread other than the main one they are somebody else's."""
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        before = {number: signal.getsignal(number) for number in self._heard}
         self.listen()
         try:
             yield
@@ -95,7 +97,7 @@ class Stopping:
     def listen(self) -> None:
         """Take the signals (again): `ray.init` puts handlers of its own in their place."""
         if in_main_thread():
-            for number in SIGNALS:
+            for number in self._heard:
                 signal.signal(number, self.handle)
 
 
