@@ -431,6 +431,7 @@ def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOp
         f"grid.fit.seed={list(range(first, first + seeds))}",
         "search.sampler=grid",
         "search.pruner=none",
+        "search.retest_seeds=1",  # the trials are the seeds
         f"stage={spec.stage if spec.stage.endswith('-train') else spec.stage + '-train'}",
     )
     return config, RunOptions(**{**vars(options), "sets": sets})

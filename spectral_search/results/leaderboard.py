@@ -1,5 +1,6 @@
 """The leaderboard of a run: trials by the val R2 that selected them, and what the winner scored afterwards."""
 
+import statistics
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spectral_search.results.records import RunRecord, TrialRecord
+from spectral_search.results.retest import seed_values, tied
 from spectral_search.results.wording import Fitted, aligned, duration, number, params_text, short_keys, short_value
 from spectral_search.spec.data import LEAKY_INPUTS
 
@@ -145,9 +147,25 @@ def score_lines(record: RunRecord) -> list[str]:
         if retest.get("low") is not None and retest.get("high") is not None:
             interval = f" (95% interval {retest['low']:.4f} to {retest['high']:.4f})"
         lines.append(f"re-test{winner}: R2 {retest['r2']:.4f}{interval}, val set, fresh noise: not used for selection")
+        lines.extend(_seed_lines(retest))
     if test and test.get("r2") is not None:
         errors = [f"{label} {test[key]:.4f} dex" for label, key in _TEST_ERRORS if test.get(key) is not None]
         lines.append("test: " + ", ".join([f"R2 {test['r2']:.4f}", *errors]) + "; test data, used once")
+    return lines
+
+
+def _seed_lines(retest: dict[str, Any]) -> list[str]:
+    """How much the seed matters, and which finalists cannot be told from the winner."""
+    lines, values = [], seed_values(retest)
+    if len(values) > 1:
+        told = " ".join(f"{value:.4f}" for value in values)
+        mean, spread = statistics.mean(values), statistics.stdev(values)
+        lines.append(f"trained anew with other seeds: R2 {told}, mean {mean:.4f}, standard deviation {spread:.4f}")
+    for failed in (seed for seed in retest.get("seeds", []) if seed.get("failure")):
+        lines.append(f"trained anew with seed {failed['seed']} it failed: {failed['failure']}")
+    if ties := tied(retest):
+        trials = f"trials {', '.join(map(str, ties))}" if len(ties) > 1 else f"trial {ties[0]}"
+        lines.append(f"a tie: {trials} cannot be told from the winner (the 95% interval of the difference holds 0)")
     return lines
 
 

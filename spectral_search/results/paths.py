@@ -86,6 +86,11 @@ class TrialPaths:
         return self.checkpoint_dir / "best.safetensors"
 
     @property
+    def retest_safetensors(self) -> Path:
+        """Predictions on fresh noise, in the folder of a re-test."""
+        return self.folder / "retest.safetensors"
+
+    @property
     def preprocessing_safetensors(self) -> Path:
         """Statistics that hold for this trial alone; where absent, the run's hold."""
         return self.checkpoint_dir / "preprocessing.safetensors"
@@ -167,6 +172,29 @@ class RunPaths:
     def trial(self, number: int) -> TrialPaths:
         """The paths of one trial by its number in the study."""
         return TrialPaths(self.trials_dir / f"{number:04d}")
+
+    @property
+    def retest_dir(self) -> Path:
+        """The folder of the finalists' re-tests."""
+        return self.folder / "retest"
+
+    def retest(self, trial: int, seed: int) -> TrialPaths:
+        """The paths of a finalist's re-test: one of its own seed, and one of each that it is trained anew with."""
+        return TrialPaths(self.retest_dir / f"{trial:04d}_seed{seed}")
+
+    @property
+    def predictions_dir(self) -> Path:
+        """The folder of tables of predictions and of labels that belong to predictions."""
+        return self.folder / "predictions"
+
+    def test_predictions(self, trial: int, epoch: int) -> Path:
+        """What a trial's epoch predicted for the test set."""
+        return self.predictions_dir / f"test_trial{trial:04d}_epoch{epoch:04d}.parquet"
+
+    @property
+    def val_labels(self) -> Path:
+        """Labels of the val spectra, in the order of the re-tests' predictions."""
+        return self.predictions_dir / "val_labels.parquet"
 
     @property
     def best_dir(self) -> Path:
@@ -255,9 +283,10 @@ class RunPaths:
 
     def sweep(self) -> None:
         """Remove what a writer that was killed left half-written. Only for the process that holds the run."""
-        for folder in (self.folder, self.best_dir, *self.trials_dir.glob("*"), *self.trials_dir.glob("*/checkpoint")):
-            for leftover in folder.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+        trials = [*self.trials_dir.glob("*"), *self.retest_dir.glob("*")]
+        folders = [self.folder, self.best_dir, self.predictions_dir, *trials, *(t / "checkpoint" for t in trials)]
+        for leftover in (file for folder in folders for file in folder.glob(".*.tmp")):
+            leftover.unlink(missing_ok=True)
 
     def _taken(self) -> str:
         if self.exists():

@@ -31,6 +31,7 @@ from spectral_search.search.inline import run_inline
 from spectral_search.search.plan import Plan
 from spectral_search.search.prepare import Load, Prepared, load_plainly, prepare
 from spectral_search.search.progress import Progress
+from spectral_search.search.reseed_progress import CopyProgress
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
 
 Executor = Literal["separate", "inline"]
@@ -154,14 +155,22 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
     spec = plan.spec
     # Also after a search on Ray, whose trials have left the GPU by then: val R2 and re-test in one precision.
     device = torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
-    study = _open_study(plan, paths, around)
+    study, progress = _open_study(plan, paths, around)
     stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
     if around.executor == "separate" and not study.over:
         prepared = _search_on_ray(plan, paths, around, study, stopping)
     else:
         prepared = _prepared(plan, paths, around, load_plainly)
         run_inline(spec, paths, study, prepared.dataset, device)
-    return finish_run(spec, paths, prepared.val, plan.splits.test, device)
+    # What a cluster's GPUs trained in minutes could take this machine's cores days.
+    reseed = plan.slots.address is None or device.type == "cuda"
+    if not reseed and spec.search.retest_seeds > 1:
+        around.say(
+            "The finalists are not trained with other seeds, since this machine has no GPU: "
+            f"`spectral-search train {paths.best_dir} --seeds {spec.search.retest_seeds} --address ...` does it there."
+        )
+    shown = CopyProgress(paths.name, around.view, progress.snapshot)
+    return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
 
 
 def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
@@ -190,12 +199,13 @@ def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, load: Load) -> 
     return prepared
 
 
-def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Study:
+def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> tuple[Study, Progress]:
     manifest = Manifest.load(paths.manifest_json)
     storage = open_storage(storage_url(manifest, paths))
     study = Study(plan.spec, paths, storage, manifest.study_name)
-    study.listener = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
-    return study
+    progress = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
+    study.listener = progress
+    return study, progress
 
 
 def _data_bytes(plan: Plan) -> int:

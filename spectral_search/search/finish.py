@@ -1,76 +1,164 @@
-"""After the last trial: choose on val, re-test on fresh noise, touch the test set once, export the winner."""
+"""After the last trial: choose on val, re-test on fresh noise and other seeds, touch the test set once, export.
 
+Every step leaves a file, and what has left its file is not done again: a process that dies here loses at most the
+training of the copies at hand since their last checkpoints.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from spectral_search.data.dataset import Frozen, Labelled, draw_noise
-from spectral_search.data.split import Selection
+from spectral_search.data.split import Selection, Splits
 from spectral_search.fit.predictor import Predictor
+from spectral_search.fit.trainer import Trainer
 from spectral_search.results.bundle import read_bundle
-from spectral_search.results.durable import write_json
+from spectral_search.results.durable import read_json, write_json
 from spectral_search.results.export import export_best, trial_bundle
 from spectral_search.results.manifest import Manifest
-from spectral_search.results.metrics import r2, r2_interval, scores
+from spectral_search.results.metrics import scores
 from spectral_search.results.paths import RunPaths
+from spectral_search.results.predictions import (
+    PREDICTED,
+    Retest,
+    read_retests,
+    read_test_predictions,
+    write_retest,
+    write_test_predictions,
+    write_val_labels,
+)
 from spectral_search.results.records import RunRecord, TrialRecord
+from spectral_search.results.retest import judge
+from spectral_search.search.prepare import Prepared
+from spectral_search.search.reseed import planned_copies, train_copies
+from spectral_search.search.reseed_progress import CopyProgress
 from spectral_search.spec.run import RunSpec
 
+Predict = Callable[[Frozen], np.ndarray]
 
-def finish_run(spec: RunSpec, paths: RunPaths, val: Labelled, test: Selection | None, device: torch.device) -> bool:
+
+def finish_run(
+    spec: RunSpec,
+    paths: RunPaths,
+    prepared: Prepared,
+    splits: Splits,
+    device: torch.device,
+    progress: CopyProgress,
+    *,
+    reseed: bool = True,
+) -> bool:
     """Enter winner, re-test and test score into the manifest and write best/.
 
     Args:
         spec: The search.
         paths: The run's folder, all its trials over.
-        val: Noise-free val spectra.
-        test: The test set; used here alone, once, on the winner alone.
-        device: Where to predict.
+        prepared: Its spectra in memory.
+        splits: Which they are; the test set is used here alone, once, on the winner alone.
+        device: Where to predict, and to train finalists anew.
+        progress: Where that training is shown.
+        reseed: Whether to train finalists anew here.
 
     Returns:
         Whether there is a winner: False when every trial failed.
     """
     record = RunRecord.load(paths)
-    finalists = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
-    if not finalists:
+    ranked = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
+    if not ranked:
         return False
-    winner = finalists[0]
-    retests = [retest(spec, record, trial, val, device) for trial in finalists[: spec.search.finalists]]
-    manifest = Manifest.load(paths.manifest_json)
-    manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, "val_r2": winner.best_val_r2}
-    manifest.retest = {**retests[0], "finalists": retests}
-    manifest.save(paths.manifest_json)
+    finalists = ranked[: spec.search.finalists]
+    write_val_labels(paths, splits.val.labels())
+    retests = [_as_trained(spec, record, trial, prepared.val, device) for trial in finalists]
+    _enter_retest(spec, paths, prepared.val, finalists, retests)
     config = export_best(RunRecord.load(paths))
-    bundle = read_bundle(config)
-    metrics: dict[str, Any] = {**bundle.metrics, "retest": retests[0]}
-    if test is not None:
-        predictions = Predictor(bundle, device).predict_shards(test)
-        predicted_N, true_N = predictions.table["log_g_predicted"].to_numpy(), predictions.table["log_g"].to_numpy()
-        manifest.test = {**scores(predicted_N, true_N), "spectra": len(true_N), "noise": predictions.noise}
-        manifest.save(paths.manifest_json)
+    if splits.test is not None:
+        _test(paths, finalists[0], Predictor(read_bundle(config), device), splits.test)
+    if reseed:
+        retests += _retrained(spec, record, finalists, prepared, device, progress)
+        _enter_retest(spec, paths, prepared.val, finalists, retests)
+    manifest = Manifest.load(paths.manifest_json)
+    metrics = {**read_json(config.with_name("metrics.json")), "retest": manifest.retest}
+    if splits.test is not None:
         metrics["test"] = manifest.test
     write_json(config.with_name("metrics.json"), metrics)
     return True
 
 
-def retest(spec: RunSpec, record: RunRecord, trial: TrialRecord, val: Labelled, device: torch.device) -> dict[str, Any]:
-    """R2 of a trial's best epoch on noise that no choice has seen, with a 95% bootstrap interval over spectra."""
-    predictor = Predictor(trial_bundle(record, trial), device)
+def _as_trained(spec: RunSpec, record: RunRecord, trial: TrialRecord, val: Labelled, device: torch.device) -> Retest:
+    """The weights of the search on noise that no choice has seen."""
+    seed = spec.with_params(trial.params).fit.seed
+    epoch = trial.best_epoch or 0
+    for known in read_retests(record.paths):
+        if (known.trial, known.seed, known.own, known.epoch) == (trial.number, seed, True, epoch):
+            return known
+    predict = Predictor(trial_bundle(record, trial), device).predict
+    made = Retest(trial.number, seed, True, epoch, epoch, trial.best_val_r2, fresh_predictions(spec, val, predict))
+    write_retest(record.paths, made)
+    return made
+
+
+def fresh_predictions(spec: RunSpec, val: Labelled, predict: Predict) -> np.ndarray:
+    """Predictions for fresh noise draws of the val spectra, one draw in memory at a time; dex, shape (D, N)."""
     draws = []
     for draw in range(spec.search.retest_draws):
         noisy_NL = draw_noise(val, spec.data.noise_level, (spec.data.split_seed, "retest", draw))
-        draws.append(predictor.predict(Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N))[0])
-    predicted_DN = np.stack(draws)
-    truth_DN = np.broadcast_to(val.log_g_N, predicted_DN.shape)
-    low, high = r2_interval(predicted_DN, val.log_g_N, seed=spec.data.split_seed)
-    values = [r2(predicted_N, val.log_g_N) for predicted_N in predicted_DN]
-    return {
-        "trial": trial.number,
-        "r2": r2(predicted_DN, truth_DN),
-        "low": low,
-        "high": high,
-        "r2_by_draw": values,
-        "spectra": len(val),
-        "val_r2": trial.best_val_r2,
-    }
+        draws.append(predict(Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N))[0])
+    return np.stack(draws)
+
+
+def _retrained(
+    spec: RunSpec,
+    record: RunRecord,
+    finalists: list[TrialRecord],
+    prepared: Prepared,
+    device: torch.device,
+    progress: CopyProgress,
+) -> list[Retest]:
+    """The finalists trained anew with other seeds, on the same fresh noise; what is on disk is not trained again."""
+    copies = planned_copies(spec, finalists, record.epochs_trained)
+    known = {(retest.trial, retest.seed): retest for retest in read_retests(record.paths) if not retest.own}
+    # A trial that was extended since may have a later best epoch, for which its copies were not trained.
+    done = [
+        known[key] for copy in copies if (key := (copy.trial, copy.seed)) in known and known[key].epochs == copy.epochs
+    ]
+    left = [copy for copy in copies if (copy.trial, copy.seed) not in {(made.trial, made.seed) for made in done}]
+    if left:
+        trainer = Trainer(prepared.dataset, device)
+
+        def keep(made: Retest, predict: Predict | None) -> None:
+            if predict is not None:
+                made = replace(made, predicted_DN=fresh_predictions(spec, prepared.val, predict))
+            write_retest(record.paths, made)
+            done.append(made)
+
+        train_copies(trainer, spec, record.paths, left, progress, keep)
+    order = {(copy.trial, copy.seed): place for place, copy in enumerate(copies)}
+    return sorted(done, key=lambda made: order[made.trial, made.seed])
+
+
+def _enter_retest(
+    spec: RunSpec, paths: RunPaths, val: Labelled, finalists: list[TrialRecord], retests: list[Retest]
+) -> None:
+    judged = judge(retests, val.log_g_N, [trial.number for trial in finalists], seed=spec.data.split_seed)
+    manifest, winner = Manifest.load(paths.manifest_json), finalists[0]
+    manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, "val_r2": winner.best_val_r2}
+    manifest.retest = {**judged[0], "finalists": judged}
+    manifest.save(paths.manifest_json)
+
+
+def _test(paths: RunPaths, winner: TrialRecord, predictor: Predictor, test: Selection) -> None:
+    """Predict the test set, unless a process that died after it has: the same weights give the same numbers."""
+    epoch, manifest = winner.best_epoch or 0, Manifest.load(paths.manifest_json)
+    done: dict[str, Any] = manifest.test or {}
+    known = (done.get("trial"), done.get("epoch")) == (winner.number, epoch)
+    if known and read_test_predictions(paths, winner.number, epoch) is not None:
+        return
+    predictions = predictor.predict_shards(test)
+    table = predictions.table
+    write_test_predictions(paths, winner.number, epoch, table)
+    measured = scores(table[PREDICTED].to_numpy(), table["log_g"].to_numpy())
+    where = {"spectra": len(table), "noise": predictions.noise, "trial": winner.number, "epoch": epoch}
+    manifest.test = {**measured, **where}
+    manifest.save(paths.manifest_json)

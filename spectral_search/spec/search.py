@@ -23,6 +23,14 @@ class SearchSpec(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(42, description="seed of the proposals")
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
     retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(5, description="fresh noise draws of the re-test")
+    retest_seeds: Annotated[int, Field(ge=1, le=16)] = Field(
+        3, description="seeds of a finalist in the re-test, its own included; for the others it is trained anew"
+    )
+    retest_share: Annotated[float, Field(ge=0.0)] = Field(
+        0.5,
+        description="most epochs of training finalists anew, as a part of those of all trials; the winner is trained "
+        "with all its seeds in any case",
+    )
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
 
     @field_validator("storage")
