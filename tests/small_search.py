@@ -1,11 +1,11 @@
 """A search of a few seconds, with ASHA stopping trials, and what must be equal between two records of it."""
 
-import hashlib
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -13,8 +13,13 @@ from spectral_search.data.simulate import simulate
 from spectral_search.results.durable import read_lines
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
+from spectral_search.search.driver import Executor
 from spectral_search.spec.run import RunSpec
 
+ON_RAY = tuple(name for name in get_args(Executor) if name != "inline")
+"""Executors that train in processes of Ray; the first is the one that a user gets."""
+TOLERANCE = 1e-6
+"""What two records of a search may differ by: a sum over other trials beside it is rounded otherwise."""
 REPOSITORY = Path(__file__).parents[1]
 SPEC: dict[str, Any] = {
     "stage": "small",
@@ -81,11 +86,9 @@ def facts(paths: RunPaths) -> dict[str, Any]:
         lines = read_lines(files.progress_jsonl).records
         assert [line["epoch"] for line in lines] == list(range(1, trial.last_epoch + 1)), (trial.number, lines)
         epochs = [{k: v for k, v in line.items() if k not in ("seconds", "spectra_per_second")} for line in lines]
-        weights = files.best_safetensors
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest() if trial.state in ("complete", "stopped") else None
-        timeless = _timeless(weights) if digest else None
+        weights = _sums(files.best_safetensors) if trial.state in ("complete", "stopped") else None
         trials.append(
-            {"number": trial.number, "state": trial.state, "params": trial.params, "epochs": epochs, "best": timeless}
+            {"number": trial.number, "state": trial.state, "params": trial.params, "epochs": epochs, "best": weights}
         )
     manifest = record.manifest
     return {
@@ -97,7 +100,23 @@ def facts(paths: RunPaths) -> dict[str, Any]:
     }
 
 
-def _timeless(weights: Path) -> dict[str, list[float]]:
+def differences(found: Any, expected: Any, where: str = "") -> list[str]:
+    """Where two records differ by more than rounding; empty for records of the same search."""
+    if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
+        pairs = [(f"{where}.{key}", found[key], expected[key]) for key in found]
+    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        pairs = [
+            (f"{where}[{index}]", one, other) for index, (one, other) in enumerate(zip(found, expected, strict=True))
+        ]
+    elif isinstance(found, float) and isinstance(expected, float):
+        same = math.isclose(found, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return [] if same else [f"{where}: {found} instead of {expected}"]
+    else:
+        return [] if found == expected else [f"{where}: {found} instead of {expected}"]
+    return [told for place, one, other in pairs for told in differences(one, other, place)]
+
+
+def _sums(weights: Path) -> dict[str, list[float]]:
     from safetensors.numpy import load_file
 
     return {name: [float(value.sum()), float((value**2).sum())] for name, value in load_file(weights).items()}

@@ -2,42 +2,35 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from processes import Running, recorded_epochs
-from small_search import cli, facts, make_data, make_spec
+from small_search import ON_RAY, cli, differences, facts, make_data, make_spec
 
 from spectral_search.results.paths import RunPaths
 
-OnRay = Callable[[int], bool]
 SEED = 20
 START_SECONDS = 8.0
 """About what Ray takes to start: kills fall into it as well as between epochs."""
+DEFAULT = ON_RAY[0]
 
 
-def kill_at_random_moments(spec: Path, results: Path, kills: int, on_ray: OnRay) -> tuple[RunPaths, int, str]:
-    """Run and resume a search, killing it so often; its paths, the kills that hit it, and what it said at last.
+def kill_at_random_moments(spec: Path, results: Path, executors: Sequence[str]) -> tuple[RunPaths, str]:
+    """Run a search and resume it until it ends, killing every process but the last; its paths and its last words.
 
     Args:
         spec: The search.
         results: Where its run goes.
-        kills: How often to kill it.
-        on_ray: Which of its processes, counted from 0, train on Ray; the others by themselves, sooner on their way.
+        executors: What trains in each process in turn: one killed may be followed by another kind.
     """
-    paths, rng, landed = RunPaths(results, "chaos"), random.Random(SEED), 0
-    while True:
-        begun = paths.exists()
-        executor = "separate" if on_ray(landed) else "inline"
-        where = ["--results", results, "--no-dashboard", "--executor", executor]
-        running = Running(*(["resume", "chaos"] if begun else ["run", spec, "--name", "chaos"]), *where)
-        if landed == kills:
-            code, output = running.end()
-            assert code == 0, output
-            assert not running.survivors()
-            return paths, landed, output
+    paths, rng = RunPaths(results, "chaos"), random.Random(SEED)
+    *killed, last = executors
+    for kills, executor in enumerate(killed):
+        running, begun = _start(spec, paths, executor), paths.exists()
         if begun and rng.random() < 0.25:
             time.sleep(rng.uniform(0.0, START_SECONDS))
         else:
@@ -45,33 +38,63 @@ def kill_at_random_moments(spec: Path, results: Path, kills: int, on_ray: OnRay)
             running.wait_for(lambda wanted=wanted: recorded_epochs(paths.folder) >= wanted)
             time.sleep(rng.uniform(0.0, 0.1))
         if not running.alive:
-            raise AssertionError(f"the search was over after {landed} kills: {running.end()[1]}")
+            raise AssertionError(f"the search was over after {kills} kills: {running.end()[1]}")
         running.kill()
-        landed += 1
+    running = _start(spec, paths, last)
+    code, output = running.end()
+    assert code == 0, output
+    assert not running.survivors()
+    return paths, output
 
 
-def reference(spec: Path, results: Path) -> dict[str, Any]:
-    """The record of the same search without a kill, on the other executor: on one device the numbers are the same."""
-    ended = cli("run", spec, "--name", "whole", "--results", results, "--executor", "inline")
+def _start(spec: Path, paths: RunPaths, executor: str) -> Running:
+    verb = ["resume", paths.name] if paths.exists() else ["run", spec, "--name", paths.name]
+    return Running(*verb, "--results", paths.root, "--no-dashboard", "--executor", executor)
+
+
+def whole(spec: Path, results: Path, *options: str) -> dict[str, Any]:
+    """The record of the same search without a kill, in one process: on one device the numbers are the same."""
+    ended = cli("run", spec, "--name", "whole", "--results", results, "--executor", "inline", *options)
     assert ended.returncode == 0, ended.stderr
     return facts(RunPaths(results, "whole"))
 
 
-def check(folder: Path, kills: int, on_ray: OnRay, **search: Any) -> None:
+def check_one_at_a_time(folder: Path, executors: Sequence[str], **search: Any) -> None:
+    """With one trial at a time, what is proposed and stopped depends on nothing but the seed: all of it is equal."""
     spec = folder / "small.yaml"
     make_spec(folder, make_data(folder / "data"), search=search)
-    whole = reference(spec, folder / "results")
-    assert {trial["state"] for trial in whole["trials"]} == {"complete", "stopped"}
-    paths, landed, output = kill_at_random_moments(spec, folder / "results", kills, on_ray)
-    assert landed == kills
-    assert facts(paths) == whole, output
+    expected = whole(spec, folder / "results")
+    assert {trial["state"] for trial in expected["trials"]} == {"complete", "stopped"}
+    paths, output = kill_at_random_moments(spec, folder / "results", executors)
+    assert differences(facts(paths), expected) == [], output
 
 
 def test_three_kills_change_nothing(tmp_path: Path) -> None:
-    check(tmp_path, kills=3, on_ray=lambda process: process == 1, trials=5)
+    check_one_at_a_time(tmp_path, ["inline", DEFAULT, "inline", "inline"], trials=5)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
-    check(tmp_path, kills=20, on_ray=lambda process: process % 4 < 3, trials=24)
+    check_one_at_a_time(tmp_path, [*islice(cycle([*ON_RAY, *ON_RAY, "inline"]), 20), DEFAULT], trials=20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kills_of_trials_that_train_at_the_same_time_change_no_number(tmp_path: Path) -> None:
+    """Which of them ASHA stops depends on who came first; what each had reached until then does not."""
+    spec, results = tmp_path / "small.yaml", tmp_path / "results"
+    grid = {"fit.lr": [3e-4, 1e-3, 3e-3, 1e-2], "model.dropout": [0.0, 0.2]}
+    changes = {"space": {}, "grid": grid, "search": {"sampler": "grid"}, "resources": {"gpus": [], "concurrent": 2}}
+    make_spec(tmp_path, make_data(tmp_path / "data"), **changes)
+    alone = whole(spec, results, "--concurrent", "1", "--set", "search.pruner=none")["trials"]
+    paths, output = kill_at_random_moments(spec, results, [*islice(cycle(ON_RAY), 6), DEFAULT])
+    found = facts(paths)
+    assert found["state"] == "finished"
+    assert [trial["params"] for trial in found["trials"]] == [trial["params"] for trial in alone]
+    assert {trial["state"] for trial in found["trials"]} == {"complete", "stopped"}
+    for trial, reference in zip(found["trials"], alone, strict=True):
+        epochs = trial["epochs"]
+        assert differences(epochs, reference["epochs"][: len(epochs)]) == [], output
+        assert trial["state"] == "stopped" or len(epochs) == len(reference["epochs"])
+        assert trial["state"] == "complete" or len(epochs) in (2, 4, 8), "stopped at a rung"
