@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -84,12 +85,14 @@ class Stopping:
         """Answer to the signals; in a thread other than the main one they are somebody else's."""
         before = {number: signal.getsignal(number) for number in self._heard}
         self.listen()
+        hook, sys.unraisablehook = sys.unraisablehook, _tell_unless_interrupt
         try:
             yield
         except SystemExit:
             # While Ray starts, its own handler of SIGTERM stands, which exits.
             raise KeyboardInterrupt from None
         finally:
+            sys.unraisablehook = hook
             if in_main_thread():
                 for number, handler in before.items():
                     signal.signal(number, handler)
@@ -99,6 +102,12 @@ class Stopping:
         if in_main_thread():
             for number in self._heard:
                 signal.signal(number, self.handle)
+
+
+def _tell_unless_interrupt(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Python prints and drops what is raised in a finaliser, where a signal may well land; `on_stop` saw to that one."""
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 def in_main_thread() -> bool:

@@ -15,6 +15,7 @@ from small_search import ON_RAY, cli, facts, make_data, make_spec
 from spectral_search import service
 from spectral_search.results.paths import RunPaths
 from spectral_search.search import driver
+from spectral_search.search.hold import Stopping
 
 STOP_SECONDS = 60.0
 """Generous on a busy machine: a stop takes about two seconds on a quiet one."""
@@ -137,6 +138,21 @@ def test_sigterm_during_the_start(spec: Path, tmp_path: Path, moment: Callable[[
     assert code == 130, output
     assert "resume early" in output
     assert not running.survivors()
+
+
+def test_signal_that_lands_in_a_finaliser_is_kept_and_not_told_of(capfd: pytest.CaptureFixture[str]) -> None:
+    """Where Python prints and drops what is raised."""
+    stopping, halted = Stopping("farewell"), []
+    stopping.on_stop.append(lambda: halted.append(1))
+
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with stopping.listening():
+        Finalised()
+    assert halted == [1]
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
