@@ -1,14 +1,13 @@
 """An exported model at work: predictions for spectra in memory or in shards. Shape suffixes as in `network`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-from spectral_search.data.blocks import iter_blocks
-from spectral_search.data.dataset import Frozen, Labelled, condition_block, draw_noise, oracle_bins
+from spectral_search.data.dataset import Frozen, oracle_bins
+from spectral_search.data.evaluation import evaluation_noise, frozen_blocks
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.split import Selection
@@ -72,33 +71,14 @@ class Predictor:
                 "give shards on the wavelength grid it was trained on."
             )
         labels = selection.labels()
-        bin_N = oracle_bins(labels)
-        if needs_bin(self.config.model) and (bin_N < 0).any():
+        unknown = int((oracle_bins(labels) < 0).sum())
+        if needs_bin(self.config.model) and unknown:
             raise RequestError(
-                f"{int((bin_N < 0).sum())} spectra lack T_eff or [M/H], which the model's oracle gate must be told: "
+                f"{unknown} spectra lack T_eff or [M/H], which the model's oracle gate must be told: "
                 "give labelled shards, or train the mixture with a learned gate."
             )
-        level = self.config.data.noise_level
-        if observed:
-            level, recorded, noise = 0.0, False, "flux as observed, no noise added"
-        elif selection.has_noisy and level == 1.0:
-            recorded, noise = True, "noise as recorded in the shards"
-        else:
-            recorded, noise = False, f"one frozen draw of noise at level {level:g}"
-        parts = [self.predict(frozen)[0] for frozen in self._frozen_blocks(selection, labels, bin_N, recorded, level)]
-        return Predictions(labels.assign(log_g_predicted=np.concatenate(parts)), noise)
-
-    def _frozen_blocks(
-        self, selection: Selection, labels: pd.DataFrame, bin_N: np.ndarray, recorded: bool, level: float
-    ) -> Iterator[Frozen]:
-        log_g_N = labels["log_g"].to_numpy(np.float32)
-        for block in iter_blocks(selection, noisy=recorded):
-            condition_block(block.flux_BL, block.error_BL, block.noisy_BL, self.prep)
-            rows = block.rows_B
-            spectra = Labelled(block.flux_BL, block.error_BL, log_g_N[rows], bin_N[rows])
-            noisy_BL = (
-                np.maximum(block.noisy_BL, 0.0)
-                if block.noisy_BL is not None
-                else draw_noise(spectra, level, (self.config.data.split_seed, "evaluate"), first=int(rows[0]))
-            )
-            yield Frozen(noisy_BL[None], spectra.error_NL, spectra.log_g_N, spectra.bin_N)
+        data = self.config.data
+        noise = evaluation_noise(selection, data.noise_level, observed=observed)
+        blocks = frozen_blocks(selection, labels, self.prep, noise, data.split_seed)
+        parts = [self.predict(frozen)[0] for frozen in blocks]
+        return Predictions(labels.assign(log_g_predicted=np.concatenate(parts)), noise.told)

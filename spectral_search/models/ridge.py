@@ -3,7 +3,7 @@
 Shape letters: B batch, F features (pixels).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,28 +23,36 @@ class RidgeAccumulator:
     """Sums of X^T X and X^T y, from which Ridge is solved for any penalty.
 
     Minimises ||y - X w - b||^2 + alpha ||w||^2, as scikit-learn's Ridge does. Each block's products are taken in
-    float32, where hardware is fast, and added up in float64. The first block's mean is taken off all blocks before
-    the product: float32 would otherwise lose the variance of a pixel beside the square of its mean.
+    `dtype` and added up in float64. The first block's mean is taken off all blocks before the product: float32 would
+    otherwise lose the variance of a pixel beside the square of its mean.
 
     Args:
         features: Inputs F of the regression; the sums take 8 F^2 bytes (134 MB at 4096).
         device: Where the sums lie.
+        dtype: float32, where hardware is fast, or float64, for penalties below a millionth of the features' variance.
     """
 
-    def __init__(self, features: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, features: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         if features < 1:
             raise RequestError(f"a Ridge regression over {features} features has nothing to learn from")
         self.features = features
         self.count = 0
-        self._shift_F = torch.zeros(features, dtype=torch.float32, device=device)
+        self._shift_F = torch.zeros(features, dtype=dtype, device=device)
         self._shift_y = 0.0
         self._xx_FF = torch.zeros(features, features, dtype=torch.float64, device=device)
         self._xy_F = torch.zeros(features, dtype=torch.float64, device=device)
         self._x_F = torch.zeros(features, dtype=torch.float64, device=device)
         self._y = 0.0
 
-    def update(self, x_BF: Tensor, y_B: Tensor) -> None:
+    def update(self, x_BF: Tensor, y_B: Tensor, noise_variance_F: Tensor | None = None) -> None:
         """Add one block of spectra and their targets.
+
+        Args:
+            x_BF: Features.
+            y_B: Targets.
+            noise_variance_F: Variance of noise that is independent from feature to feature and not in `x_BF`, summed
+                over the block. The sums become their expectation over that noise, as if each spectrum had been added
+                with every draw of it.
 
         Raises:
             RequestError: The block has another width, or holds values that are not finite.
@@ -65,15 +73,45 @@ class RidgeAccumulator:
             raise RequestError("Ridge got inputs or targets that are not finite; drop or mask the invalid pixels first")
         self.count += len(x_BF)
         self._xx_FF += x_BF.T @ x_BF
-        self._xy_F += (x_BF.T @ y_B.float()).double()
+        if noise_variance_F is not None:
+            self._xx_FF.diagonal().add_(noise_variance_F)
+        self._xy_F += (x_BF.T @ y_B.to(x_BF.dtype)).double()
         self._x_F += x_sum_F
         self._y += y_sum
+
+    def add(self, other: "RidgeAccumulator") -> None:
+        """Add all that another accumulator of the same features was given."""
+        if other.count == 0:
+            return
+        if self.count == 0:
+            self._shift_F, self._shift_y = other._shift_F.clone(), other._shift_y
+        # Sums about the other's shift become sums about this one's: x - s = (x - s') + (s' - s).
+        move_F, move_y = (other._shift_F - self._shift_F).double(), other._shift_y - self._shift_y
+        for first_F, second_F in ((other._x_F, move_F), (move_F, other._x_F), (other.count * move_F, move_F)):
+            self._xx_FF.addr_(first_F, second_F)
+        self._xx_FF += other._xx_FF
+        self._xy_F += other._xy_F + other._x_F * move_y + move_F * (other._y + other.count * move_y)
+        self._x_F += other._x_F + other.count * move_F
+        self._y += other._y + other.count * move_y
+        self.count += other.count
 
     def solve(self, alphas: Sequence[float]) -> list[RidgeSolution]:
         """Solve for each penalty, by one Cholesky factorisation each.
 
         Raises:
             RequestError: Nothing was added, a penalty is negative, or it is too small for collinear features.
+        """
+        solutions = dict(self.solvable(alphas))
+        for alpha in alphas:
+            if alpha not in solutions:
+                raise RequestError(f"Ridge at alpha {alpha:g} is singular: features are collinear; use a larger alpha")
+        return [solutions[alpha] for alpha in alphas]
+
+    def solvable(self, alphas: Sequence[float]) -> Iterator[tuple[float, RidgeSolution]]:
+        """Solve for each penalty in turn; those that are too small for collinear features are left out.
+
+        Raises:
+            RequestError: Nothing was added, or a penalty is negative.
         """
         if self.count == 0:
             raise RequestError("Ridge was given no spectra; add at least one block before solving")
@@ -82,15 +120,12 @@ class RidgeAccumulator:
         moment_F = self._xy_F - self.count * mean_y * mean_F
         diagonal_F = gram_FF.diagonal().clone()
         center_F = mean_F + self._shift_F.double()
-        solutions = []
         for alpha in alphas:
             gram_FF.diagonal().copy_(diagonal_F + _checked(alpha))
             factor_FF, failed = torch.linalg.cholesky_ex(gram_FF)
-            if failed:
-                raise RequestError(f"Ridge at alpha {alpha:g} is singular: features are collinear; use a larger alpha")
-            weight_F = torch.cholesky_solve(moment_F.unsqueeze(1), factor_FF).squeeze(1)
-            solutions.append(RidgeSolution(weight_F, mean_y + self._shift_y - float(center_F @ weight_F)))
-        return solutions
+            if not failed:
+                weight_F = torch.cholesky_solve(moment_F.unsqueeze(1), factor_FF).squeeze(1)
+                yield alpha, RidgeSolution(weight_F, mean_y + self._shift_y - float(center_F @ weight_F))
 
 
 def _checked(alpha: float) -> float:

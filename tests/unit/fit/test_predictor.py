@@ -77,7 +77,7 @@ def test_shards_without_noise_get_the_same_draw_however_they_are_cut(
     selection = write_shard(tmp_path / "train_b/dataset.h5", 60, noisy=False, chunk_rows=7)
     small_blocks = partial(iter_blocks, target_bytes=7 * 8 * 32)
     assert len(list(small_blocks(selection))) == 9
-    monkeypatch.setattr("spectral_search.fit.predictor.iter_blocks", small_blocks)
+    monkeypatch.setattr("spectral_search.data.evaluation.iter_blocks", small_blocks)
     parts = predictor.predict_shards(selection)
     np.testing.assert_allclose(parts.table["log_g_predicted"], whole.table["log_g_predicted"], rtol=1e-5)
     observed = predictor.predict_shards(selection, observed=True)

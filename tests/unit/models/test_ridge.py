@@ -63,6 +63,41 @@ def test_updates_may_go_on_after_solving() -> None:
     )
 
 
+def test_accumulators_add_up() -> None:
+    x_NF, y_N = problem(offset=5.0)
+    parts = [RidgeAccumulator(FEATURES), RidgeAccumulator(FEATURES), RidgeAccumulator(FEATURES)]
+    parts[1].update(x_NF[:120], y_N[:120])
+    parts[2].update(x_NF[120:] + 1.0, y_N[120:] - 2.0)
+    for part in parts[1:]:
+        parts[0].add(part)
+    together = solved(torch.cat([x_NF[:120], x_NF[120:] + 1.0]), torch.cat([y_N[:120], y_N[120:] - 2.0]), [10.0])[0]
+    assert parts[0].count == len(x_NF)
+    torch.testing.assert_close(parts[0].solve([10.0])[0].weight_F, together.weight_F, rtol=1e-4, atol=1e-5)
+    assert parts[0].solve([10.0])[0].bias == pytest.approx(together.bias, rel=1e-3)
+
+
+def test_expected_noise_is_the_limit_of_many_draws() -> None:
+    x_NF, y_N = problem(100)
+    sigma_F = torch.linspace(0.2, 1.0, FEATURES)
+    expected, drawn = RidgeAccumulator(FEATURES), RidgeAccumulator(FEATURES)
+    expected.update(x_NF, y_N, len(x_NF) * sigma_F.double() ** 2)
+    draw = torch.Generator().manual_seed(1)
+    for _ in range(4000):
+        drawn.update(x_NF + sigma_F * torch.randn(x_NF.shape, generator=draw), y_N)
+    weight_F = expected.solve([3.0])[0].weight_F
+    torch.testing.assert_close(drawn.solve([4000 * 3.0])[0].weight_F, weight_F, rtol=0.02, atol=0.04)
+    assert (solved(x_NF, y_N, [3.0])[0].weight_F - weight_F).abs().max() > 0.2
+
+
+def test_double_precision_bears_a_tiny_penalty() -> None:
+    x_NF, y_N = problem()
+    x_NF = torch.cat([x_NF.double(), x_NF[:, :1].double() * (1 + 1e-6 * y_N[:, None].double())], 1)
+    ridge = RidgeAccumulator(FEATURES + 1, dtype=torch.float64)
+    ridge.update(x_NF, y_N)
+    peer = Ridge(alpha=1e-7, solver="svd").fit(x_NF.numpy(), y_N.double().numpy())
+    np.testing.assert_allclose(ridge.solve([1e-7])[0].weight_F.numpy(), peer.coef_, rtol=1e-4)
+
+
 def test_half_precision_blocks_are_summed_in_single() -> None:
     x_NF, y_N = problem()
     half_NF = x_NF.half()
