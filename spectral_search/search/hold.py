@@ -105,7 +105,7 @@ class Stopping:
 
 
 def _tell_unless_interrupt(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Python prints and drops what is raised in a finaliser, where a signal may well land; `on_stop` saw to that one."""
+    """Python prints and drops what is raised in a finaliser, where a signal may well land: `on_stop` saw to that."""
     if not isinstance(unraisable.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
 
