@@ -52,7 +52,12 @@ Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0
 Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
 Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
 Executor = Annotated[
-    str, typer.Option("--executor", help="separate: processes on Ray; inline: this process, for debugging.")
+    str,
+    typer.Option(
+        "--executor",
+        metavar="auto|shared|separate|inline",
+        help="shared: trials in one pass over the data; separate: a process a trial; inline: this process, no Ray.",
+    ),
 ]
 Observed = Annotated[
     bool, typer.Option("--observed", help="The flux is as observed: add no noise to it (where shards hold none).")
@@ -135,13 +140,11 @@ def _run_options(
 ) -> "RunOptions":
     from spectral_search.service import RunOptions
 
-    if executor not in ("separate", "inline"):
-        raise RequestError(f"--executor must be separate or inline, found {executor!r}.")
     return RunOptions(
         data_root=tuple(data_root or ()),
         sets=tuple(sets or ()),
         gpus=_gpu_indices(gpus),
-        executor="inline" if executor == "inline" else "separate",
+        executor=executor,
         dashboard=not rest.get("quick", False) if dashboard is None else dashboard,
         **rest,
     )
@@ -214,7 +217,7 @@ def run(
     address: Address = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Shrink the stage to minutes on two CPU cores.")] = False,
-    executor: Executor = "separate",
+    executor: Executor = "auto",
     dashboard: Dashboard = None,
     results: Results = None,
     as_json: Json = False,
@@ -267,7 +270,7 @@ def resume(
     gpus: Gpus = None,
     concurrent: Concurrent = None,
     address: Address = None,
-    executor: Executor = "separate",
+    executor: Executor = "auto",
     dashboard: Dashboard = None,
     results: Results = None,
     as_json: Json = False,
@@ -444,7 +447,7 @@ def train(
     gpus: Gpus = None,
     concurrent: Concurrent = None,
     address: Address = None,
-    executor: Executor = "separate",
+    executor: Executor = "auto",
     dashboard: Dashboard = None,
     results: Results = None,
     as_json: Json = False,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
 from spectral_search.results.durable import digest, plain, read_arrays
@@ -58,7 +58,8 @@ class RunOptions:
         address: Ray cluster to join.
         quick: Shrink the stage to minutes on two cores.
         results: The results folder.
-        executor: separate (Ray) or inline (this process).
+        executor: auto, shared (passes that trials share, on Ray), separate (a process a trial, on Ray) or inline (this
+            process).
         dashboard: Whether a local Ray gets its dashboard.
     """
 
@@ -74,7 +75,7 @@ class RunOptions:
     address: str | None = None
     quick: bool = False
     results: str | None = None
-    executor: Literal["separate", "inline"] = "separate"
+    executor: str = "auto"
     dashboard: bool = True
 
     def overrides(self) -> dict[str, Any]:
@@ -135,14 +136,15 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     spec, notes = _inherited(spec, options)
     spec, data_notes = _with_data(spec, shown, dry_run)
     root = DataRoot.find(spec.data.root or [])
-    return make_plan(spec, root, options.explicit(), [*notes, *data_notes], inline=options.executor == "inline")
+    return make_plan(spec, root, options.explicit(), [*notes, *data_notes], executor=options.executor)
 
 
 def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
+    from spectral_search.search.executor import check_executor
+
+    check_executor(options.executor, spec.resources.address)
     if spec.resources.address is None:
         return
-    if options.executor == "inline":
-        raise RequestError("The inline executor runs in this process and joins no cluster: leave --address out.")
     from spectral_search.search.ray_session import check_address
 
     check_address(spec.resources.address)
@@ -278,7 +280,7 @@ def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
     from spectral_search.results.view import LiveView
     from spectral_search.search.driver import Surroundings
 
-    return Surroundings(options.executor, options.dashboard, LiveView(shown.console), shown.say)
+    return Surroundings(options.dashboard, LiveView(shown.console), shown.say)
 
 
 def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
@@ -327,8 +329,7 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
     """
     from spectral_search.data.root import DataRoot
     from spectral_search.data.split import Splits
-    from spectral_search.search.device import plan_slots
-    from spectral_search.search.plan import Plan
+    from spectral_search.search.plan import Plan, decide_executor
 
     _require_own_spec(record)
     # Where it runs may change, what it computes may not: these values go into the plan, not into the record.
@@ -343,7 +344,8 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
             f"{', '.join(changed)} changed since run {record.paths.name} began: restore the data, or start a new run."
         )
     splits = Splits.from_arrays(read_arrays(record.paths.split_npz), root)
-    return Plan(spec, root, splits, plan_slots(spec.resources, inline=options.executor == "inline"))
+    executor, slots, _ = decide_executor(spec, root.pixels, options.executor)
+    return Plan(spec, root, splits, slots, executor)
 
 
 def _require_own_spec(record: "RunRecord") -> None:

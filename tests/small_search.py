@@ -13,7 +13,7 @@ from spectral_search.data.simulate import simulate
 from spectral_search.results.durable import read_lines
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
-from spectral_search.search.driver import Executor
+from spectral_search.search.executor import Executor
 from spectral_search.spec.run import RunSpec
 
 ON_RAY = tuple(name for name in get_args(Executor) if name != "inline")

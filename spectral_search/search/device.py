@@ -17,11 +17,13 @@ class Slots:
     """What a trial holds and how many run at a time.
 
     Attributes:
-        cpus_per_trial: Cores.
-        gpus_per_trial: GPUs, possibly a fraction of one.
+        cpus_per_trial: Cores; of a whole pass where trials share passes.
+        gpus_per_trial: GPUs, possibly a fraction of one; likewise.
         concurrent: Trials at a time; for a cluster the most that were asked for, 0 when its size decides.
         gpus: Indices of this machine's GPUs, as the driver counts them.
         address: The Ray cluster to join, whose own cores and GPUs count; None runs on this machine.
+        passes: Shared passes at a time; 0 where each trial has its own.
+        members: Trials of a shared pass at most.
     """
 
     cpus_per_trial: float
@@ -29,6 +31,8 @@ class Slots:
     concurrent: int
     gpus: tuple[int, ...]
     address: str | None = None
+    passes: int = 0
+    members: int = 1
 
     @property
     def device(self) -> str:
@@ -39,10 +43,20 @@ class Slots:
             )
             return f"Ray cluster at {self.address}, {most}"
         trials = f"{_counted(self.concurrent, 'trial')} at a time"
+        if self.passes:
+            return self._shared_device(trials)
         if not self.gpus:
             return f"CPU, {trials} with {_counted(self.cpus_per_trial, 'core')} each"
-        names = f"GPU{'s' if len(self.gpus) > 1 else ''} {', '.join(map(str, self.gpus))}"
-        return f"{names}, {trials} with {_counted(self.gpus_per_trial, 'GPU')} each"
+        return f"{_named(self.gpus)}, {trials} with {_counted(self.gpus_per_trial, 'GPU')} each"
+
+    def _shared_device(self, trials: str) -> str:
+        if not self.gpus:
+            return f"CPU, {trials} in one shared pass on {_counted(self.cpus_per_trial, 'core')}"
+        return f"{_named(self.gpus)}, {trials} in {self.passes} shared pass{'es' if self.passes > 1 else ''}"
+
+
+def _named(gpus: tuple[int, ...]) -> str:
+    return f"GPU{'s' if len(gpus) > 1 else ''} {', '.join(map(str, gpus))}"
 
 
 def _counted(number: float, what: str) -> str:
@@ -100,24 +114,30 @@ def _torch_has_cuda() -> bool:
         return False
 
 
-def plan_slots(resources: ResourcesSpec, *, inline: bool = False) -> Slots:
+def plan_slots(resources: ResourcesSpec, executor: str = "separate", members: int = 1) -> Slots:
     """Turn `auto` into numbers for this machine.
 
     Args:
         resources: The spec's section.
-        inline: One trial after the other in this process, which has all cores and the first GPU.
+        executor: separate: a process a trial; shared: a pass a GPU, or one on all cores; inline: one pass in this
+            process, which has all cores and the first GPU.
+        members: Trials that one pass may have.
 
     Raises:
         RequestError: A GPU is asked for that is not there, or a trial asks for more than there is.
     """
     if resources.address is not None:
-        return Slots(0.0, 0.0, resources.concurrent or 0, (), resources.address)
+        return Slots(0.0, 0.0, resources.concurrent or 0, (), resources.address, int(executor == "shared"), members)
     found, cores = visible_gpus(), cpu_count()
     gpus = found if resources.gpus == "auto" else list(dict.fromkeys(resources.gpus))
     if missing := [gpu for gpu in gpus if gpu not in found]:
         raise RequestError(_missing_gpus(missing, found))
-    if inline:
-        return Slots(cores, 1.0 if gpus else 0.0, 1, tuple(gpus[:1]))
+    if executor != "separate":
+        used = tuple(gpus[:1] if executor == "inline" else gpus)
+        passes = max(1, len(used))
+        concurrent = resources.concurrent or members * passes
+        passes = min(passes, concurrent)
+        return Slots(cores / passes, 1.0 if used else 0.0, concurrent, used, None, passes, members)
     wanted, cpus = resources.concurrent, resources.cpus_per_trial
     gpus_per_trial = _gpus_per_trial(resources, len(gpus))
     slots = gpu_slots(len(gpus), gpus_per_trial) if gpus_per_trial else cores

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import psutil
@@ -34,7 +34,6 @@ from spectral_search.search.progress import Progress
 from spectral_search.search.reseed_progress import CopyProgress
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
 
-Executor = Literal["separate", "inline"]
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
 STREAM_STORE_BYTES = 1 << 30
 """Room for blocks in flight when the training spectra are streamed."""
@@ -47,13 +46,11 @@ class Surroundings:
     """How a run is carried out, as opposed to what it computes.
 
     Attributes:
-        executor: separate: a process a trial, on Ray; inline: this process alone.
         dashboard: Whether a local Ray gets its dashboard.
         view: Where progress is shown.
         say: Shows one sentence.
     """
 
-    executor: Executor
     dashboard: bool
     view: LiveView
     say: Callable[[str], None]
@@ -157,11 +154,11 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
     device = torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
     study, progress = _open_study(plan, paths, around)
     stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
-    if around.executor == "separate" and not study.over:
+    if plan.executor != "inline" and not study.over:
         prepared = _search_on_ray(plan, paths, around, study, stopping)
     else:
         prepared = _prepared(plan, paths, around, load_plainly)
-        run_inline(spec, paths, study, prepared.dataset, device)
+        run_inline(spec, paths, study, prepared.dataset, device, plan.slots.concurrent)
     # What a cluster's GPUs trained in minutes could take this machine's cores days.
     reseed = plan.slots.address is None or device.type == "cuda"
     if not reseed and spec.search.retest_seeds > 1:
@@ -177,7 +174,7 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.data.source import load_spectra_ray
     from spectral_search.search.ray_session import ray_session
-    from spectral_search.search.ray_tune import run_on_ray
+    from spectral_search.search.ray_tune import run_separate, run_shared
 
     resources = plan.spec.resources
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan), dashboard=around.dashboard) as ray:
@@ -185,7 +182,8 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
         prepared = _prepared(plan, paths, around, load_spectra_ray)
-        run_on_ray(plan.spec, paths, study, prepared.dataset, ray.slots)
+        search = run_shared if plan.executor == "shared" else run_separate
+        search(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
 
 

@@ -1,6 +1,4 @@
-"""The executor without Ray: one trial after the other in this process, for a breakpoint and for fast tests."""
-
-from functools import partial
+"""The executor without Ray: shared passes in this process, for a breakpoint, for fast tests and for single fits."""
 
 import torch
 
@@ -8,37 +6,39 @@ from spectral_search.data.dataset import Dataset
 from spectral_search.errors import DiskFullError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
-from spectral_search.search.study import LiveTrial, Study
-from spectral_search.search.trial import RETRIES, GuardedTrial, TrialRun
+from spectral_search.search.shared_pass import SharedPass
+from spectral_search.search.study import Study
+from spectral_search.search.trial import Step
 from spectral_search.spec.run import RunSpec
 
 
-def run_inline(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device) -> None:
-    """Run a search to its end on one device."""
-    trainer = Trainer(dataset, device)
-    while (trial := study.next_trial()) is not None:
-        for attempt in range(RETRIES + 1):
-            begin = partial(TrialRun, trainer, spec, paths, trial.number, trial.params, trial.last_epoch)
-            run = GuardedTrial(paths.trial(trial.number), begin)
-            if not _run_trial(study, trial, run, last=attempt == RETRIES):
-                break
-
-
-def _run_trial(study: Study, trial: LiveTrial, run: GuardedTrial, last: bool) -> bool:
-    """Train a trial to its end; whether to try again from its checkpoint."""
+def run_inline(
+    spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, concurrent: int
+) -> None:
+    """Run a search to its end on one device, with at most `concurrent` trials at a time."""
+    shared = SharedPass(lambda: Trainer(dataset, device), spec, paths)
     while True:
-        step, number = run.next_epoch(), trial.number
+        while len(shared.members) < concurrent and (trial := study.next_trial()) is not None:
+            shared.join(trial.number, trial.params, trial.settled)
+        if not shared.members:
+            return
+        _take(study, shared, shared.advance())
+
+
+def _take(study: Study, shared: SharedPass, steps: dict[int, Step]) -> None:
+    """Record what trials came to together, and only then judge each."""
+    for number, step in steps.items():
         if step.full is not None:
             raise DiskFullError(step.full)
         if step.note is not None:
             study.note(number, step.note)
+        if step.record is not None:
+            study.record(number, step.record)
+    for number, step in steps.items():
         if step.failure is not None:
-            if step.retry and not last:
-                study.note(number, f"Tried again after epoch {trial.last_epoch}: {step.failure}")
-                return True
             study.finish(number, "failed", step.failure)
-            return False
-        stop = step.record is not None and study.report(number, step.record)
-        if stop or step.done:
-            study.finish(number, "stopped" if stop else "complete")
-            return False
+        elif study.judge(number):
+            study.finish(number, "stopped")
+            shared.leave(number)
+        elif step.done:
+            study.finish(number, "complete")

@@ -1,6 +1,7 @@
 """What a run will do, from headers and a few spectra: nothing is started, neither torch nor ray is loaded."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,7 +15,8 @@ from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.results.wording import size
-from spectral_search.search.device import Slots, plan_slots
+from spectral_search.search.device import Slots, plan_slots, visible_gpus
+from spectral_search.search.executor import Executor, choose_executor
 from spectral_search.search.points import planned_trials
 from spectral_search.search.sample_check import check_sample
 from spectral_search.spec.data import LEAKY_INPUTS
@@ -36,6 +38,7 @@ class Plan:
         root: The data.
         splits: Which spectra train, validate and test.
         slots: What the trials run on.
+        executor: Which processes train them.
         notes: What the user should know, a sentence each.
     """
 
@@ -43,6 +46,7 @@ class Plan:
     root: DataRoot
     splits: Splits
     slots: Slots
+    executor: Executor = "separate"
     notes: tuple[str, ...] = field(default=())
 
     @cached_property
@@ -83,6 +87,7 @@ class Plan:
             "spectra_epochs": self.spectra_epochs,
             "base_parameters": self.parameters({}),
             "device": self.slots.device,
+            "executor": self.executor,
             "concurrent": self.slots.concurrent or None,
             "notes": list(self.notes),
             "space": {key: domain.to_yaml() for key, domain in spec.space.items()} if grid is None else {},
@@ -107,7 +112,12 @@ def network_parameters(config: TrialConfig, pixels: int) -> int:
 
 
 def make_plan(
-    spec: RunSpec, root: DataRoot, explicit: Collection[str] = (), notes: Sequence[str] = (), *, inline: bool = False
+    spec: RunSpec,
+    root: DataRoot,
+    explicit: Collection[str] = (),
+    notes: Sequence[str] = (),
+    *,
+    executor: str = "auto",
 ) -> Plan:
     """Resolve a run against the data and this machine.
 
@@ -116,22 +126,24 @@ def make_plan(
         root: The data.
         explicit: Keys that the user gave; a stage's own num_train is only a wish, capped by what there is.
         notes: Sentences to pass on.
-        inline: Plan for one trial after the other in this process.
+        executor: Which processes train the trials; auto, shared, separate or inline.
 
     Raises:
         RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there; all at once.
     """
     spec, said = _cap_spectra(spec, root, explicit)
     faults: list[str] = []
-    slots = gathered(faults, lambda: plan_slots(spec.resources, inline=inline))
+    gathered(faults, lambda: plan_slots(spec.resources))
     splits = gathered(faults, lambda: make_splits(root, spec.data))
     gathered(faults, lambda: _check_networks(spec, root.pixels))
     if splits is not None:
         gathered(faults, lambda: check_sample(splits))
-    if faults or splits is None or slots is None:
+    if faults or splits is None:
         raise RequestError(*faults)
     spec, residency = decide_residency(spec, splits)
     said.append(residency)
+    chosen, slots, why = decide_executor(spec, root.pixels, executor)
+    said.append(why)
     if splits.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
@@ -144,7 +156,18 @@ def make_plan(
         )
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
-    return Plan(spec, root, splits, slots, (*notes, *said))
+    return Plan(spec, root, splits, slots, chosen, (*notes, *said))
+
+
+def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, Slots, str]:
+    """Which processes train the trials, what each gets, and why.
+
+    Unlike the residency, this is no part of the spec: it changes how a search is carried out, not what it computes.
+    """
+    found = visible_gpus()
+    gpus = len(found if spec.resources.gpus == "auto" else spec.resources.gpus)
+    choice = choose_executor(asked, spec, _candidates(spec), pixels, trials=planned_trials(spec), gpus=gpus)
+    return choice.executor, plan_slots(spec.resources, choice.executor, choice.members), choice.reason
 
 
 def decide_residency(spec: RunSpec, splits: Splits) -> tuple[RunSpec, str]:
@@ -191,16 +214,9 @@ def _inputs(spec: RunSpec) -> set[str]:
 
 
 def _check_networks(spec: RunSpec, pixels: int) -> None:
-    """Refuse networks that cannot read the spectra: every grid point, or every value of the space by itself."""
-    points = spec.grid_points() if spec.search.sampler == "grid" else [{}]
-    if spec.search.sampler != "grid":
-        points += [{key: value} for key, domain in spec.space.items() for value in domain.probes()]
+    """Refuse networks that cannot read the spectra."""
     faults: dict[str, None] = {}
-    for point in points[:CHECKED_CHOICES]:
-        try:
-            config = spec.with_params(point)
-        except RequestError:
-            continue  # a value that is possible only together with others
+    for config in _candidates(spec):
         given = config.data.input
         try:
             require_fit(config.model, pixels=given.kept_pixels(pixels), channels=given.channels)
@@ -208,3 +224,15 @@ def _check_networks(spec: RunSpec, pixels: int) -> None:
             faults |= dict.fromkeys(error.faults)
     if faults:
         raise RequestError(*faults)
+
+
+def _candidates(spec: RunSpec) -> list[TrialConfig]:
+    """What trials may be: every grid point, or every value of the space by itself."""
+    points = spec.grid_points() if spec.search.sampler == "grid" else [{}]
+    if spec.search.sampler != "grid":
+        points += [{key: value} for key, domain in spec.space.items() for value in domain.probes()]
+    found = []
+    for point in points[:CHECKED_CHOICES]:
+        with suppress(RequestError):  # a value that is possible only together with others
+            found.append(spec.with_params(point))
+    return found

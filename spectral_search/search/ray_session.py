@@ -111,7 +111,8 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
     try:
         if resources.address is not None:
             context = _join(resources.address)
-            slots = _cluster_slots(resources, slots)
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            slots = (_cluster_passes if slots.passes else _cluster_slots)(resources, slots, nodes)
         else:
             context = ray.init(
                 address="local",
@@ -161,11 +162,26 @@ def _join(address: str) -> "BaseContext":
         ) from error
 
 
-def _cluster_slots(resources: ResourcesSpec, slots: Slots) -> Slots:
-    """Slots of a whole cluster: its own CPUs and GPUs count, not this machine's."""
-    import ray
+def _cluster_passes(resources: ResourcesSpec, slots: Slots, nodes: list[dict[str, float]]) -> Slots:
+    """Shared passes of a whole cluster: one a GPU, or one a node where no GPU is to be used."""
+    any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
+    hosts = [(int(node.get("GPU", 0)) if any_gpu else 1, node.get("CPU", 0.0)) for node in nodes]
+    hosts = [(there, cpus) for there, cpus in hosts if there and cpus >= 1]
+    passes = sum(there for there, _ in hosts)
+    if not passes:
+        raise RequestError("No node of the cluster has a CPU to train on: add a node.")
+    concurrent = resources.concurrent or passes * slots.members
+    return replace(
+        slots,
+        cpus_per_trial=min(cpus / there for there, cpus in hosts),
+        gpus_per_trial=float(any_gpu),
+        concurrent=concurrent,
+        passes=min(passes, concurrent),
+    )
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+def _cluster_slots(resources: ResourcesSpec, slots: Slots, nodes: list[dict[str, float]]) -> Slots:
+    """Slots of a whole cluster: its own CPUs and GPUs count, not this machine's."""
     any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
     per_trial = resources.gpus_per_trial
     gpus_per_trial = float(any_gpu) if per_trial == "auto" else per_trial

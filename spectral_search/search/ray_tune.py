@@ -4,46 +4,36 @@ Ray Tune schedules processes, retries what died and spreads trials over nodes. W
 is remembered is the study's: Tune's own snapshots are neither needed nor read.
 """
 
+import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.util import metrics
 
 from spectral_search.data.dataset import Dataset
-from spectral_search.data.source import iter_blocks_ray
 from spectral_search.errors import DiskFullError
 from spectral_search.fit.member import EpochRecord
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
+from spectral_search.search.desk import Desk
 from spectral_search.search.device import Slots
-from spectral_search.search.study import Study
+from spectral_search.search.pass_server import PassServer
+from spectral_search.search.pass_trial import PassTrial, RetryError
+from spectral_search.search.ray_job import Job, TrialGauges
+from spectral_search.search.study import LiveTrial, Study
 from spectral_search.search.trial import RETRIES, GuardedTrial, TrialRun, log_name
 from spectral_search.spec.run import RunSpec
 
-
-class RetryError(Exception):
-    """A trial failed with an error that may have passed when it is started again; the message is that error."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every trial of a run needs; Ray shares its arrays on a node without copying them."""
-
-    spec: RunSpec
-    paths: RunPaths
-    dataset: Dataset
-    threads: int
-    share: float
-    """Part of a GPU that a trial may fill."""
+TRIAL_CPU = 0.005
+PASS_SPARES_CPU = 0.5
+"""What the process of a trial in a shared pass asks of Ray, since it only waits, and what a pass leaves to them."""
 
 
 class SpectralTrial(tune.Trainable):
@@ -52,30 +42,24 @@ class SpectralTrial(tune.Trainable):
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
         if job is None:
             raise ValueError("SpectralTrial is started with a job")
-        torch.set_num_threads(job.threads)
-        self._job = job
-        self._gauges = {
-            name: metrics.Gauge(f"spectral_search_{name}", text, tag_keys=("run", "trial"))
-            for name, text in (("val_r2", "R2 of log g on the val set"), ("epoch", "Epochs trained"))
-        }
+        self._job, self._gauges = job, TrialGauges(job.paths.name)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial; called by Ray Tune to reuse the process."""
         self._number = int(new_config["number"])
-        params, recorded = new_config["params"], int(new_config["recorded"])
+        params, settled = new_config["params"], int(new_config["settled"])
         spec, paths = self._job.spec, self._job.paths
         self._run = GuardedTrial(
             paths.trial(self._number),
-            lambda: TrialRun(self._trainer, spec, paths, self._number, params, recorded),
+            lambda: TrialRun(self._trainer, spec, paths, self._number, params, settled),
         )
         return True
 
     @cached_property
     def _trainer(self) -> Trainer:
         # Made by the first trial and not in `setup`: what fails here, such as a full GPU, is then told as its error.
-        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        return Trainer(self._job.dataset, device, iter_blocks_ray, self._job.share)
+        return self._job.trainer()
 
     def step(self) -> dict[str, Any]:
         """One epoch.
@@ -86,9 +70,8 @@ class SpectralTrial(tune.Trainable):
         step = self._run.next_epoch()
         if step.retry:
             raise RetryError(step.failure)
-        for name, gauge in self._gauges.items():
-            if step.record is not None:
-                gauge.set(step.record[name], {"run": self._job.paths.name, "trial": str(self._number)})
+        if step.record is not None:
+            self._gauges.show(self._number, step.record)
         # Beside the record for the study, the two numbers that other readers of Tune's results look for.
         seen = {name: step.record[name] for name in ("epoch", "val_r2")} if step.record is not None else {}
         told = {"failure": step.failure, "full": step.full, "note": step.note}
@@ -108,11 +91,17 @@ def _record(flat_result: dict[str, Any]) -> EpochRecord | None:
 
 
 class StudySearcher(Searcher):
-    """Hands Ray Tune the study's trials and tells the study how they ended."""
+    """Hands Ray Tune the study's trials and tells the study how they ended.
 
-    def __init__(self, study: Study) -> None:
+    Args:
+        study: The durable record.
+        seat: Called with each trial that is handed out; what it gives is added to the trial's config.
+    """
+
+    def __init__(self, study: Study, seat: Callable[[LiveTrial], dict[str, Any]] = lambda trial: {}) -> None:
         super().__init__(metric="val_r2", mode="max")
         self._study: Study | None = study
+        self._seat: Callable[[LiveTrial], dict[str, Any]] | None = seat
         self.numbers: dict[str, int] = {}
 
     # Ray's own annotation of `suggest` forgets FINISHED, which is a text.
@@ -121,7 +110,8 @@ class StudySearcher(Searcher):
         if trial is None:
             return Searcher.FINISHED
         self.numbers[trial_id] = trial.number
-        return {"number": trial.number, "params": trial.params, "recorded": trial.last_epoch}
+        seat = self._seat(trial) if self._seat is not None else {}
+        return {"number": trial.number, "params": trial.params, "settled": trial.settled, **seat}
 
     def take(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Record what a trial sent; whether it must stop."""
@@ -131,6 +121,10 @@ class StudySearcher(Searcher):
             self.study.check()
         if result.get("note"):
             self.study.note(number, result["note"])
+        # Trials that reach a rung together are all recorded before the first of them is judged.
+        for other, epochs in result.get("mates", ()):
+            for epoch in epochs:
+                self.study.record(other, epoch)
         if record is not None and self.study.report(number, record):
             self.study.finish(number, "stopped")
             return True
@@ -149,7 +143,7 @@ class StudySearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its searcher into a snapshot. The study, and its database password, stay out of it.
-        return {**self.__dict__, "_study": None}
+        return {**self.__dict__, "_study": None, "_seat": None}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is durable by itself."""
@@ -190,14 +184,45 @@ def _reason(trial: TuneTrial) -> str:
     return told[-1] if told else f"its process died ({lines[0] if lines else 'no reason given'})"
 
 
-def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
-    """Run a search to its end on the Ray cluster that this process is connected to."""
-    searcher = StudySearcher(study)
-    threads, share = max(1, int(slots.cpus_per_trial)), min(1.0, slots.gpus_per_trial)
-    job = Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share)
+def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
+    """Run a search to its end on the Ray cluster that this process is connected to, a process a trial."""
+    job = _job(spec, paths, dataset, slots)
     trainable = tune.with_resources(
         tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
     )
+    _fit(trainable, StudySearcher(study), study, paths.name, slots.concurrent)
+
+
+def run_shared(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
+    """Run a search to its end on the Ray cluster that this process is connected to, its trials in shared passes."""
+    job = ray.put(_job(spec, paths, dataset, slots))
+    server = ray.remote(PassServer).options(
+        num_cpus=slots.cpus_per_trial - PASS_SPARES_CPU,
+        num_gpus=slots.gpus_per_trial,
+        max_restarts=RETRIES,
+        scheduling_strategy="SPREAD",
+    )
+    passes: list[Any] = [server.remote(job) for _ in range(slots.passes)]
+    desk = Desk(passes, study, slots.concurrent)
+    told = study.listener
+
+    def tell(event: str, trial: LiveTrial) -> None:
+        desk.hear(event, trial)
+        told(event, trial)
+
+    study.listener = tell
+    trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes), {"cpu": TRIAL_CPU})
+    _fit(trainable, StudySearcher(study, desk.seat), study, paths.name, slots.concurrent)
+
+
+def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
+    threads, share = max(1, int(slots.cpus_per_trial)), min(1.0, slots.gpus_per_trial)
+    return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share)
+
+
+def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concurrent: int) -> None:
+    # Left to itself, Ray Tune starts the process of one trial only when that of the one before is there.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrent)
     with tempfile.TemporaryDirectory(prefix="spectral-search-") as scratch:
         tuner = tune.Tuner(
             trainable,
@@ -207,12 +232,12 @@ def run_on_ray(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
                 search_alg=searcher,
                 scheduler=StudyScheduler(searcher),
                 num_samples=study.planned,
-                max_concurrent_trials=slots.concurrent,
+                max_concurrent_trials=concurrent,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
             ),
             run_config=tune.RunConfig(
-                name=paths.name,
+                name=name,
                 storage_path=str(Path(scratch).absolute()),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),

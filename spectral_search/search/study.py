@@ -5,7 +5,7 @@ two writes, so each has one meaning by itself, and opening the study takes up wh
 
     params.yaml     then the trial    a folder without a trial is given to the next one
     progress line   then the value    a line without a value is dropped: that epoch is reported again
-    value at a rung then the verdict  a rung without a verdict is judged at once, before anything else is recorded
+    value at a rung then the verdict  a rung without a verdict is told again, and judged then
     state           then clean-up     files that a trial no longer needs are removed again
 """
 
@@ -46,16 +46,30 @@ DATABASE_WAIT_S = 60
 
 @dataclass
 class LiveTrial:
-    """A trial of this process: its number, parameters, the epochs recorded so far, and why it failed, if it did."""
+    """A trial of this process.
+
+    Attributes:
+        number: Its number.
+        params: Its searched values.
+        epochs: The epochs recorded so far.
+        passed: The last rung it survived.
+        error: Why it failed, if it did.
+    """
 
     number: int
     params: Params
     epochs: list[EpochRecord] = field(default_factory=list)
+    passed: int = 0
     error: str | None = None
 
     @property
     def last_epoch(self) -> int:
         return self.epochs[-1]["epoch"] if self.epochs else 0
+
+    @property
+    def settled(self) -> int:
+        """Epochs that need not be told again: whoever died after the last may have died before it was judged."""
+        return max(0, self.last_epoch - 1)
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -129,6 +143,11 @@ class Study:
         return self._proposals.planned
 
     @property
+    def waiting(self) -> int:
+        """Trials that `next_trial` has yet to hand out; fewer if the space holds fewer points."""
+        return len(self._unfinished) + max(0, self.planned - len(self.trials()))
+
+    @property
     def over(self) -> bool:
         """Whether no trial is left to be trained."""
         return not self._unfinished and not self._live and self._proposals.propose(self.trials()) is None
@@ -163,20 +182,35 @@ class Study:
             return trial
 
     def report(self, number: int, record: EpochRecord) -> bool:
-        """Record an epoch; whether the trial must stop. An epoch that is recorded already changes nothing."""
+        """Record an epoch of one trial and judge it: whether the trial must stop."""
+        self.record(number, record)
+        return self.judge(number)
+
+    def record(self, number: int, record: EpochRecord) -> None:
+        """Record an epoch. One that is recorded already, or of a trial that is over, changes nothing."""
         with self._writing():
-            if number not in self._live:  # told again of a trial that is over
-                return True
+            if number not in self._live:
+                return
             trial, handle = self._live[number]
             if record["epoch"] <= trial.last_epoch:
-                return False
+                return
             if record["epoch"] != trial.last_epoch + 1:
                 raise ValueError(f"trial {number} reports epoch {record['epoch']} after epoch {trial.last_epoch}")
             append_line(self.paths.trial(number).progress_jsonl, record)
             handle.report(record["val_r2"], record["epoch"])
             trial.epochs.append(record)
             self.listener("epoch", trial)
-            return self._must_stop(trial, handle)
+
+    def judge(self, number: int) -> bool:
+        """Whether a trial must stop after its last epoch, judged against all that have reported that epoch so far.
+
+        Trials that reach a rung together are all recorded before the first of them is judged.
+        """
+        with self._writing():
+            if number not in self._live:  # told again of a trial that is over
+                return True
+            trial, handle = self._live[number]
+            return trial.passed < trial.last_epoch and self._must_stop(trial, handle)
 
     def note(self, number: int, text: str) -> None:
         """Keep what befell a trial, in the study and in the trial's log."""
@@ -216,6 +250,7 @@ class Study:
         if not survives(trial.epochs[-1]["val_r2"], reported, search.reduction_factor):
             return True
         handle.set_user_attr(PASSED, epoch)
+        trial.passed = epoch
         return False
 
     def _end(self, trial: LiveTrial, handle: Trial, outcome: Outcome, error: str | None = None) -> None:
@@ -247,18 +282,16 @@ class Study:
         )
 
     def _take_up(self) -> list[LiveTrial]:
-        """Finish what a process that died had begun to write; returns the trials that were not over."""
+        """The trials that a process that died left unfinished; what it had begun to write is put in order.
+
+        Nothing is judged here: a trial tells its last epoch again, together with those that reached it with it.
+        """
         unfinished = []
         for frozen in self.trials():
             if frozen.state.is_finished():
                 self._clean_up(frozen.number, frozen.state)
-                continue
-            trial, handle = self._restored(frozen), self._handle(frozen.number)
-            judged = frozen.user_attrs.get(PASSED, 0) >= trial.last_epoch
-            if trial.epochs and not judged and self._must_stop(trial, handle):
-                self._end(trial, handle, "stopped")
             else:
-                unfinished.append(trial)
+                unfinished.append(self._restored(frozen))
         return unfinished
 
     def _restored(self, frozen: FrozenTrial) -> LiveTrial:
@@ -274,4 +307,4 @@ class Study:
         epochs = [{**by_epoch.get(epoch, {"epoch": epoch}), "val_r2": value} for epoch, value in values]
         if epochs != written or not whole:
             write_atomic(path, "".join(json.dumps(plain(record)) + "\n" for record in epochs))
-        return LiveTrial(frozen.number, frozen.user_attrs["params"], epochs)
+        return LiveTrial(frozen.number, frozen.user_attrs["params"], epochs, frozen.user_attrs.get(PASSED, 0))

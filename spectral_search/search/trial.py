@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spectral_search.errors import RequestError
 from spectral_search.fit.checkpoint import DamagedCheckpointError, discard_checkpoint, load_checkpoint, save_checkpoint
@@ -64,62 +64,103 @@ class TrialRun:
         paths: The run's folder.
         number: The trial's number.
         params: Its searched values.
-        recorded: Epochs that the study holds already; later ones in the checkpoint are reported again.
+        settled: Epochs that the study needs not be told again; later ones in the checkpoint are.
     """
 
     def __init__(
-        self, trainer: Trainer, spec: RunSpec, paths: RunPaths, number: int, params: Params, recorded: int
+        self, trainer: Trainer, spec: RunSpec, paths: RunPaths, number: int, params: Params, settled: int
     ) -> None:
-        self._trainer = trainer
-        self._paths = paths.trial(number).create()
+        self._trainer, self._paths = trainer, paths.trial(number).create()
         config = spec.with_params(params)
-        self._member = trainer.member(number, config)
-        self._note = None
+        self.number, self.member = number, trainer.member(number, config)
+        self._note: str | None = None
         try:
-            load_checkpoint(self._member, self._paths)
+            load_checkpoint(self.member, self._paths)
         except DamagedCheckpointError as error:
             # The same seed gives the same epochs again, so nothing is lost but time.
             discard_checkpoint(self._paths)
-            self._member = trainer.member(number, config)
-            self._note = f"Trained anew from epoch 1: {error}"
+            self.member = trainer.member(number, config)
+            self.add_note(f"Trained anew from epoch 1: {error}")
         # What ASHA may stop must leave its best weights behind, so a rung is always followed by a checkpoint.
         self._rungs = rung_epochs(spec.search, config.fit.epochs)
-        self._replay = list(self._member.history[recorded:])
+        self._replay = list(self.member.history[settled:])
+        self._told = settled
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
-    def next_epoch(self) -> Step:
-        """Train one epoch, or hand out one that was trained before the process died."""
-        note, self._note = self._note, None
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next step comes after."""
+        return int(self._replay[0]["epoch"]) - 1 if self._replay else self.member.epoch
+
+    @property
+    def told(self) -> int:
+        """The last epoch that was handed out."""
+        return self._told
+
+    @property
+    def at_rung(self) -> bool:
+        """Whether the last epoch that was handed out is one after which the trial may be stopped."""
+        return self._told in self._rungs
+
+    def add_note(self, text: str) -> None:
+        """Let the next step tell what befell the trial."""
+        self._note = text if self._note is None else f"{self._note} {text}"
+
+    def ready(self) -> Step | None:
+        """The next step where it needs no training: an epoch trained before the process died, or the trial's end."""
         if self._replay:
-            record = self._replay.pop(0)
-            return Step(record, done=self._member.finished and not self._replay, note=note)
-        if self._member.finished:
-            return Step(self._member.history[-1], note=note)
-        result = self._trainer.run_epoch([self._member])[self._member.number]
+            return self._step(self._replay.pop(0))
+        return self._step(self.member.history[-1]) if self.member.finished else None
+
+    def conclude(self, result: EpochRecord | NonFiniteLossError, sharers: int = 1) -> Step | None:
+        """The step of an epoch that was just trained; None where it had been handed out before.
+
+        Args:
+            result: What the trainer made of it.
+            sharers: Trials that the time between two checkpoints is shared by.
+        """
         if isinstance(result, NonFiniteLossError):
-            log = _log(self._paths, str(result))
-            return Step(failure=f"{result} (see {log})", note=note)
-        if self._member.finished or self._member.epoch in self._rungs or self._checkpoint_due():
+            return Step(failure=f"{result} (see {_log(self._paths, str(result))})", note=self._taken_note())
+        if self.member.finished or self.member.epoch in self._rungs or self._checkpoint_due(sharers):
             self.save()
-        return Step(result, done=self._member.finished, note=note)
+        return self._step(result) if self.member.epoch > self._told or self.member.finished else None
+
+    def next_epoch(self) -> Step:
+        """The next step of a trial that shares its passes with no other."""
+        step = self.ready()
+        while step is None:
+            step = self.conclude(self._trainer.run_epoch([self.member])[self.number])
+        return step
+
+    def fail(self, error: Exception) -> Step:
+        """The step that stands for an error of this trial."""
+        return replace(failed_step(self._paths, error), note=self._taken_note())
 
     def save(self) -> None:
         """Write a checkpoint."""
         started = time.monotonic()
-        save_checkpoint(self._member, self._paths)
+        save_checkpoint(self.member, self._paths)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
 
-    def _checkpoint_due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE
+    def _step(self, record: EpochRecord) -> Step:
+        self._told = max(self._told, int(record["epoch"]))
+        return Step(record, done=self.member.finished and not self._replay, note=self._taken_note())
+
+    def _taken_note(self) -> str | None:
+        note, self._note = self._note, None
+        return note
+
+    def _checkpoint_due(self, sharers: int) -> bool:
+        return time.monotonic() - self._saved_at >= sharers * self._save_seconds / CHECKPOINT_SHARE
 
 
 class GuardedTrial:
-    """A `TrialRun` whose errors, also those of its beginning, become steps that tell of them.
+    """A trial alone in its process, whose errors, also those of its beginning, become steps that tell of them.
 
     Args:
-        paths: Of the trial.
-        begin: Begins it.
+        paths: The trial's folder.
+        begin: Makes the trial.
     """
 
     def __init__(self, paths: TrialPaths, begin: Callable[[], TrialRun]) -> None:
@@ -128,15 +169,16 @@ class GuardedTrial:
         try:
             self._run = begin()
         except Exception as error:
-            self._broken = failed_step(self._paths, error)
+            self._broken = failed_step(paths, error)
 
     def next_epoch(self) -> Step:
+        """Train one epoch, or hand out one that was trained before the process died."""
         if self._run is None:
             return self._broken
         try:
             return self._run.next_epoch()
         except Exception as error:
-            return failed_step(self._paths, error)
+            return self._run.fail(error)
 
 
 def failed_step(paths: TrialPaths, error: Exception) -> Step:

@@ -33,6 +33,9 @@ def test_hidden_gpus_are_not_there() -> None:
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
 
 
+MEMBERS = 8
+
+
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 16 cores and 4 GPUs."""
@@ -40,8 +43,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "cpu_count", lambda: 16)
 
 
-def slots(inline: bool = False, **resources: Any) -> Slots:
-    return plan_slots(ResourcesSpec(**resources), inline=inline)
+def slots(executor: str = "separate", **resources: Any) -> Slots:
+    return plan_slots(ResourcesSpec(**resources), executor, MEMBERS)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +68,16 @@ def test_slots(resources: dict[str, Any], expected: Slots) -> None:
 
 
 @pytest.mark.usefixtures("machine")
-def test_inline_has_one_slot_with_everything() -> None:
-    assert slots(inline=True) == Slots(16.0, 1.0, 1, (0,))
-    assert slots(inline=True, gpus=[], concurrent=4) == Slots(16.0, 0.0, 1, ())
+def test_inline_has_one_pass_with_everything() -> None:
+    assert slots("inline") == Slots(16.0, 1.0, MEMBERS, (0,), None, 1, MEMBERS)
+    assert slots("inline", gpus=[], concurrent=4) == Slots(16.0, 0.0, 4, (), None, 1, MEMBERS)
+
+
+@pytest.mark.usefixtures("machine")
+def test_shared_has_a_pass_a_gpu_or_one_on_all_cores() -> None:
+    assert slots("shared", gpus=[]) == Slots(16.0, 0.0, MEMBERS, (), None, 1, MEMBERS)
+    assert slots("shared", gpus=[1, 3]) == Slots(8.0, 1.0, 2 * MEMBERS, (1, 3), None, 2, MEMBERS)
+    assert slots("shared", concurrent=3) == Slots(16 / 3, 1.0, 3, (0, 1, 2, 3), None, 3, MEMBERS)
 
 
 @pytest.mark.usefixtures("machine")

@@ -138,18 +138,20 @@ def leave_at_rung(study: Study, values: list[float]) -> None:
     raw(study, trial.number).report(values[-1], 1)
 
 
-def test_rung_without_verdict_is_judged_when_the_study_opens(reopen: Open) -> None:
-    leave_at_rung(reopen(), [0.5, 0.4, 0.3])
-    again = reopen()
-    assert stored(again, 2).state == TrialState.PRUNED
-    assert begin(again).number == 3
+def told_again(study: Study) -> bool:
+    """Hand out the next trial and tell its last epoch again, as executors do: whether it must stop."""
+    trial = begin(study)
+    assert trial.settled == trial.last_epoch - 1
+    return study.report(trial.number, trial.epochs[-1])
 
 
-def test_rung_without_verdict_lets_the_best_go_on(reopen: Open) -> None:
-    leave_at_rung(reopen(), [0.3, 0.4, 0.5])
-    again = reopen()
-    assert stored(again, 2).state == TrialState.RUNNING
-    assert begin(again).number == 2
+@pytest.mark.parametrize(("values", "stops"), [([0.5, 0.4, 0.3], True), ([0.3, 0.4, 0.5], False)])
+def test_rung_without_verdict_is_judged_when_told_again(
+    reopen: Open, paths: RunPaths, values: list[float], stops: bool
+) -> None:
+    leave_at_rung(reopen(), values)
+    assert told_again(reopen()) is stops
+    assert rows(paths, 2) == [1]
 
 
 def test_verdict_to_stop_without_the_end_is_taken_again(reopen: Open) -> None:
@@ -160,7 +162,15 @@ def test_verdict_to_stop_without_the_end_is_taken_again(reopen: Open) -> None:
         stop = study.report(trial.number, record(1, value))
     assert stop is True
     again = reopen()
-    assert [trial.state for trial in again.trials()] == [TrialState.RUNNING, TrialState.PRUNED]
+    assert [told_again(again), told_again(again)] == [False, True]
+
+
+def test_trials_that_reach_a_rung_together_are_judged_together(reopen: Open) -> None:
+    study = reopen()
+    trials = [begin(study) for _ in range(6)]
+    for trial in trials:
+        study.record(trial.number, record(1, 0.1 * trial.number))
+    assert [study.judge(trial.number) for trial in trials] == [True, True, True, True, False, False]
 
 
 def test_verdict_to_go_on_stands_whatever_came_later(reopen: Open) -> None:

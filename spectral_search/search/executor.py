@@ -1,0 +1,104 @@
+"""Which processes train the trials of a search, chosen from the networks, the memory and the cores there are."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from spectral_search.errors import RequestError
+from spectral_search.models.count import count_parameters
+from spectral_search.search.device import cpu_count
+from spectral_search.spec.run import RunSpec, TrialConfig
+
+Executor = Literal["shared", "separate", "inline"]
+EXECUTORS = ("auto", "shared", "separate", "inline")
+MEMBERS_PER_CORE, MOST_MEMBERS, MOST_MEMBERS_GPU = 4, 16, 32
+"""Live trials of one pass: with more, hardly less noise is drawn per trial, and proposals know less."""
+MEMBER_BYTES = 28
+"""Of a parameter in training: weight, gradient, two moments, the best epoch's, and 8 bytes of working copies."""
+MEMBER_SHARE = 0.25
+"""Part of the free memory that members may fill; the spectra and their batches need the rest."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An executor, how many trials one of its passes trains, and why.
+
+    Attributes:
+        executor: shared: all live trials of a device in one process; separate: a process each; inline: this process.
+        members: Trials of one pass.
+        reason: For people, a sentence.
+    """
+
+    executor: Executor
+    members: int
+    reason: str
+
+
+def check_executor(asked: str, address: str | None) -> None:
+    """Refuse what is no executor, or cannot be one on a cluster.
+
+    Raises:
+        RequestError: It says what is allowed.
+    """
+    if asked not in EXECUTORS:
+        raise RequestError(f"--executor must be {', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]}, found {asked!r}.")
+    if asked == "inline" and address is not None:
+        raise RequestError("The inline executor runs in this process and joins no cluster: leave --address out.")
+
+
+def choose_executor(
+    asked: str, spec: RunSpec, configs: Iterable[TrialConfig], pixels: int, *, trials: int, gpus: int
+) -> Choice:
+    """Settle `auto`.
+
+    Args:
+        asked: One of EXECUTORS.
+        spec: The search.
+        configs: What its trials may be, or a sample of it.
+        pixels: Of a spectrum.
+        trials: Trials of the search.
+        gpus: GPUs of this machine that it may use.
+    """
+    sample = [spec.with_params({}), *configs]
+    members = _members(sample, pixels, trials, gpus)
+    if asked != "auto":
+        chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
+        return Choice(chosen, members, f"Executor {asked}, as asked for.")
+    executor, reason = _settled(spec, {config.model.kind for config in sample}, trials, gpus)
+    return Choice(executor, members, reason)
+
+
+def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Executor, str]:
+    resources = spec.resources
+    if trials == 1 and resources.address is None:
+        return "inline", "One trial has none to share a pass with: it runs in this process, without Ray."
+    if resources.gpus_per_trial != "auto" or resources.cpus_per_trial != "auto":
+        return "separate", "A process a trial, since the spec says what each trial gets."
+    if resources.concurrent == 1:
+        return "separate", "One trial at a time, so there is no pass to share."
+    if kinds <= {"mlp"}:
+        return "shared", (
+            "Trials share passes over the data: reading and noising a batch costs as much as a step of an MLP, and the "
+            "steps of many MLPs are one product."
+        )
+    if gpus or resources.address is not None:
+        return "shared", "Trials share passes over the data: one copy of it on a GPU, and one reading, feed them all."
+    if spec.data.residency == "stream":
+        return "shared", "Trials share passes over the data: it is read from disk once for all of them."
+    return "separate", (
+        "A process a trial: steps of such networks cost far more than their batch, and each core works on its own."
+    )
+
+
+def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:
+    most = MOST_MEMBERS_GPU if gpus else min(MOST_MEMBERS, MEMBERS_PER_CORE * cpu_count())
+    largest = max(_parameters(config, pixels) for config in sample)
+    fitting = int(MEMBER_SHARE * psutil.virtual_memory().available / (MEMBER_BYTES * largest))
+    return max(1, min(most, fitting, trials))
+
+
+def _parameters(config: TrialConfig, pixels: int) -> int:
+    given = config.data.input
+    return count_parameters(config.model, pixels=given.kept_pixels(pixels), channels=given.channels)

@@ -1,0 +1,157 @@
+"""A shared pass in a process of its own: the one place on a device where its trials train.
+
+Trials run ahead of what has been asked for, up to the next rung, so that the time the driver takes for their epochs is
+not lost to training. A pass waits until all its trials have joined, and at a rung until each has been judged: what
+ASHA decides does not depend on which trial's process was quicker.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from spectral_search.fit.member import EpochRecord
+from spectral_search.search.proposals import Params
+from spectral_search.search.ray_job import Job, TrialGauges
+from spectral_search.search.shared_pass import SharedPass
+from spectral_search.search.trial import Step
+
+JOIN_SECONDS = 5.0
+"""How long a pass waits for trials that were announced and do not come."""
+
+
+@dataclass
+class Seat:
+    """A trial's place in the pass.
+
+    Attributes:
+        told: The last epoch that the trial is known to have been told.
+        steps: What it came to so far. Kept when asked for: whoever asked may have died before handing it on.
+        held: Whether it waits for the verdict on a rung.
+        over: Whether it has come to its end.
+    """
+
+    told: int
+    steps: list[Step] = field(default_factory=list)
+    held: bool = False
+    over: bool = False
+
+    def untold(self) -> list[Step]:
+        """Steps after the last epoch that was told; the last step, whatever its epoch."""
+        return [s for s in self.steps if s.done or (s.record is not None and s.record["epoch"] > self.told)]
+
+
+class PassServer:
+    """Trains the trials that joined, and answers what they ask.
+
+    Args:
+        job: What to train on.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._shared = SharedPass(job.trainer, job.spec, job.paths)
+        self._gauges = TrialGauges(job.paths.name)
+        self._seats: dict[int, Seat] = {}
+        self._expected = 0
+        # Calls between two epochs, made where the epochs are trained: members change at epoch boundaries only.
+        self._errands: list[Callable[[], None]] = []
+        self._changed = asyncio.Condition()
+        self._training = ThreadPoolExecutor(1)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def join(self, number: int, params: Params, settled: int, expected: int) -> None:
+        """Let a trial join; `expected` trials will be there in all."""
+        await self._seat(number, params, settled)
+        await self.expect(expected)
+
+    async def leave(self, number: int, expected: int) -> None:
+        """Let a trial go; `expected` will be there then."""
+        if self._seats.pop(number, None) is not None:
+            self._errands.append(lambda: self._shared.leave(number))
+        await self.expect(expected)
+
+    async def expect(self, expected: int) -> None:
+        """Take note of how many trials will be there."""
+        async with self._changed:
+            self._expected = expected
+            self._changed.notify_all()
+
+    async def step(self, number: int, params: Params, told: int) -> dict[str, Any]:
+        """The epoch of a trial that follows the last it was told, as soon as there is one."""
+        seat = await self._seat(number, params, told)
+        async with self._changed:
+            seat.told = told
+            if not seat.untold():  # it was told of the rung and was not stopped
+                seat.held = False
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: seat.untold() or self._failed())
+        if not seat.untold():
+            await self._serving_task()  # raises what ended it
+        return {**asdict(seat.untold()[0]), "mates": self._untold_of_others(number)}
+
+    async def _seat(self, number: int, params: Params, settled: int) -> Seat:
+        self._serving_task()
+        if number not in self._seats:
+            self._seats[number] = Seat(settled)
+            self._errands.append(lambda: self._shared.join(number, params, settled))
+            async with self._changed:
+                self._changed.notify_all()
+        return self._seats[number]
+
+    def _untold_of_others(self, number: int) -> list[tuple[int, list[EpochRecord]]]:
+        """Epochs of the other trials, so that all that reach a rung together are recorded before one is judged."""
+        return [
+            (other, [step.record for step in seat.untold() if step.record is not None])
+            for other, seat in self._seats.items()
+            if other != number
+        ]
+
+    def _serving_task(self) -> "asyncio.Task[None]":
+        if self._serving is None:
+            self._serving = asyncio.get_running_loop().create_task(self._serve())
+        return self._serving
+
+    def _failed(self) -> bool:
+        return self._serving is not None and self._serving.done()
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._all_ready()
+            errands, self._errands = self._errands, []
+            steps = await loop.run_in_executor(self._training, self._advance, errands)
+            async with self._changed:
+                for number, step in steps.items():
+                    self._deliver(number, step)
+                self._changed.notify_all()
+
+    def _advance(self, errands: list[Callable[[], None]]) -> dict[int, Step]:
+        for errand in errands:
+            errand()
+        return self._shared.advance()
+
+    def _deliver(self, number: int, step: Step) -> None:
+        seat = self._seats.get(number)
+        if seat is None:  # it left while its epoch was trained
+            return
+        seat.steps.append(step)
+        seat.over = step.done
+        seat.held = not step.done and self._shared.at_rung(number)
+        if step.record is not None:
+            self._gauges.show(number, step.record)
+
+    async def _all_ready(self) -> None:
+        """Wait until every trial that is expected has joined and none waits for a verdict."""
+
+        def ready() -> bool:
+            live = [seat for seat in self._seats.values() if not seat.over]
+            return bool(live) and not any(seat.held for seat in live)
+
+        async with self._changed:
+            await self._changed.wait_for(ready)
+            try:
+                everyone = self._changed.wait_for(lambda: ready() and len(self._seats) >= self._expected)
+                await asyncio.wait_for(everyone, JOIN_SECONDS)
+            except TimeoutError:
+                await self._changed.wait_for(ready)

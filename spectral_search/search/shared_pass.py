@@ -1,0 +1,163 @@
+"""The live trials of one device as members of shared passes over its data.
+
+The pass, not the trial, is the unit of cost: all trials at the same epoch train on the same noisy batches. A trial that
+joins is trained by itself until it has caught up, since those ahead wait: the lowest epoch always goes first. So trials
+that began together stay together, and reach every rung together.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+
+from spectral_search.fit.trainer import Trainer
+from spectral_search.results.paths import RunPaths
+from spectral_search.search.proposals import Params
+from spectral_search.search.trial import RETRIES, Step, TrialRun, failed_step
+from spectral_search.spec.run import RunSpec
+
+
+@dataclass(frozen=True)
+class Joining:
+    """A trial that is to join, anew or again: what `TrialRun` needs, and what befell it before."""
+
+    params: Params
+    settled: int
+    note: str | None = None
+
+
+class SharedPass:
+    """Trials that share a device; errors, also those of a beginning, become steps of the trial they belong to.
+
+    Args:
+        make_trainer: Brings the data to the device; called with the first pass, so that what fails is told.
+        spec: The search.
+        paths: The run's folder.
+    """
+
+    def __init__(self, make_trainer: Callable[[], Trainer], spec: RunSpec, paths: RunPaths) -> None:
+        self._make_trainer, self._spec, self._paths = make_trainer, spec, paths
+        self._params: dict[int, Params] = {}
+        self._joining: dict[int, Joining] = {}
+        self._runs: dict[int, TrialRun] = {}
+        self._alone: set[int] = set()
+        self._attempts: Counter[int] = Counter()
+
+    @property
+    def members(self) -> frozenset[int]:
+        """Numbers of the trials that have joined and not left."""
+        return frozenset(self._params)
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return self._make_trainer()
+
+    def join(self, number: int, params: Params, settled: int) -> None:
+        """Let a trial join before the next pass; one that is there stays as it is.
+
+        Args:
+            number: The trial's number.
+            params: Its searched values.
+            settled: Epochs of it that need not be told again.
+        """
+        if number not in self._params:
+            self._params[number] = params
+            self._joining[number] = Joining(params, settled)
+
+    def leave(self, number: int) -> None:
+        """Let a trial go; its weights are let go with it."""
+        self._params.pop(number, None)
+        self._joining.pop(number, None)
+        self._runs.pop(number, None)
+        self._alone.discard(number)
+
+    def at_rung(self, number: int) -> bool:
+        """Whether the trial has just told an epoch after which it may be stopped."""
+        return number in self._runs and self._runs[number].at_rung
+
+    def advance(self) -> dict[int, Step]:
+        """Bring the trials that are furthest behind one epoch on.
+
+        Returns:
+            Their steps by number; none where an epoch has to be trained again after an error. Trials whose step says
+            that they are done, or that failed, have left.
+        """
+        steps = self._begin()
+        if self._runs:
+            epoch = min(run.epoch for run in self._runs.values())
+            behind = [run for number, run in sorted(self._runs.items()) if run.epoch == epoch]
+            ready = {run.number: step for run in behind if (step := run.ready()) is not None}
+            steps |= ready
+            for group in self._groups([run for run in behind if run.number not in ready]):
+                steps |= self._train(group)
+        for number, step in steps.items():
+            if step.done:
+                self.leave(number)
+        return steps
+
+    def _begin(self) -> dict[int, Step]:
+        """Make the trials that have joined; steps of those that cannot be made."""
+        failed = {}
+        for number, joining in list(self._joining.items()):
+            try:
+                run = TrialRun(self._trainer, self._spec, self._paths, number, joining.params, joining.settled)
+            except Exception as error:
+                step = failed_step(self._paths.trial(number), error)
+                if not self._again(number, joining.settled, step):
+                    failed[number] = step
+            else:
+                if joining.note is not None:
+                    run.add_note(joining.note)
+                self._runs[number] = run
+                del self._joining[number]
+        return failed
+
+    def _groups(self, runs: list[TrialRun]) -> list[list[TrialRun]]:
+        """Trials that can train on the same batches; one that is to train alone is a group of its own."""
+
+        def key(run: TrialRun) -> tuple[int, int, int]:
+            fit = run.member.config.fit
+            return fit.seed, fit.batch_size, run.number if run.number in self._alone else -1
+
+        return [list(group) for _, group in groupby(sorted(runs, key=key), key)]
+
+    def _train(self, group: list[TrialRun]) -> dict[int, Step]:
+        try:
+            results = self._trainer.run_epoch([run.member for run in group])
+        except Exception as error:
+            return self._recover(group, error)
+        steps = {}
+        for run in group:
+            self._alone.discard(run.number)
+            try:
+                step = run.conclude(results[run.number], sharers=len(group))
+            except Exception as error:
+                step = run.fail(error)
+            if step is not None:
+                steps[run.number] = step
+        return steps
+
+    def _recover(self, group: list[TrialRun], error: Exception) -> dict[int, Step]:
+        """After an error in a pass: go back to the checkpoints, and find out alone whose error it is."""
+        if len(group) > 1:
+            for run in group:
+                self._alone.add(run.number)
+                self._rejoin(run.number, run.told, None)
+            return {}
+        run = group[0]
+        step = run.fail(error)
+        return {} if self._again(run.number, run.told, step) else {run.number: step}
+
+    def _again(self, number: int, settled: int, step: Step) -> bool:
+        """Whether a trial that failed makes another attempt; it is then made ready for it."""
+        if not step.retry or step.full is not None or self._attempts[number] >= RETRIES:
+            return False
+        self._attempts[number] += 1
+        self._rejoin(number, settled, f"Tried again after epoch {settled}: {step.failure}")
+        return True
+
+    def _rejoin(self, number: int, settled: int, note: str | None) -> None:
+        self._runs.pop(number, None)
+        earlier = self._joining.get(number, Joining(self._params[number], settled))
+        self._joining[number] = replace(earlier, settled=settled, note=note)
