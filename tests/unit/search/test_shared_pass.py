@@ -1,0 +1,150 @@
+"""Trials in shared passes: who trains with whom, who waits for whom, and whose error an error is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_search import make_data, make_spec
+
+from spectral_search.data.root import DataRoot
+from spectral_search.data.split import make_splits
+from spectral_search.fit.member import Member
+from spectral_search.fit.trainer import Trainer
+from spectral_search.results.paths import RunPaths
+from spectral_search.search.prepare import load_plainly, prepare
+from spectral_search.search.shared_pass import SharedPass
+from spectral_search.search.trial import Step
+from spectral_search.spec.run import RunSpec
+
+EPOCHS = 6
+PARAMS: dict[int, dict[str, Any]] = {0: {"fit.lr": 1.0e-3}, 1: {"fit.lr": 3.0e-3}, 2: {"fit.lr": 1.0e-2}}
+Passes = list[tuple[int, ...]]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
+    folder = tmp_path_factory.mktemp("search")
+    data = make_data(folder / "data")
+    spec = make_spec(folder, data, fit={"epochs": EPOCHS}, search={"min_epochs": 2, "reduction_factor": 2})
+    return spec.override({"data.residency": "resident"})
+
+
+@pytest.fixture(scope="module")
+def trainer(spec: RunSpec) -> Trainer:
+    splits = make_splits(DataRoot.find(spec.data.root or []), spec.data)
+    return Trainer(prepare(spec, splits, load_plainly).dataset, torch.device("cpu"))
+
+
+@pytest.fixture
+def make(spec: RunSpec, trainer: Trainer, tmp_path: Path) -> Callable[[], SharedPass]:
+    return lambda: SharedPass(lambda: trainer, spec, RunPaths(tmp_path, "run"))
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Passes:
+    """The members of every pass that was made."""
+    found: Passes = []
+    sound = Trainer.run_epoch
+
+    def run_epoch(self: Trainer, members: list[Member]) -> Any:
+        found.append(tuple(member.number for member in members))
+        return sound(self, members)
+
+    monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
+    return found
+
+
+def to_end(shared: SharedPass) -> dict[int, list[Step]]:
+    steps: dict[int, list[Step]] = {}
+    while shared.members:
+        for number, step in shared.advance().items():
+            steps.setdefault(number, []).append(step)
+    return steps
+
+
+def values(steps: list[Step]) -> dict[int, float]:
+    return {step.record["epoch"]: step.record["val_r2"] for step in steps if step.record is not None}
+
+
+def test_trials_that_begin_together_train_in_the_same_passes(make: Callable[[], SharedPass], passes: Passes) -> None:
+    shared = make()
+    for number, params in PARAMS.items():
+        shared.join(number, params, 0)
+    steps = to_end(shared)
+    assert passes == [(0, 1, 2)] * EPOCHS
+    assert all(list(values(told)) == list(range(1, EPOCHS + 1)) for told in steps.values())
+    assert all(told[-1].done and not any(step.done for step in told[:-1]) for told in steps.values())
+
+
+def test_trial_that_joins_catches_up_while_the_others_wait(make: Callable[[], SharedPass], passes: Passes) -> None:
+    shared = make()
+    shared.join(0, PARAMS[0], 0)
+    for _ in range(3):
+        shared.advance()
+    shared.join(1, PARAMS[1], 0)
+    to_end(shared)
+    assert passes == [(0,)] * 3 + [(1,)] * 3 + [(0, 1)] * 3
+
+
+def test_trial_does_not_depend_on_who_trains_beside_it(make: Callable[[], SharedPass], tmp_path: Path) -> None:
+    together = make()
+    for number, params in PARAMS.items():
+        together.join(number, params, 0)
+    beside = to_end(together)
+    for number, params in PARAMS.items():
+        for file in RunPaths(tmp_path, "run").trial(number).checkpoint_dir.iterdir():
+            file.unlink()
+        alone = make()
+        alone.join(number, params, 0)
+        assert values(to_end(alone)[number]) == pytest.approx(values(beside[number]), abs=1e-5)
+
+
+def test_trials_of_other_batch_sizes_have_their_own_passes(make: Callable[[], SharedPass], passes: Passes) -> None:
+    shared = make()
+    for number, size in enumerate((32, 16, 32)):
+        shared.join(number, {"fit.batch_size": size}, 0)
+    shared.advance()
+    assert sorted(passes) == [(0, 2), (1,)]
+
+
+def test_what_the_checkpoint_holds_is_told_again_without_training(
+    make: Callable[[], SharedPass], passes: Passes
+) -> None:
+    first = make()
+    first.join(0, PARAMS[0], 0)
+    first.join(1, PARAMS[1], 0)
+    before = {n: values([s]) for n, s in [item for _ in range(2) for item in first.advance().items()]}
+    trained = len(passes)
+    again = make()
+    again.join(0, PARAMS[0], 1)
+    again.join(1, PARAMS[1], 1)
+    told = again.advance()
+    assert len(passes) == trained
+    assert {number: values([step]) for number, step in told.items()} == before
+    assert again.at_rung(0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("device lost"), ValueError("bad shape")])
+def test_error_of_one_member_costs_the_others_nothing(
+    make: Callable[[], SharedPass], passes: Passes, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    sound = Trainer.run_epoch
+
+    def run_epoch(self: Trainer, members: list[Member]) -> Any:
+        if any(member.number == 1 and member.epoch == 3 for member in members):
+            raise error
+        return sound(self, members)
+
+    monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
+    shared = make()
+    for number, params in PARAMS.items():
+        shared.join(number, params, 0)
+    steps = to_end(shared)
+    failed = steps[1][-1]
+    assert list(values(steps[1])) == [1, 2, 3]
+    assert failed.failure is not None
+    assert str(error) in failed.failure
+    assert [list(values(steps[number])) for number in (0, 2)] == [list(range(1, EPOCHS + 1))] * 2
+    assert passes[-1] == (0, 2), "they train together again"
