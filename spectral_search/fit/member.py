@@ -1,11 +1,11 @@
 """One network in training: its weights, optimiser, schedule, history and early stop.
 
-A member sees only batches that were read, noised and turned into inputs for it, so any number of members can share
-one pass over the data. Shape suffixes: B spectra in a batch, C channels, L pixels.
+A member is handed its gradients, computed in whatever company (`pack`), and makes its step of them.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,15 +14,17 @@ from torch import nn
 from spectral_search.data.counter import counter_seed
 from spectral_search.fit.network import Network
 from spectral_search.fit.schedule import learning_rate, plateau_drops
+from spectral_search.spec.fit import FitSpec
 
 EpochRecord = dict[str, Any]
 """One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, lr, seconds, spectra_per_second."""
 
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "mse": nn.functional.mse_loss,
-    "huber": nn.functional.huber_loss,
-    "l1": nn.functional.l1_loss,
+    "mse": partial(nn.functional.mse_loss, reduction="none"),
+    "huber": partial(nn.functional.huber_loss, reduction="none"),
+    "l1": partial(nn.functional.l1_loss, reduction="none"),
 }
+"""The loss of each spectrum, from prediction and target."""
 
 
 class NonFiniteLossError(Exception):
@@ -42,14 +44,13 @@ class Member:
         self.number, self.network, self.config = number, network, network.config
         self.model, self.device = network.model, network.device
         fit = self.config.fit
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
+        self.optimizer = _adamw(self.model, fit)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, torch.Tensor] | None = None
         """Weights of the best epoch since the last checkpoint; None when the file on disk holds them."""
         self._steps_per_epoch = steps_per_epoch
-        self._has_dropout = self.config.model.dropout > 0
-        self._loss = LOSSES[fit.loss]
+        self._step = 0
         self._loss_sum = torch.zeros((), device=self.device)
         self._drops = 0
 
@@ -72,28 +73,27 @@ class Member:
         return patience is not None and best is not None and self.epoch - best["epoch"] >= patience
 
     def begin_epoch(self) -> None:
-        self.model.train()
+        self._step = self.epoch * self._steps_per_epoch
         self._loss_sum.zero_()
         self._drops = plateau_drops(self.config.fit, [record["val_r2"] for record in self.history])
 
-    def train_step(self, x_BCL: torch.Tensor, log_g_B: torch.Tensor, bin_B: torch.Tensor, index: int) -> None:
-        """One AdamW step on a batch; `index` counts the batches of the epoch from 0."""
+    def dropout_seed(self, index: int) -> int:
+        """Seed of the dropout of a step; `index` counts the batches of the epoch from 0."""
+        return counter_seed(self.config.fit.seed, "dropout", self.number, self.epoch, index)
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One AdamW step on the gradients that the parameters hold, scaled by `scaler`; `loss` is the batch's."""
         fit = self.config.fit
-        step = self.epoch * self._steps_per_epoch + index
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(fit, step, self._steps_per_epoch, self._drops)
-        if self._has_dropout:
-            torch.manual_seed(counter_seed(fit.seed, "dropout", self.number, self.epoch, index))
-        loss = self._loss(self.network.output(x_BCL, bin_B), self.network.standardise(log_g_B))
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+            group["lr"] = learning_rate(fit, self._step, self._steps_per_epoch, self._drops)
         if fit.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), fit.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self._step += 1
         # Summed on the device: reading the loss of each step would stall a GPU.
-        self._loss_sum += loss.detach()
+        self._loss_sum += loss
 
     def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int) -> EpochRecord:
         """Close the epoch with its val scores.
@@ -122,3 +122,14 @@ class Member:
         if before is None or record["val_r2"] > before["val_r2"]:
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return record
+
+
+def _adamw(model: nn.Module, fit: FitSpec) -> torch.optim.AdamW:
+    """AdamW with its moments allocated: memory must not run out after some members of a pack have taken their step."""
+    optimizer = torch.optim.AdamW(model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
+    state = {
+        index: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
+        for index, value in enumerate(model.parameters())
+    }
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return optimizer

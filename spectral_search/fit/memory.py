@@ -1,7 +1,9 @@
-"""How this process keeps the memory that it frees."""
+"""How this process keeps the memory that it frees, and what it says when there is no more."""
 
 import ctypes
 import sys
+
+import torch
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Parameter numbers of glibc's mallopt(3)."""
@@ -24,3 +26,8 @@ def keep_freed_memory() -> bool:
     wanted = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: KEEP_BYTES, M_TOP_PAD: GROW_BYTES}
     taken = [mallopt(name, value) == 1 for name, value in wanted.items()]
     return all(taken)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed, on a GPU or in the host's memory; torch has no class for the latter."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

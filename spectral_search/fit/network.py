@@ -3,8 +3,6 @@
 Shape suffixes: D noise draws, N spectra, B batch, C channels, L pixels, F = C x L features.
 """
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import torch
 from torch import nn
@@ -14,10 +12,11 @@ from spectral_search.data.inputs import InputTransform
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.fit.precision import autocast, resolve_precision
 from spectral_search.models.build import build_model, needs_bin
+from spectral_search.models.mlp import Mlp
 from spectral_search.spec.run import TrialConfig
 
 EVAL_ROWS = (64, 1024)
-"""Fewest and most spectra predicted at once; between them as many as a training step takes, to need no more memory."""
+"""Fewest and most spectra predicted at once."""
 
 
 class ResidualOnRidge(nn.Module):
@@ -29,9 +28,15 @@ class ResidualOnRidge(nn.Module):
         self.register_buffer("ridge_weight_F", torch.zeros(features))
         self.register_buffer("ridge_bias", torch.zeros(()))
 
+    @property
+    def ridge(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights of shape (F,) and bias."""
+        return self.get_buffer("ridge_weight_F"), self.get_buffer("ridge_bias")
+
     def forward(self, x_BCL: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        weight_F, bias = self.ridge
         with torch.autocast(x_BCL.device.type, enabled=False):
-            ridge_B = x_BCL.float().flatten(1) @ self.get_buffer("ridge_weight_F") + self.get_buffer("ridge_bias")
+            ridge_B = x_BCL.float().flatten(1) @ weight_F + bias
         output_B: torch.Tensor = self.network(x_BCL, *rest)
         return ridge_B + output_B.float()
 
@@ -68,6 +73,17 @@ class Network:
         self._target_mean_dex, self._target_std_dex = prep.target_mean_dex, prep.target_std_dex
         self._needs_bin = needs_bin(config.model)
 
+    @property
+    def mlp(self) -> Mlp | None:
+        """The network without its Ridge, where it is one that can share products with others."""
+        model = self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
+        return model if isinstance(model, Mlp) else None
+
+    @property
+    def ridge(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Weights of shape (F,) and bias of the Ridge that the network adds to, if any."""
+        return self.model.ridge if isinstance(self.model, ResidualOnRidge) else None
+
     def standardise(self, log_g_B: torch.Tensor) -> torch.Tensor:
         """Labels in dex as the network's target: mean 0, standard deviation 1 over the training set."""
         return (log_g_B - self._target_mean_dex) / self._target_std_dex
@@ -78,33 +94,28 @@ class Network:
             output_B: torch.Tensor = self.model(x_BCL, bin_B) if self._needs_bin else self.model(x_BCL)
         return output_B.float()
 
-    def log_g_dex(self, x_BCL: torch.Tensor, bin_B: torch.Tensor) -> torch.Tensor:
-        """Predicted log g in dex, shape (B,), float32."""
-        return self.output(x_BCL, bin_B) * self._target_std_dex + self._target_mean_dex
+    def to_dex(self, output_B: torch.Tensor) -> torch.Tensor:
+        """The inverse of `standardise`."""
+        return output_B * self._target_std_dex + self._target_mean_dex
+
+
+def eval_rows(batch_size: int) -> int:
+    """Spectra predicted at once: as many as a training step takes, to need no more memory than it."""
+    return int(np.clip(batch_size, *EVAL_ROWS))
 
 
 @torch.no_grad()
-def predict_frozen(
-    networks: Sequence[Network], frozen: Frozen, transforms: Mapping[str, InputTransform]
-) -> list[np.ndarray]:
-    """Predicted log g in dex of every network for every frozen draw, each float32 of shape (D, N).
-
-    Args:
-        networks: On one device; left in evaluation mode.
-        frozen: The noisy spectra.
-        transforms: The input of each network by its `input_key`.
-    """
+def predict_frozen(network: Network, frozen: Frozen, transform: InputTransform) -> np.ndarray:
+    """Predicted log g in dex for every frozen draw, float32 of shape (D, N); leaves the network in evaluation mode."""
+    network.model.eval()
     draws, count = frozen.noisy_DNL.shape[:2]
-    predicted = [np.empty((draws, count), np.float32) for _ in networks]
-    for network in networks:
-        network.model.eval()
-    device, step = networks[0].device, int(np.clip(max(n.config.fit.batch_size for n in networks), *EVAL_ROWS))
+    predicted_DN = np.empty((draws, count), np.float32)
+    step = eval_rows(network.config.fit.batch_size)
     for start in range(0, count, step):
-        rows = slice(start, min(start + step, count))
-        error_BL, bin_B = shared_tensor(frozen.error_NL[rows], device), shared_tensor(frozen.bin_N[rows], device)
+        rows = slice(start, start + step)
+        error_BL, bin_B = shared_tensor(frozen.error_NL[rows], network.device), shared_tensor(frozen.bin_N[rows])
         for draw in range(draws):
-            noisy_BL = shared_tensor(frozen.noisy_DNL[draw, rows], device)
-            inputs = {key: transforms[key](noisy_BL, error_BL) for key in {n.input_key for n in networks}}
-            for network, result_DN in zip(networks, predicted, strict=True):
-                result_DN[draw, rows] = network.log_g_dex(inputs[network.input_key], bin_B).cpu().numpy()
-    return predicted
+            x_BCL = transform(shared_tensor(frozen.noisy_DNL[draw, rows], network.device), error_BL)
+            output_B = network.output(x_BCL, bin_B.to(network.device))
+            predicted_DN[draw, rows] = network.to_dex(output_B).cpu().numpy()
+    return predicted_DN

@@ -48,12 +48,11 @@ class Predictor:
                 "The exported weights are not those of the network in the exported config "
                 f"({str(error).splitlines()[-1].strip()}): export the model again."
             ) from error
-        transform = InputTransform(self.config.data.input, self.prep, self.config.data.noise_level, device)
-        self._transforms = {self._network.input_key: transform}
+        self._transform = InputTransform(self.config.data.input, self.prep, self.config.data.noise_level, device)
 
     def predict(self, frozen: Frozen) -> np.ndarray:
         """Predicted log g in dex of shape (D, N)."""
-        return predict_frozen([self._network], frozen, self._transforms)[0]
+        return predict_frozen(self._network, frozen, self._transform)
 
     def predict_shards(self, selection: Selection, *, observed: bool = False) -> Predictions:
         """Predict every selected spectrum once, at constant memory.

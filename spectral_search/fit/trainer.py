@@ -1,24 +1,25 @@
 """Passes over the data, each training every member that is at the same epoch.
 
-The batch is read, noised and turned into an input once; the members take their steps on it one after the other.
+The batch is read, noised and turned into an input once; the members take their steps on it in packs.
 Shape suffixes: D noise draws, N spectra, B batch, C channels, L pixels, F = C x L features.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
-from spectral_search.data.batches import ReadBlocks, train_source
+from spectral_search.data.batches import Batch, ReadBlocks, train_source
 from spectral_search.data.blocks import read_ranges
 from spectral_search.data.counter import counter_seed
-from spectral_search.data.dataset import Dataset, Frozen
+from spectral_search.data.dataset import Dataset, Frozen, shared_tensor
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.noise import add_noise, generator
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
-from spectral_search.fit.memory import keep_freed_memory
-from spectral_search.fit.network import Network, ResidualOnRidge, predict_frozen
+from spectral_search.fit.memory import is_out_of_memory, keep_freed_memory
+from spectral_search.fit.network import Network, ResidualOnRidge, eval_rows
+from spectral_search.fit.pack import Pack, make_packs
 from spectral_search.models.ridge import RidgeAccumulator, RidgeSolution
 from spectral_search.results.metrics import scores
 from spectral_search.spec.data import InputSpec
@@ -44,6 +45,8 @@ class Trainer:
         self.dataset, self.device = dataset, device
         self._source = train_source(dataset, device, read_blocks, share)
         self._transforms: dict[str, InputTransform] = {}
+        self._packs: list[Pack] = []
+        self._most: int | None = None
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
 
     def member(self, number: int, config: TrialConfig) -> Member:
@@ -98,19 +101,71 @@ class Trainer:
         for batch in self._source.epoch(fit.seed, epoch, fit.batch_size):
             rng = generator(self.device, fit.seed, "noise", epoch, batch.index)
             noisy_BL = add_noise(batch.flux_BL, batch.error_BL, self.dataset.noise_level, rng)
-            inputs: dict[str, torch.Tensor] = {}
-            for member in members:
-                key = member.network.input_key
-                if key not in inputs:
-                    inputs[key] = self.transform(member.config.data.input)(noisy_BL, batch.error_BL)
-                member.train_step(inputs[key], batch.log_g_B, batch.bin_B, batch.index)
+            inputs = {
+                key: self.transform(spec)(noisy_BL, batch.error_BL) for key, spec in _input_specs(members).items()
+            }
+            self._step(members, inputs, batch)
             spectra += len(batch.log_g_B)
         return spectra
 
+    def _step(self, members: list[Member], inputs: dict[str, torch.Tensor], batch: Batch) -> None:
+        """Let every member take its step, in smaller packs from here on should memory run out."""
+        waiting = list(self._packs_of(members))
+        while waiting:
+            pack = waiting.pop(0)
+            try:
+                pack.compute(inputs[pack.members[0].network.input_key], batch)
+            except (RuntimeError, MemoryError) as error:
+                if len(pack.members) == 1 or not is_out_of_memory(error):
+                    raise
+            else:
+                pack.update()
+                continue
+            # Out of the handler, whose traceback holds what the step had allocated.
+            self._most = (len(pack.members) + 1) // 2
+            self._packs = []
+            waiting[:0] = make_packs(pack.members, self._most)
+
+    def _packs_of(self, members: list[Member]) -> list[Pack]:
+        """The members in packs, which stay as they are until members join or leave."""
+        packed = [member for pack in self._packs for member in pack.members]
+        if sorted(map(id, packed)) != sorted(map(id, members)):
+            self._packs = []
+            self._packs = list(make_packs(members, self._most))
+        return self._packs
+
+    @torch.no_grad()
     def predict(self, members: list[Member], frozen: Frozen) -> list[np.ndarray]:
         """Predicted log g in dex of every member for every frozen draw, each of shape (D, N)."""
-        transforms = {m.network.input_key: self.transform(m.config.data.input) for m in members}
-        return predict_frozen([member.network for member in members], frozen, transforms)
+        shape = frozen.noisy_DNL.shape[:2]
+        predicted = {member.number: np.empty(shape, np.float32) for member in members}
+        rows = eval_rows(members[0].config.fit.batch_size)
+        packs = self._packs_of(members)
+        for place, inputs, bin_B in self._frozen_inputs(members, frozen, rows):
+            for pack in packs:
+                network = pack.members[0].network
+                output_KB = pack.outputs(inputs[network.input_key], bin_B)
+                for member, output_B in zip(pack.members, network.to_dex(output_KB).cpu().numpy(), strict=True):
+                    predicted[member.number][place] = output_B
+        return [predicted[member.number] for member in members]
+
+    def _frozen_inputs(
+        self, members: list[Member], frozen: Frozen, step: int
+    ) -> Iterator[tuple[tuple[int, slice], dict[str, torch.Tensor], torch.Tensor]]:
+        """Inputs by key, `step` spectra at a time: their draw and rows, inputs and bins."""
+        draws, count = frozen.noisy_DNL.shape[:2]
+        specs = _input_specs(members)
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
+            error_BL = shared_tensor(frozen.error_NL[rows], self.device)
+            bin_B = shared_tensor(frozen.bin_N[rows], self.device)
+            for draw in range(draws):
+                noisy_BL = shared_tensor(frozen.noisy_DNL[draw, rows], self.device)
+                yield (
+                    (draw, rows),
+                    {key: self.transform(spec)(noisy_BL, error_BL) for key, spec in specs.items()},
+                    bin_B,
+                )
 
     def _ridge(self, config: TrialConfig) -> RidgeSolution:
         """Ridge on one noisy pass over the training spectra; its sums are kept for members with other penalties."""
@@ -132,3 +187,8 @@ class Trainer:
                 transform(noisy_BL, batch.error_BL).flatten(1),
                 (batch.log_g_B - prep.target_mean_dex) / prep.target_std_dex,
             )
+
+
+def _input_specs(members: list[Member]) -> dict[str, InputSpec]:
+    """The inputs that the members read, by their keys."""
+    return {member.network.input_key: member.config.data.input for member in members}

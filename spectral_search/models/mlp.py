@@ -32,6 +32,7 @@ class Mlp(nn.Module):
 
     def __init__(self, spec: MlpSpec, pixels: int, channels: int) -> None:
         super().__init__()
+        self.spec = spec
         widths = [pixels * channels, *spec.hidden]
         self.layers = nn.Sequential(
             *(
@@ -41,6 +42,10 @@ class Mlp(nn.Module):
         )
         self.head = nn.Linear(widths[-1], 1)
         initialise(self, spec.init)
+
+    @property
+    def hidden_layers(self) -> list[HiddenLayer]:
+        return [layer for layer in self.layers if isinstance(layer, HiddenLayer)]
 
     def forward(self, x_BCL: Tensor) -> Tensor:
         """Map (B, C, L) to the standardised log g (B,)."""

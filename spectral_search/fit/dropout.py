@@ -1,0 +1,50 @@
+"""Dropout of a step whose draws are a network's own, whatever shares its products.
+
+Shape suffixes: B batch, W width of a layer.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+RESOLUTION = 1 << 16
+"""A CPU draws 16 bits a value, so p becomes a multiple of 1 / 65536; torch's own draws cost ten times as much."""
+
+
+class StepDropout:
+    """Draws factors for one layer after the other.
+
+    Args:
+        seeds: Of each network, for this step.
+        device: Where the networks train.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._draws = [_CpuDraws(seed) if device.type == "cpu" else _DeviceDraws(seed, device) for seed in seeds]
+
+    def __call__(self, number: int, p: float, factor_BW: torch.Tensor) -> None:
+        """Fill factors of a network with 0, with probability p, or 1 / (1 - p)."""
+        if p == 0.0:
+            factor_BW.fill_(1.0)
+        else:
+            self._draws[number].fill(p, factor_BW)
+
+
+class _CpuDraws:
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.SFC64(seed)
+
+    def fill(self, p: float, factor_BW: torch.Tensor) -> None:
+        words = np.asarray(self._bits.random_raw((factor_BW.numel() + 3) // 4))
+        bits_BW = torch.from_numpy(words.view(np.int16))[: factor_BW.numel()].view_as(factor_BW)
+        dropped = min(round(p * RESOLUTION), RESOLUTION - 1)
+        torch.mul(bits_BW >= dropped - RESOLUTION // 2, RESOLUTION / (RESOLUTION - dropped), out=factor_BW)
+
+
+class _DeviceDraws:
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._rng = torch.Generator(device).manual_seed(seed)
+
+    def fill(self, p: float, factor_BW: torch.Tensor) -> None:
+        factor_BW.bernoulli_(1.0 - p, generator=self._rng).mul_(1.0 / (1.0 - p))

@@ -1,0 +1,131 @@
+"""Members that take their steps together on one batch, as one forward and one backward pass.
+
+MLPs on the same input in the same number format are one product (`MlpStack`); any other network is a pack of its own.
+A pack computes gradients and nothing else: each member has its own optimiser, schedule, clipping and dropout, so its
+numbers do not depend on its company.
+Shape suffixes: B batch, C channels, L pixels, F = C x L features, K members, W width of a layer.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from spectral_search.data.batches import Batch
+from spectral_search.fit.dropout import StepDropout
+from spectral_search.fit.member import LOSSES, Member
+from spectral_search.fit.precision import FORMATS
+from spectral_search.models.mlp_stack import Dropout, MlpStack
+
+
+class Pack(Protocol):
+    """Members that take their steps together."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Who they are."""
+
+    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
+        """Standardised log g in evaluation, float32 of shape (K, B)."""
+
+    def compute(self, x_BCL: Tensor, batch: Batch) -> None:
+        """Losses and gradients of the members' next step; nothing of it counts until `update`."""
+
+    def update(self) -> None:
+        """Take the step that was computed."""
+
+
+class SinglePack:
+    """A member of any kind, by itself."""
+
+    def __init__(self, member: Member) -> None:
+        self.members: Sequence[Member] = [member]
+        self._loss = torch.zeros(())
+
+    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
+        network = self.members[0].network
+        network.model.eval()
+        return network.output(x_BCL, bin_B).unsqueeze(0)
+
+    def compute(self, x_BCL: Tensor, batch: Batch) -> None:
+        (member,) = self.members
+        network = member.network
+        network.model.train()
+        member.optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(member.dropout_seed(batch.index))
+        target_B = network.standardise(batch.log_g_B)
+        loss = LOSSES[member.config.fit.loss](network.output(x_BCL, batch.bin_B), target_B).mean()
+        member.scaler.scale(loss).backward()
+        self._loss = loss.detach()
+
+    def update(self) -> None:
+        self.members[0].update(self._loss)
+
+
+class MlpPack:
+    """Members whose networks are MLPs on the same input, with the same target and number format.
+
+    Args:
+        members: Their parameters move to the pack's storage until another pack takes them.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+        self._network = members[0].network
+        self._format = FORMATS.get(self._network.precision, torch.float32)
+        self._stack = MlpStack([mlp for member in members if (mlp := member.network.mlp) is not None])
+        self._loss_K = torch.zeros(len(members))
+
+    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
+        return self._outputs(x_BCL, None)
+
+    def compute(self, x_BCL: Tensor, batch: Batch) -> None:
+        for member in self.members:
+            member.optimizer.zero_grad(set_to_none=True)
+        seeds = [member.dropout_seed(batch.index) for member in self.members]
+        output_KB = self._outputs(x_BCL, StepDropout(seeds, self._network.device))
+        loss_K = self._losses(output_KB, self._network.standardise(batch.log_g_B))
+        scaled = [member.scaler.scale(loss) for member, loss in zip(self.members, loss_K, strict=True)]
+        self._stack.backward(torch.stack(scaled).sum())
+        self._loss_K = loss_K.detach()
+
+    def update(self) -> None:
+        self._stack.keep_statistics()
+        for member, loss in zip(self.members, self._loss_K, strict=True):
+            member.update(loss)
+
+    def _outputs(self, x_BCL: Tensor, dropout: Dropout | None) -> Tensor:
+        x_BF = x_BCL.flatten(1)
+        output_KB = self._stack.outputs(x_BF.to(self._format), dropout)
+        if self._network.ridge is None:
+            return output_KB
+        ridges = [ridge for member in self.members if (ridge := member.network.ridge) is not None]
+        weight_KF = torch.stack([weight_F for weight_F, _ in ridges])
+        return output_KB + torch.addmm(torch.stack([bias for _, bias in ridges])[:, None], weight_KF, x_BF.float().T)
+
+    def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
+        """The loss of each member, by its own measure."""
+        kinds = [member.config.fit.loss for member in self.members]
+        by_kind = {kind: LOSSES[kind](output_KB, target_B.expand_as(output_KB)).mean(1).unbind() for kind in set(kinds)}
+        return torch.stack([by_kind[kind][k] for k, kind in enumerate(kinds)])
+
+
+def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[Pack]:
+    """Join the members that can share products.
+
+    Args:
+        members: Of one pass.
+        most: Largest number of members in a pack.
+    """
+    alike: dict[tuple[str, ...], list[Member]] = {}
+    for member in members:
+        network = member.network
+        if network.mlp is None:
+            yield SinglePack(member)
+        else:
+            alike.setdefault((network.input_key, network.precision, member.config.fit.target), []).append(member)
+    for group in alike.values():
+        size = min(most or len(group), len(group))
+        for start in range(0, len(group), size):
+            yield MlpPack(group[start : start + size])
