@@ -89,8 +89,11 @@ class SharedPass:
             behind = [run for number, run in sorted(self._runs.items()) if run.epoch == epoch]
             ready = {run.number: step for run in behind if (step := run.ready()) is not None}
             steps |= ready
-            for group in self._groups([run for run in behind if run.number not in ready]):
-                steps |= self._train(group)
+            # Trials that reached a rung together before the process died tell of it by themselves: a newer one that is
+            # to be judged there later must not be judged with them.
+            if not ready:
+                for group in self._groups(behind):
+                    steps |= self._train(group)
         for number, step in steps.items():
             if step.done:
                 self.leave(number)
