@@ -17,13 +17,7 @@ from spectral_search.spec.search import SearchSpec
 
 def rung_epochs(search: SearchSpec, epochs: int) -> frozenset[int]:
     """Epochs after which a trial of so many epochs may be stopped; the last is none of them."""
-    if search.pruner == "none":
-        return frozenset()
-    rungs, epoch = set(), search.min_epochs
-    while epoch < epochs:
-        rungs.add(epoch)
-        epoch *= search.reduction_factor
-    return frozenset(rungs)
+    return frozenset(search.rungs(epochs))
 
 
 def survives(value: float, reported: Iterable[float], reduction_factor: int) -> bool:

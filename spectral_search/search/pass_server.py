@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import ray
+
 from spectral_search.fit.member import EpochRecord
 from spectral_search.search.proposals import Params
 from spectral_search.search.ray_job import Job, TrialGauges
@@ -50,7 +52,9 @@ class PassServer:
     """
 
     def __init__(self, job: Job) -> None:
-        self._shared = SharedPass(job.trainer, job.spec, job.paths)
+        # Started again after a death that may have been for want of memory, it takes fewer members at a time.
+        died = ray.get_runtime_context().was_current_actor_reconstructed
+        self._shared = SharedPass(job.trainer, job.spec, job.paths, max(1, job.members // 2) if died else None)
         self._gauges = TrialGauges(job.paths.name)
         self._seats: dict[int, Seat] = {}
         self._expected = 0

@@ -22,8 +22,8 @@ class RetryError(Exception):
 class PassTrial(tune.Trainable):
     """A member of a shared pass.
 
-    A pass whose process died is started again by Ray, elsewhere if its node is gone; its trials then join it again and
-    go on from their checkpoints. Where it does not come back, Ray Tune's next attempt asks another pass.
+    A pass whose process died is started again by Ray, elsewhere if its node is gone. For its trials that was an attempt:
+    in the next they join it again, or another pass if it does not come back, and go on from their checkpoints.
     """
 
     def setup(self, config: dict[str, Any], passes: list[ActorHandle[Any]] | None = None) -> None:
@@ -44,32 +44,36 @@ class PassTrial(tune.Trainable):
         Raises:
             RetryError: The pass is not there; Ray Tune makes another attempt.
         """
-        answer: dict[str, Any] = self._ask()
+        home = self._passes[self._home % len(self._passes)]
+        try:
+            answer = dict(ray.get(home.step.remote(self._number, self._params, self._told)))
+        except RayActorError as error:
+            if not _comes_back(home):
+                self._home += 1
+            raise RetryError("the process of its pass died") from error
         record = answer["record"]
         if record is not None:
             self._told = record["epoch"]
             answer |= {name: record[name] for name in ("epoch", "val_r2")}
         return answer
 
-    def _ask(self) -> dict[str, Any]:
-        deadline = time.monotonic() + RESTART_SECONDS
-        while True:
-            home = self._passes[self._home % len(self._passes)]
-            try:
-                return dict(ray.get(home.step.remote(self._number, self._params, self._told)))
-            except ActorUnavailableError as error:
-                if time.monotonic() > deadline:
-                    raise self._lost(error) from error
-                time.sleep(0.5)
-            except RayActorError as error:
-                raise self._lost(error) from error
-
-    def _lost(self, error: RayActorError) -> RetryError:
-        self._home += 1
-        return RetryError(f"the process of its pass died ({str(error).splitlines()[0]})")
-
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: checkpoints are written into the run's folder by the pass."""
 
     def load_checkpoint(self, checkpoint: object) -> None:
         """Nothing: a trial's checkpoint is looked for when it joins its pass."""
+
+
+def _comes_back(home: ActorHandle[Any]) -> bool:
+    """Wait for a pass whose process died to be there again; False if it is not before long."""
+    deadline = time.monotonic() + RESTART_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            ray.get(home.__ray_ready__.remote())
+        except ActorUnavailableError:
+            time.sleep(0.5)
+        except RayActorError:
+            return False
+        else:
+            return True
+    return False

@@ -24,6 +24,8 @@ class Job:
     threads: int
     share: float
     """Part of a GPU that a process may fill."""
+    members: int = 1
+    """Trials of one process at a time."""
 
     def trainer(self) -> Trainer:
         """The data on this process's device."""

@@ -199,7 +199,7 @@ def run_shared(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
     server = ray.remote(PassServer).options(
         num_cpus=slots.cpus_per_trial - PASS_SPARES_CPU,
         num_gpus=slots.gpus_per_trial,
-        max_restarts=RETRIES,
+        max_restarts=-1,  # it is trials whose attempts are counted
         scheduling_strategy="SPREAD",
     )
     passes: list[Any] = [server.remote(job) for _ in range(slots.passes)]
@@ -217,7 +217,7 @@ def run_shared(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
 
 def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
     threads, share = max(1, int(slots.cpus_per_trial)), min(1.0, slots.gpus_per_trial)
-    return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share)
+    return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
 
 
 def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concurrent: int) -> None:

@@ -34,10 +34,13 @@ class SharedPass:
         make_trainer: Brings the data to the device; called with the first pass, so that what fails is told.
         spec: The search.
         paths: The run's folder.
+        most: Trials of one pass at most; any number when absent.
     """
 
-    def __init__(self, make_trainer: Callable[[], Trainer], spec: RunSpec, paths: RunPaths) -> None:
-        self._make_trainer, self._spec, self._paths = make_trainer, spec, paths
+    def __init__(
+        self, make_trainer: Callable[[], Trainer], spec: RunSpec, paths: RunPaths, most: int | None = None
+    ) -> None:
+        self._make_trainer, self._spec, self._paths, self._most = make_trainer, spec, paths, most
         self._params: dict[int, Params] = {}
         self._joining: dict[int, Joining] = {}
         self._runs: dict[int, TrialRun] = {}
@@ -123,7 +126,9 @@ class SharedPass:
             fit = run.member.config.fit
             return fit.seed, fit.batch_size, run.number if run.number in self._alone else -1
 
-        return [list(group) for _, group in groupby(sorted(runs, key=key), key)]
+        groups = [list(group) for _, group in groupby(sorted(runs, key=key), key)]
+        size = self._most or max(1, len(runs))
+        return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
     def _train(self, group: list[TrialRun]) -> dict[int, Step]:
         try:

@@ -1,0 +1,194 @@
+"""Baselines on exactly the spectra of a search: the same split, val noise, test set and preprocessing."""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from spectral_search.baselines.methods import METHODS
+from spectral_search.baselines.problem import Outcome, Problem, Told
+from spectral_search.data.dataset import Stream
+from spectral_search.data.preprocess import Preprocessing
+from spectral_search.data.root import DataRoot
+from spectral_search.data.split import Selection, Splits
+from spectral_search.errors import RequestError
+from spectral_search.results import baselines as stored
+from spectral_search.results.baselines import Baselines
+from spectral_search.results.manifest import utc_now
+from spectral_search.results.metrics import r2_interval, scores
+from spectral_search.results.paths import BaselinePaths
+from spectral_search.search.device import cpu_count
+from spectral_search.search.prepare import load_plainly, prepare
+from spectral_search.spec.run import RunSpec
+
+PACKAGES = ("spectral-search", "torch", "numpy", "h5py", "lightgbm")
+MOLECULES = ("T_eff", "M_H")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the baselines are asked.
+
+    Attributes:
+        spec: Its data section says which spectra and how noisy.
+        root: The data.
+        splits: Which spectra train, validate and test.
+        prep: Preprocessing of the run that is to be compared with; fitted on the training set when absent.
+    """
+
+    spec: RunSpec
+    root: DataRoot
+    splits: Splits
+    prep: Preprocessing | None = None
+
+    @property
+    def evaluated(self) -> Selection:
+        """The spectra that the numbers are of."""
+        return self.splits.test or self.splits.val
+
+
+def chosen_methods(question: Question, only: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The methods to fit, and a sentence for each that the data do not allow.
+
+    Raises:
+        RequestError: A method is unknown, or one that was asked for by name is impossible on these data.
+    """
+    if unknown := [name for name in only if name not in METHODS]:
+        raise RequestError(f"No baseline is called {', '.join(unknown)}: choose among {', '.join(METHODS)}.")
+    impossible = _impossible(question)
+    if refused := [impossible[name] for name in only if name in impossible]:
+        raise RequestError(*refused)
+    wanted = [name for name in METHODS if name in (only or METHODS)]
+    return [name for name in wanted if name not in impossible], [impossible[n] for n in wanted if n in impossible]
+
+
+def _impossible(question: Question) -> dict[str, str]:
+    found = {}
+    shards = [*question.splits.train.shards, *question.evaluated.shards]
+    lacking = sorted({name for name in MOLECULES for shard in shards if name not in shard.columns})
+    if lacking:
+        found["oracle_mixture"] = (
+            f"The oracle mixture needs {' and '.join(lacking)} of every spectrum, which the shards lack: it is left out."
+        )
+    if question.spec.data.noise_level == 0:
+        found["ceiling"] = (
+            "At noise level 0 the flux is known exactly, so there is no ceiling below R2 1: it is left out."
+        )
+    return found
+
+
+def measure(
+    question: Question,
+    results: Path,
+    methods: Sequence[str],
+    device: torch.device,
+    told: Told,
+    say: Callable[[str], None],
+    *,
+    again: bool = False,
+) -> Baselines:
+    """Fit what is not stored yet; each method is stored as soon as it is done.
+
+    Args:
+        question: The data.
+        results: The results root.
+        methods: From `chosen_methods`.
+        device: Where matrices are multiplied.
+        told: Shows progress.
+        say: Shows a sentence.
+        again: Fit also what is stored.
+
+    Raises:
+        RequestError: The data cannot be used, or the results folder cannot be written.
+    """
+    begun = _begun(question, results)
+    left = [name for name in methods if again or name not in begun.methods]
+    if not left:
+        return begun
+    begun.paths.create()
+    problem = _problem(question, device, told)
+    for name in left:
+        started = time.monotonic()
+        outcome = METHODS[name](problem)
+        entry = {**_numbers(problem, outcome), "seconds": time.monotonic() - started}
+        begun = begun.keep(name, entry, _table(problem.labels, outcome))
+        say(f"{name}: R2 {entry['r2']:.4f} on {problem.part} in {entry['seconds']:.0f} s")
+    return begun
+
+
+def _begun(question: Question, results: Path) -> Baselines:
+    """What is stored of these settings, or a record without numbers."""
+    data, splits, shards = question.spec.data, question.splits, question.root.fingerprint()
+    key = stored.setting_key(data, splits.digest(), len(splits.train))
+    paths = BaselinePaths(results, stored.data_key(shards)).setting(key)
+    document: dict[str, Any] = {
+        "format": stored.FORMAT,
+        "created_at": utc_now(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "hardware": {"machine": platform.machine(), "cores": cpu_count()},
+        "data": {"shards": shards, "split": splits.digest()},
+        "settings": {key: getattr(data, key) for key in ("noise_level", "split_seed", "val_draws")},
+        "spectra": {
+            "train": len(splits.train),
+            "val": len(splits.val),
+            "test": len(splits.test) if splits.test else 0,
+        },
+        "part": "test" if splits.test else "val",
+        "noise": None,
+        "methods": {},
+    }
+    return stored.load(paths) or Baselines(paths, document)
+
+
+def _problem(question: Question, device: torch.device, told: Told) -> Problem:
+    spec, splits = question.spec, question.splits
+    # Streamed whatever the run does: no baseline needs the training spectra in memory.
+    data = spec.data.model_copy(update={"residency": "stream"})
+    prepared = prepare(spec.model_copy(update={"data": data}), splits, load_plainly, question.prep)
+    dataset = prepared.dataset
+    if not isinstance(dataset.train, Stream):
+        raise TypeError("prepare() kept a stream in memory")
+    val_labels = splits.val.labels()
+    return Problem(
+        train=dataset.train,
+        val=dataset.val,
+        val_labels=val_labels,
+        test=splits.test,
+        test_labels=splits.test.labels() if splits.test else val_labels.iloc[:0],
+        prep=dataset.prep,
+        noise_level=data.noise_level,
+        seed=data.split_seed,
+        device=device,
+        threads=cpu_count(),
+        told=told,
+    )
+
+
+def _numbers(problem: Problem, outcome: Outcome) -> dict[str, Any]:
+    spectra = outcome.predicted_DN.shape[1]
+    true_N = problem.labels["log_g"].to_numpy(np.float64)[:spectra]
+    low, high = r2_interval(outcome.predicted_DN, true_N, seed=problem.seed)
+    return {
+        **scores(outcome.predicted_DN, np.broadcast_to(true_N, outcome.predicted_DN.shape)),
+        "low": low,
+        "high": high,
+        "spectra": spectra,
+        "noise": problem.noise,
+        "facts": outcome.facts,
+        "warnings": list(outcome.warnings),
+    }
+
+
+def _table(labels: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
+    """One row a spectrum and draw, as `Baselines.predictions` describes it."""
+    draws, spectra = outcome.predicted_DN.shape
+    first = labels.iloc[:spectra].assign(row=np.arange(spectra), **outcome.columns)
+    tables = [first.assign(draw=draw, log_g_predicted=outcome.predicted_DN[draw]) for draw in range(draws)]
+    return pd.concat(tables, ignore_index=True)
