@@ -6,19 +6,20 @@ Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted 
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from spectral_search import __version__
-from spectral_search.errors import RequestError, RunError
+from spectral_search.cli_bench import bench
+from spectral_search.cli_shared import Json, Results, answering, make_console, make_shown, print_json
+from spectral_search.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spectral_search.service import RunOptions, RunRecord, Shown
+    from spectral_search.service import RunOptions, RunRecord
 
 PROGRAM = "spectral-search"
 
@@ -31,11 +32,6 @@ app = typer.Typer(
     epilog="First steps: `spectral-search specs`, then `spectral-search run cnn_stage1a --quick`.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
-Results = Annotated[
-    str | None,
-    typer.Option("--results", metavar="DIR", help="Results folder [./ray_results, or SPECTRAL_SEARCH_RESULTS]."),
-]
 DataRoot = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,68 +61,6 @@ Observed = Annotated[
 Dashboard = Annotated[
     bool | None, typer.Option("--dashboard/--no-dashboard", help="Ray's dashboard, on loopback [on, off with --quick].")
 ]
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Turn what a verb raises into one plain sentence each and the exit code that says whose fault it was."""
-    try:
-        yield
-    except RequestError as error:
-        for fault in error.faults:
-            typer.echo(f"error: {fault}", err=True)
-        raise typer.Exit(2) from None
-    except RunError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    except BrokenPipeError:
-        raise typer.Exit(1) from None
-
-
-def _console(as_json: bool) -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=as_json)
-
-
-def _shown(as_json: bool) -> "Shown":
-    from spectral_search.service import Shown
-
-    console = _console(as_json)
-    return Shown(console, lambda title: _progress_bar(console, title))
-
-
-def _progress_bar(console: "Console", title: str) -> Callable[[int, int], None]:
-    """A bar in a terminal, a line every tenth elsewhere."""
-    if not console.is_terminal:
-        said = 0
-
-        def tell(done: int, total: int) -> None:
-            nonlocal said
-            if done * 10 // max(1, total) > said or done == total:
-                said = done * 10 // max(1, total)
-                console.print(f"{title}: {done:,} of {total:,}", highlight=False)
-
-        return tell
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), console=console)
-    task = bar.add_task(title)
-
-    def advance(done: int, total: int) -> None:
-        if not bar.live.is_started:
-            bar.start()
-        bar.update(task, completed=done, total=total)
-        if done >= total:
-            bar.stop()
-
-    return advance
-
-
-def _print_json(document: Any) -> None:
-    from spectral_search.service import to_json
-
-    sys.stdout.write(to_json(document) + "\n")
 
 
 def _run_options(
@@ -177,12 +111,12 @@ def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str |
         again = [PROGRAM, "resume", name, *(["--results", results] if results else [])]
         typer.echo(f"Interrupted; everything so far is kept. Go on with: {shlex.join(again)}", err=True)
         if as_json:
-            _print_json(service.document(service.status(name, results)))
+            print_json(service.document(service.status(name, results)))
         raise typer.Exit(130) from None
     if as_json:
-        _print_json(service.document(record))
+        print_json(service.document(record))
     else:
-        console = _console(as_json)
+        console = make_console(as_json)
         console.print(service.leaderboard_view(record))
         for line in service.next_steps(record):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -223,7 +157,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a staged search to a leaderboard and an exported best config."""
-    with _answering():
+    with answering():
         options = _run_options(
             data_root=data_root,
             name=name,
@@ -246,10 +180,10 @@ def run(
 def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
     from spectral_search import service
 
-    shown = _shown(as_json)
+    shown = make_shown(as_json)
     made = service.plan(ref, options, shown, dry_run=dry_run)
     if dry_run and as_json:
-        _print_json(made.document())
+        print_json(made.document())
         return
     shown.console.print(service.plan_view(made))
     if dry_run:
@@ -276,7 +210,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with an interrupted run, or extend a finished one; the data may have moved and the devices be others."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         options = _run_options(
@@ -291,7 +225,7 @@ def resume(
             dashboard=dashboard,
             results=results,
         )
-        shown = _shown(as_json)
+        shown = make_shown(as_json)
         _carry_out(name, lambda: service.resume(name, options, shown, _command()), as_json, results)
 
 
@@ -302,12 +236,12 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """Stop a running search on this machine; its state is kept."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         stopped = service.stop(name, results)
         if as_json:
-            _print_json({"name": name, "stopping": stopped})
+            print_json({"name": name, "stopping": stopped})
         else:
             typer.echo(f"{name} is stopping; `spectral-search resume {name}` goes on." if stopped else "Not running.")
 
@@ -320,22 +254,22 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show the runs of the results folder, or one run's leaderboard so far."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         if name is None and watch:
             raise RequestError("--watch follows one run: name it.")
         if name is None:
             found = service.runs(results)
-            _print_json([service.summary_document(run) for run in found]) if as_json else _console(False).print(
+            print_json([service.summary_document(run) for run in found]) if as_json else make_console(False).print(
                 service.runs_view(found)
             )
             return
         record = _watched(name, results, as_json) if watch else service.status(name, results)
         if as_json:
-            _print_json(service.document(record))
+            print_json(service.document(record))
         elif not watch:
-            _show_record(_console(False), record)
+            _show_record(make_console(False), record)
 
 
 def _show_record(console: "Console", record: "RunRecord") -> None:
@@ -351,7 +285,7 @@ def _watched(name: str, results: str | None, as_json: bool) -> "RunRecord":
 
     from spectral_search import service
 
-    console, seen = _console(as_json), None
+    console, seen = make_console(as_json), None
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
             return service.follow(
@@ -374,14 +308,14 @@ def _watched(name: str, results: str | None, as_json: bool) -> "RunRecord":
 @app.command()
 def specs(as_json: Json = False) -> None:
     """List the stages that can be run."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         found = service.specs()
         if as_json:
-            _print_json([{**vars(info), "path": str(info.path)} for info in found])
+            print_json([{**vars(info), "path": str(info.path)} for info in found])
         else:
-            _console(False).print(service.specs_view(found))
+            make_console(False).print(service.specs_view(found))
 
 
 @app.command()
@@ -392,11 +326,11 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a spec with every default spelt out."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         found = service.show_spec(spec, sets=tuple(sets or ()), quick=quick)
-        _print_json(found.to_dict()) if as_json else typer.echo(found.to_yaml(), nl=False)
+        print_json(found.to_dict()) if as_json else typer.echo(found.to_yaml(), nl=False)
 
 
 @app.command()
@@ -406,11 +340,11 @@ def best(
     as_json: Json = False,
 ) -> None:
     """Print the best config of a run as YAML that `train` and `run` accept."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         config, document = service.best(name, results)
-        _print_json(document) if as_json else typer.echo(config, nl=False)
+        print_json(document) if as_json else typer.echo(config, nl=False)
 
 
 @app.command()
@@ -422,11 +356,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the best configs with weights, preprocessing and provenance."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         files = service.export(name, output, top, results)
-        _print_json({"files": [str(file) for file in files]}) if as_json else _tell_files(files)
+        print_json({"files": [str(file) for file in files]}) if as_json else _tell_files(files)
 
 
 def _tell_files(files: list[Any]) -> None:
@@ -453,7 +387,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Retrain one config, on more data or for longer, with several seeds."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         options = _run_options(
@@ -485,14 +419,14 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Write simulated spectra in the layout of real shards. An approximation, no substitute for real spectra."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         sizes = {"train": train, "val": val, "test": test}
         rest = {"shards": shards, "pixels": pixels, "seed": seed, "dtype": dtype}
-        path = service.simulate(directory, _shown(as_json), **sizes, **rest)
+        path = service.simulate(directory, make_shown(as_json), **sizes, **rest)
         if as_json:
-            _print_json({"path": str(path), **sizes, **rest})
+            print_json({"path": str(path), **sizes, **rest})
         else:
             typer.echo(f"Wrote simulated spectra, an approximation, to {path}.")
             typer.echo(f"Next: spectral-search inspect {path} --plot spectra.png")
@@ -507,14 +441,14 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what is in a shard or a data root."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         found = service.inspect(path, plot)
         if as_json:
-            _print_json(found.to_dict())
+            print_json(found.to_dict())
             return
-        _console(False).print(found.render())
+        make_console(False).print(found.render())
         if plot is not None:
             typer.echo(f"wrote {plot}")
 
@@ -531,12 +465,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """R2, MAE and RMSE of a model; --part val gives the leaderboard's number again."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         scores = service.evaluate(model, data, part, results, observed=observed)
         if as_json:
-            _print_json(scores)
+            print_json(scores)
             return
         typer.echo(
             f"R2 {scores['r2']:.4f}, MAE {scores['mae_dex']:.4f} dex, RMSE {scores['rmse_dex']:.4f} dex on "
@@ -554,14 +488,17 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Write predicted log g of every spectrum."""
-    with _answering():
+    with answering():
         from spectral_search import service
 
         made = service.predict(model, path, output, results, observed=observed)
         if as_json:
-            _print_json({"file": output, "spectra": len(made.table), "noise": made.noise})
+            print_json({"file": output, "spectra": len(made.table), "noise": made.noise})
         else:
             typer.echo(f"wrote {output}: {len(made.table):,} spectra ({made.noise})")
+
+
+app.command()(bench)
 
 
 def main() -> NoReturn:

@@ -536,6 +536,35 @@ def best(name: str, results: str | None = None) -> tuple[str, dict[str, Any]]:
     return spec.to_yaml(), {**provenance, "params": trial.params, "config": spec.to_dict()}
 
 
+def bench(
+    parts: Sequence[str],
+    shown: Shown,
+    *,
+    quick: bool = False,
+    figures: str | None = None,
+    record: str | None = None,
+) -> dict[str, Any]:
+    """Measure against floors and peers; the tables are shown as they come, the whole is given as plain values.
+
+    Args:
+        parts: What to measure; all that need no asking for when empty.
+        shown: Where the tables go.
+        quick: Tiny sizes, to see that it runs.
+        figures: Folder for figures of what was found.
+        record: File of JSON lines that the document is appended to.
+
+    Raises:
+        RequestError: There is no such part, or the record cannot be written.
+        RunError: A measured search failed.
+    """
+    from spectral_search.bench.bench import append_record, run_bench
+
+    document = plain(run_bench(parts, shown, quick=quick, figures=None if figures is None else Path(figures)))
+    if record is not None:
+        append_record(document, Path(record))
+    return document
+
+
 def specs() -> "list[StageInfo]":
     """The stages that can be run: those of ./tune_specs, then those of the package."""
     from spectral_search.spec.load import list_specs

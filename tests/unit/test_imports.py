@@ -24,8 +24,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fit": MIDDLE,
     "baselines": MIDDLE,
     "search": MIDDLE | {"fit", "baselines"},
-    "service": MIDDLE | {"fit", "baselines", "search"},
-    "cli": {"service"},
+    "bench": MIDDLE | {"fit", "baselines", "search"},
+    "service": MIDDLE | {"fit", "baselines", "search", "bench"},
+    "cli": {"service", "cli_shared", "cli_bench"},
+    "cli_shared": {"service"},
+    "cli_bench": {"service", "cli_shared"},
 }
 MUST_NOT_LOAD: dict[str, set[str]] = {
     "errors": {"torch", "ray", "optuna"},
@@ -33,6 +36,8 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "models": {"ray", "optuna"},
     "fit": {"ray", "optuna"},
     "cli": {"torch", "ray", "optuna"},
+    "cli_shared": {"torch", "ray", "optuna"},
+    "cli_bench": {"torch", "ray", "optuna"},
 }
 WITHOUT_TORCH = {"models/shape.py", "models/count.py"}
 WITH_RAY_IN_DATA = {"data/source.py"}
@@ -111,6 +116,16 @@ def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     code = (
         f"import sys, spectral_search.{module}\n"
         "sys.exit(' '.join(sorted({'torch', 'ray', 'optuna', 'lightgbm', 'matplotlib'} & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["bench", "training", "packs", "gpu"])
+def test_benchmarks_of_training_load_no_ray(module: str) -> None:
+    code = (
+        f"import sys, spectral_search.bench.{module}\n"
+        "sys.exit(' '.join(sorted({'ray', 'optuna'} & set(sys.modules))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,22 @@
+"""What every part of the benchmark is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Around:
+    """How the benchmark is carried out.
+
+    Attributes:
+        quick: Tiny sizes, to see that it runs; the numbers mean nothing.
+        scratch: An empty folder for what is written on the way, removed at the end.
+        say: Shows one line.
+        progress: Makes a progress callback for a long step, given its title.
+    """
+
+    quick: bool
+    scratch: Path
+    say: Callable[[str], None]
+    progress: Callable[[str], Callable[[int, int], None]]

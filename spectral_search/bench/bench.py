@@ -1,0 +1,141 @@
+"""The parts of the benchmark, run one after the other, and the document that they make together."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from spectral_search.bench.around import Around
+from spectral_search.bench.findings import Findings
+from spectral_search.bench.machine import look_at_machine
+from spectral_search.bench.spectra import cache_folder
+from spectral_search.bench.view import render_head, render_part
+from spectral_search.errors import RequestError
+from spectral_search.results.durable import append_line
+
+
+def _reading(around: Around) -> Findings:
+    from spectral_search.bench import reading
+
+    return reading.measure(around)
+
+
+def _training(around: Around) -> Findings:
+    from spectral_search.bench import training
+
+    return training.measure(around)
+
+
+def _packs(around: Around) -> Findings:
+    from spectral_search.bench import packs
+
+    return packs.measure(around)
+
+
+def _search(around: Around) -> Findings:
+    from spectral_search.bench import searches
+
+    return searches.measure(around)
+
+
+def _overhead(around: Around) -> Findings:
+    from spectral_search.bench import overhead
+
+    return overhead.measure(around)
+
+
+def _efficiency(around: Around) -> Findings:
+    from spectral_search.bench import efficiency
+
+    return efficiency.measure(around)
+
+
+def _growth(around: Around) -> Findings:
+    from spectral_search.bench import growth
+
+    return growth.measure(around)
+
+
+def _gpu(around: Around) -> Findings:
+    from spectral_search.bench import gpu
+
+    return gpu.measure(around)
+
+
+# Each imports what it needs only when it runs: training, packs and gpu work on a machine without Ray.
+PARTS: dict[str, Callable[[Around], Findings]] = {
+    "reading": _reading,
+    "training": _training,
+    "packs": _packs,
+    "search": _search,
+    "overhead": _overhead,
+    "efficiency": _efficiency,
+    "growth": _growth,
+    "gpu": _gpu,
+}
+ASKED_FOR = ("growth", "gpu")
+"""Parts that run only when named: the one takes a quarter of an hour, the other a GPU."""
+
+
+class Shown(Protocol):
+    """Where a benchmark is shown; the service's own fits."""
+
+    @property
+    def console(self) -> Console:
+        """For the tables."""
+
+    @property
+    def progress(self) -> Callable[[str], Callable[[int, int], None]]:
+        """Makes a progress callback for a long step, given its title."""
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+
+
+def run_bench(
+    parts: Sequence[str], shown: Shown, *, quick: bool = False, figures: Path | None = None
+) -> dict[str, Any]:
+    """Measure and give everything as one document of plain values.
+
+    Args:
+        parts: Names from PARTS; all that need no asking for when empty.
+        shown: Where it is shown as it comes.
+        quick: Tiny sizes, to see that it runs.
+        figures: Folder for the figures of the parts that have one.
+
+    Raises:
+        RequestError: There is no such part.
+        RunError: A measured search failed.
+    """
+    if unknown := [name for name in parts if name not in PARTS]:
+        raise RequestError(f"There is no benchmark {', '.join(unknown)}: choose among {', '.join(PARTS)}.")
+    machine = look_at_machine()
+    document: dict[str, Any] = {"machine": machine.document(), "busy": machine.is_busy, "quick": quick, "parts": {}}
+    shown.console.print(render_head(document, machine.sentence()))
+    # Not in /tmp, which may lie in memory: gigabytes are written.
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=cache_folder()) as scratch:
+        around = Around(quick, Path(scratch), shown.say, shown.progress)
+        for name in parts or [name for name in PARTS if name not in ASKED_FOR]:
+            found = PARTS[name](around)
+            document["parts"][name] = found.document()
+            shown.console.print(render_part(name, found.document(), quick=quick))
+            if figures is not None and found.drawn:
+                from spectral_search.bench.figures import DRAW
+
+                DRAW[name](found.drawn, figures / f"{name}.png")
+    return document
+
+
+def append_record(document: dict[str, Any], file: Path) -> None:
+    """Add a document to a file of records, one JSON line each.
+
+    Raises:
+        RequestError: The file cannot be written.
+    """
+    try:
+        append_line(file, document)
+    except OSError as error:
+        raise RequestError(f"{file} cannot be written ({error.strerror}): give another --record file.") from error

@@ -1,0 +1,93 @@
+"""Growth: wall time of whole searches against trials and against spectra, with shared passes and separate trials."""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from spectral_search.bench.around import Around
+from spectral_search.bench.commands import ours
+from spectral_search.bench.findings import Findings, Row
+from spectral_search.bench.spectra import repeated_shard
+
+EXECUTORS = ("shared", "separate")
+PHYSICS = (
+    "Whole searches by the command line, start-up included, no trial stopped early, on spectra that repeat one "
+    "simulated block (only speed is measured). Separate trials pay the pass over the data each, so that their time "
+    "grows with trials x spectra; trials that share a pass add only their own products and optimiser steps. The "
+    "lines of ideal growth are proportional to trials, and to spectra, from the first point on."
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Trials and spectra that are varied, what is fixed meanwhile, epochs and pixels."""
+
+    trials: tuple[int, ...]
+    spectra: tuple[int, ...]
+    fixed_trials: int
+    fixed_spectra: int
+    epochs: int
+    pixels: int
+
+
+FULL = Sizes((4, 8, 16, 32, 64), (8192, 16_384, 32_768, 65_536), 8, 8192, 5, 4096)
+QUICK = Sizes((2, 4), (256, 512), 2, 256, 1, 64)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One search: what was varied ("trials" or "spectra"), how large it was, how, and how long it took."""
+
+    axis: str
+    executor: str
+    trials: int
+    spectra: int
+    epochs: int
+    seconds: float
+
+    @property
+    def size(self) -> int:
+        """The varied number."""
+        return self.trials if self.axis == "trials" else self.spectra
+
+
+def measure(around: Around) -> Findings:
+    """Run every search."""
+    sizes = QUICK if around.quick else FULL
+    points: list[Point] = []
+    for spectra in sizes.spectra:
+        root = around.scratch / f"growth-{spectra}"
+        repeated_shard(root / "train_0" / "dataset.h5", spectra, sizes.pixels, "float32")
+        repeated_shard(root / "val_0" / "dataset.h5", min(spectra, 1024), sizes.pixels, "float32")
+        for trials in sizes.trials if spectra == sizes.fixed_spectra else (sizes.fixed_trials,):
+            points += _both(around, sizes, root, trials, spectra)
+        shutil.rmtree(root)
+    listed = {"points": [asdict(point) for point in points]}
+    return Findings(_rows(points), PHYSICS, details=listed, drawn=listed)
+
+
+def _both(around: Around, sizes: Sizes, root: Path, trials: int, spectra: int) -> list[Point]:
+    points = []
+    for executor in EXECUTORS:
+        seconds = _search_seconds(around, sizes, root, trials, executor)
+        around.say(f"growth: {trials} trials, {spectra:,} spectra, {executor}: {seconds:.1f} s")
+        axes = ["trials"] * (spectra == sizes.fixed_spectra) + ["spectra"] * (trials == sizes.fixed_trials)
+        points += [Point(axis, executor, trials, spectra, sizes.epochs, seconds) for axis in axes]
+    return points
+
+
+def _search_seconds(around: Around, sizes: Sizes, root: Path, trials: int, executor: str) -> float:
+    options = {"--data-root": root, "--trials": trials, "--epochs": sizes.epochs, "--executor": executor}
+    sets = ("search.pruner=none", "search.sampler=random", "search.retest_seeds=1", "data.num_train=null")
+    arguments = ["step1", *(str(part) for option in options.items() for part in option)]
+    return ours([*arguments, *(part for text in sets for part in ("--set", text))], around.scratch).seconds
+
+
+def _rows(points: list[Point]) -> list[Row]:
+    """Each shared search beside the same search with separate trials."""
+    separate = {(p.axis, p.size): p.seconds for p in points if p.executor == "separate"}
+    return [
+        Row(f"{p.trials} trials, {p.spectra:,} spectra, shared", p.seconds, "s", "separate", separate[p.axis, p.size])
+        for p in points
+        if p.executor == "shared"
+    ]

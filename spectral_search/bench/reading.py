@@ -1,0 +1,157 @@
+"""Reading: spectra per second streamed and materialised through Ray Data, beside plain h5py on the same file.
+
+Shape suffixes: B spectra of a block, L pixels.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from spectral_search.bench.around import Around
+from spectral_search.bench.findings import Findings, Row, Target
+from spectral_search.bench.memory import MemoryWatch
+from spectral_search.bench.spectra import SEED, repeated_shard
+from spectral_search.data.batches import STREAM_BLOCK_BYTES, StreamSource
+from spectral_search.data.blocks import Block, iter_blocks, read_ranges, row_ranges
+from spectral_search.data.dataset import Stream, oracle_bins
+from spectral_search.data.preprocess import fit_preprocessing
+from spectral_search.data.root import DataRoot
+from spectral_search.data.simulate import BLOCK_ROWS
+from spectral_search.data.source import iter_blocks_ray, load_spectra_ray
+from spectral_search.data.split import Selection
+from spectral_search.search.device import plan_slots
+from spectral_search.search.ray_session import ray_session
+from spectral_search.spec.search import ResourcesSpec
+
+BATCH = 2048
+EPOCHS = 3
+"""Epochs streamed after the first; the best is the steady state."""
+PHYSICS = (
+    "Plain h5py reads flux and error with read_direct into one float32 buffer, block after block: the page cache is "
+    "warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. Streaming through Ray Data "
+    "adds a copy into the object store and the worker processes, which the first epoch has to start; it also finds "
+    "and marks invalid values, which plain h5py does not. Memory is summed over this process and Ray's (a page that "
+    "n processes share counts as 1/n in each)."
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Spectra of the speed and of the memory measurement, and pixels."""
+
+    fast: int
+    large: int
+    pixels: int
+
+
+FULL = Sizes(32_768, 65_536, 4096)
+QUICK = Sizes(512, 1024, 256)
+
+
+def measure(around: Around) -> Findings:
+    """Read float32 and float64 shards every way there is."""
+    sizes = QUICK if around.quick else FULL
+    rows: list[Row] = []
+    with ray_session(ResourcesSpec(), plan_slots(ResourcesSpec()), data_bytes=1 << 30, dashboard=False):
+        for dtype, spectra in (("float32", sizes.fast), ("float64", sizes.large)):
+            around.say(f"reading: {spectra:,} spectra of {sizes.pixels} pixels as {dtype}")
+            with _shard(around.scratch, spectra, sizes.pixels, dtype) as selection:
+                rows += _speeds(selection, dtype)
+                if dtype == "float64":
+                    rows.append(_memory(selection))
+    return Findings(rows, PHYSICS)
+
+
+@contextmanager
+def _shard(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[Selection]:
+    """A shard in a data root of its own, removed afterwards: it may hold gigabytes."""
+    path = repeated_shard(folder / dtype / "train_0" / "dataset.h5", spectra, pixels, dtype)
+    try:
+        yield Selection.all_of(DataRoot.find([str(path.parents[1])]).train)
+    finally:
+        path.unlink()
+
+
+def _speeds(selection: Selection, dtype: str) -> list[Row]:
+    ranges = row_ranges(selection, STREAM_BLOCK_BYTES)
+    plain = max(_rate(_plain_blocks(selection)) for _ in range(EPOCHS))
+    cleaned = max(_rate(read_ranges(ranges)) for _ in range(EPOCHS))
+    first = _rate(iter_blocks_ray(ranges))
+    steady = max(_rate(iter_blocks_ray(ranges)) for _ in range(EPOCHS))
+    batches = _batch_rate(selection)
+    materialised = max(_materialised_rate(selection) for _ in range(2))
+    peer = "plain h5py, same file"
+
+    def row(name: str, value: float, target: Target | None = None) -> Row:
+        return Row(f"{dtype}: {name}", value, "spectra/s", peer, plain, target)
+
+    return [
+        row("blocks without Ray", cleaned),
+        row("streamed, first epoch", first),
+        row("streamed, steady", steady, Target("at least", 0.8)),
+        row("streamed, as shuffled training batches", batches),
+        row("materialised through Ray Data", materialised),
+    ]
+
+
+def _memory(selection: Selection) -> Row:
+    """The most that streaming this selection's training batches takes, shuffle window included."""
+    source = _training_stream(selection)
+    with MemoryWatch() as watch:
+        for _ in source.epoch(SEED, 1, BATCH):
+            pass
+    read_gb = sum(shard.bytes for shard in selection.shards) / 1e9
+    name = f"memory of all processes, streaming batches of {read_gb:.1f} GB"
+    return Row(name, watch.peak_bytes / 1e9, "GB", target=Target("at most", 2.0))
+
+
+def _training_stream(selection: Selection) -> StreamSource:
+    labels = selection.labels()
+    log_g_N = labels["log_g"].to_numpy(np.float32)
+    few = selection.take(np.arange(min(len(selection), BLOCK_ROWS)))
+    prep = fit_preprocessing(iter_blocks(few), log_g_N[: len(few)], selection.pixels)
+    stream = Stream(selection, log_g_N, oracle_bins(labels))
+    return StreamSource(stream, prep, torch.device("cpu"), iter_blocks_ray)
+
+
+def _rate(blocks: Iterable[Block | np.ndarray]) -> float:
+    """Spectra per second of going through all blocks once."""
+    started, spectra = time.perf_counter(), 0
+    for block in blocks:
+        spectra += len(block)
+    return spectra / (time.perf_counter() - started)
+
+
+def _materialised_rate(selection: Selection) -> float:
+    started = time.perf_counter()
+    load_spectra_ray(selection)
+    return len(selection) / (time.perf_counter() - started)
+
+
+def _batch_rate(selection: Selection) -> float:
+    """Spectra per second of the second epoch of training batches; the first reads and starts things."""
+    source = _training_stream(selection)
+    for epoch in (1, 2):
+        started = time.perf_counter()
+        spectra = sum(len(batch.log_g_B) for batch in source.epoch(SEED, epoch, BATCH))
+    return spectra / (time.perf_counter() - started)
+
+
+def _plain_blocks(selection: Selection) -> Iterator[np.ndarray]:
+    """What one would write with h5py alone: whole chunks in order, into memory that is used again."""
+    for shard in selection.shards:
+        rows = max(1, STREAM_BLOCK_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
+        flux_BL, error_BL = (np.empty((rows, shard.pixels), np.float32) for _ in range(2))
+        with h5py.File(shard.path, "r") as file:
+            arrays = file["dataset/arrays"]
+            for start in range(0, shard.spectra, rows):
+                count = min(rows, shard.spectra - start)
+                for name, values_BL in (("flux", flux_BL), ("error", error_BL)):
+                    arrays[name]["value"].read_direct(values_BL, np.s_[start : start + count], np.s_[:count])
+                yield flux_BL[:count]

@@ -1,0 +1,75 @@
+"""Training: a step of the Trainer beside the sum of its matrix products and its random numbers, in the same run."""
+
+from dataclasses import dataclass
+
+import torch
+
+from spectral_search.bench.around import Around
+from spectral_search.bench.findings import Findings, Row, Target
+from spectral_search.bench.floors import mlp_flops, noise_seconds, product_seconds
+from spectral_search.bench.members import step1_config
+from spectral_search.bench.spectra import repeated_dataset
+from spectral_search.fit.precision import resolve_precision
+from spectral_search.fit.trainer import Trainer
+
+VAL_SPECTRA = 256
+"""Few: the seconds of an epoch's record are those of its training alone."""
+EPOCHS = 4
+"""After one to warm up; the fastest counts."""
+HIDDEN = ((256, 64), (1024, 512, 256))
+PHYSICS = (
+    "The floor of a step is the time of its matrix products (forward, gradients of the weights, gradients of the "
+    "inputs of all layers but the first) plus that of drawing a normal deviate for every pixel of the batch, each "
+    "measured alone on all cores in the format that the fit uses. What is above it moves memory: gathering the "
+    "batch, adding the noise, the input transform, activations, dropout, the optimiser."
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Spectra of an epoch, of a batch, and pixels."""
+
+    train: int
+    batch: int
+    pixels: int
+
+
+FULL = Sizes(16_384, 2048, 4096)
+QUICK = Sizes(512, 128, 256)
+
+
+def measure(around: Around) -> Findings:
+    """Time steps of two MLPs alone, and of a pack of eight of the smaller."""
+    sizes = QUICK if around.quick else FULL
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    around.say(f"training: {sizes.train:,} spectra of {sizes.pixels} pixels, batches of {sizes.batch} on {device}")
+    trainer = Trainer(repeated_dataset(sizes.train, VAL_SPECTRA, sizes.pixels), device)
+    noise = noise_seconds(sizes.batch, sizes.pixels, device)
+    rows: list[Row] = []
+    for hidden, members in ((HIDDEN[0], 1), (HIDDEN[1], 1), (HIDDEN[0], 8)):
+        rows += _step(trainer, sizes, hidden, members, noise)
+    return Findings(rows, PHYSICS, details={"noise_ms": noise * 1e3, "threads": torch.get_num_threads()})
+
+
+def _step(trainer: Trainer, sizes: Sizes, hidden: tuple[int, ...], members: int, noise: float) -> list[Row]:
+    widths = (sizes.pixels, *hidden, 1)
+    precision = resolve_precision("auto", trainer.device)
+    products = product_seconds(widths, sizes.batch, members, precision, trainer.device)
+    seconds = step_seconds(trainer, hidden, sizes.batch, members)
+    # Once more, since a machine may slow down in between: the lower floor is the stricter.
+    products = min(products, product_seconds(widths, sizes.batch, members, precision, trainer.device))
+    rate = mlp_flops(widths, sizes.batch, members) / products / 1e9
+    name = f"step of {members if members > 1 else 'one'} {list(hidden)}, batch {sizes.batch}"
+    beside = f"{products * 1e3:.1f} ms products ({precision}, {rate:,.0f} GF/s) + {noise * 1e3:.1f} ms noise"
+    target = Target("at most", 1.3) if members == 1 else None
+    return [Row(name, seconds * 1e3, "ms", beside, (products + noise) * 1e3, target)]
+
+
+def step_seconds(trainer: Trainer, hidden: tuple[int, ...], batch: int, members: int) -> float:
+    """The time of a step in the fastest of a few epochs of some members together."""
+    config = step1_config(hidden=list(hidden), batch_size=batch, epochs=EPOCHS + 1)
+    pack = [trainer.member(number, config) for number in range(members)]
+    epochs = [trainer.run_epoch(pack) for _ in range(EPOCHS + 1)]
+    times = [record["seconds"] for results in epochs[1:] for record in results.values() if isinstance(record, dict)]
+    steps = max(1, round(len(trainer.dataset.train) / batch))
+    return min(times) / steps
