@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,8 @@ from spectral_search.results.paths import RunPaths, run_names
 from spectral_search.spec.load import expand
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from spectral_search.results.study import StudyTrial
 
 TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
@@ -35,6 +38,10 @@ class TrialRecord:
     seconds: float | None = None
     error: str | None = None
     notes: tuple[str, ...] = ()
+    began: datetime | None = None
+    ended: datetime | None = None
+    stored: "tuple[dict[str, Any], dict[str, BaseDistribution]]" = field(default_factory=lambda: ({}, {}))
+    """Parameters as the study stores them, with their distributions."""
 
     @property
     def best_metrics(self) -> dict[str, Any]:
@@ -190,6 +197,9 @@ def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord
         seconds=sum(timed) if timed else trial.seconds,
         error=trial.error,
         notes=trial.notes,
+        began=trial.began,
+        ended=trial.ended,
+        stored=trial.stored,
     )
 
 

@@ -1,12 +1,14 @@
 """Reads the trials of an Optuna study without changing it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -27,7 +29,20 @@ _STATES: dict[TrialState, TrialStateName] = {
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """A trial as the study knows it; val_r2 maps an epoch (from 1) to its value, notes say what befell it."""
+    """A trial as the study knows it.
+
+    Attributes:
+        number: From 0.
+        state: What became of it.
+        params: Dotted path -> value.
+        val_r2: Epoch, from 1, -> value.
+        seconds: From its proposal to its end.
+        error: Why it failed.
+        notes: What befell it.
+        began: When it was proposed.
+        ended: When it was over.
+        stored: Its parameters as the study stores them, with their distributions.
+    """
 
     number: int
     state: TrialStateName
@@ -36,6 +51,9 @@ class StudyTrial:
     seconds: float | None
     error: str | None
     notes: tuple[str, ...] = ()
+    began: datetime | None = None
+    ended: datetime | None = None
+    stored: tuple[dict[str, Any], dict[str, BaseDistribution]] = field(default_factory=lambda: ({}, {}))
 
 
 def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[StudyTrial] | None:
@@ -113,4 +131,7 @@ def _trial(trial: FrozenTrial) -> StudyTrial:
         # A trial that was interrupted as it failed, and then succeeded, still has the error of its first attempt.
         error=str(error) if error is not None and trial.state == TrialState.FAIL else None,
         notes=tuple(map(str, trial.user_attrs.get("notes", ()))),
+        began=trial.datetime_start,
+        ended=trial.datetime_complete,
+        stored=(trial.params, trial.distributions),
     )

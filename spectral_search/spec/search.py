@@ -33,6 +33,14 @@ class SearchSpec(Section):
     )
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
 
+    def rungs(self, epochs: int) -> list[int]:
+        """Epochs after which ASHA may stop a trial of so many epochs; the last is none of them."""
+        rungs, epoch = [], self.min_epochs
+        while self.pruner == "asha" and epoch < epochs:
+            rungs.append(epoch)
+            epoch *= self.reduction_factor
+        return rungs
+
     @field_validator("storage")
     @classmethod
     def _password_is_a_variable(cls, storage: str | None) -> str | None:

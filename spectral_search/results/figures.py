@@ -1,0 +1,207 @@
+"""How the figures of a report are drawn and written: one drawing, two widths, light and dark, screen and paper.
+
+A figure is drawn by matplotlib once for wide and once for narrow screens. In the page its colours become CSS variables,
+so that one SVG serves the light and the dark theme and print; its text stays text. Beside the page lie png and pdf.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+from matplotlib.typing import RcKeyType
+
+from spectral_search.results.durable import write_atomic
+
+INK, MUTED, GRID, FACE = "#1b1f24", "#5d6672", "#d8dde4", "#fdfdfc"
+COLOURS = {
+    "MLP": "#1c6cb0",
+    "CNN": "#c94f16",
+    "ViT": "#0f7d58",
+    "MoE-CNN": "#a5428c",
+    "Ridge": "#747b84",
+    "LightGBM": "#857417",
+    "oracle mixture": "#6a4d9f",
+    "ceiling": "#2f353c",
+}
+"""Colours of the families, told apart also by those who see no difference of red and green."""
+THEME: dict[str, tuple[str, str]] = {
+    "ink": (INK, "#e7eaee"),
+    "muted": (MUTED, "#a4adb8"),
+    "grid": (GRID, "#3a414a"),
+    "face": (FACE, "#15181c"),
+    "mlp": (COLOURS["MLP"], "#6db3f2"),
+    "cnn": (COLOURS["CNN"], "#ff9b67"),
+    "vit": (COLOURS["ViT"], "#4fd0a0"),
+    "moe": (COLOURS["MoE-CNN"], "#e590cf"),
+    "ridge": (COLOURS["Ridge"], "#b4bac2"),
+    "lightgbm": (COLOURS["LightGBM"], "#d8c65a"),
+    "oracle": (COLOURS["oracle mixture"], "#b59dec"),
+    "ceiling": (COLOURS["ceiling"], "#f2f4f6"),
+}
+"""CSS variable -> its colour in the light and in the dark theme."""
+DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (5, 1.5, 1.2, 1.5)))
+MARKERS = "osD^vP"
+_STYLE: dict[RcKeyType, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "figure.facecolor": FACE,
+    "savefig.facecolor": FACE,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "figure.constrained_layout.use": True,
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How wide a figure is, in inches, and whether its panels stand below each other."""
+
+    name: str
+    width: float
+
+    @property
+    def narrow(self) -> bool:
+        return self.name == "narrow"
+
+    def canvas(self, height: float) -> Canvas:
+        """An empty figure of a height in inches."""
+        return Canvas(figsize=(self.width, height))
+
+    def panels(self, count: int, height: float, *, columns: int = 2, **options: Any) -> tuple[Canvas, list[Axes]]:
+        """Panels of a height in inches, side by side as the width allows; unused places stay empty."""
+        columns = 1 if self.narrow else min(columns, count)
+        rows = -(-count // columns)
+        canvas = self.canvas(height * rows)
+        grid = canvas.subplots(rows, columns, squeeze=False, **options)
+        for spare in grid.flat[count:]:
+            spare.set_visible(False)
+        return canvas, list(grid.flat[:count])
+
+
+WIDE, NARROW = Layout("wide", 7.6), Layout("narrow", 3.75)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a report.
+
+    Attributes:
+        key: Names its files.
+        title: What it shows.
+        caption: What to see in it, said of these very data.
+        draw: Draws it in a layout; None where its data are not there.
+        command: What would bring the data that are not there.
+        rows: A table below it, its header first.
+    """
+
+    key: str
+    title: str
+    caption: str
+    draw: Callable[[Layout], Canvas] | None = None
+    command: str | None = None
+    rows: Sequence[Sequence[str]] = ()
+
+
+def lacking(key: str, title: str, reason: str, command: str | None) -> Figure:
+    """A figure whose data are not there: why, and the command that brings them."""
+    return Figure(key, title, reason, command=command)
+
+
+def drawn(figure: Figure, layout: Layout) -> Canvas:
+    """The figure in the style of all."""
+    if figure.draw is None:
+        raise ValueError(f"{figure.key} has nothing to draw")
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"{figure.key}-{layout.name}"}):
+        return figure.draw(layout)
+
+
+def svg_text(figure: Figure, layout: Layout) -> str:
+    """The figure as an SVG element for a page: colours as CSS variables, scaled to the width of its place."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"{figure.key}-{layout.name}"}):
+        canvas, buffer = drawn(figure, layout), io.StringIO()
+        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = text.replace("<svg", f'<svg role="img" aria-label="{figure.title}" class="{layout.name}"', 1)
+    text = re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), text)
+    text = re.sub(r"font: ([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1var(--sans)", text)
+    # Colours of a family become variables of the page; all others, such as those of a map, are the same in any theme.
+    for name, (light, _) in THEME.items():
+        text = text.replace(light, f"var(--{name})")
+    return text.replace("\n", " ")
+
+
+def write_files(figure: Figure, folder: Path) -> list[Path]:
+    """The figure as png (200 dpi) and pdf, light."""
+    files = []
+    for ending in ("png", "pdf"):
+        buffer, canvas = io.BytesIO(), drawn(figure, WIDE)
+        with mpl.rc_context(_STYLE):
+            FigureCanvasAgg(canvas)
+            # The time of writing would make equal figures different files.
+            stamp = {"CreationDate": None} if ending == "pdf" else {"Software": None}
+            canvas.savefig(buffer, format=ending, dpi=200, metadata=stamp)
+        files.append(folder / f"{figure.key}.{ending}")
+        write_atomic(files[-1], buffer.getvalue())
+    return files
+
+
+def colour(family: str) -> str:
+    """The colour of a family."""
+    return COLOURS.get(family, INK)
+
+
+def short_count(value: float) -> str:
+    """8192 as 8.2k, a million as 1M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
+def legend(ax: Axes, layout: Layout) -> None:
+    """A legend above the axes, where there is more than one entry."""
+    handles, labels = ax.get_legend_handles_labels()
+    if len(labels) > 1:
+        columns = 2 if layout.narrow else min(4, len(labels))
+        ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.1)
+
+
+def cut(text: str, width: int) -> str:
+    """The text, its end replaced by an ellipsis where it is longer than the width."""
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,152 @@
+"""Figures of what methods score as a whole: against training size, and side by side on one test set."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+from spectral_search.results.figures import DASHES, Figure, Layout, colour, cut, lacking, legend, short_count
+from spectral_search.results.methods import Method, difference, r2_ratio
+from spectral_search.results.verdicts import signed
+
+BOUNDS = ("oracle mixture", "ceiling")
+
+
+def size_figure(methods: Sequence[Method]) -> Figure:
+    """Test R2 against the number of training spectra."""
+    key, title = "r2_against_size", "R² against training size"
+    shown = [method for method in methods if method.fair or method.family in BOUNDS]
+    sizes = sorted({method.train_size for method in shown if not method.is_baseline})
+    if not sizes:
+        return lacking(key, title, "No run counts yet.", "spectral-search run mvp_mlp1 --num-train 32000")
+    return Figure(
+        key, title, _size_caption(shown, sizes), lambda layout: _draw_size(layout, shown), _size_command(sizes)
+    )
+
+
+def _size_command(sizes: list[int]) -> str | None:
+    return None if len(sizes) > 1 else f"spectral-search run mvp_mlp1 --num-train {4 * sizes[0]}"
+
+
+def _size_caption(methods: Sequence[Method], sizes: list[int]) -> str:
+    if len(sizes) == 1:
+        return (
+            f"All runs have {sizes[0]:,} training spectra, so the effect of size is not yet measured. "
+            "Bars are 95% intervals over test spectra."
+        )
+    parts = []
+    for family in dict.fromkeys(method.family for method in methods if not method.is_baseline):
+        best = {m.train_size: m for m in sorted((m for m in methods if m.family == family), key=lambda m: m.r2_value)}
+        if len(best) > 1:
+            small, large = best[min(best)], best[max(best)]
+            gain = signed(difference(large, small), large.r2_value - small.r2_value)
+            parts.append(f"{family}: {gain} in R² from {min(best):,} to {max(best):,} spectra")
+    told = "; ".join(parts) or "no family has runs of two sizes yet"
+    return f"{told[0].upper() + told[1:]}. Bars are 95% intervals over test spectra."
+
+
+def _draw_size(layout: Layout, methods: Sequence[Method]) -> Canvas:
+    canvas = layout.canvas(3.4 if not layout.narrow else 3.2)
+    ax = canvas.subplots()
+    for family in dict.fromkeys(method.family for method in methods):
+        mine = sorted((m for m in methods if m.family == family), key=lambda m: (m.train_size, m.r2_value))
+        best = {m.train_size: m for m in mine}
+        hue, bound = colour(family), family in BOUNDS
+        if len(best) > 1:
+            ax.plot(list(best), [m.r2_value for m in best.values()], color=hue, lw=1.2, ls=DASHES[bound], zorder=2)
+        for place, method in enumerate(mine):
+            _point(ax, method.train_size, method, "v" if method.is_baseline else "o", family if place == 0 else None)
+    ax.set_xscale("log")
+    _size_ticks(ax, sorted({method.train_size for method in methods}))
+    ax.set(xlabel="training spectra", ylabel="test R²")
+    legend(ax, layout)
+    return canvas
+
+
+def _point(ax: Axes, x: float, method: Method, marker: str, label: str | None) -> None:
+    hue, found = colour(method.family), method.r2
+    if found is not None:
+        ax.plot([x, x], [found.low, found.high], color=hue, lw=1.4, zorder=2.5)
+    ax.plot([x], [method.r2_value], marker, color=hue, ms=5.5, label=label, zorder=3)
+
+
+def _size_ticks(ax: Axes, sizes: list[int]) -> None:
+    low, high = sizes[0], sizes[-1]
+    ax.set_xlim(low / 1.5, high * 1.5)
+    # Sizes that lie closer than a fifth of the axis would print over each other.
+    kept: list[int] = []
+    for size in sizes:
+        if not kept or np.log(size / kept[-1]) > 0.17 * np.log(2.25 * high / low):
+            kept.append(size)
+    ax.set_xticks(kept)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def comparison_figure(methods: Sequence[Method]) -> Figure:
+    """All methods of one test set, best first."""
+    key, title = "comparison", "Methods on one test set"
+    if not methods:
+        command = "spectral-search run step1 --data-root ROOT"
+        return lacking(key, title, "No run was tested yet: the data root has no test set.", command)
+    ranked = sorted(methods, key=lambda m: -m.r2_value)
+    there = {m.family for m in methods if m.is_baseline}
+    size = max(m.train_size for m in methods)
+    wanted = None if there else f"spectral-search baselines --num-train {size}"
+    rows = [["method", "input", "train", "R²", "95% interval", "MAE dex", "RMSE dex"], *map(_row, ranked)]
+    caption = _comparison_caption(ranked) + ("" if there else " No baselines were computed on this test set yet.")
+    return Figure(key, title, caption, lambda layout: _draw_comparison(layout, ranked), wanted, rows)
+
+
+def _row(method: Method) -> list[str]:
+    found = method.r2
+    interval = "-" if found is None else f"{found.low:.3f} to {found.high:.3f}"
+    told = f"{method.name}" if method.is_baseline else f"{method.name} ({method.family})"
+    errors = [f"{method.scores[key]:.3f}" if method.scores.get(key) else "-" for key in ("mae_dex", "rmse_dex")]
+    return [told, method.input, f"{method.train_size:,}", f"{method.r2_value:.3f}", interval, *errors]
+
+
+def _comparison_caption(ranked: Sequence[Method]) -> str:
+    networks = [m for m in ranked if not m.is_baseline]
+    lead = networks[0] if networks else ranked[0]
+    parts = [f"{lead.name} ({lead.family}) has the best R² of the networks, {lead.r2_value:.3f}"]
+    if len(networks) > 1:
+        gap = difference(lead, networks[1])
+        tie = gap is not None and gap.low <= 0 <= gap.high
+        told = signed(gap, lead.r2_value - networks[1].r2_value)
+        parts.append(f"{'a tie with' if tie else 'ahead of'} {networks[1].name} by {told}")
+    for other in ranked:
+        if other.family in ("Ridge", "LightGBM", "oracle mixture"):
+            gap, value = difference(lead, other), lead.r2_value - other.r2_value
+            tie = gap is not None and gap.low <= 0 <= gap.high
+            parts.append(
+                f"{'level with' if tie else 'above' if value > 0 else 'below'} {other.family} ({signed(gap, value)})"
+            )
+    ceiling = next((m for m in ranked if m.family == "ceiling"), None)
+    share = None if ceiling is None else r2_ratio(lead, ceiling)
+    if share is not None:
+        parts.append(f"at {share.value:.0%} of the ceiling ({share.low:.0%} to {share.high:.0%})")
+    told_unfair = [m.name for m in networks if not m.fair]
+    unfair = f" {', '.join(told_unfair)} is told more than the flux: no comparison." if told_unfair else ""
+    return ", ".join(parts) + f". Intervals are 95%, over test spectra; differences are paired.{unfair}"
+
+
+def _draw_comparison(layout: Layout, ranked: Sequence[Method]) -> Canvas:
+    canvas = layout.canvas(1.1 + 0.3 * len(ranked))
+    ax = canvas.subplots()
+    for place, method in enumerate(ranked):
+        hue, found = colour(method.family), method.r2
+        if method.is_baseline:
+            ax.axvline(method.r2_value, color=hue, lw=1.0, ls=DASHES[1], zorder=1.5)
+        if found is not None:
+            ax.plot([found.low, found.high], [place, place], color=hue, lw=2.0, solid_capstyle="round")
+        ax.plot([method.r2_value], [place], "v" if method.is_baseline else "o", color=hue, ms=6)
+    names = [cut(f"{m.name} ({short_count(m.train_size)})", 24 if layout.narrow else 40) for m in ranked]
+    ax.set_yticks(range(len(ranked)), names)
+    ax.set_ylim(len(ranked) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("test R² (training spectra in brackets)" if not layout.narrow else "test R²")
+    return canvas
