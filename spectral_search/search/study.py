@@ -81,6 +81,11 @@ def open_storage(url: str) -> BaseStorage:
     waits = {"connect_args": {"timeout": DATABASE_WAIT_S}} if url.startswith("sqlite") else None
     try:
         return RDBStorage(url, engine_kwargs=waits)
+    except ImportError as error:
+        raise RequestError(
+            f"The study's database cannot be opened without the package {error.name}: install it, for PostgreSQL by "
+            "`pip install 'psycopg[binary]'`."
+        ) from error
     except Exception as error:
         raise RequestError(
             f"The study's database cannot be opened ({type(error).__name__}): check search.storage and that the "
