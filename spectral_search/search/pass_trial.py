@@ -22,8 +22,8 @@ class RetryError(Exception):
 class PassTrial(tune.Trainable):
     """A member of a shared pass.
 
-    A pass whose process died is started again by Ray, elsewhere if its node is gone. For its trials that was an attempt:
-    in the next they join it again, or another pass if it does not come back, and go on from their checkpoints.
+    A pass whose process died is started again by Ray, elsewhere if its node is gone. For its trials that was an
+    attempt: in the next they join it again, or another pass if it does not come back, and go on from their checkpoints.
     """
 
     def setup(self, config: dict[str, Any], passes: list[ActorHandle[Any]] | None = None) -> None:
@@ -46,7 +46,7 @@ class PassTrial(tune.Trainable):
         """
         home = self._passes[self._home % len(self._passes)]
         try:
-            answer = dict(ray.get(home.step.remote(self._number, self._params, self._told)))
+            answer: dict[str, Any] = dict(ray.get(home.step.remote(self._number, self._params, self._told)))
         except RayActorError as error:
             if not _comes_back(home):
                 self._home += 1
