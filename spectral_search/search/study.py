@@ -83,8 +83,8 @@ def open_storage(url: str) -> BaseStorage:
         return RDBStorage(url, engine_kwargs=waits)
     except ImportError as error:
         raise RequestError(
-            f"The study's database cannot be opened without the package {error.name}: install it, for PostgreSQL by "
-            "`pip install 'psycopg[binary]'`."
+            "The Python driver of the study's database is missing: for PostgreSQL, `pip install 'psycopg[binary]'` and "
+            "let search.storage begin with postgresql+psycopg://."
         ) from error
     except Exception as error:
         raise RequestError(

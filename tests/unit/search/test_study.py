@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from small_search import make_spec
 
+from spectral_search.errors import RequestError
 from spectral_search.results.durable import append_line, read_lines
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.study import LiveTrial, Study, open_storage
@@ -302,3 +303,8 @@ def test_proposals_after_a_resume_are_those_of_a_search_in_one_go(spec: RunSpec,
         return found
 
     assert proposed("whole", reopened=False) == proposed("parts", reopened=True)
+
+
+def test_database_without_its_driver_is_refused_with_what_to_install() -> None:
+    with pytest.raises(RequestError, match=r"pip install 'psycopg\[binary\]'"):
+        open_storage("postgresql+pg8000://somebody@127.0.0.1/studies")
