@@ -13,6 +13,7 @@ import typer
 
 from spectral_search import __version__
 from spectral_search.cli_bench import bench
+from spectral_search.cli_report import compare, report
 from spectral_search.cli_shared import Json, Results, answering, make_console, make_shown, print_json
 from spectral_search.errors import RequestError
 
@@ -113,6 +114,8 @@ def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str |
         if as_json:
             print_json(service.document(service.status(name, results)))
         raise typer.Exit(130) from None
+    for sentence in service.stop_signals(record):
+        typer.echo(sentence, err=as_json)
     if as_json:
         print_json(service.document(record))
     else:
@@ -498,7 +501,8 @@ def predict(
             typer.echo(f"wrote {output}: {len(made.table):,} spectra ({made.noise})")
 
 
-app.command()(bench)
+for verb in (report, compare, bench):
+    app.command()(verb)
 
 
 def main() -> NoReturn:

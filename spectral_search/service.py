@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
     from spectral_search.data.inspect import Inspection
     from spectral_search.fit.predictor import Predictions
+    from spectral_search.results.comparison import Comparison as Comparison
     from spectral_search.results.records import RunRecord as RunRecord
     from spectral_search.results.records import RunSummary
+    from spectral_search.results.report import Report as Report
     from spectral_search.search.driver import Surroundings
     from spectral_search.search.plan import Plan
     from spectral_search.spec.load import StageInfo
@@ -482,7 +484,59 @@ def evaluate(
     path = find_model(model, results)
     from spectral_search.search.apply import evaluate_model
 
-    return evaluate_model(path, Path(data), part, observed)
+    run = RunPaths(results_root(results), model) if path.name == "best" and path != Path(model).expanduser() else None
+    return evaluate_model(path, Path(data), part, observed, run)
+
+
+def report(names: Sequence[str], page: str | None, shown: Shown, results: str | None = None) -> "Report":
+    """Write the report of runs: a page, its figures as files, and a table of results.
+
+    Args:
+        names: Runs; all finished ones when empty.
+        page: The HTML file; report.html in the results folder when absent.
+        shown: Where progress is shown.
+        results: The results folder.
+
+    Raises:
+        RequestError: There is no such run, it has no result, or the page cannot be written.
+    """
+    from spectral_search.results.report import write_report
+    from spectral_search.results.standing import load_standing
+
+    root = results_root(results)
+    file = root / "report.html" if page is None else Path(page)
+    return write_report(load_standing(root, names), file, progress=shown.progress("drawing figures"))
+
+
+def compare(first: str, second: str, results: str | None = None) -> "Comparison":
+    """Put two runs side by side: specs, best configs, test R2 on the same spectra, cost.
+
+    Raises:
+        RequestError: There is no such run, or it has no result.
+    """
+    from spectral_search.results.comparison import compare as put_side_by_side
+    from spectral_search.results.standing import load_standing
+
+    if first == second:
+        raise RequestError(f"{first} was named twice: name two runs.")
+    one, other = load_standing(results_root(results), [first, second]).named
+    return put_side_by_side(one, other)
+
+
+def comparison_view(comparison: "Comparison") -> "RenderableType":
+    """A comparison for a terminal."""
+    from spectral_search.results.comparison import render_comparison
+
+    return render_comparison(comparison)
+
+
+def stop_signals(record: "RunRecord") -> list[str]:
+    """What the results folder of a finished run says is not worth more work, in plain words."""
+    if record.state != "finished":
+        return []
+    from spectral_search.results.standing import load_standing
+
+    return load_standing(record.paths.root, [record.paths.name]).stops
 
 
 def predict(

@@ -39,6 +39,8 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.config = RunSpec.from_dict(bundle.config).base
+        self.origin = int(bundle.provenance.get("trial", 0)), int(bundle.provenance.get("epoch", 0))
+        """Trial and epoch of the run that the model is from."""
         self.prep = Preprocessing.from_arrays(bundle.preprocessing)
         self._network = Network(self.config, self.prep, device)
         try:

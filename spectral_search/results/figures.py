@@ -5,6 +5,7 @@ so that one SVG serves the light and the dark theme and print; its text stays te
 """
 
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.typing import RcKeyType
 
 from spectral_search.results.durable import write_atomic
@@ -158,12 +161,17 @@ def svg_text(figure: Figure, layout: Layout) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = text.replace("<svg", f'<svg role="img" aria-label="{figure.title}" class="{layout.name}"', 1)
-    text = re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), text)
+    text = re.sub(r"<[^>]+>", _rounded, text)
     text = re.sub(r"font: ([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1var(--sans)", text)
     # Colours of a family become variables of the page; all others, such as those of a map, are the same in any theme.
     for name, (light, _) in THEME.items():
         text = text.replace(light, f"var(--{name})")
     return text.replace("\n", " ")
+
+
+def _rounded(tag: re.Match[str]) -> str:
+    """An SVG tag with its coordinates to a hundredth of a point; text between tags is no business of this."""
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag[0])
 
 
 def write_files(figure: Figure, folder: Path) -> list[Path]:
@@ -184,6 +192,18 @@ def write_files(figure: Figure, folder: Path) -> list[Path]:
 def colour(family: str) -> str:
     """The colour of a family."""
     return COLOURS.get(family, INK)
+
+
+def log_axis(axis: Axis, low: float, high: float, text: Callable[[float], str]) -> None:
+    """Ticks of a logarithmic axis at round values, few enough to be read, each worded by `text`."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+        if len(ticks) >= 3:
+            break
+    axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / 6)]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_locator(NullLocator())
 
 
 def short_count(value: float) -> str:

@@ -21,6 +21,11 @@ def size_figure(methods: Sequence[Method]) -> Figure:
     sizes = sorted({method.train_size for method in shown if not method.is_baseline})
     if not sizes:
         return lacking(key, title, "No run counts yet.", "spectral-search run mvp_mlp1 --num-train 32000")
+    if len({method.train_size for method in shown}) == 1:
+        reason = (
+            f"All runs and baselines have {sizes[0]:,} training spectra, so the effect of size is not yet measured."
+        )
+        return lacking(key, title, reason, _size_command(sizes))
     return Figure(
         key, title, _size_caption(shown, sizes), lambda layout: _draw_size(layout, shown), _size_command(sizes)
     )
@@ -31,11 +36,6 @@ def _size_command(sizes: list[int]) -> str | None:
 
 
 def _size_caption(methods: Sequence[Method], sizes: list[int]) -> str:
-    if len(sizes) == 1:
-        return (
-            f"All runs have {sizes[0]:,} training spectra, so the effect of size is not yet measured. "
-            "Bars are 95% intervals over test spectra."
-        )
     parts = []
     for family in dict.fromkeys(method.family for method in methods if not method.is_baseline):
         best = {m.train_size: m for m in sorted((m for m in methods if m.family == family), key=lambda m: m.r2_value)}

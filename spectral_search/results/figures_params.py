@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from spectral_search.results.figures import GRID, INK, Figure, Layout, colour, cut, lacking
+from spectral_search.results.figures import GRID, INK, Figure, Layout, colour, cut, lacking, log_axis
 from spectral_search.results.importance import MIN_TRIALS, Importance, importance, judged_trials
 from spectral_search.results.methods import Run
 from spectral_search.results.records import TrialRecord
 from spectral_search.results.wording import short_keys, short_value
+from spectral_search.spec.run import RunSpec
 
 MOST_SLICES = 8
 
@@ -31,8 +32,9 @@ def params_figure(run: Run) -> Figure:
     order = sorted(keys, key=lambda name: -found.share.get(name, -1.0)) if found else keys
     caption = _caption(found, trials, epoch, order)
     command = None if found else f"spectral-search resume {run.name} --trials {max(30, MIN_TRIALS)}"
-    shown = order[:MOST_SLICES]
-    return Figure(key, title, caption, lambda layout: _draw(layout, trials, epoch, shown, found), command)
+    shown, space = order[:MOST_SLICES], RunSpec.from_dict(run.record.spec).space
+    logarithmic = {name for name in shown if name in space and space[name].is_log}
+    return Figure(key, title, caption, lambda layout: _draw(layout, trials, epoch, shown, logarithmic, found), command)
 
 
 def varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
@@ -81,10 +83,16 @@ def _value_at(trial: TrialRecord, epoch: int) -> float:
 
 
 def _draw(
-    layout: Layout, trials: Sequence[TrialRecord], epoch: int, keys: Sequence[str], found: Importance | None
+    layout: Layout,
+    trials: Sequence[TrialRecord],
+    epoch: int,
+    keys: Sequence[str],
+    logarithmic: set[str],
+    found: Importance | None,
 ) -> Canvas:
     names, bars = short_keys(list(keys)), found is not None
-    canvas, axes = layout.panels(len(keys) + bars, 2.2 if layout.narrow else 2.1, columns=3)
+    columns = 2 if len(keys) + bars in (2, 4) else 3
+    canvas, axes = layout.panels(len(keys) + bars, 2.2, columns=columns)
     if found is not None:
         shares = [(names[key], found.share[key]) for key in keys if key in found.share]
         axes[0].barh([name for name, _ in shares], [part for _, part in shares], color=colour("MLP"), height=0.6)
@@ -93,24 +101,25 @@ def _draw(
         axes[0].set(xlabel="importance", title="importance")
     worst = min(_value_at(trial, epoch) for trial in trials)
     for ax, key in zip(axes[int(bars) :], keys, strict=True):
-        _slice(ax, [trial for trial in trials if key in trial.params], key, epoch)
+        _slice(ax, [trial for trial in trials if key in trial.params], key, epoch, key in logarithmic)
         ax.set_title(names[key])
         ax.set_ylim(bottom=max(worst - 0.03, -0.1))
     for place, ax in enumerate(axes[int(bars) :], int(bars)):
-        if layout.narrow or place % 3 == 0 or place == 1:
+        if layout.narrow or place % columns == 0 or place == int(bars):
             ax.set_ylabel(f"val R², epoch {epoch}")
     return canvas
 
 
-def _slice(ax: Axes, trials: Sequence[TrialRecord], key: str, epoch: int) -> None:
+def _slice(ax: Axes, trials: Sequence[TrialRecord], key: str, epoch: int, log: bool) -> None:
     values, scores = [trial.params[key] for trial in trials], [_value_at(trial, epoch) for trial in trials]
     style: dict[str, Any] = {"s": 22, "color": colour("MLP"), "alpha": 0.75, "lw": 0}
     top = int(np.argmax(scores))
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         ax.scatter(values, scores, **style)
         ax.scatter([values[top]], [scores[top]], s=60, facecolor="none", edgecolor=INK, lw=1.4)
-        if min(values) > 0 and max(values) / min(values) > 20:
+        if log:
             ax.set_xscale("log")
+            log_axis(ax.xaxis, *ax.get_xlim(), short_value)
         else:
             ax.xaxis.set_major_locator(MaxNLocator(4))
         return

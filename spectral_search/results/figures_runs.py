@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from spectral_search.results.figures import (
     DASHES,
@@ -19,6 +20,7 @@ from spectral_search.results.figures import (
     cut,
     lacking,
     legend,
+    log_axis,
 )
 from spectral_search.results.methods import Method, Run
 from spectral_search.results.records import TrialRecord
@@ -74,6 +76,8 @@ def _draw_curves(layout: Layout, runs: Sequence[Run]) -> Canvas:
             _line(below, best, "train_loss", **style)
             if best.best_epoch is not None and best.best_val_r2 is not None:
                 above.plot([best.best_epoch], [best.best_val_r2], "o", color=hue, ms=5, zorder=4)
+    for ax in (above, below):
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     above.set(xlabel="epoch", ylabel="val R²")
     above.set_ylim(bottom=max(above.get_ylim()[0], FLOOR_R2))
     below.set(xlabel="epoch", ylabel="training loss (standardised log g)")
@@ -219,6 +223,7 @@ def _draw_timeline(layout: Layout, run: Run, trials: Sequence[TrialRecord], rung
         ax.grid(axis="y", visible=False)
         ax.set_yticks(np.unique(np.linspace(0, len(trials) - 1, min(9, len(trials))).astype(int)))
     left.set(xlabel=f"{name} since the first trial", ylabel="trial")
+    right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     right.set(xlabel="epochs trained", ylabel="trial" if layout.narrow else "")
     handles, labels = right.get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside upper left", ncols=3 if layout.narrow else 5)
@@ -290,6 +295,7 @@ def _draw_cost(layout: Layout, timed: Sequence[tuple[Run, TrialRecord]], baselin
             hue = colour(method.family)
             ax.plot([method.train_seconds], [method.r2_value], "v", color=hue, ms=7, label=f"{method.name} (test)")
     ax.set_xscale("log")
+    log_axis(ax.xaxis, *ax.get_xlim(), lambda seconds: f"{seconds:g}" if seconds < 1e4 else f"{seconds:.0e}")
     ax.set(xlabel="training time in seconds", ylabel="best val R²")
     legend(ax, layout)
     return canvas

@@ -50,7 +50,9 @@ def snr_figure(methods: Sequence[Method]) -> Figure:
     shown = [method for method in methods if len(method.error2_N)]
     if not shown:
         return _no_predictions(key, title, methods)
-    parts = snr_parts(shown[0].labels) if shown[0].labels is not None else []
+    # Of the one that predicted most spectra: a ceiling may stop early.
+    labels = max(shown, key=lambda method: int(method.covered_N.sum())).labels
+    parts = [] if labels is None else snr_parts(labels)
     if not parts:
         reason = f"S/N is not known, or no bin of S/N holds {MIN_SPECTRA} test spectra."
         return lacking(key, title, reason, "spectral-search inspect ROOT")
@@ -187,7 +189,9 @@ def _draw_bins(layout: Layout, scores: Sequence[BinScore], worst: BinScore) -> C
     if not layout.narrow:
         for ax in axes[1:]:
             ax.set_yticklabels([])
-    canvas.colorbar(colours, ax=axes, shrink=0.85, aspect=30, label="R², worst bin framed").outline.set_visible(False)
+    where = "bottom" if layout.narrow else "right"
+    bar = canvas.colorbar(colours, ax=axes, label="R², worst bin framed", location=where, shrink=0.85, aspect=30)
+    bar.outline.set_visible(False)
     return canvas
 
 

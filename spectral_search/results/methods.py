@@ -207,7 +207,7 @@ def load_baselines(known: Baselines) -> list[Method]:
                 train_seconds=entry.get("seconds"),
                 fair=key in ("ridge", "lightgbm"),
                 is_baseline=True,
-                facts={"warnings": entry.get("warnings", [])},
+                facts={**entry.get("facts", {}), "warnings": entry.get("warnings", [])},
             )
         )
     return found

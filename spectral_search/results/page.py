@@ -171,7 +171,8 @@ thead{display:none}
 tr{display:block;padding:.4rem 0;border-bottom:1px solid var(--grid)}
 td{display:flex;justify-content:space-between;gap:1rem;border:0;padding:.1rem 0;text-align:right}
 td::before{content:attr(data-name);color:var(--muted);text-align:left;flex:none}
-td:first-child{font-weight:600}
+td:first-child{font-weight:600;text-align:left}
+td:first-child::before{content:none}
 }
 @media print{
 body{font-size:10.5pt}main{max-width:none;padding:0}nav{display:none}

@@ -17,7 +17,7 @@ def judge(retests: Sequence[Retest], log_g_N: np.ndarray, trials: Sequence[int],
     """What the manifest keeps of the finalists' re-test.
 
     Args:
-        retests: Of all finalists; each has one with its own weights.
+        retests: Of all finalists; each has one with its own weights, and perhaps some with other seeds.
         log_g_N: Labels of the val spectra, dex.
         trials: The finalists, the winner first.
         seed: Of the bootstrap.
@@ -35,12 +35,13 @@ def judge(retests: Sequence[Retest], log_g_N: np.ndarray, trials: Sequence[int],
     estimate_of = dict(zip(map(id, usable), estimates(value_K, sample_RK), strict=True))
     column_of = {id(retest): column for column, retest in enumerate(usable)}
     rng = np.random.default_rng((seed, RESAMPLES))
+    deviations = _deviations(value_K, usable)
     found, winner = [], None
     for trial in trials:
         mine = [retest for retest in retests if retest.trial == trial]
         own = next(retest for retest in mine if retest.own)
         columns = [column_of[id(retest)] for retest in mine if retest.failure is None]
-        mean = value_K[columns].mean(), _over_seeds(sample_RK[:, columns], rng)
+        mean = value_K[columns].mean(), _over_seeds(sample_RK[:, columns], deviations, rng)
         winner = winner or mean
         entry: dict[str, Any] = {
             "trial": trial,
@@ -59,11 +60,24 @@ def judge(retests: Sequence[Retest], log_g_N: np.ndarray, trials: Sequence[int],
     return found
 
 
-def _over_seeds(sample_RS: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The mean over seeds in each bootstrap sample, the seeds resampled as the spectra are."""
+def _deviations(value_K: np.ndarray, retests: Sequence[Retest]) -> np.ndarray:
+    """How far seeds lie from the mean of their finalist, of all finalists with several; without the bias of few."""
+    found = []
+    for trial in dict.fromkeys(retest.trial for retest in retests):
+        value_S = value_K[[retest.trial == trial for retest in retests]]
+        if len(value_S) > 1:
+            found.append((value_S - value_S.mean()) * np.sqrt(len(value_S) / (len(value_S) - 1)))
+    return np.concatenate(found) if found else np.zeros(1)
+
+
+def _over_seeds(sample_RS: np.ndarray, deviations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mean over seeds in each bootstrap sample of the spectra, with what other seeds would have changed.
+
+    Two or three seeds tell little of their own spread, so all finalists share what was seen of it, those with a single
+    seed included.
+    """
     resamples, seeds = sample_RS.shape
-    picks_RS = rng.integers(0, seeds, (resamples, seeds))
-    return np.take_along_axis(sample_RS, picks_RS, axis=1).mean(axis=1)
+    return sample_RS.mean(axis=1) + rng.choice(deviations, (resamples, seeds)).mean(axis=1)
 
 
 def _by_draw(predicted_DN: np.ndarray, log_g_N: np.ndarray) -> list[float]:

@@ -343,6 +343,16 @@ def _whitening(methods: Sequence[Method]) -> Finding:
     return Finding(key, question, "measured", evidence, command, value=spread or value)
 
 
+def _upper_ceiling(best: Method, bounds: Sequence[Method]) -> str:
+    """What templates too few to be trusted leave open: the ceiling that their own spread promises."""
+    ceiling = next((b for b in bounds if b.family == "ceiling" and b.test_set == best.test_set), None)
+    implied = None if ceiling is None else ceiling.facts.get("implied_r2")
+    if ceiling is None or implied is None or implied <= ceiling.r2_value:
+        return ""
+    bracket = f"between {ceiling.r2_value:.3f} and about {implied:.3f}"
+    return f" The true ceiling lies {bracket}; of the latter it is {best.r2_value / implied:.1%}."
+
+
 def _with_input(kind: str) -> str:
     return f"spectral-search run step1 --name step1-{kind} --set data.input.kind={kind}"
 
@@ -364,9 +374,8 @@ def _gap(methods: Sequence[Method]) -> Finding:
         return Finding(key, question, "not yet run", f"{best.name} has {_r2(best)}; no bound was computed.", command)
     reached = ""
     if share is not None:
-        reached = (
-            f" It reaches {share.value:.1%} of the ceiling's R2 (95% interval {share.low:.1%} to {share.high:.1%})."
-        )
+        interval = f"95% interval {share.low:.1%} to {share.high:.1%}"
+        reached = f" It reaches {share.value:.1%} of the ceiling's R2 ({interval}).{_upper_ceiling(best, bounds)}"
     return Finding(
         key, question, "measured", f"{best.name} has {_r2(best)}; " + "; ".join(told) + "." + reached, value=share
     )

@@ -12,7 +12,10 @@ from spectral_search.data.split import Selection, val_selection
 from spectral_search.errors import RequestError
 from spectral_search.fit.predictor import Predictions, Predictor
 from spectral_search.results.bundle import read_bundle
+from spectral_search.results.manifest import Manifest
 from spectral_search.results.metrics import scores
+from spectral_search.results.paths import RunPaths
+from spectral_search.results.predictions import write_test_predictions
 from spectral_search.search.prepare import load_plainly
 
 
@@ -21,8 +24,15 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def evaluate_model(model: Path, data: Path, part: str, observed: bool) -> dict[str, Any]:
+def evaluate_model(model: Path, data: Path, part: str, observed: bool, run: RunPaths | None = None) -> dict[str, Any]:
     """R2, MAE and RMSE in dex of a model on a shard or on a part of a data root.
+
+    Args:
+        model: The exported model.
+        data: A shard, its folder, or a data root.
+        part: Which part of a root; auto takes test where there is one, else val.
+        observed: The flux is as observed: no noise is added to it.
+        run: The run that the model is the winner of. It keeps what is predicted for its own test set, for reports.
 
     Raises:
         RequestError: The model or the data cannot be read, do not fit each other, or the part is absent.
@@ -37,7 +47,16 @@ def evaluate_model(model: Path, data: Path, part: str, observed: bool) -> dict[s
     shards = {"train": root.train, "test": root.test}[chosen]
     if not shards:
         raise RequestError(f"{data} has no {chosen}*/{SHARD_FILE}: choose another --part, or give a shard.")
-    return _score_shards(predictor, Selection.all_of(shards), chosen, observed)
+    keep = run if run is not None and chosen == "test" and not observed and _has_test_set(run, root) else None
+    return _score_shards(predictor, Selection.all_of(shards), chosen, observed, keep)
+
+
+def _has_test_set(run: RunPaths, root: DataRoot) -> bool:
+    """Whether a data root holds the very test spectra of a run."""
+    known = Manifest.load(run.manifest_json).data.get("shards", {})
+    present = root.fingerprint()
+    tests = [shard.name for shard in root.test]
+    return all(known.get(name, {}).get("sha256") == present[name]["sha256"] for name in tests)
 
 
 def is_shard(path: Path) -> bool:
@@ -50,8 +69,12 @@ def _shard_file(path: Path) -> Path:
     return path / SHARD_FILE if (path / SHARD_FILE).is_file() else path
 
 
-def _score_shards(predictor: Predictor, selection: Selection, part: str, observed: bool) -> dict[str, Any]:
+def _score_shards(
+    predictor: Predictor, selection: Selection, part: str, observed: bool, keep: RunPaths | None = None
+) -> dict[str, Any]:
     predictions = predictor.predict_shards(selection, observed=observed)
+    if keep is not None:
+        write_test_predictions(keep, *predictor.origin, predictions.table)
     table = predictions.table[np.isfinite(predictions.table["log_g"])]
     measured = scores(table["log_g_predicted"].to_numpy(), table["log_g"].to_numpy())
     return {**measured, "spectra": len(table), "part": part, "noise": predictions.noise}

@@ -26,9 +26,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": MIDDLE | {"fit", "baselines"},
     "bench": MIDDLE | {"fit", "baselines", "search"},
     "service": MIDDLE | {"fit", "baselines", "search", "bench"},
-    "cli": {"service", "cli_shared", "cli_bench"},
+    "cli": {"service", "cli_shared", "cli_bench", "cli_report"},
     "cli_shared": {"service"},
     "cli_bench": {"service", "cli_shared"},
+    "cli_report": {"service", "cli_shared"},
 }
 MUST_NOT_LOAD: dict[str, set[str]] = {
     "errors": {"torch", "ray", "optuna"},
@@ -38,6 +39,7 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "cli": {"torch", "ray", "optuna"},
     "cli_shared": {"torch", "ray", "optuna"},
     "cli_bench": {"torch", "ray", "optuna"},
+    "cli_report": {"torch", "ray", "optuna"},
 }
 WITHOUT_TORCH = {"models/shape.py", "models/count.py"}
 WITH_RAY_IN_DATA = {"data/source.py"}
