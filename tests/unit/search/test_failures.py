@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import call
 from rich.console import Console
 from small_search import facts, make_data, make_spec
 
@@ -116,11 +117,16 @@ def test_diverged_trial_fails_with_its_reason(tmp_path: Path, data: Path) -> Non
     assert "trials/0001/log.txt" in (record.trials[1].error or "")
 
 
-def test_search_without_a_success_is_failed(tmp_path: Path, data: Path, faulty: Callable[[Fault], None]) -> None:
-    faulty(lambda member: ValueError("no good"))
-    paths = run(tmp_path, data)
-    record = RunRecord.load(paths)
-    assert (record.state, record.count("failed"), record.best) == ("failed", 3, None)
+@pytest.mark.parametrize(("sound", "code", "state"), [((), 1, "failed"), ((2,), 0, "finished")])
+def test_work_failed_only_if_no_trial_succeeded(
+    tmp_path: Path, data: Path, faulty: Callable[[Fault], None], sound: tuple[int, ...], code: int, state: str
+) -> None:
+    faulty(lambda member: None if member.number in sound else ValueError("no good"))
+    make_spec(tmp_path, data, fit={"epochs": 1}, search={"trials": 3, "pruner": "none"})
+    done = call("run", "small.yaml", "--name", "run", "--executor", "inline", folder=tmp_path).require(code)
+    record = RunRecord.load(RunPaths(tmp_path / "ray_results", "run"))
+    assert (record.state, record.count("failed")) == (state, 3 - len(sound))
+    assert "ValueError: no good (see trials/0000/log.txt)" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("damage", ["last cut", "best gone"])
