@@ -34,6 +34,7 @@ SPEC: dict[str, Any] = {
         "reduction_factor": 2,
         "finalists": 2,
         "retest_draws": 2,
+        "retest_seeds": 1,
     },
     "resources": {"gpus": [], "concurrent": 1},
 }
