@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from html import escape
 from typing import Any
 
 import matplotlib as mpl
@@ -19,8 +19,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.typing import RcKeyType
-
-from spectral_search.results.durable import write_atomic
 
 INK, MUTED, GRID, FACE = "#1b1f24", "#5d6672", "#d8dde4", "#fdfdfc"
 COLOURS = {
@@ -142,25 +140,51 @@ def lacking(key: str, title: str, reason: str, command: str | None) -> Figure:
     return Figure(key, title, reason, command=command)
 
 
-def drawn(figure: Figure, layout: Layout) -> Canvas:
-    """The figure in the style of all."""
+@dataclass(frozen=True)
+class Drawing:
+    """A figure in all its forms: an SVG element for each layout of the page, and the content of files by ending."""
+
+    svg: tuple[str, ...]
+    files: dict[str, bytes]
+
+
+def rendered(figure: Figure) -> Drawing:
+    """Draw a figure."""
+    wide, narrow = (_drawn(figure, layout) for layout in (WIDE, NARROW))
+    svg = tuple(_svg_text(figure, layout, canvas) for layout, canvas in ((WIDE, wide), (NARROW, narrow)))
+    # The time of writing would make equal figures different files.
+    png, pdf = _saved(wide, "png", {"Software": None}, dpi=200), _saved(wide, "pdf", {"CreationDate": None})
+    return Drawing(svg, {"png": png, "pdf": pdf})
+
+
+def _drawn(figure: Figure, layout: Layout) -> Canvas:
     if figure.draw is None:
         raise ValueError(f"{figure.key} has nothing to draw")
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"{figure.key}-{layout.name}"}):
-        return figure.draw(layout)
+    with mpl.rc_context(_STYLE):
+        canvas = figure.draw(layout)
+        FigureCanvasAgg(canvas)
+        # Everything has its place after one drawing; finding it again for each file would take most of the time.
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")
+        return canvas
 
 
-def svg_text(figure: Figure, layout: Layout) -> str:
+def _saved(canvas: Canvas, ending: str, metadata: dict[str, str | None], **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        canvas.savefig(buffer, format=ending, metadata=metadata, **options)
+    return buffer.getvalue()
+
+
+def _svg_text(figure: Figure, layout: Layout, canvas: Canvas) -> str:
     """The figure as an SVG element for a page: colours as CSS variables, scaled to the width of its place."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"{figure.key}-{layout.name}"}):
-        canvas, buffer = drawn(figure, layout), io.StringIO()
-        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = buffer.getvalue()
+    with mpl.rc_context({"svg.hashsalt": f"{figure.key}-{layout.name}"}):
+        text = _saved(canvas, "svg", {"Date": None, "Creator": None}, transparent=True).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = text.replace("<svg", f'<svg role="img" aria-label="{figure.title}" class="{layout.name}"', 1)
+    text = text.replace("<svg", f'<svg role="img" aria-label="{escape(figure.title)}" class="{layout.name}"', 1)
     text = re.sub(r"<[^>]+>", _rounded, text)
     text = re.sub(r"font: ([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1var(--sans)", text)
     # Colours of a family become variables of the page; all others, such as those of a map, are the same in any theme.
@@ -172,21 +196,6 @@ def svg_text(figure: Figure, layout: Layout) -> str:
 def _rounded(tag: re.Match[str]) -> str:
     """An SVG tag with its coordinates to a hundredth of a point; text between tags is no business of this."""
     return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag[0])
-
-
-def write_files(figure: Figure, folder: Path) -> list[Path]:
-    """The figure as png (200 dpi) and pdf, light."""
-    files = []
-    for ending in ("png", "pdf"):
-        buffer, canvas = io.BytesIO(), drawn(figure, WIDE)
-        with mpl.rc_context(_STYLE):
-            FigureCanvasAgg(canvas)
-            # The time of writing would make equal figures different files.
-            stamp = {"CreationDate": None} if ending == "pdf" else {"Software": None}
-            canvas.savefig(buffer, format=ending, dpi=200, metadata=stamp)
-        files.append(folder / f"{figure.key}.{ending}")
-        write_atomic(files[-1], buffer.getvalue())
-    return files
 
 
 def colour(family: str) -> str:

@@ -256,8 +256,8 @@ def cost_figure(runs: Sequence[Run], baselines: Sequence[Method]) -> Figure:
             f"Trial {cheap.number} of {cheap_run.name} came within 0.01 of it in {duration(cheap.seconds)}, "
             f"{(best.seconds or 0) / (cheap.seconds or 1):.1f} times less. "
         )
-    total = sum(trial.seconds or 0.0 for _, trial in timed)
-    caption += f"All {len(timed)} trials trained for {duration(total)} in all. "
+    total = sum(run.record.wall_seconds for run in runs)
+    caption += f"All runs together took {duration(total)}, re-tests included. "
     caption += "The line joins the trials that nothing cheaper beats."
     rows = [
         ["run", "training spectra", "trials", "epochs", "wall time", "winner's training", "val R²"],

@@ -38,6 +38,7 @@ def importance(record: RunRecord) -> Importance | None:
     trials, epoch = judged_trials(record)
     if len(trials) < MIN_TRIALS:
         return None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     shadow = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
     for trial in trials:
         value = next(row["val_r2"] for row in trial.epochs if row["epoch"] == epoch)

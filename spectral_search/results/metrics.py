@@ -5,13 +5,16 @@ Every interval is a bootstrap over spectra. One set of resampled sums answers al
 Shape suffixes: M predictions, D noise draws, N spectra, R bootstrap samples, K columns.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 RESAMPLES = 1000
 LEVEL = 0.95
-_CHUNK_VALUES = 4_000_000
+_CHUNK_VALUES = 2_000_000
+_CACHED_VALUES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,27 @@ def resampled_sums(columns_NK: np.ndarray, *, seed: int, resamples: int = RESAMP
         resamples: R.
     """
     columns_NK = np.asarray(columns_NK, np.float64)
-    count, step = len(columns_NK), max(1, _CHUNK_VALUES // max(1, len(columns_NK)))
-    rng, sums_RK = np.random.default_rng(seed), np.empty((resamples, columns_NK.shape[1]))
+    count = len(columns_NK)
+    cached = count * resamples <= _CACHED_VALUES
+    chunks = _kept_times(count, seed, resamples) if cached else _times(count, seed, resamples)
+    return np.concatenate([times_RN.astype(np.float64) @ columns_NK for times_RN in chunks])
+
+
+def _times(count: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
+    """How often each spectrum is in each bootstrap sample, uint8 of shape (R, N), a chunk of samples at a time."""
+    rng, step = np.random.default_rng(seed), max(1, _CHUNK_VALUES // count)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         rows = rng.integers(0, count, (size, count)) + np.arange(size)[:, None] * count
         times_RN = np.bincount(rows.ravel(), minlength=size * count).reshape(size, count)
-        sums_RK[start : start + size] = times_RN @ columns_NK
-    return sums_RK
+        # More than 255 times the same spectrum happens to nobody.
+        yield np.minimum(times_RN, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _kept_times(count: int, seed: int, resamples: int) -> list[np.ndarray]:
+    """`_times` kept: a report asks hundreds of questions about the same spectra."""
+    return list(_times(count, seed, resamples))
 
 
 def squared_error(predicted_DN: np.ndarray, true_N: np.ndarray) -> np.ndarray:

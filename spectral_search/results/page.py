@@ -1,10 +1,10 @@
 """A report as one HTML page that needs nothing else: figures inside, light and dark, for screens, phones and paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from spectral_search.results.figures import NARROW, THEME, WIDE, Figure, svg_text
+from spectral_search.results.figures import THEME, Drawing, Figure
 from spectral_search.results.verdicts import Finding
 
 _BADGES = {"yes": "yes", "no": "no", "too close to call": "open", "measured": "number", "not yet run": "none"}
@@ -46,8 +46,13 @@ class Page:
     notes: Sequence[str] = field(default=())
 
 
-def render(page: Page) -> str:
-    """The page as HTML text."""
+def render(page: Page, drawings: Mapping[str, Drawing]) -> str:
+    """The page as HTML text.
+
+    Args:
+        page: What it says.
+        drawings: Of each figure that has data, by its key.
+    """
     places = ["In short", "Verdicts", "Numbers", *(chapter.title for chapter in page.chapters), "Records"]
     links = "".join(f'<a href="#{_anchor(place)}">{escape(place)}</a>' for place in places)
     parts = [
@@ -55,7 +60,7 @@ def render(page: Page) -> str:
         _section("In short", _summary(page)),
         _section("Verdicts", "".join(_finding(finding) for finding in page.verdicts)),
         _section("Numbers", "".join(_finding(finding) for finding in page.numbers)),
-        *(_section(chapter.title, _chapter(chapter)) for chapter in page.chapters),
+        *(_section(chapter.title, _chapter(chapter, drawings)) for chapter in page.chapters),
         _section("Records", _table(page.records)),
     ]
     return (
@@ -91,20 +96,20 @@ def _finding(finding: Finding) -> str:
     )
 
 
-def _chapter(chapter: Chapter) -> str:
+def _chapter(chapter: Chapter, drawings: Mapping[str, Drawing]) -> str:
     text = f"<p>{_marked(chapter.text)}</p>" if chapter.text else ""
-    return text + "".join(map(_figure, chapter.figures))
+    return text + "".join(_figure(figure, drawings.get(figure.key)) for figure in chapter.figures)
 
 
-def _figure(figure: Figure) -> str:
+def _figure(figure: Figure, drawing: Drawing | None) -> str:
     command = f"<p>Next: <code>{escape(figure.command)}</code></p>" if figure.command else ""
-    if figure.draw is None:
+    if drawing is None:
         body = f'<div class="lacking"><p>{_marked(figure.caption)}</p>{command}</div>'
         return f'<figure id="{_anchor(figure.key)}"><h3>{escape(figure.title)}</h3>{body}</figure>'
-    drawings = "".join(svg_text(figure, layout) for layout in (WIDE, NARROW))
     caption = f"<figcaption><p>{_marked(figure.caption)}</p>{command}</figcaption>"
     table = _table(figure.rows) if figure.rows else ""
-    return f'<figure id="{_anchor(figure.key)}"><h3>{escape(figure.title)}</h3>{drawings}{caption}{table}</figure>'
+    body = f"<h3>{escape(figure.title)}</h3>{''.join(drawing.svg)}{caption}{table}"
+    return f'<figure id="{_anchor(figure.key)}">{body}</figure>'
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from spectral_search.errors import RequestError
 from spectral_search.results.durable import write_atomic
-from spectral_search.results.figures import Figure, write_files
+from spectral_search.results.figures import Drawing, Figure, rendered
 from spectral_search.results.figures_methods import comparison_figure, size_figure
 from spectral_search.results.figures_params import params_figure
 from spectral_search.results.figures_runs import cost_figure, curves_figure, finalists_figure, timeline_figure
@@ -89,13 +89,17 @@ def write_report(
     figures = [figure for chapter in chapters for figure in chapter.figures]
     drawn = [figure for figure in figures if figure.draw is not None]
     folder, table, files = page.with_name(f"{page.stem}_figures"), page.with_suffix(".csv"), []
+    drawings: dict[str, Drawing] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for done, figure in enumerate(drawn):
             progress(done, len(drawn))
-            files += write_files(figure, folder)
+            drawings[figure.key] = rendered(figure)
+            for ending, content in drawings[figure.key].files.items():
+                files.append(folder / f"{figure.key}.{ending}")
+                write_atomic(files[-1], content)
         write_atomic(table, csv_text(standing))
-        write_atomic(page, render(_page(standing, chapters)))
+        write_atomic(page, render(_page(standing, chapters), drawings))
     except OSError as fault:
         raise RequestError(f"{page} cannot be written ({fault.strerror}): choose another place with -o.") from None
     progress(len(drawn), len(drawn))

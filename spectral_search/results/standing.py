@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from spectral_search.errors import RequestError
@@ -29,18 +30,18 @@ class Standing:
     baselines: list[Method]
     notes: list[str]
 
-    @property
+    @cached_property
     def test_set(self) -> str:
         """The test set that most of the named runs have, the first of equals."""
         return Counter(run.test_set for run in self.named).most_common(1)[0][0]
 
-    @property
+    @cached_property
     def shown(self) -> list[Method]:
         """Winners of the named runs, and baselines, on that test set."""
         winners = [run.method for run in self.named if run.method is not None]
         return [method for method in [*winners, *self.baselines] if method.test_set == self.test_set]
 
-    @property
+    @cached_property
     def side_by_side(self) -> list[Method]:
         """As `shown`, each baseline once: at the training size nearest to that of the largest network."""
         networks = [method for method in self.shown if not method.is_baseline]
@@ -51,23 +52,23 @@ class Standing:
                 nearest.setdefault(method.family, method)
         return [*networks, *nearest.values()]
 
-    @property
+    @cached_property
     def everything(self) -> list[Method]:
         """All that verdicts may rest on: every finished run of the root, and the baselines."""
         winners = [run.method for run in [*self.named, *self.others] if run.method is not None]
         return [*winners, *self.baselines]
 
-    @property
+    @cached_property
     def numbers(self) -> list[Finding]:
         """The five numbers; the gain is one for each family."""
         return five_numbers(self.everything, [*self.named, *self.others])
 
-    @property
+    @cached_property
     def verdicts(self) -> list[Finding]:
         """The four verdicts."""
         return four_verdicts(self.everything)
 
-    @property
+    @cached_property
     def stops(self) -> list[str]:
         """What is not worth more work, in plain words."""
         return stop_signals(self.everything)

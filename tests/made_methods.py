@@ -1,0 +1,67 @@
+"""Methods with a wanted R2 on made-up test spectra, for tests of verdicts and figures."""
+
+import numpy as np
+import pandas as pd
+
+from spectral_search.results.methods import Method
+from spectral_search.results.metrics import scores
+
+
+def made_labels(count: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Labels over the ranges of real ones."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "id": np.arange(count),
+            "log_g": rng.uniform(1.0, 5.0, count),
+            "T_eff": rng.uniform(3750.0, 6000.0, count),
+            "M_H": rng.uniform(-1.0, 0.75, count),
+            "snr": np.exp(rng.uniform(np.log(2.8), np.log(28.0), count)),
+        }
+    )
+
+
+def made_method(
+    name: str,
+    family: str = "MLP",
+    *,
+    r2: float = 0.5,
+    train_size: int = 100_000,
+    labels: pd.DataFrame | None = None,
+    with_predictions: bool = True,
+    seed: int = 1,
+    **changes: object,
+) -> Method:
+    """A method whose R2 is about `r2`.
+
+    Args:
+        name: Its name.
+        family: MLP, CNN, Ridge, ...
+        r2: R2 against the labels.
+        train_size: Training spectra.
+        labels: Of the test spectra.
+        with_predictions: Whether its predictions are there, or its scores alone.
+        seed: Of its errors; methods with the same seed err on the same spectra, as real ones do.
+        changes: Other fields.
+    """
+    labels = made_labels() if labels is None else labels
+    true_N = labels["log_g"].to_numpy()
+    errors_N = np.random.default_rng(seed).normal(0.0, 1.0, len(true_N))
+    errors_N *= np.sqrt((1.0 - r2) * true_N.var() / np.mean(errors_N**2))
+    fields: dict[str, object] = {
+        "input": "standardize",
+        "noise_level": 1.0,
+        "test_set": "one",
+        "is_baseline": family in ("Ridge", "LightGBM", "oracle mixture", "ceiling"),
+        "fair": family != "oracle mixture",
+        **changes,
+    }
+    return Method(
+        name=name,
+        family=family,
+        train_size=train_size,
+        scores=scores(true_N + errors_N, true_N),
+        labels=labels if with_predictions else None,
+        predicted_N=true_N + errors_N if with_predictions else None,
+        **fields,
+    )
