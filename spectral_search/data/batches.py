@@ -13,7 +13,7 @@ import torch
 
 from spectral_search.data.blocks import Block, RowRange, epoch_ranges, read_ranges, row_ranges
 from spectral_search.data.counter import counter_seed
-from spectral_search.data.dataset import Dataset, Labelled, Stream, condition_block, shared_tensor
+from spectral_search.data.dataset import Dataset, Labelled, Stream, shared_tensor
 from spectral_search.data.noise import generator
 from spectral_search.data.preprocess import Preprocessing
 
@@ -174,7 +174,7 @@ class _WindowShuffle:
         self._window, held_bytes = [], 0
         while held_bytes < BUFFER_BYTES and (block := next(self._blocks, None)) is not None:
             block = _writable(block)
-            condition_block(block.flux_BL, block.error_BL, None, self._prep)
+            self._prep.conditioning(block.flux_BL, block.error_BL)
             self._window.append(block)
             held_bytes += block.flux_BL.nbytes + block.error_BL.nbytes
         if not self._window:

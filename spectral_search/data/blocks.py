@@ -5,7 +5,7 @@ of whole chunks, and what is not selected is dropped after reading. Memory is bo
 Shape suffixes: B spectra in a block, P spectra in a piece of a block, L pixels.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -21,6 +21,9 @@ _PIECE_BYTES = 4 << 20
 _SKIP_BYTES = 256 << 10
 """Unwanted chunks of fewer bytes are read along with their neighbours: another read would cost as much."""
 
+Condition = Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]
+"""Brings flux, error and noisy of some spectra into the units of training, in place; it keeps error 0 as it is."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -31,17 +34,25 @@ class Block:
         flux_BL: Noise-free flux, float32, 0 where invalid.
         error_BL: 1-sigma error in the unit of the flux, float32, 0 where invalid and only there.
         noisy_BL: Flux with the noise already added, float32, 0 where invalid; None unless asked for and there.
-        invalid_BL: True where the mask is bad, a value is not finite, or the error is not above 0.
     """
 
     rows_B: np.ndarray
     flux_BL: np.ndarray
     error_BL: np.ndarray
-    noisy_BL: np.ndarray | None
-    invalid_BL: np.ndarray
+    noisy_BL: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows_B)
+
+    @property
+    def invalid_BL(self) -> np.ndarray:
+        """True where the mask is bad, a value is not finite, or the error is not above 0."""
+        return self.error_BL == 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the spectra."""
+        return self.flux_BL.nbytes + self.error_BL.nbytes + (0 if self.noisy_BL is None else self.noisy_BL.nbytes)
 
 
 @dataclass(frozen=True)
@@ -120,8 +131,10 @@ def epoch_ranges(ranges: list[RowRange], seed: int, epoch: int) -> list[RowRange
 def read_block(
     row_range: RowRange,
     noisy: bool = False,
+    *,
     shard: Shard | None = None,
-    buffers: dict[str, np.ndarray] | None = None,
+    out: dict[str, np.ndarray] | None = None,
+    condition: Condition | None = None,
 ) -> Block:
     """Reads one range.
 
@@ -129,33 +142,31 @@ def read_block(
         row_range: What to read.
         noisy: Also read the spectra with the noise already added, if the shard has them.
         shard: The shard if it is already open; opened and closed otherwise.
-        buffers: Memory to use again, empty at first; the block is then valid until the next call with them. Fresh
-            memory costs a third of the reading time in page faults.
+        out: Memory for flux, error and, if it is read, noisy, each float32 (B, L). Fresh memory costs as much time in
+            page faults as the reading itself.
+        condition: Applied while the spectra are still in the processor's cache.
     """
     if shard is None:
         with Shard.open(row_range.shard.path, need_labels=False) as opened:
-            return read_block(row_range, noisy, opened, buffers)
-    info, shape = row_range.shard, (len(row_range), row_range.shard.pixels)
-    names = ["flux", "error", *(["noisy"] if noisy and info.has_noisy else [])]
-    values = {name: _memory(name, shape, np.float32, buffers) for name in names}
-    invalid_BL = _memory("invalid", shape, bool, buffers)
+            return read_block(row_range, noisy, shard=opened, out=out, condition=condition)
+    shape = (len(row_range), row_range.shard.pixels)
+    names = array_names(noisy and row_range.shard.has_noisy)
+    values = {name: np.empty(shape, np.float32) if out is None else out[name] for name in names}
     done = 0
     for start, stop, keep in _pieces(row_range):
         count = stop - start if keep is None else len(keep)
         piece = {name: array[done : done + count] for name, array in values.items()}
-        _read_piece(shard, info, start, stop, keep, piece, invalid_BL[done : done + count])
+        _read_piece(shard, row_range.shard, start, stop, keep, piece)
+        if condition is not None:
+            condition(piece["flux"], piece["error"], piece.get("noisy"))
         done += count
     rows_B = np.arange(row_range.first, row_range.first + len(row_range), dtype=np.int64)
-    return Block(rows_B, values["flux"], values["error"], values.get("noisy"), invalid_BL)
+    return Block(rows_B, values["flux"], values["error"], values.get("noisy"))
 
 
-def _memory(name: str, shape: tuple[int, int], dtype: type, buffers: dict[str, np.ndarray] | None) -> np.ndarray:
-    if buffers is None:
-        return np.empty(shape, dtype=dtype)
-    held = buffers.get(name)
-    if held is None or held.shape[0] < shape[0] or held.shape[1] != shape[1]:
-        held = buffers[name] = np.empty(shape, dtype=dtype)
-    return held[: shape[0]]
+def array_names(noisy: bool) -> list[str]:
+    """Names of the arrays of a block."""
+    return ["flux", "error", "noisy"] if noisy else ["flux", "error"]
 
 
 def _pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
@@ -182,13 +193,7 @@ def _pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]
 
 
 def _read_piece(
-    shard: Shard,
-    info: ShardInfo,
-    start: int,
-    stop: int,
-    keep: np.ndarray | None,
-    out: dict[str, np.ndarray],
-    invalid_PL: np.ndarray,
+    shard: Shard, info: ShardInfo, start: int, stop: int, keep: np.ndarray | None, out: dict[str, np.ndarray]
 ) -> None:
     """Reads rows start to stop, keeps some, and cleans them in place."""
     bad_PL = shard.read(start, stop, ("mask",))["mask"] if info.has_mask else None
@@ -199,33 +204,36 @@ def _read_piece(
         for name, array in out.items():
             np.take(read[name], keep, axis=0, out=array)
         bad_PL = None if bad_PL is None else bad_PL[keep]
-    _clean(out, bad_PL, invalid_PL)
+    _clean(out, bad_PL)
 
 
-def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None, invalid_PL: np.ndarray) -> None:
-    """Finds the invalid values and sets every array to 0 there."""
-    error_PL = values["error"]
-    # A NaN fails both comparisons, so two of them stand for finite and above 0.
-    np.greater(error_PL, 0.0, out=invalid_PL)
-    invalid_PL &= error_PL < np.inf
-    for name, array in values.items():
-        if name != "error":
-            invalid_PL &= np.isfinite(array)
-    np.logical_not(invalid_PL, out=invalid_PL)
-    if bad_PL is not None:
-        invalid_PL |= bad_PL
-    # Invalid values mostly fill whole pixels (the edges), so only pixels that have one are gone through.
-    pixels = np.flatnonzero(invalid_PL.any(axis=0))
-    if len(pixels) * 8 < invalid_PL.shape[1]:
-        for pixel in pixels:
-            for array in values.values():
-                array[invalid_PL[:, pixel], pixel] = 0.0
-    else:
+def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:
+    """Sets every array to 0 where any value is invalid.
+
+    Invalid values mostly fill whole pixels (the edges), so only pixels that have one are looked at value by value. They
+    betray themselves in a minimum and in sums: what is not finite spreads, and a sum that overflows is only suspected.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect_L = ~(np.minimum.reduce(values["error"], axis=0) > 0)
         for array in values.values():
-            np.copyto(array, 0.0, where=invalid_PL)
+            suspect_L |= ~np.isfinite(np.add.reduce(array, axis=0))
+    if bad_PL is not None:
+        suspect_L |= bad_PL.any(axis=0)
+    (pixels_K,) = np.nonzero(suspect_L)
+    if not len(pixels_K):
+        return
+    where = np.s_[:, pixels_K] if len(pixels_K) * 8 < len(suspect_L) else np.s_[:, :]
+    part = {name: array[where] for name, array in values.items()}
+    valid_PK = part["error"] > 0
+    for array in part.values():
+        valid_PK &= np.isfinite(array)
+    if bad_PL is not None:
+        valid_PK &= ~bad_PL[where]
+    for name, array in values.items():
+        array[where] = np.where(valid_PK, part[name], np.float32(0))
 
 
-def read_ranges(ranges: Iterable[RowRange], noisy: bool = False) -> Iterator[Block]:
+def read_ranges(ranges: Iterable[RowRange], noisy: bool = False, condition: Condition | None = None) -> Iterator[Block]:
     """Reads ranges in the order given, opening each shard once for a run of its ranges."""
     with ExitStack() as stack:
         shard: Shard | None = None
@@ -233,15 +241,21 @@ def read_ranges(ranges: Iterable[RowRange], noisy: bool = False) -> Iterator[Blo
             if shard is None or shard.path != row_range.shard.path:
                 stack.close()
                 shard = stack.enter_context(Shard.open(row_range.shard.path, need_labels=False))
-            yield read_block(row_range, noisy, shard)
+            yield read_block(row_range, noisy, shard=shard, condition=condition)
 
 
-def iter_blocks(selection: Selection, noisy: bool = False, target_bytes: int = TARGET_BYTES) -> Iterator[Block]:
+def iter_blocks(
+    selection: Selection,
+    noisy: bool = False,
+    target_bytes: int = TARGET_BYTES,
+    condition: Condition | None = None,
+) -> Iterator[Block]:
     """Reads a selection in order with plain h5py, in this process.
 
     Args:
         selection: What to read.
         noisy: Also the spectra with the noise already added, where every shard has them; None in the blocks otherwise.
         target_bytes: Upper bound of a block's flux and error as float32.
+        condition: Applied to the spectra as they are read.
     """
-    yield from read_ranges(row_ranges(selection, target_bytes), noisy and selection.has_noisy)
+    yield from read_ranges(row_ranges(selection, target_bytes), noisy and selection.has_noisy, condition)

@@ -101,35 +101,22 @@ def as_blocks(spectra: Spectra) -> Iterator[Block]:
     for start in range(0, len(spectra), ROWS):
         part = slice(start, start + ROWS)
         error_BL = spectra.error_NL[part]
-        rows_B = np.arange(start, start + len(error_BL))
-        yield Block(rows_B, spectra.flux_NL[part], error_BL, None, error_BL <= 0)
+        yield Block(np.arange(start, start + len(error_BL)), spectra.flux_NL[part], error_BL)
 
 
 def labelled(spectra: Spectra, prep: Preprocessing) -> Labelled:
     """Scale and fill the spectra in place (no second copy) and attach their labels."""
+    condition = prep.conditioning
     for start in range(0, len(spectra), ROWS):
         part = slice(start, start + ROWS)
         noisy_BL = None if spectra.noisy_NL is None else spectra.noisy_NL[part]
-        condition_block(spectra.flux_NL[part], spectra.error_NL[part], noisy_BL, prep)
+        condition(spectra.flux_NL[part], spectra.error_NL[part], noisy_BL)
     return Labelled(
         spectra.flux_NL,
         spectra.error_NL,
         spectra.labels["log_g"].to_numpy(np.float32),
         oracle_bins(spectra.labels),
     )
-
-
-def condition_block(
-    flux_BL: np.ndarray, error_BL: np.ndarray, noisy_BL: np.ndarray | None, prep: Preprocessing
-) -> None:
-    """Bring a block into the units of `prep`, in place, and give invalid values the training mean and error 0."""
-    scale = np.float32(1.0 / prep.flux_scale)
-    error_BL *= prep.valid_L * scale
-    invalid_BL = error_BL <= 0
-    for values_BL in (flux_BL, noisy_BL):
-        if values_BL is not None:
-            values_BL *= scale
-            np.copyto(values_BL, prep.centre_L, where=invalid_BL)
 
 
 def freeze(

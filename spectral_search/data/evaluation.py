@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spectral_search.data.blocks import iter_blocks
-from spectral_search.data.dataset import Frozen, Labelled, condition_block, draw_noise, oracle_bins
+from spectral_search.data.dataset import Frozen, Labelled, draw_noise, oracle_bins
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.split import Selection
 
@@ -58,8 +58,7 @@ def frozen_blocks(
         seed: The spec's split seed: names the draw.
     """
     log_g_N, bin_N = labels["log_g"].to_numpy(np.float32), oracle_bins(labels)
-    for block in iter_blocks(selection, noisy=noise.recorded):
-        condition_block(block.flux_BL, block.error_BL, block.noisy_BL, prep)
+    for block in iter_blocks(selection, noisy=noise.recorded, condition=prep.conditioning):
         rows = block.rows_B
         spectra = Labelled(block.flux_BL, block.error_BL, log_g_N[rows], bin_N[rows])
         noisy_BL = (

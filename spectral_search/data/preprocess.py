@@ -50,6 +50,11 @@ class Preprocessing:
         return len(self.valid_L)
 
     @property
+    def conditioning(self) -> "Conditioning":
+        """Brings spectra into the units of these statistics."""
+        return Conditioning(1.0 / self.flux_scale, np.flatnonzero(~self.valid_L), self.centre_L)
+
+    @property
     def centre_L(self) -> np.ndarray:
         """What inputs are centred on and invalid values are filled with: the mean flux, clipped at 0 as spectra are."""
         return np.asarray(np.maximum(self.mean_L, 0.0))
@@ -77,6 +82,36 @@ class Preprocessing:
         for name in ("flux_scale", "target_mean_dex", "target_std_dex"):
             values[name] = float(values[name][0])
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Brings spectra into the units of training, in place: invalid values get the training mean and error 0.
+
+    It goes to the processes that read, so it holds no more than it needs.
+
+    Attributes:
+        factor: What fluxes and errors are multiplied by, a power of two.
+        masked_K: Pixels whose every value counts as invalid.
+        centre_L: Flux of invalid values, in units of training.
+    """
+
+    factor: float
+    masked_K: np.ndarray
+    centre_L: np.ndarray
+
+    def __call__(self, flux_PL: np.ndarray, error_PL: np.ndarray, noisy_PL: np.ndarray | None = None) -> None:
+        fluxes = [flux_PL] if noisy_PL is None else [flux_PL, noisy_PL]
+        if self.factor != 1.0:
+            for values_PL in (error_PL, *fluxes):
+                values_PL *= np.float32(self.factor)
+        error_PL[:, self.masked_K] = 0.0
+        # Only pixels with an invalid value are gone through, and a minimum finds them.
+        (pixels_K,) = np.nonzero(error_PL.min(axis=0) <= 0)
+        where = np.s_[:, pixels_K] if len(pixels_K) * 8 < len(self.centre_L) else np.s_[:, :]
+        invalid_PK = error_PL[where] <= 0
+        for values_PL in fluxes:
+            values_PL[where] = np.where(invalid_PK, self.centre_L[where[1]], values_PL[where])
 
 
 class _Moments:

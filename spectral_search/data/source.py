@@ -1,14 +1,20 @@
-"""Spectra through Ray Data: read by worker processes, block by block, in order, at bounded memory.
+"""Spectra through Ray Data: read by worker processes, in order, at bounded memory.
 
-One read task reads one range and gives one block. Read tasks ask for no CPU slot: a search may hold every CPU of the
-cluster with its trials, and a reader that had to wait for one would wait for ever (ray-project/ray#24304). What bounds
-them instead is `concurrency`, and so the memory: blocks being read, being queued and being used.
-Shape suffixes: B spectra in a block, L pixels.
+What costs is not reading but Ray Data's bookkeeping, some 20 ms of the driver for a task and its block whatever their
+size, and the copy into the object store. So a task reads several ranges into one large block, which is cut into the
+blocks of these ranges again, as views, where it is used; and everything that can be done to the spectra is done by the
+workers, while the spectra are in their processor's cache.
+
+Read tasks ask for no CPU slot: a search may hold every CPU of the cluster with its trials, and a reader that had to
+wait for one would wait for ever (ray-project/ray#24304). What bounds them instead is `concurrency`, and so the memory:
+blocks being read, being queued and being used.
+Shape suffixes: B spectra in a block, T spectra of a task, L pixels.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -18,69 +24,122 @@ from ray.data.context import DataContext
 from ray.data.datasource import Datasource, ReadTask
 from ray.exceptions import RayTaskError
 
-from spectral_search.data.blocks import TARGET_BYTES, Block, RowRange, read_block, row_ranges
+from spectral_search.data.blocks import TARGET_BYTES, Block, Condition, RowRange, array_names, read_block, row_ranges
+from spectral_search.data.shard import Shard
 from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection
 from spectral_search.errors import RequestError
 
 CONCURRENCY = 2
 """Read tasks at a time: two keep a reader busy while another hands its block over."""
-_PREFETCHED_BLOCKS = 2
+TASK_BYTES = 64 << 20
+"""Flux and error of the ranges that one task reads."""
+_PREFETCHED_TASKS = 1
 # Of a worker process: it runs one task at a time, and Ray has copied a block to the object store before the next.
-_worker_buffers: dict[str, np.ndarray] = {}
+_worker_memory: dict[str, np.ndarray] = {}
 
 
 class SpectraDatasource(Datasource):
-    """Ranges of shards as a Ray Data source, one read task and one block a range.
+    """Ranges of shards as a Ray Data source: columns row, flux, error and, where asked for, noisy.
 
     Args:
         ranges: What to read, in the order wanted.
-        noisy: Also read the spectra with the noise already added, where the shard has them.
+        noisy: Also read the spectra with the noise already added; every shard must have them.
+        condition: Applied to the spectra as they are read.
+        task_bytes: Flux and error of the ranges that one task reads; at least one range.
     """
 
-    def __init__(self, ranges: Sequence[RowRange], noisy: bool = False) -> None:
+    def __init__(
+        self,
+        ranges: Sequence[RowRange],
+        noisy: bool = False,
+        condition: Condition | None = None,
+        task_bytes: int = TASK_BYTES,
+    ) -> None:
         super().__init__()
-        self._ranges = list(ranges)
-        self._noisy = noisy
+        self.parts = _parts(ranges, task_bytes)
+        self._noisy, self._condition = noisy, condition
 
     def get_name(self) -> str:
         """Names the operator in Ray's own displays."""
         return "Spectra"
 
+    @property
+    def largest_bytes(self) -> int:
+        """Bytes of the largest block."""
+        return max((_block_bytes(part, self._noisy) for part in self.parts), default=1)
+
     def estimate_inmemory_data_size(self) -> int:
         """Bytes of all blocks."""
-        return sum(_block_bytes(row_range, self._noisy) for row_range in self._ranges)
+        return sum(_block_bytes(part, self._noisy) for part in self.parts)
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
     ) -> list[ReadTask]:
-        """Gives one task a range whatever parallelism is asked for: the ranges bound the memory and fix the order."""
+        """Gives one task a part whatever parallelism is asked for: the parts bound the memory and fix the order."""
         return [
             ReadTask(
-                partial(_read_table, row_range, self._noisy),
+                partial(_read_table, part, self._noisy, self._condition),
                 BlockMetadata(
-                    num_rows=len(row_range),
-                    size_bytes=_block_bytes(row_range, self._noisy),
-                    input_files=(str(row_range.shard.path),),
+                    num_rows=_rows(part),
+                    size_bytes=_block_bytes(part, self._noisy),
+                    input_files=tuple(dict.fromkeys(str(row_range.shard.path) for row_range in part)),
                     exec_stats=None,
                 ),
             )
-            for row_range in self._ranges
+            for part in self.parts
         ]
 
 
-def _block_bytes(row_range: RowRange, noisy: bool) -> int:
-    arrays = 3 if noisy and row_range.shard.has_noisy else 2
-    return int(row_range.nbytes // 2 * arrays + 8 * len(row_range))
+def _parts(ranges: Sequence[RowRange], task_bytes: int) -> list[list[RowRange]]:
+    """Consecutive ranges that together hold no more than so many bytes, at least one."""
+    parts: list[list[RowRange]] = []
+    held = 0
+    for row_range in ranges:
+        if not parts or held + row_range.nbytes > task_bytes:
+            parts.append([])
+            held = 0
+        parts[-1].append(row_range)
+        held += row_range.nbytes
+    return parts
 
 
-def _read_table(row_range: RowRange, noisy: bool) -> Iterable[pa.Table]:
-    """Runs on the worker. `invalid` is not sent: error == 0 says the same in a quarter of the bytes."""
-    block = read_block(row_range, noisy, buffers=_worker_buffers)
-    columns = {"row": pa.array(block.rows_B), "flux": _tensor(block.flux_BL), "error": _tensor(block.error_BL)}
-    if block.noisy_BL is not None:
-        columns["noisy"] = _tensor(block.noisy_BL)
-    yield pa.table(columns)
+def _rows(part: Sequence[RowRange]) -> int:
+    return sum(len(row_range) for row_range in part)
+
+
+def _block_bytes(part: Sequence[RowRange], noisy: bool) -> int:
+    return int(_rows(part) * (8 + 4 * len(array_names(noisy)) * part[0].shard.pixels))
+
+
+def _read_table(part: Sequence[RowRange], noisy: bool, condition: Condition | None) -> Iterable[pa.Table]:
+    """Runs on the worker. What is invalid is not sent: error == 0 says it."""
+    rows, pixels = _rows(part), part[0].shard.pixels
+    arrays = {name: _memory(name, rows, pixels) for name in array_names(noisy)}
+    row_T, done = np.empty(rows, np.int64), 0
+    shard: Shard | None = None
+    try:
+        for row_range in part:
+            if shard is None or shard.path != row_range.shard.path:
+                if shard is not None:
+                    shard.close()
+                shard = Shard.open(row_range.shard.path, need_labels=False)
+            here = slice(done, done + len(row_range))
+            out = {name: array[here] for name, array in arrays.items()}
+            row_T[here] = read_block(row_range, noisy, shard=shard, out=out, condition=condition).rows_B
+            done = here.stop
+    finally:
+        if shard is not None:
+            shard.close()
+    yield pa.table({"row": pa.array(row_T), **{name: _tensor(array) for name, array in arrays.items()}})
+
+
+def _memory(name: str, rows: int, pixels: int) -> np.ndarray:
+    """Float32 (rows, L) memory of this process, used again by each task: fresh memory costs page faults."""
+    held = _worker_memory.get(name)
+    if held is None or held.shape[0] < rows or held.shape[1] != pixels:
+        held = _worker_memory[name] = np.empty((rows, pixels), np.float32)
+    return held[:rows]
 
 
 def _tensor(values_BL: np.ndarray) -> pa.Array:
@@ -95,41 +154,44 @@ def _array(table: pa.Table, name: str, pixels: int) -> np.ndarray:
     return values.reshape(-1, pixels)
 
 
-def _block(table: pa.Table, pixels: int) -> Block:
-    error_BL = _array(table, "error", pixels)
-    noisy_BL = _array(table, "noisy", pixels) if "noisy" in table.column_names else None
-    rows_B = table["row"].combine_chunks().to_numpy()
-    return Block(rows_B, _array(table, "flux", pixels), error_BL, noisy_BL, error_BL == 0)
+def _blocks(table: pa.Table, part: Sequence[RowRange]) -> Iterator[Block]:
+    """Cuts what a task has read into the blocks of its ranges, as views."""
+    pixels = part[0].shard.pixels
+    row_T = table["row"].combine_chunks().to_numpy()
+    arrays = {name: _array(table, name, pixels) for name in table.column_names if name != "row"}
+    bounds = np.cumsum([0, *map(len, part)]).tolist()
+    for start, stop in pairwise(bounds):
+        here = slice(start, stop)
+        noisy_BL = arrays["noisy"][here] if "noisy" in arrays else None
+        yield Block(row_T[here], arrays["flux"][here], arrays["error"][here], noisy_BL)
 
 
-def dataset(ranges: Sequence[RowRange], noisy: bool = False, concurrency: int = CONCURRENCY) -> ray.data.Dataset:
-    """Makes the (lazy) Ray Dataset of some ranges: columns row, flux, error and, where asked for and there, noisy.
+def dataset(source: SpectraDatasource, concurrency: int = CONCURRENCY) -> ray.data.Dataset:
+    """Makes the (lazy) Ray Dataset of a source.
 
     Args:
-        ranges: What to read, in the order wanted.
-        noisy: Also the spectra with the noise already added.
+        source: What to read.
         concurrency: Read tasks that run at a time.
     """
-    with DataContext.current(_context(ranges, noisy, concurrency)):
+    with DataContext.current(_context(source, concurrency)):
         return ray.data.read_datasource(
-            SpectraDatasource(ranges, noisy),
+            source,
             num_cpus=0,
-            concurrency=min(concurrency, len(ranges)),
-            override_num_blocks=len(ranges),
+            concurrency=min(concurrency, len(source.parts)),
+            override_num_blocks=len(source.parts),
         )
 
 
-def _context(ranges: Sequence[RowRange], noisy: bool, concurrency: int) -> DataContext:
+def _context(source: SpectraDatasource, concurrency: int) -> DataContext:
     """Makes the settings of one dataset; those of the process stay as they are."""
-    largest = max((_block_bytes(row_range, noisy) for row_range in ranges), default=1)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # A block is what a range holds: with None, Ray neither cuts it nor joins it to the next.
+    # A block is what a task reads: with None, Ray neither cuts it nor joins it to the next.
     context.target_max_block_size = None
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = context.execution_options.resource_limits.copy(
-        object_store_memory=(2 * concurrency + _PREFETCHED_BLOCKS + 1) * largest
+        object_store_memory=(2 * concurrency + _PREFETCHED_TASKS + 1) * source.largest_bytes
     )
     return context
 
@@ -141,14 +203,23 @@ def _quiet() -> None:
             handler.setLevel(logging.CRITICAL)
 
 
-def iter_blocks_ray(ranges: Sequence[RowRange], noisy: bool = False, concurrency: int = CONCURRENCY) -> Iterator[Block]:
-    """Streams ranges as blocks through Ray Data, in order.
+def iter_blocks_ray(
+    ranges: Sequence[RowRange],
+    noisy: bool = False,
+    condition: Condition | None = None,
+    *,
+    task_bytes: int = TASK_BYTES,
+    concurrency: int = CONCURRENCY,
+) -> Iterator[Block]:
+    """Streams ranges as blocks through Ray Data, in order: what `read_ranges` gives, read by other processes.
 
     The arrays of a block are read-only views of the object store: let a block go before long, or copy it.
 
     Args:
         ranges: What to read, in the order wanted.
-        noisy: Also the spectra with the noise already added, where the shard has them.
+        noisy: Also the spectra with the noise already added; every shard must have them.
+        condition: Applied to the spectra as they are read, on the worker.
+        task_bytes: Flux and error that one task reads; at least one range.
         concurrency: Read tasks that run at a time; they take no CPU slot.
 
     Raises:
@@ -156,13 +227,13 @@ def iter_blocks_ray(ranges: Sequence[RowRange], noisy: bool = False, concurrency
     """
     if not ranges:
         return
-    pixels = ranges[0].shard.pixels
-    stream = dataset(ranges, noisy, concurrency)
+    source = SpectraDatasource(ranges, noisy, condition, task_bytes)
+    stream = dataset(source, concurrency)
     _quiet()
-    tables = stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=_PREFETCHED_BLOCKS)
+    tables = stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=_PREFETCHED_TASKS)
     try:
-        for table in tables:
-            yield _block(table, pixels)
+        for part, table in zip(source.parts, tables, strict=True):
+            yield from _blocks(table, part)
     except RayTaskError as error:
         # Ray wraps what a worker raised in its own words; a fault of a shard is told as plainly as without Ray.
         if isinstance(error.cause, RequestError):
@@ -175,7 +246,6 @@ def load_spectra_ray(
     noisy: bool = False,
     *,
     target_bytes: int = TARGET_BYTES,
-    concurrency: int = CONCURRENCY,
     progress: Callable[[int], None] | None = None,
 ) -> Spectra:
     """Loads a selection into memory through Ray Data, each block straight to its place.
@@ -184,10 +254,9 @@ def load_spectra_ray(
         selection: What to load.
         noisy: Also the spectra with the noise already added, where every shard has them.
         target_bytes: Upper bound of a block's flux and error.
-        concurrency: Read tasks that run at a time.
         progress: Called with the number of spectra of each block that has arrived.
     """
-    blocks = iter_blocks_ray(row_ranges(selection, target_bytes), noisy and selection.has_noisy, concurrency)
+    blocks = iter_blocks_ray(row_ranges(selection, target_bytes), noisy and selection.has_noisy)
     return load_spectra(selection, _reported(blocks, progress) if progress else blocks)
 
 

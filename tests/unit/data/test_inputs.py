@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from spectral_search.data.blocks import Block
-from spectral_search.data.dataset import condition_block
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.preprocess import Preprocessing, Validity, fit_preprocessing
 from spectral_search.errors import RequestError
@@ -39,7 +38,7 @@ def problem() -> tuple[np.ndarray, np.ndarray, np.ndarray, Preprocessing]:
         values_NL[invalid_NL] = 0.0
     votes = Validity(PIXELS)
     votes.update(np.broadcast_to(np.arange(PIXELS) == MASKED, (SPECTRA, PIXELS)))
-    block = Block(np.arange(SPECTRA), flux_NL, error_NL, noisy_NL, invalid_NL)
+    block = Block(np.arange(SPECTRA), flux_NL, error_NL, noisy_NL)
     prep = fit_preprocessing([block], np.linspace(1, 5, SPECTRA), PIXELS, [votes])
     # Some formulas below take prep.mean_L and flux_var_L as given: test_preprocess.py holds those to numpy.
     prep = replace(prep, pixel_rank_L=np.array([9, 2, MASKED, 0, 1, 3, 5, 6, 7, 8]))
@@ -77,7 +76,7 @@ def formula(values: dict[str, object]) -> np.ndarray:
 def transformed(values: dict[str, object]) -> np.ndarray:
     noisy_NL, error_NL, _, prep = problem()
     noisy_NL, error_NL = noisy_NL.copy(), error_NL.copy()
-    condition_block(noisy_NL, error_NL, None, prep)
+    prep.conditioning(noisy_NL, error_NL)
     before = noisy_NL.copy(), error_NL.copy()
     transform = InputTransform(InputSpec.model_validate(values), prep, LEVEL)
     x_NCL = transform(torch.from_numpy(noisy_NL), torch.from_numpy(error_NL)).numpy()
@@ -112,9 +111,9 @@ def test_a_mean_below_zero_leaves_invalid_values_at_zero(kind: str) -> None:
     flux_NL = rng.normal(-0.5, 0.2, (SPECTRA, PIXELS)).astype(np.float32)
     error_NL = rng.uniform(0.5, 1.0, flux_NL.shape).astype(np.float32)
     flux_NL[3, 3] = error_NL[3, 3] = 0.0
-    block = Block(np.arange(SPECTRA), flux_NL, error_NL, None, error_NL == 0)
+    block = Block(np.arange(SPECTRA), flux_NL, error_NL)
     prep = fit_preprocessing([block], np.linspace(1, 5, SPECTRA), PIXELS)
-    condition_block(flux_NL, error_NL, None, prep)
+    prep.conditioning(flux_NL, error_NL)
     noisy_NL = np.maximum(flux_NL, 0.0)
     x_NCL = InputTransform(InputSpec(kind=kind), prep, 1.0)(torch.from_numpy(noisy_NL), torch.from_numpy(error_NL))
     assert (x_NCL[3, :, 3] == 0.0).all()
@@ -125,9 +124,9 @@ def test_a_pixel_that_never_varies_is_zero_not_noise() -> None:
     flux_NL = rng.uniform(0.5, 1.0, (SPECTRA, PIXELS)).astype(np.float32)
     flux_NL[:, 1] = 0.7  # a normalised continuum
     error_NL = np.full_like(flux_NL, 0.1)
-    block = Block(np.arange(SPECTRA), flux_NL, error_NL, None, error_NL == 0)
+    block = Block(np.arange(SPECTRA), flux_NL, error_NL)
     prep = fit_preprocessing([block], np.linspace(1, 5, SPECTRA), PIXELS)
-    condition_block(flux_NL, error_NL, None, prep)
+    prep.conditioning(flux_NL, error_NL)
     transform = InputTransform(InputSpec(kind="flux_error"), prep, 0.0)
     x_NCL = transform(torch.from_numpy(flux_NL), torch.from_numpy(error_NL))
     assert (x_NCL[:, 0, 1] == 0.0).all()

@@ -28,7 +28,7 @@ def raw(unit: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 def blocks_of(flux_NL: np.ndarray, error_NL: np.ndarray, invalid_NL: np.ndarray, size: int) -> list[Block]:
     parts = [slice(a, a + size) for a in range(0, len(flux_NL), size)]
     rows_N = np.arange(len(flux_NL))
-    return [Block(rows_N[p], flux_NL[p], error_NL[p], None, invalid_NL[p]) for p in parts]
+    return [Block(rows_N[p], flux_NL[p], error_NL[p]) for p in parts]
 
 
 def fitted(unit: float = 1.0, size: int = 64) -> Preprocessing:

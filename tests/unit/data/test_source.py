@@ -9,7 +9,8 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from small_shards import PIXELS, make_shard
 
-from spectral_search.data.blocks import epoch_ranges, iter_blocks, row_ranges
+from spectral_search.data.blocks import Condition, epoch_ranges, iter_blocks, read_ranges, row_ranges
+from spectral_search.data.preprocess import Conditioning
 from spectral_search.data.root import DataRoot
 from spectral_search.data.source import SpectraDatasource, dataset, iter_blocks_ray, load_spectra_ray
 from spectral_search.data.spectra import load_spectra
@@ -31,24 +32,32 @@ def selection(tmp_path: Path) -> Selection:
     return Selection(DataRoot.find(tmp_path).train, rows)
 
 
-def test_a_task_a_range_with_plain_metadata(selection: Selection) -> None:
+def test_tasks_hold_several_ranges_with_plain_metadata(selection: Selection) -> None:
     ranges = row_ranges(selection, CHUNK_BYTES)
-    source = SpectraDatasource(ranges, noisy=True)
+    source = SpectraDatasource(ranges, noisy=True, task_bytes=3 * CHUNK_BYTES)
     tasks = source.get_read_tasks(1)
-    assert len(tasks) == len(source.get_read_tasks(100)) == len(ranges)
-    assert [task.metadata.num_rows for task in tasks] == [len(r) for r in ranges]
+    assert [r for part in source.parts for r in part] == ranges
+    assert len(ranges) > len(source.parts) == len(tasks) == len(source.get_read_tasks(100)) > 2
+    assert all(sum(r.nbytes for r in part) <= 3 * CHUNK_BYTES for part in source.parts)
+    assert sum(task.metadata.num_rows for task in tasks) == len(selection)
     assert source.estimate_inmemory_data_size() == sum(task.metadata.size_bytes for task in tasks)
     assert all(type(task.metadata.size_bytes) is int for task in tasks)
     (table,) = tasks[0]()
-    assert table.num_rows == len(ranges[0])
+    assert table.num_rows == sum(map(len, source.parts[0]))
     assert table.column_names == ["row", "flux", "error", "noisy"]
     assert abs(table.nbytes - tasks[0].metadata.size_bytes) < 64
 
 
-@pytest.mark.parametrize("noisy", [False, True])
-def test_streamed_blocks_are_those_of_plain_h5py_in_order(selection: Selection, noisy: bool) -> None:
+CONDITION = Conditioning(2.0, np.array([4]), np.arange(PIXELS, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("noisy", "condition"), [(False, None), (True, CONDITION)])
+def test_streamed_blocks_are_those_of_plain_h5py_in_order(
+    selection: Selection, noisy: bool, condition: Condition | None
+) -> None:
     ranges = row_ranges(selection, CHUNK_BYTES)
-    streamed, plain = list(iter_blocks_ray(ranges, noisy)), list(iter_blocks(selection, noisy, CHUNK_BYTES))
+    streamed = list(iter_blocks_ray(ranges, noisy, condition, task_bytes=3 * CHUNK_BYTES))
+    plain = list(read_ranges(ranges, noisy, condition))
     assert len(streamed) == len(plain) == len(ranges) > 5
     for ours, theirs in zip(streamed, plain, strict=True):
         for name in ("rows_B", "flux_BL", "error_BL", "invalid_BL"):
@@ -64,7 +73,7 @@ def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(select
     spectra = load_spectra_ray(selection, noisy=True, target_bytes=CHUNK_BYTES, progress=seen.append)
     assert sum(seen) == len(selection)
     order = epoch_ranges(row_ranges(selection, CHUNK_BYTES), seed=3, epoch=1)
-    blocks = list(iter_blocks_ray(order))
+    blocks = list(iter_blocks_ray(order, task_bytes=CHUNK_BYTES))
     assert [int(block.rows_B[0]) for block in blocks] == [r.first for r in order]
     rows = np.concatenate([block.rows_B for block in blocks])
     assert np.array_equal(np.sort(rows), np.arange(len(selection)))
@@ -84,7 +93,7 @@ def test_no_ranges_give_no_blocks() -> None:
 def test_settings_of_the_process_stay_as_they_are(selection: Selection) -> None:
     context = ray.data.DataContext.get_current()
     before = (context.target_max_block_size, context.execution_options.preserve_order)
-    dataset(row_ranges(selection))
+    dataset(SpectraDatasource(row_ranges(selection)))
     after = ray.data.DataContext.get_current()
     assert after is context
     assert (after.target_max_block_size, after.execution_options.preserve_order) == before
@@ -92,7 +101,7 @@ def test_settings_of_the_process_stay_as_they_are(selection: Selection) -> None:
 
 def test_an_unfinished_stream_leaves_no_reader_behind(selection: Selection) -> None:
     ranges = row_ranges(selection, CHUNK_BYTES)
-    stream = iter_blocks_ray(ranges)
+    stream = iter_blocks_ray(ranges, task_bytes=CHUNK_BYTES)
     next(stream)
     stream.close()
     assert sum(len(block) for block in iter_blocks_ray(ranges)) == len(selection)
@@ -102,7 +111,7 @@ def test_a_damaged_shard_is_named(selection: Selection) -> None:
     ranges = row_ranges(selection, CHUNK_BYTES)
     selection.shards[1].path.write_bytes(b"gone")
     with pytest.raises(RequestError) as error:
-        list(iter_blocks_ray(ranges))
+        list(iter_blocks_ray(ranges, task_bytes=CHUNK_BYTES))
     (fault,) = error.value.faults
     assert "train_1/dataset.h5: not an HDF5 file" in fault
     assert "Traceback" not in fault
@@ -117,7 +126,7 @@ class Trial:
         return True
 
     def stream(self, selection: Selection) -> int:
-        return sum(len(block) for block in iter_blocks_ray(row_ranges(selection, CHUNK_BYTES)))
+        return sum(len(block) for block in iter_blocks_ray(row_ranges(selection, CHUNK_BYTES), task_bytes=CHUNK_BYTES))
 
 
 def finish(work: Callable[[], int], seconds: float = DEADLOCK_SECONDS) -> int:
@@ -136,7 +145,9 @@ def test_streaming_ends_while_trials_hold_every_cpu(selection: Selection) -> Non
     ray.get([trial.ready.remote() for trial in trials])
     assert ray.available_resources().get("CPU", 0) == 0
     ranges = row_ranges(selection, CHUNK_BYTES)
-    assert finish(lambda: sum(len(block) for block in iter_blocks_ray(ranges))) == len(selection)
+    assert finish(lambda: sum(len(block) for block in iter_blocks_ray(ranges, task_bytes=CHUNK_BYTES))) == len(
+        selection
+    )
     assert finish(lambda: sum(ray.get([trial.stream.remote(selection) for trial in trials]))) == 2 * len(selection)
     for trial in trials:
         ray.kill(trial)
