@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -35,7 +36,9 @@ class Ended:
 
 def ours(arguments: Sequence[str], results: Path) -> Ended:
     """`spectral-search run ARGUMENTS` with a results folder of its own."""
-    seconds, document = _json_of([*OURS, "run", *arguments, "--results", str(results), "--json"])
+    command = [*OURS, "run", *arguments, "--results", str(results), "--json"]
+    seconds, text = _carried_out(command)
+    document = _parsed(text, command)
     return Ended(seconds, document["best"]["val_r2"], document["epochs_trained"])
 
 
@@ -43,7 +46,9 @@ def peer(name: str, config: dict[str, Any], scratch: Path) -> Ended:
     """A peer of tests/benchmarks, by name."""
     file = scratch / f"{name}.json"
     file.write_text(json.dumps(config))
-    seconds, document = _json_of([sys.executable, str(PEERS / f"peer_{name}.py"), str(file)])
+    command = [sys.executable, str(PEERS / f"peer_{name}.py"), str(file)]
+    seconds, text = _carried_out(command)
+    document = _parsed(text.splitlines()[-1], command)  # its libraries may print before
     return Ended(seconds, document["best_val_r2"], document["epochs_trained"])
 
 
@@ -57,8 +62,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def _json_of(command: Sequence[str]) -> tuple[float, dict[str, Any]]:
-    """Wall time of a command, and the JSON document that ends its output.
+def _carried_out(command: Sequence[str]) -> tuple[float, str]:
+    """Wall time and output of a command.
 
     Raises:
         RunError: The command failed.
@@ -68,7 +73,13 @@ def _json_of(command: Sequence[str]) -> tuple[float, dict[str, Any]]:
     seconds = time.perf_counter() - started
     if done.returncode != 0:
         told = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise RunError(f"A measured search ended with code {done.returncode} ({told}): {' '.join(command[3:])}")
-    text = done.stdout.strip()
-    # A peer's libraries may print before its line; ours prints one document and nothing else.
-    return seconds, json.loads(text if text.startswith("{") else text.splitlines()[-1])
+        raise RunError(f"A measured search ended with code {done.returncode} ({told}): {shlex.join(command)}")
+    return seconds, done.stdout
+
+
+def _parsed(text: str, command: Sequence[str]) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise RunError(f"A measured search gave no JSON but {text[:80]!r}: {shlex.join(command)}") from error
+    return document

@@ -26,6 +26,7 @@ class MemoryWatch:
     ) -> None:
         self._over.set()
         self._thread.join()
+        self.peak_bytes = max(self.peak_bytes, tree_bytes())
 
     def _watch(self) -> None:
         while True:

@@ -84,7 +84,7 @@ def peer_config(root: Path, sizes: Sizes) -> dict[str, Any]:
     return {
         "root": str(root),
         "trials": sizes.trials,
-        "min_epochs": spec.search.min_epochs,
+        "min_epochs": min(spec.search.min_epochs, sizes.epochs),
         "reduction_factor": spec.search.reduction_factor,
         "space": {key: domain.to_yaml() for key, domain in spec.space.items()},
         "grid": GRID,

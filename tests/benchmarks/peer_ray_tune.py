@@ -48,7 +48,8 @@ def domain(given: dict[str, Any]) -> Any:
 def search(config: dict[str, Any]) -> dict[str, Any]:
     """The whole search."""
     recipe = config["recipe"]
-    ray.init(logging_level="ERROR", log_to_driver=False)
+    # "local": a cluster that somebody else has left running must not be measured.
+    ray.init(address="local", logging_level="ERROR", log_to_driver=False)
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(

@@ -1,0 +1,51 @@
+"""The floors: what is multiplied and drawn, and that it takes time."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from spectral_search.bench.clock import best_seconds, threads
+from spectral_search.bench.floors import bandwidth, mlp_flops, mlp_products, noise_seconds, product_seconds
+
+CPU = torch.device("cpu")
+WIDTHS = (64, 16, 8, 1)
+
+
+def test_flops_leave_out_the_gradient_of_the_spectra() -> None:
+    layers = 2 * 32 * (64 * 16 + 16 * 8 + 8 * 1)
+    assert mlp_flops(WIDTHS, 32, 3) == 3 * (3 * layers - 2 * 32 * 64 * 16)
+
+
+def test_the_products_are_those_of_a_training_step() -> None:
+    """As many multiplications as torch's own autograd forms for the same networks."""
+    members, batch = 3, 32
+    with FlopCounterMode(display=False) as floor:
+        mlp_products(WIDTHS, batch, members, "float32", CPU)()
+    with FlopCounterMode(display=False) as step:
+        for _ in range(members):
+            layers = [torch.nn.Linear(i, o) for i, o in pairwise(WIDTHS)]
+            torch.nn.Sequential(*layers)(torch.randn(batch, WIDTHS[0])).sum().backward()
+    assert floor.get_total_flops() == step.get_total_flops() == mlp_flops(WIDTHS, batch, members)
+
+
+def test_floors_take_time() -> None:
+    assert product_seconds(WIDTHS, 32, 2, "bfloat16", CPU) > 0
+    assert noise_seconds(32, 64, CPU) > 0
+    assert bandwidth(CPU, 1 << 20) > 0
+
+
+def test_the_best_of_several_rounds_counts_and_sides_take_turns() -> None:
+    calls: list[str] = []
+    first, second = best_seconds([lambda: calls.append("a"), lambda: calls.append("b")], 2)
+    assert calls == ["a", "b", "a", "b", "a", "b"]
+    assert 0 < first < 1 and 0 < second < 1
+
+
+def test_threads_are_set_for_a_while() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise RuntimeError
+    assert torch.get_num_threads() == before

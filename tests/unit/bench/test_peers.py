@@ -1,0 +1,50 @@
+"""The peers train the same recipe as this project does, or their times would not compare."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from spectral_search.bench.commands import PEERS
+from spectral_search.bench.members import step1_config
+from spectral_search.bench.searches import FULL, peer_config
+from spectral_search.data.root import DataRoot
+from spectral_search.data.simulate import simulate
+from spectral_search.data.split import make_splits
+from spectral_search.fit.trainer import Trainer
+from spectral_search.search.prepare import load_plainly, prepare
+from spectral_search.spec.run import RunSpec
+
+EPOCHS = 12
+
+
+def test_a_peer_learns_what_we_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PEERS))
+    from peer_recipe import load_arrays, trained
+
+    root = tmp_path / "root"
+    simulate(root, train=2048, val=1024, test=0, pixels=512, dtype="float32")
+    spec = RunSpec.from_dict(
+        {
+            "stage": "peer",
+            "data": {"root": str(root), "residency": "resident", "val_draws": 1},
+            "model": {"kind": "mlp"},
+            "fit": {},
+        }
+    )
+    found = DataRoot.find([str(root)])
+    trainer = Trainer(prepare(spec, make_splits(found, spec.data), load_plainly).dataset, torch.device("cpu"))
+    config = step1_config(batch_size=128, epochs=EPOCHS, lr=1e-3, precision="float32")
+    member = trainer.member(0, config)
+    ours = [trainer.run_epoch([member])[0]["val_r2"] for _ in range(EPOCHS)]
+
+    recipe = peer_config(root, FULL)["recipe"] | {"batch_size": 128, "epochs": EPOCHS, "precision": "float32"}
+    params = {
+        "fit.lr": 1e-3,
+        "fit.weight_decay": 0.0,
+        "fit.schedule": "constant",
+        "model.dropout": config.model.dropout,
+    }
+    theirs = list(trained(load_arrays(str(root)), recipe, params))
+    assert max(ours) > 0.2
+    assert max(theirs) == pytest.approx(max(ours), abs=0.04)
