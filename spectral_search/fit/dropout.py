@@ -12,6 +12,9 @@ RESOLUTION = 1 << 16
 """A CPU draws 16 bits a value, so p becomes a multiple of 1 / 65536; torch's own draws cost ten times as much."""
 
 
+INTEGERS = {2: torch.int16, 4: torch.int32}
+
+
 class StepDropout:
     """Draws factors for one layer after the other.
 
@@ -23,28 +26,31 @@ class StepDropout:
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         self._draws = [_CpuDraws(seed) if device.type == "cpu" else _DeviceDraws(seed, device) for seed in seeds]
 
-    def __call__(self, number: int, p: float, factor_BW: torch.Tensor) -> None:
+    def __call__(self, number: int, p: float, factor_WB: torch.Tensor) -> None:
         """Fill factors of a network with 0, with probability p, or 1 / (1 - p)."""
         if p == 0.0:
-            factor_BW.fill_(1.0)
+            factor_WB.fill_(1.0)
         else:
-            self._draws[number].fill(p, factor_BW)
+            self._draws[number].fill(p, factor_WB)
 
 
 class _CpuDraws:
     def __init__(self, seed: int) -> None:
         self._bits = np.random.SFC64(seed)
 
-    def fill(self, p: float, factor_BW: torch.Tensor) -> None:
-        words = np.asarray(self._bits.random_raw((factor_BW.numel() + 3) // 4))
-        bits_BW = torch.from_numpy(words.view(np.int16))[: factor_BW.numel()].view_as(factor_BW)
+    def fill(self, p: float, factor_WB: torch.Tensor) -> None:
+        words = np.asarray(self._bits.random_raw((factor_WB.numel() + 3) // 4))
+        bits_WB = torch.from_numpy(words.view(np.int16))[: factor_WB.numel()].view_as(factor_WB)
         dropped = min(round(p * RESOLUTION), RESOLUTION - 1)
-        torch.mul(bits_BW >= dropped - RESOLUTION // 2, RESOLUTION / (RESOLUTION - dropped), out=factor_BW)
+        kept = torch.tensor(RESOLUTION / (RESOLUTION - dropped), dtype=factor_WB.dtype)
+        # As integers of the same width: comparing and multiplying those is several times faster than masking.
+        integer = INTEGERS[factor_WB.element_size()]
+        torch.ge(bits_WB, dropped - RESOLUTION // 2, out=factor_WB.view(integer)).mul_(kept.view(integer).item())
 
 
 class _DeviceDraws:
     def __init__(self, seed: int, device: torch.device) -> None:
         self._rng = torch.Generator(device).manual_seed(seed)
 
-    def fill(self, p: float, factor_BW: torch.Tensor) -> None:
-        factor_BW.bernoulli_(1.0 - p, generator=self._rng).mul_(1.0 / (1.0 - p))
+    def fill(self, p: float, factor_WB: torch.Tensor) -> None:
+        factor_WB.bernoulli_(1.0 - p, generator=self._rng).mul_(1.0 / (1.0 - p))

@@ -5,6 +5,9 @@ their widths; each later layer is one batched product for all networks of the sa
 their own modules: parameters and buffers become views into the stacked storage, so that whoever optimises, saves or
 exports a network need not know of the stack.
 
+Activations are feature-major, (K, W, B): the rows of a wide product are then the networks' own, without a copy, and the
+gradient of a product is one of factors that lie as the fast kernels want them.
+
 Shape suffixes: B spectra in a batch, F features, K networks, W width of a layer, R rows of all first layers together.
 """
 
@@ -19,7 +22,7 @@ from torch.nn import functional
 from spectral_search.models.mlp import HiddenLayer, Mlp
 
 Dropout = Callable[[int, float, Tensor], None]
-"""(network, p, factor_BW): fill the factors of the network's next layer, 0 with probability p, else 1 / (1 - p)."""
+"""(network, p, factor_WB): fill the factors of the network's next layer, 0 with probability p, else 1 / (1 - p)."""
 
 
 class MlpStack:
@@ -122,26 +125,26 @@ class _WideLayer:
         )
 
     def __call__(self, x_BF: Tensor) -> list[Tensor]:
-        """The products of each block, shape (K, B, W)."""
-        z_BR = _wide_product(x_BF, self._weight_RF, self._bias_R)
-        parts = z_BR.split([count * width for count, width in self._shapes], 1)
-        return [_apart(part, count) for part, (count, _) in zip(parts, self._shapes, strict=True)]
+        """The products of each block, shape (K, W, B)."""
+        z_RB = _wide_product(x_BF, self._weight_RF, self._bias_R)
+        rows = [count * width for count, width in self._shapes]
+        # A split is undone by a copy of all gradients, so that one block is better not split.
+        parts = z_RB.split(rows) if len(rows) > 1 else (z_RB,)
+        return [part_RB.view(*shape, -1) for part_RB, shape in zip(parts, self._shapes, strict=True)]
 
 
 class _WideProduct(torch.autograd.Function):
-    """x W^T + b in the format of x, with gradients for W and b alone."""
+    """W x^T + b in the format of x, with gradients for W and b alone."""
 
     @staticmethod
     def forward(ctx: Any, x_BF: Tensor, weight_RF: Tensor, bias_R: Tensor) -> Tensor:
         ctx.save_for_backward(x_BF)
-        return functional.linear(x_BF, weight_RF.to(x_BF.dtype), bias_R.to(x_BF.dtype))
+        return torch.addmm(bias_R.to(x_BF.dtype).unsqueeze(1), weight_RF.to(x_BF.dtype), x_BF.T)
 
     @staticmethod
-    def backward(ctx: Any, grad_BR: Tensor) -> tuple[None, Tensor, Tensor]:
+    def backward(ctx: Any, grad_RB: Tensor) -> tuple[None, Tensor, Tensor]:
         (x_BF,) = ctx.saved_tensors
-        # The small factor is transposed first: a product of two transposed factors takes twice as long on a CPU.
-        weight_grad_RF = grad_BR.t().contiguous() @ x_BF
-        return None, weight_grad_RF.float(), grad_BR.sum(0, dtype=torch.float32)
+        return None, (grad_RB @ x_BF).float(), grad_RB.sum(1).float()
 
 
 _wide_product: Callable[[Tensor, Tensor, Tensor], Tensor] = _WideProduct.apply
@@ -166,12 +169,12 @@ class _Group:
         """The layers that read the input: the first ones, then the projections past them, if any."""
 
     def outputs(self, x_BF: Tensor, products: Sequence[Tensor], dropout: Dropout | None) -> Tensor:
-        """Standardised log g of shape (K, B) from the input and its products with `first`, each of shape (K, B, W)."""
-        past = products[1] if len(products) > 1 else x_BF
-        h_KBW = self._layers[0](products[0], past, dropout)
+        """Standardised log g of shape (K, B) from the input and its products with `first`, each of shape (K, W, B)."""
+        past = products[1] if len(products) > 1 else x_BF.T
+        h_KWB = self._layers[0](products[0], past, dropout)
         for layer, linear, skip in zip(self._layers[1:], self._linears, self._skips, strict=True):
-            h_KBW = layer(linear(h_KBW), h_KBW if skip is None else skip(h_KBW), dropout)
-        return self._head(h_KBW).squeeze(-1)
+            h_KWB = layer(linear(h_KWB), h_KWB if skip is None else skip(h_KWB), dropout)
+        return self._head(h_KWB).squeeze(1)
 
     def keep_statistics(self) -> None:
         for layer in self._layers:
@@ -179,17 +182,17 @@ class _Group:
 
 
 class _Linears:
-    """Linear layers of one shape as a batched product, (K, B, F) to (K, B, W)."""
+    """Linear layers of one shape as a batched product, (K, F, B) to (K, W, B)."""
 
     def __init__(self, layers: Sequence[nn.Linear], storage: _Storage) -> None:
         self._weight_KWF = storage.stack([layer.weight for layer in layers])
         self._bias_KW = None if layers[0].bias is None else storage.stack([layer.bias for layer in layers])
 
-    def __call__(self, h_KBF: Tensor) -> Tensor:
-        weight_KFW = self._weight_KWF.to(h_KBF.dtype).mT
+    def __call__(self, h_KFB: Tensor) -> Tensor:
+        weight_KWF = self._weight_KWF.to(h_KFB.dtype)
         if self._bias_KW is None:
-            return torch.bmm(h_KBF, weight_KFW)
-        return torch.baddbmm(self._bias_KW.to(h_KBF.dtype).unsqueeze(1), h_KBF, weight_KFW)
+            return torch.bmm(weight_KWF, h_KFB)
+        return torch.baddbmm(self._bias_KW.to(h_KFB.dtype).unsqueeze(2), weight_KWF, h_KFB)
 
 
 class _Layer:
@@ -203,25 +206,25 @@ class _Layer:
         self._act = layers[0].act
         self._drops = [(number, layer.drop.p) for number, layer in zip(numbers, layers, strict=True)]
 
-    def __call__(self, z_KBW: Tensor, past_KBW: Tensor, dropout: Dropout | None) -> Tensor:
-        """The layer's output; `past_KBW` is what a residual layer adds and others ignore."""
-        h_KBW: Tensor = self._act(self.norms(z_KBW, training=dropout is not None))
+    def __call__(self, z_KWB: Tensor, past_KWB: Tensor, dropout: Dropout | None) -> Tensor:
+        """The output from the layer's products, (K, W, B); `past_KWB` is what a residual layer adds."""
+        h_KWB: Tensor = self._act(self.norms(z_KWB, training=dropout is not None))
         if dropout is not None and any(p > 0 for _, p in self._drops):
-            factor_KBW = torch.empty_like(h_KBW, requires_grad=False)
-            for (number, p), factor_BW in zip(self._drops, factor_KBW, strict=True):
-                dropout(number, p, factor_BW)
-            h_KBW = h_KBW * factor_KBW
-        return h_KBW + past_KBW if self._residual else h_KBW
+            factor_KWB = torch.empty_like(h_KWB, requires_grad=False)
+            for (number, p), factor_WB in zip(self._drops, factor_KWB, strict=True):
+                dropout(number, p, factor_WB)
+            h_KWB = h_KWB * factor_KWB
+        return h_KWB + past_KWB if self._residual else h_KWB
 
 
 class _Norms:
-    """The norms of K layers, of shape (K, B, W) to the same, taken in float32; this one for layers without.
+    """The norms of K layers, of shape (K, W, B) to the same, taken in float32; this one for layers without.
 
-    Features of networks side by side are features of one wide layer: each norm of many is one norm of that.
+    Networks side by side are one wide layer, with K W features: the norms of many are one norm of that.
     """
 
-    def __call__(self, z_KBW: Tensor, *, training: bool) -> Tensor:
-        return z_KBW
+    def __call__(self, z_KWB: Tensor, *, training: bool) -> Tensor:
+        return z_KWB
 
     def keep_statistics(self) -> None:
         """Let what the last pass in training saw count."""
@@ -233,13 +236,12 @@ class _AffineNorms(_Norms):
         self._bias_KW = storage.stack([norm.bias for norm in norms])
         self._eps = norms[0].eps
 
-    def __call__(self, z_KBW: Tensor, *, training: bool) -> Tensor:
-        count = len(z_KBW)
-        x_BC = z_KBW.float().transpose(0, 1).flatten(1)
-        x_BC = self._normed(x_BC, self._weight_KW.flatten(), self._bias_KW.flatten(), training)
-        return _apart(x_BC.to(z_KBW.dtype), count)
+    def __call__(self, z_KWB: Tensor, *, training: bool) -> Tensor:
+        x_CB = z_KWB.float().flatten(0, 1)
+        x_CB = self._normed(x_CB, self._weight_KW.flatten(), self._bias_KW.flatten(), training)
+        return x_CB.to(z_KWB.dtype).view_as(z_KWB)
 
-    def _normed(self, x_BC: Tensor, weight_C: Tensor, bias_C: Tensor, training: bool) -> Tensor:
+    def _normed(self, x_CB: Tensor, weight_C: Tensor, bias_C: Tensor, training: bool) -> Tensor:
         raise NotImplementedError
 
 
@@ -250,8 +252,8 @@ class _GroupNorms(_AffineNorms):
         super().__init__(norms, storage)
         self._groups = sum(norm.num_groups if isinstance(norm, nn.GroupNorm) else 1 for norm in norms)
 
-    def _normed(self, x_BC: Tensor, weight_C: Tensor, bias_C: Tensor, training: bool) -> Tensor:
-        return functional.group_norm(x_BC, self._groups, weight_C, bias_C, self._eps)
+    def _normed(self, x_CB: Tensor, weight_C: Tensor, bias_C: Tensor, training: bool) -> Tensor:
+        return functional.group_norm(x_CB.T, self._groups, weight_C, bias_C, self._eps).T.contiguous()
 
 
 class _BatchNorms(_AffineNorms):
@@ -262,13 +264,14 @@ class _BatchNorms(_AffineNorms):
         self._var_KW = _stack_buffers([norm.get_buffer("running_var") for norm in norms])
         self._seen: tuple[Tensor, Tensor] | None = None
 
-    def _normed(self, x_BC: Tensor, weight_C: Tensor, bias_C: Tensor, training: bool) -> Tensor:
+    def _normed(self, x_CB: Tensor, weight_C: Tensor, bias_C: Tensor, training: bool) -> Tensor:
         statistics = self._mean_KW.flatten(), self._var_KW.flatten()
         if training:
             # The running statistics move only once the whole step is done: it may run out of memory and be repeated.
             self._seen = statistics = statistics[0].clone(), statistics[1].clone()
         momentum = self._norms[0].momentum or 0.0
-        return functional.batch_norm(x_BC, *statistics, weight_C, bias_C, training, momentum, self._eps)
+        x_1CB = x_CB.unsqueeze(0)
+        return functional.batch_norm(x_1CB, *statistics, weight_C, bias_C, training, momentum, self._eps).squeeze(0)
 
     def keep_statistics(self) -> None:
         if self._seen is not None:
@@ -294,8 +297,3 @@ def _stack_buffers(buffers: Sequence[Tensor]) -> Tensor:
     for place, buffer in zip(stacked, buffers, strict=True):
         _move(buffer, place)
     return stacked
-
-
-def _apart(x_BC: Tensor, count: int) -> Tensor:
-    """From networks side by side, (B, K W), to one behind the other, (K, B, W)."""
-    return x_BC.unflatten(1, (count, -1)).transpose(0, 1).contiguous()

@@ -38,8 +38,8 @@ def spectra(seed: int = 1) -> Tensor:
     return torch.randn(BATCH, CHANNELS, PIXELS, generator=torch.Generator().manual_seed(seed))
 
 
-def no_dropout(number: int, p: float, factor_BW: Tensor) -> None:
-    factor_BW.fill_(1.0)
+def no_dropout(number: int, p: float, factor_WB: Tensor) -> None:
+    factor_WB.fill_(1.0)
 
 
 def losses(outputs: Iterator[Tensor]) -> Tensor:
@@ -112,13 +112,13 @@ def test_batch_statistics_count_only_when_kept() -> None:
 def test_dropout_is_drawn_for_the_networks_that_have_it() -> None:
     drawn: list[tuple[int, float, torch.Size]] = []
 
-    def draw(number: int, p: float, factor_BW: Tensor) -> None:
-        drawn.append((number, p, factor_BW.shape))
-        factor_BW.fill_(0.0 if number == 2 else 1.0)
+    def draw(number: int, p: float, factor_WB: Tensor) -> None:
+        drawn.append((number, p, factor_WB.shape))
+        factor_WB.fill_(0.0 if number == 2 else 1.0)
 
     found = networks([{"hidden": [5], "dropout": p} for p in (0.1, 0.0, 0.3)] + [{"hidden": [7, 3]}])
     outputs_KB = MlpStack(found).outputs(spectra().flatten(1), draw)
-    assert drawn == [(k, p, (BATCH, 5)) for k, p in enumerate((0.1, 0.0, 0.3))]
+    assert drawn == [(k, p, (5, BATCH)) for k, p in enumerate((0.1, 0.0, 0.3))]
     torch.testing.assert_close(outputs_KB[2], found[2].head.bias.expand(BATCH))
     torch.testing.assert_close(outputs_KB[3], found[3](spectra()))
 
