@@ -20,6 +20,8 @@ ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
 # A leading dash would read as an option, a leading dot would hide the folder or climb out of the results root.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _NAME_LENGTH = 120
+_BASELINES = "baselines"
+"""Folder of the baselines in the results root; no run may have its name."""
 
 
 def results_root(option: str | Path | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -39,6 +41,8 @@ def check_name(name: str) -> str:
         raise RequestError(
             f"{name!r} cannot name a run; use letters, digits, '-', '_' and '.', starting with a letter, digit or '_'."
         )
+    if name == _BASELINES:
+        raise RequestError(f"{name!r} is where baselines lie; choose another name with `--name`.")
     return name
 
 
@@ -295,6 +299,63 @@ class RunPaths:
                 f"continue it with `resume {self.name}` or choose another name with `--name`."
             )
         return f"{self.folder} is already there and holds no run; choose another name with `--name`."
+
+
+@dataclass(frozen=True)
+class BaselinePaths:
+    """Every path of the baselines of one data set.
+
+    Args:
+        root: The results root.
+        data: Which data, see `results.baselines.data_key`.
+    """
+
+    root: Path
+    data: str
+
+    @property
+    def folder(self) -> Path:
+        """All that is known of the data set."""
+        return self.root / _BASELINES / self.data
+
+    @property
+    def audit_json(self) -> Path:
+        """What the audit of the data found."""
+        return self.folder / "audit.json"
+
+    def create(self) -> "BaselinePaths":
+        """Make the folder, if it is not there."""
+        _make_folders(self.folder)
+        return self
+
+    def setting(self, key: str) -> "BaselineSettingPaths":
+        """The paths of one split and noise level."""
+        return BaselineSettingPaths(self.folder / key)
+
+    def settings(self) -> list["BaselineSettingPaths"]:
+        """All splits and noise levels that there are numbers for."""
+        return [BaselineSettingPaths(file.parent) for file in sorted(self.folder.glob("*/baselines.json"))]
+
+
+@dataclass(frozen=True)
+class BaselineSettingPaths:
+    """Every path of the baselines on one split and noise level."""
+
+    folder: Path
+
+    @property
+    def baselines_json(self) -> Path:
+        """The numbers, and what they are of."""
+        return self.folder / "baselines.json"
+
+    def predictions(self, method: str) -> Path:
+        """What a baseline predicted, spectrum by spectrum."""
+        return self.folder / f"{method}.parquet"
+
+    def create(self) -> "BaselineSettingPaths":
+        """Make the folder, if it is not there."""
+        _make_folders(self.folder)
+        return self
 
 
 def run_names(root: Path) -> list[str]:

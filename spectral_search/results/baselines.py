@@ -1,0 +1,215 @@
+"""What is known of a data set without any network: its baselines and its audit, in the results root.
+
+Baselines belong to a data set, a split, a noise level and the noise draws of val: the key of all these names their
+folder, so a run finds the baselines that were measured on exactly its own spectra.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from spectral_search.errors import RequestError
+from spectral_search.results.durable import digest_of, read_json, write_json
+from spectral_search.results.manifest import utc_now
+from spectral_search.results.paths import BaselinePaths, BaselineSettingPaths
+from spectral_search.results.tables import write_table
+from spectral_search.spec.data import DataSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHODS = ("ridge", "lightgbm", "oracle_mixture", "ceiling")
+FORMAT = 1
+"""Raised when the same settings would give other numbers: what an older version stored is then measured anew."""
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The baselines of one data set, split and noise.
+
+    Attributes:
+        paths: Where they lie.
+        document: What baselines.json holds.
+    """
+
+    paths: BaselineSettingPaths
+    document: dict[str, Any]
+
+    @property
+    def part(self) -> str:
+        """What the numbers are of: test, or val where the data has no test set."""
+        return str(self.document["part"])
+
+    @property
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """By name: r2, mae_dex, rmse_dex, low, high, spectra, seconds, facts, warnings; only what is finished."""
+        found: dict[str, dict[str, Any]] = self.document["methods"]
+        return found
+
+    def predictions(self, method: str) -> "pd.DataFrame":
+        """A row for each spectrum (and draw): row, draw, id, log_g, T_eff, M_H, snr, log_g_predicted.
+
+        `row` is the position within the test set, or val; join on it. The ceiling has log_g_std and
+        effective_templates too, and may stop after 10,000 spectra.
+
+        Raises:
+            RequestError: The file is missing or damaged.
+        """
+        import pandas as pd
+        import pyarrow
+
+        file = self.paths.predictions(method)
+        try:
+            return pd.read_parquet(file)
+        except (OSError, ValueError, pyarrow.ArrowException) as fault:
+            raise RequestError(
+                f"{file} cannot be read ({type(fault).__name__}): fit it again, `baselines --only {method} --again`."
+            ) from None
+
+    def keep(self, method: str, entry: Mapping[str, Any], table: "pd.DataFrame") -> "Baselines":
+        """Store a finished method; the others stay as they are on disk."""
+        write_table(table, self.paths.predictions(method))
+        known = load(self.paths)
+        methods = {**(known.methods if known else {}), method: dict(entry)}
+        ordered = {name: methods[name] for name in METHODS if name in methods}
+        document = {**self.document, "methods": ordered, "updated_at": utc_now()}
+        write_json(self.paths.baselines_json, document)
+        return Baselines(self.paths, document)
+
+
+def data_key(shards: Mapping[str, Mapping[str, Any]]) -> str:
+    """Names a data set by the content of its shards (`DataRoot.fingerprint`), wherever it lies."""
+    return digest_of(json.dumps(sorted(str(shard["sha256"]) for shard in shards.values())))[:12]
+
+
+def setting_key(data: DataSpec, split: str, train: int) -> str:
+    """Names what numbers depend on beside the data.
+
+    Args:
+        data: The section of the spec.
+        split: `Splits.digest()`.
+        train: Training spectra of that split.
+    """
+    content = [split, data.noise_level, data.split_seed, data.val_draws]
+    return f"train{train}_noise{data.noise_level:g}_{digest_of(json.dumps(content))[:8]}"
+
+
+def load(paths: BaselineSettingPaths) -> Baselines | None:
+    """The baselines of a folder; None where there are none, or only of another version.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    if not paths.baselines_json.is_file():
+        return None
+    document = read_json(paths.baselines_json)
+    return Baselines(paths, document) if document.get("format") == FORMAT else None
+
+
+def list_baselines(root: Path, shards: Mapping[str, Mapping[str, Any]]) -> list[Baselines]:
+    """All that was measured on a data set, smallest training set first."""
+    found = [known for paths in BaselinePaths(root, data_key(shards)).settings() if (known := load(paths))]
+    return sorted(found, key=lambda known: int(known.document["spectra"]["train"]))
+
+
+def find_baselines(root: Path, manifest_data: Mapping[str, Any], data: DataSpec) -> Baselines | None:
+    """The baselines on exactly the spectra of a run.
+
+    Args:
+        root: The results root.
+        manifest_data: `data` of the run's manifest.
+        data: The data section of its spec.
+    """
+    shards, split = manifest_data.get("shards"), manifest_data.get("split")
+    if not shards or not split:
+        return None
+    return next(
+        (
+            known
+            for known in list_baselines(root, shards)
+            if known.paths.folder.name == setting_key(data, split, int(known.document["spectra"]["train"]))
+        ),
+        None,
+    )
+
+
+def load_audit(root: Path, shards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What the audit of a data set found; None where it was not audited.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    file = BaselinePaths(root, data_key(shards)).audit_json
+    return read_json(file) if file.is_file() else None
+
+
+def error_alone(audit: Mapping[str, Any]) -> float | None:
+    """R2 of log g from the error array alone, as an audit measured it."""
+    return next((float(found["numbers"]["r2"]) for found in audit["findings"] if found["check"] == "error_alone"), None)
+
+
+def document(found: Baselines) -> dict[str, Any]:
+    """The JSON document of `baselines`: each method with numbers of test, null where there is no test set."""
+    return {name: _entry(found, found.methods[name]) if name in found.methods else None for name in METHODS}
+
+
+def _entry(found: Baselines, entry: Mapping[str, Any]) -> dict[str, Any]:
+    scores = ("r2", "mae_dex", "rmse_dex")
+    shown = {f"test_{key}": entry[key] if found.part == "test" else None for key in scores}
+    if found.part != "test":
+        shown |= {f"{found.part}_{key}": entry[key] for key in scores}
+    shown |= {key: entry[key] for key in ("low", "high", "seconds", "spectra", "noise", "warnings")}
+    return {**shown, "part": found.part, **entry["facts"]}
+
+
+def render_baselines(found: Baselines) -> RenderableType:
+    """The numbers as a table, and what must be known with them."""
+    size = found.document["spectra"]
+    noise = next(iter(found.methods.values()))["noise"] if found.methods else ""
+    table = Table(
+        title=f"Baselines, {size['train']:,} training spectra: R2 of log g on {found.part} ({noise})",
+        title_justify="left",
+        box=None,
+    )
+    for heading in ("method", "R2", "95% interval", "MAE dex", "RMSE dex", "spectra", "seconds"):
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    for name, entry in found.methods.items():
+        table.add_row(
+            name,
+            f"{entry['r2']:.4f}",
+            f"{entry['low']:.4f} to {entry['high']:.4f}",
+            f"{entry['mae_dex']:.4f}",
+            f"{entry['rmse_dex']:.4f}",
+            f"{entry['spectra']:,}",
+            f"{entry['seconds']:.0f}",
+        )
+    return Group(table, *(Text(line) for line in _remarks(found)))
+
+
+def _remarks(found: Baselines) -> list[str]:
+    lines = []
+    ridge, ceiling = found.methods.get("ridge"), found.methods.get("ceiling")
+    if ridge:
+        fresh = ridge["facts"]["fresh_noise_r2"]
+        lines.append(f"ridge saw one noisy copy of each spectrum; on fresh noise, as networks get it: R2 {fresh:.4f}.")
+    if ceiling:
+        effective = ceiling["facts"]["effective_templates"]
+        lines.append(f"ceiling: median of {effective:.1f} effective templates.")
+    if found.part == "val":
+        lines.append("No test set: these are val numbers, on which penalties and trees were chosen.")
+    for entry in found.methods.values():
+        lines += entry["warnings"]
+    return [*lines, f"stored in {found.paths.folder}"]
+
+
+def render_audit(audit: Mapping[str, Any]) -> RenderableType:
+    """Findings as sentences, those to act on first."""
+    rank = {"warning": 0, "note": 1, "ok": 2}
+    ordered = sorted(audit["findings"], key=lambda finding: rank[finding["level"]])
+    return Group(*(Text(f"{finding['level']:8s}{finding['text']}") for finding in ordered))
