@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 from small_search import command, environment
 
-GONE_SECONDS = 20.0
+START_SECONDS, END_SECONDS, GONE_SECONDS = 300.0, 600.0, 60.0
+"""What a command may take to get somewhere, to end, and its processes to be gone, on a busy machine."""
 
 
 class Running:
@@ -43,7 +44,7 @@ class Running:
         self.seen |= set(children)
         return children
 
-    def wait_for(self, condition: Callable[[], bool], timeout: float = 120.0) -> bool:
+    def wait_for(self, condition: Callable[[], bool], timeout: float = START_SECONDS) -> bool:
         """Wait until the condition holds; False when the command or the time was over before."""
         end = time.monotonic() + timeout
         while not condition():
@@ -64,14 +65,14 @@ class Running:
         self.process.communicate()
         assert not self.survivors(), self.survivors()
 
-    def end(self, timeout: float = 300.0) -> tuple[int, str]:
+    def end(self, timeout: float = END_SECONDS) -> tuple[int, str]:
         """Wait for its end; exit code and everything that it said."""
         end = time.monotonic() + timeout
         while self.alive and time.monotonic() < end:
             self.look()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.1)
-        output, _ = self.process.communicate(timeout=1)
+        output, _ = self.process.communicate(timeout=GONE_SECONDS)
         return self.process.returncode, output
 
     def survivors(self, grace: float = GONE_SECONDS) -> list[psutil.Process]:

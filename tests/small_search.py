@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
 
 
-def cli(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def cli(*arguments: object, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """Run spectral-search to its end."""
     return subprocess.run(
         command(*arguments), env=environment(), capture_output=True, text=True, timeout=timeout, check=False

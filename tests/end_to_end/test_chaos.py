@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import call
 from processes import Running, recorded_epochs
-from small_search import ON_RAY, cli, differences, facts, make_data, make_spec
+from small_search import ON_RAY, differences, facts, make_data, make_spec
 
 from spectral_search.results.paths import RunPaths
 
@@ -53,9 +54,9 @@ def _start(spec: Path, paths: RunPaths, executor: str) -> Running:
 
 
 def whole(spec: Path, results: Path, *options: str) -> dict[str, Any]:
-    """The record of the same search without a kill, in one process: on one device the numbers are the same."""
-    ended = cli("run", spec, "--name", "whole", "--results", results, "--executor", "inline", *options)
-    assert ended.returncode == 0, ended.stderr
+    """The record of the same search without a kill, in this process: on one device the numbers are the same."""
+    where = ["--results", results, "--executor", "inline"]
+    call("run", spec, "--name", "whole", *where, *options, folder=spec.parent).require()
     return facts(RunPaths(results, "whole"))
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import call
 from processes import Running, recorded_epochs
-from small_search import cli, differences, facts, make_data, make_spec
+from small_search import differences, facts, make_data, make_spec
 
 from spectral_search.results.paths import RunPaths
 
@@ -89,17 +90,15 @@ def wait_for(port: int) -> None:
 def test_killed_search_goes_on_from_a_server(url: str, tmp_path: Path) -> None:
     make_spec(tmp_path, make_data(tmp_path / "data"), search={"trials": 5})
     where = ["--results", tmp_path / "results", "--executor", "inline"]
-    assert cli("run", tmp_path / "small.yaml", "--name", "whole", *where).returncode == 0
+    call("run", "small.yaml", "--name", "whole", *where, folder=tmp_path).require()
     paths = RunPaths(tmp_path / "results", "served")
     stored = ["--set", f"search.storage={url}"]
     running = Running("run", tmp_path / "small.yaml", "--name", "served", *stored, *where)
     assert running.wait_for(lambda: recorded_epochs(paths.folder) >= 5), running.end()[1]
     running.kill()
     assert not paths.study_db.exists()
-    shown = cli("status", "served", "--results", tmp_path / "results")
-    assert shown.returncode == 0, shown.stderr
-    ended = cli("resume", "served", *where)
-    assert ended.returncode == 0, ended.stderr
+    shown = call("status", "served", "--results", "results", folder=tmp_path).require()
+    ended = call("resume", "served", *where, folder=tmp_path).require()
     assert differences(facts(paths), facts(RunPaths(tmp_path / "results", "whole"))) == []
     told = shown.stdout + shown.stderr + ended.stdout + ended.stderr
     files = [path.read_bytes() for path in paths.folder.rglob("*") if path.is_file()]
@@ -111,8 +110,7 @@ def test_server_out_of_reach_ends_in_a_sentence(url: str, tmp_path: Path) -> Non
     make_spec(tmp_path, make_data(tmp_path / "data"))
     gone = url.rpartition(":")[0] + ":1/postgres"
     arguments = ["--results", tmp_path / "results", "--executor", "inline", "--set", f"search.storage={gone}"]
-    ended = cli("run", tmp_path / "small.yaml", *arguments)
-    assert ended.returncode == 2, ended.stderr
+    ended = call("run", "small.yaml", *arguments, folder=tmp_path).require(2)
     assert "database cannot be opened" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert PASSWORD not in ended.stderr

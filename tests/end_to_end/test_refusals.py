@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from command_line import call, errors, paths, spawn, write_spec
+from command_line import call, errors, paths, write_spec
 from learnable_root import write_root
 from small_shards import fake_labels, make_shard
 
@@ -200,7 +200,7 @@ def listening() -> Iterator[str]:
 def test_a_server_that_is_not_ray_is_refused_within_15_s(place: Path) -> None:
     with listening() as address:
         started = time.monotonic()
-        done = spawn("run", "tiny.yaml", *DATA, "--address", address, folder=place).require(2)
+        done = call("run", "tiny.yaml", *DATA, "--address", address, folder=place).require(2)
     assert time.monotonic() - started < 15
     assert len(errors(done)) == 1
     assert done.stdout == ""

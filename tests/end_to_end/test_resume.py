@@ -11,14 +11,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import call
+from processes import Running
 from rich.console import Console
-from small_search import REPOSITORY, cli, command, environment, facts, make_data, make_spec
+from small_search import REPOSITORY, cli, facts, make_data, make_spec
 
 from spectral_search import service
 from spectral_search.errors import RequestError, RunError
@@ -105,7 +106,7 @@ def test_no_second_process_may_hold_a_run(copy: Copy) -> None:
     script = (
         "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True)"
     )
-    arguments = [sys.executable, "-c", f"{script}; time.sleep(60)", str(paths.lock)]
+    arguments = [sys.executable, "-c", f"{script}; time.sleep(600)", str(paths.lock)]
     holder = subprocess.Popen(arguments, stdout=subprocess.PIPE)
     assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
     with pytest.raises(RequestError, match="Another process works on run interrupted"):
@@ -250,8 +251,8 @@ def test_leftovers_of_a_killed_writer_are_removed(copy: Copy) -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://me:hunter2@host/db", "mysql://me@host/db?password=hunter2"])
 def test_password_in_plain_text_is_refused_and_not_echoed(folder: Path, tmp_path: Path, url: str) -> None:
-    ended = cli("run", folder / "small.yaml", "--results", tmp_path, "--set", f"search.storage={url}")
-    assert ended.returncode == 2
+    set_url = ["--set", f"search.storage={url}"]
+    ended = call("run", folder / "small.yaml", "--results", "results", *set_url, folder=tmp_path).require(2)
     assert "put it into the environment" in ended.stderr
     assert "hunter2" not in ended.stderr + ended.stdout
     assert not any(tmp_path.iterdir())
@@ -312,22 +313,21 @@ def test_full_file_system_on_ray_ends_in_a_sentence(
         paths = RunPaths(small, "finished")
         assert RunRecord.load(paths).state == "interrupted"
         subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)
-        assert cli("resume", "finished", "--results", small, "--executor", "inline").returncode == 0
+        call("resume", "finished", "--results", small, "--executor", "inline", folder=tmp_path).require()
         assert facts(paths) == whole
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
 
-@pytest.mark.slow
 def test_status_tells_of_a_process_that_is_gone(copy: Copy) -> None:
     paths = copy("interrupted")
     manifest = json.loads(paths.manifest_json.read_text())
     gone = subprocess.Popen(["true"])
     gone.wait()
     paths.manifest_json.write_text(json.dumps({**manifest, "state": "running", "pid": gone.pid}))
-    (listed,) = json.loads(cli("status", "--results", paths.root, "--json").stdout)
+    (listed,) = call("status", "--results", ".", "--json", folder=paths.root).require().json()
     assert (listed["name"], listed["state"]) == ("interrupted", "interrupted")
-    shown = cli("status", "interrupted", "--results", paths.root)
+    shown = call("status", "interrupted", "--results", ".", folder=paths.root).require()
     assert "interrupted" in shown.stdout
     assert "on disk:" in shown.stdout
 
@@ -335,16 +335,11 @@ def test_status_tells_of_a_process_that_is_gone(copy: Copy) -> None:
 @pytest.mark.slow
 def test_watch_follows_a_run_to_its_end(copy: Copy) -> None:
     paths = copy("interrupted")
-    running = subprocess.Popen(
-        command("resume", paths.name, "--results", paths.root, "--executor", "inline"),
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    end = time.monotonic() + 60
-    while RunRecord.load(paths).state != "running" and time.monotonic() < end:
-        time.sleep(0.1)
-    watched = cli("status", paths.name, "--watch", "--results", paths.root, "--json")
-    assert running.wait() == 0
-    document = json.loads(watched.stdout)
+    running = Running("resume", paths.name, "--results", paths.root, "--executor", "inline")
+    assert running.wait_for(lambda: RunRecord.load(paths).state == "running"), running.end()[1]
+    watched = call("status", paths.name, "--watch", "--results", ".", "--json", folder=paths.root).require()
+    assert running.end()[0] == 0
+    document = watched.json()
     assert (document["state"], document["trials"]["complete"] + document["trials"]["stopped"]) == ("finished", 4)
     assert "interrupted: running" in watched.stderr
 

@@ -17,7 +17,7 @@ from spectral_search.results.paths import RunPaths
 from spectral_search.search import driver
 from spectral_search.search.hold import Stopping
 
-STOP_SECONDS = 60.0
+STOP_SECONDS = 120.0
 """Generous on a busy machine: a stop takes about two seconds on a quiet one."""
 
 

@@ -18,7 +18,7 @@ from spectral_search.data.split import Selection
 from spectral_search.errors import RequestError
 
 CHUNK_BYTES = 8 * 2 * 4 * PIXELS
-DEADLOCK_SECONDS = 60.0
+DEADLOCK_SECONDS = 300.0
 
 pytestmark = pytest.mark.usefixtures("small_ray")
 
