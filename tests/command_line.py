@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ class Done:
 
 def call(*arguments: object, folder: Path) -> Done:
     """Run a command in this process, in a folder; an exception that the command line lets out is the test's."""
-    stdout, stderr, before = io.StringIO(), io.StringIO(), sys.argv
+    stdout, stderr, before, on_sigterm = io.StringIO(), io.StringIO(), sys.argv, signal.getsignal(signal.SIGTERM)
     with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         sys.argv = ["spectral-search", *map(str, arguments)]
         try:
@@ -45,6 +46,7 @@ def call(*arguments: object, folder: Path) -> Done:
             code = end.code if isinstance(end.code, int) else 0
         finally:
             sys.argv = before
+            signal.signal(signal.SIGTERM, on_sigterm)
     return Done(code, stdout.getvalue(), stderr.getvalue())
 
 
