@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from spectral_search import __version__
+from spectral_search.cli_baselines import audit, baselines
 from spectral_search.cli_bench import bench
 from spectral_search.cli_report import compare, report
-from spectral_search.cli_shared import Json, Results, answering, make_console, make_shown, print_json
+from spectral_search.cli_shared import (
+    DataRoot,
+    Json,
+    NumTrain,
+    Results,
+    answering,
+    make_console,
+    make_shown,
+    print_json,
+)
 from spectral_search.errors import RequestError
 
 if TYPE_CHECKING:
@@ -33,14 +43,7 @@ app = typer.Typer(
     epilog="First steps: `spectral-search specs`, then `spectral-search run cnn_stage1a --quick`.",
 )
 
-DataRoot = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--data-root", metavar="DIR", help="Data root with train*/dataset.h5; repeat it or use a glob [DATA_ROOT]."
-    ),
-]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
-NumTrain = Annotated[int | None, typer.Option("--num-train", help="Training spectra, a stratified subset.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, such as fit.batch_size=512.")
@@ -501,7 +504,7 @@ def predict(
             typer.echo(f"wrote {output}: {len(made.table):,} spectra ({made.noise})")
 
 
-for verb in (report, compare, bench):
+for verb in (baselines, audit, report, compare, bench):
     app.command()(verb)
 
 

@@ -19,6 +19,13 @@ Results = Annotated[
     str | None,
     typer.Option("--results", metavar="DIR", help="Results folder [./ray_results, or SPECTRAL_SEARCH_RESULTS]."),
 ]
+DataRoot = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-root", metavar="DIR", help="Data root with train*/dataset.h5; repeat it or use a glob [DATA_ROOT]."
+    ),
+]
+NumTrain = Annotated[int | None, typer.Option("--num-train", help="Training spectra, a stratified subset.")]
 
 
 @contextmanager

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
     from spectral_search.data.inspect import Inspection
     from spectral_search.fit.predictor import Predictions
+    from spectral_search.results.baselines import Baselines
     from spectral_search.results.comparison import Comparison as Comparison
     from spectral_search.results.records import RunRecord as RunRecord
     from spectral_search.results.records import RunSummary
     from spectral_search.results.report import Report as Report
+    from spectral_search.search.baselines import Question
     from spectral_search.search.driver import Surroundings
     from spectral_search.search.plan import Plan
     from spectral_search.spec.load import StageInfo
@@ -116,6 +118,15 @@ class Shown:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def silent() -> Shown:
+    """Shows nothing: for notebooks and scripts."""
+    import io
+
+    from rich.console import Console
+
+    return Shown(Console(file=io.StringIO()))
+
+
 def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -> "Plan":
     """Resolve a run without starting anything.
 
@@ -138,7 +149,8 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     spec, notes = _inherited(spec, options)
     spec, data_notes = _with_data(spec, shown, dry_run)
     root = DataRoot.find(spec.data.root or [])
-    return make_plan(spec, root, options.explicit(), [*notes, *data_notes], executor=options.executor)
+    results = results_root(options.results)
+    return make_plan(spec, root, options.explicit(), [*notes, *data_notes], executor=options.executor, results=results)
 
 
 def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
@@ -521,6 +533,104 @@ def compare(first: str, second: str, results: str | None = None) -> "Comparison"
         raise RequestError(f"{first} was named twice: name two runs.")
     one, other = load_standing(results_root(results), [first, second]).named
     return put_side_by_side(one, other)
+
+
+def baselines(
+    options: RunOptions,
+    shown: Shown,
+    *,
+    noise_level: float | None = None,
+    like: str | None = None,
+    only: Sequence[str] = (),
+    again: bool = False,
+) -> "Baselines":
+    """Fit what networks are measured against, on exactly the split, noise and test set of a search, and store it.
+
+    Args:
+        options: The data root, `num_train` and the results folder.
+        shown: Where progress is shown.
+        noise_level: Factor on the error, 1 when absent.
+        like: A run whose split, noise level and preprocessing are taken.
+        only: Some of ridge, lightgbm, oracle_mixture and ceiling; all when empty.
+        again: Fit also what is stored already.
+
+    Raises:
+        RequestError: The data or the names are wrong, or the results folder cannot be written.
+        KeyboardInterrupt: It was interrupted; finished methods are stored.
+    """
+    question, root = _question(options, shown, noise_level, like), results_root(options.results)
+    from spectral_search.search.apply import best_device
+    from spectral_search.search.baselines import chosen_methods, measure
+
+    methods, left_out = chosen_methods(question, only)
+    for sentence in left_out:
+        shown.say(sentence)
+    return measure(question, root, methods, best_device(), shown.progress, shown.say, again=again)
+
+
+def audit(options: RunOptions, shown: Shown) -> dict[str, Any]:
+    """Look for what makes numbers on a data set misleading, and store what was found.
+
+    Args:
+        options: The data root and the results folder.
+        shown: Where progress is shown.
+
+    Returns:
+        The document that is stored: created_at, spectra, findings (check, level, text, numbers).
+
+    Raises:
+        RequestError: The data cannot be used, or the results folder cannot be written.
+    """
+    question = _question(options, shown, None, None)
+    from spectral_search.search.baselines import audit as look
+
+    return look(question, results_root(options.results), shown.progress)
+
+
+def _question(options: RunOptions, shown: Shown, noise_level: float | None, like: str | None) -> "Question":
+    """The data that baselines are asked about: those of a run, or of a data root with the defaults of a search."""
+    from spectral_search.search.baselines import Question, question_of
+
+    if like is None:
+        data = {"num_train": options.num_train, "noise_level": noise_level}
+        given = {key: value for key, value in data.items() if value is not None}
+        document = {"stage": "baselines", "data": given, "model": {"kind": "mlp"}}
+        spec = RunSpec.from_dict(document).override(options.overrides())
+        spec, notes = _with_data(spec, shown, False)
+        for note in notes:
+            shown.say(note)
+        return question_of(spec)
+    if options.num_train is not None or noise_level is not None:
+        raise RequestError("--like takes split and noise level from a run: leave --num-train and --noise-level out.")
+    from spectral_search.data.preprocess import Preprocessing
+    from spectral_search.results.bundle import read_safetensors
+    from spectral_search.results.records import RunRecord
+
+    record = RunRecord.load(RunPaths(results_root(options.results), like).require())
+    made, file = _recorded_plan(record, options), record.paths.preprocessing_safetensors
+    prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
+    return Question(made.spec, made.root, made.splits, prep)
+
+
+def baselines_document(found: "Baselines") -> dict[str, Any]:
+    """Baselines as the JSON document of `baselines`."""
+    from spectral_search.results.baselines import document
+
+    return document(found)
+
+
+def baselines_view(found: "Baselines") -> "RenderableType":
+    """Baselines for a terminal."""
+    from spectral_search.results.baselines import render_baselines
+
+    return render_baselines(found)
+
+
+def audit_view(found: dict[str, Any]) -> "RenderableType":
+    """What an audit found, for a terminal."""
+    from spectral_search.results.baselines import render_audit
+
+    return render_audit(found)
 
 
 def comparison_view(comparison: "Comparison") -> "RenderableType":

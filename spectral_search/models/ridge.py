@@ -72,7 +72,10 @@ class RidgeAccumulator:
         if not (torch.isfinite(x_sum_F).all() and torch.isfinite(y_B).all()):
             raise RequestError("Ridge got inputs or targets that are not finite; drop or mask the invalid pixels first")
         self.count += len(x_BF)
-        self._xx_FF += x_BF.T @ x_BF
+        if x_BF.dtype == torch.float64:
+            self._xx_FF.addmm_(x_BF.T, x_BF)  # without a second matrix of this size
+        else:
+            self._xx_FF += x_BF.T @ x_BF
         if noise_variance_F is not None:
             self._xx_FF.diagonal().add_(noise_variance_F)
         self._xy_F += (x_BF.T @ y_B.to(x_BF.dtype)).double()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
@@ -14,6 +15,7 @@ from spectral_search.data.split import Splits, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
+from spectral_search.results.baselines import error_alone, load_audit
 from spectral_search.results.wording import size
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
@@ -118,6 +120,7 @@ def make_plan(
     notes: Sequence[str] = (),
     *,
     executor: str = "auto",
+    results: Path | None = None,
 ) -> Plan:
     """Resolve a run against the data and this machine.
 
@@ -127,6 +130,7 @@ def make_plan(
         explicit: Keys that the user gave; a stage's own num_train is only a wish, capped by what there is.
         notes: Sentences to pass on.
         executor: Which processes train the trials; auto, shared, separate or inline.
+        results: The results root, where an audit of the data may lie.
 
     Raises:
         RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there; all at once.
@@ -150,13 +154,25 @@ def make_plan(
         said.append(f"The space holds {points} points, so {points} trials are made, not {spec.search.trials}.")
     leaky = sorted(_inputs(spec) & LEAKY_INPUTS)
     if leaky:
-        said.append(
-            f"Input {', '.join(leaky)} is leaky: the error array is computed from the noise-free flux and gives log g "
-            "away (error alone reaches R2 0.99). Its numbers do not compare with flux-only ones."
-        )
+        said.append(_leak_note(leaky, results, root))
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
     return Plan(spec, root, splits, slots, chosen, (*notes, *said))
+
+
+def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
+    """Why numbers of some inputs do not compare with others, with what the audit measured on these data."""
+    known = load_audit(results, root.fingerprint()) if results else None
+    measured = error_alone(known) if known else None
+    how_much = (
+        "on real spectra the error alone reached R2 0.99; `spectral-search audit` measures it on yours"
+        if measured is None
+        else f"on these data the error alone reaches R2 {measured:.4f}, as the audit measured"
+    )
+    return (
+        f"Input {', '.join(leaky)} is leaky: the error array is computed from the noise-free flux and gives log g away "
+        f"({how_much}). Its numbers do not compare with flux-only ones."
+    )
 
 
 def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, Slots, str]:

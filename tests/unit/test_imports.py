@@ -26,8 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": MIDDLE | {"fit", "baselines"},
     "bench": MIDDLE | {"fit", "baselines", "search"},
     "service": MIDDLE | {"fit", "baselines", "search", "bench"},
-    "cli": {"service", "cli_shared", "cli_bench", "cli_report"},
+    "cli": {"service", "cli_shared", "cli_baselines", "cli_bench", "cli_report"},
     "cli_shared": {"service"},
+    "cli_baselines": {"service", "cli_shared"},
     "cli_bench": {"service", "cli_shared"},
     "cli_report": {"service", "cli_shared"},
 }
@@ -38,6 +39,7 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "fit": {"ray", "optuna"},
     "cli": {"torch", "ray", "optuna"},
     "cli_shared": {"torch", "ray", "optuna"},
+    "cli_baselines": {"torch", "ray", "optuna"},
     "cli_bench": {"torch", "ray", "optuna"},
     "cli_report": {"torch", "ray", "optuna"},
 }

@@ -12,24 +12,29 @@ import numpy as np
 import pandas as pd
 import torch
 
+from spectral_search import __version__
+from spectral_search.baselines import inspection
+from spectral_search.baselines.audit import Audited
 from spectral_search.baselines.methods import METHODS
 from spectral_search.baselines.problem import Outcome, Problem, Told
 from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
-from spectral_search.data.split import Selection, Splits
+from spectral_search.data.split import Selection, Splits, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.results import baselines as stored
 from spectral_search.results.baselines import Baselines
+from spectral_search.results.durable import write_json
 from spectral_search.results.manifest import utc_now
 from spectral_search.results.metrics import r2_interval, scores
 from spectral_search.results.paths import BaselinePaths
 from spectral_search.search.device import cpu_count
 from spectral_search.search.prepare import load_plainly, prepare
+from spectral_search.search.sample_check import check_sample
 from spectral_search.spec.run import RunSpec
 
-PACKAGES = ("spectral-search", "torch", "numpy", "h5py", "lightgbm")
-MOLECULES = ("T_eff", "M_H")
+PACKAGES = ("torch", "numpy", "h5py", "lightgbm")
+ORACLE_LABELS = ("T_eff", "M_H")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,18 @@ class Question:
         return self.splits.test or self.splits.val
 
 
+def question_of(spec: RunSpec) -> Question:
+    """The spectra that a search with this data section would train, validate and test on.
+
+    Raises:
+        RequestError: The data cannot be used, or hold too few spectra.
+    """
+    root = DataRoot.find(spec.data.root or [])
+    splits = make_splits(root, spec.data)
+    check_sample(splits)
+    return Question(spec, root, splits)
+
+
 def chosen_methods(question: Question, only: Sequence[str]) -> tuple[list[str], list[str]]:
     """The methods to fit, and a sentence for each that the data do not allow.
 
@@ -72,10 +89,11 @@ def chosen_methods(question: Question, only: Sequence[str]) -> tuple[list[str], 
 def _impossible(question: Question) -> dict[str, str]:
     found = {}
     shards = [*question.splits.train.shards, *question.evaluated.shards]
-    lacking = sorted({name for name in MOLECULES for shard in shards if name not in shard.columns})
+    lacking = sorted({name for name in ORACLE_LABELS for shard in shards if name not in shard.columns})
     if lacking:
         found["oracle_mixture"] = (
-            f"The oracle mixture needs {' and '.join(lacking)} of every spectrum, which the shards lack: it is left out."
+            f"The oracle mixture needs {' and '.join(lacking)} of every spectrum, which the shards lack: it is left "
+            "out."
         )
     if question.spec.data.noise_level == 0:
         found["ceiling"] = (
@@ -131,7 +149,7 @@ def _begun(question: Question, results: Path) -> Baselines:
     document: dict[str, Any] = {
         "format": stored.FORMAT,
         "created_at": utc_now(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": _versions(),
         "hardware": {"machine": platform.machine(), "cores": cpu_count()},
         "data": {"shards": shards, "split": splits.digest()},
         "settings": {key: getattr(data, key) for key in ("noise_level", "split_seed", "val_draws")},
@@ -192,3 +210,28 @@ def _table(labels: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
     first = labels.iloc[:spectra].assign(row=np.arange(spectra), **outcome.columns)
     tables = [first.assign(draw=draw, log_g_predicted=outcome.predicted_DN[draw]) for draw in range(draws)]
     return pd.concat(tables, ignore_index=True)
+
+
+def audit(question: Question, results: Path, told: Told) -> dict[str, Any]:
+    """Audit a data set and store what was found.
+
+    Raises:
+        RequestError: The data cannot be read, or the results folder cannot be written.
+    """
+    shards, splits = question.root.fingerprint(), question.splits
+    paths = BaselinePaths(results, stored.data_key(shards)).create()
+    data = Audited(question.root, splits, question.spec.data.split_seed, cpu_count(), told)
+    findings = inspection.audit(data)
+    document = {
+        "created_at": utc_now(),
+        "versions": _versions(),
+        "shards": list(shards),
+        "spectra": {name: len(selection) for name, selection in data.parts.items()},
+        "findings": [finding.to_dict() for finding in findings],
+    }
+    write_json(paths.audit_json, document)
+    return document
+
+
+def _versions() -> dict[str, str]:
+    return {"spectral-search": __version__, **{name: version(name) for name in PACKAGES}}

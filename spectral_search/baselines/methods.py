@@ -1,0 +1,11 @@
+"""The baselines by name, in the order in which they are fitted: quick ones first."""
+
+from spectral_search.baselines import ceiling, oracle_mixture, ridge, trees
+from spectral_search.baselines.problem import Baseline
+
+METHODS: dict[str, Baseline] = {
+    "ridge": ridge.fit_predict,
+    "oracle_mixture": oracle_mixture.fit_predict,
+    "ceiling": ceiling.fit_predict,
+    "lightgbm": trees.fit_predict,
+}
