@@ -80,7 +80,6 @@ _STYLE: dict[RcKeyType, Any] = {
     "savefig.facecolor": FACE,
     "lines.linewidth": 1.6,
     "svg.fonttype": "none",
-    "pdf.fonttype": 42,
     "figure.constrained_layout.use": True,
 }
 
@@ -146,6 +145,10 @@ class Drawing:
 
     svg: tuple[str, ...]
     files: dict[str, bytes]
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return self.files["png"]
 
 
 def rendered(figure: Figure) -> Drawing:

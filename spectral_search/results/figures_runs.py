@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
@@ -185,7 +184,7 @@ def timeline_figure(run: Run) -> Figure:
     )
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     saved = f"{spent} of {full} epochs were trained ({spent / full:.0%})" if full else f"{spent} epochs were trained"
-    where = f"rungs at epoch {', '.join(map(str, rungs))}" if rungs else "no rungs: nothing was stopped for another"
+    where = f"rungs after epochs {', '.join(map(str, rungs))}" if rungs else "no rungs: nothing was stopped for another"
     caption = (
         f"{len(trials)} trials, {told}; {saved}; {where}. The winner was trial {best_at} of {len(trials)} to be "
         f"proposed{': later ones did not beat it' if 0 < best_at <= len(trials) // 2 else ''}."
@@ -221,7 +220,7 @@ def _draw_timeline(layout: Layout, run: Run, trials: Sequence[TrialRecord], rung
     for ax in (left, right):
         ax.set_ylim(len(trials) - 0.4, -0.6)
         ax.grid(axis="y", visible=False)
-        ax.set_yticks(np.unique(np.linspace(0, len(trials) - 1, min(9, len(trials))).astype(int)))
+        ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     left.set(xlabel=f"{name} since the first trial", ylabel="trial")
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     right.set(xlabel="epochs trained", ylabel="trial" if layout.narrow else "")

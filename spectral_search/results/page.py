@@ -167,7 +167,7 @@ svg.narrow{display:none}
 figcaption{font-size:.94rem;max-width:72ch}
 table{border-collapse:collapse;width:100%;margin:.8rem 0;font-size:.86rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.28rem .7rem .28rem 0;border-bottom:1px solid var(--grid);vertical-align:top;
-overflow-wrap:anywhere}
+overflow-wrap:break-word}
 th{color:var(--muted);font-weight:600}
 @media screen and (max-width:600px){
 main{padding:1rem .9rem 3rem}

@@ -148,7 +148,8 @@ def _run_text(run: Run) -> str:
     record = run.record
     description = str(record.spec.get("description", "")).strip().rstrip(".")
     trials = f"{len(record.trials)} trials, {record.epochs_trained} epochs in {duration(record.wall_seconds)}"
-    return f"{description}{'. ' if description else ''}{run.train_size:,} training spectra; {trials}."
+    stage = f"Stage {record.manifest.stage}{f': {description}' if description else ''}. "
+    return f"{stage}{run.train_size:,} training spectra; {trials}."
 
 
 def _page(standing: Standing, chapters: Sequence[Chapter]) -> Page:
