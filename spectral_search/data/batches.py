@@ -28,13 +28,33 @@ ReadBlocks = Callable[[list[RowRange]], Iterator[Block]]
 
 @dataclass(frozen=True)
 class Batch:
-    """Noise-free spectra of one step, on the device that trains; `index` counts the steps of the epoch from 0."""
+    """Noise-free spectra of one step.
+
+    Attributes:
+        index: Counts the steps of the epoch from 0.
+        flux_NL: The batch's spectra, or where `rows_B` is set the set that it is a part of.
+        error_NL: Likewise.
+        log_g_B: Labels in dex, on the device that trains.
+        bin_B: T_eff x [M/H] bins, likewise.
+        rows_B: The batch's rows of `flux_NL` and `error_NL`: they are gathered only where they are used.
+    """
 
     index: int
-    flux_BL: torch.Tensor
-    error_BL: torch.Tensor
+    flux_NL: torch.Tensor
+    error_NL: torch.Tensor
     log_g_B: torch.Tensor
     bin_B: torch.Tensor
+    rows_B: torch.Tensor | None = None
+
+    def spectra(self, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        """Flux and error of a part of the batch, float32, on the device that trains."""
+        if self.rows_B is None:
+            return self.flux_NL[part], self.error_NL[part]
+        rows_P, device = self.rows_B[part], self.log_g_B.device
+        flux_PL, error_PL = (
+            values_NL.index_select(0, rows_P).to(device) for values_NL in (self.flux_NL, self.error_NL)
+        )
+        return flux_PL, error_PL
 
 
 class TrainSource(Protocol):
@@ -105,10 +125,11 @@ class ResidentSource:
             rows_B = order_N[start:stop]
             yield Batch(
                 index,
-                self._flux_NL.index_select(0, rows_B).to(self._device),
-                self._error_NL.index_select(0, rows_B).to(self._device),
+                self._flux_NL,
+                self._error_NL,
                 self._log_g_N.index_select(0, rows_B).to(self._device),
                 self._bin_N.index_select(0, rows_B).to(self._device),
+                rows_B,
             )
 
 

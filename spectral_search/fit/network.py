@@ -10,7 +10,7 @@ from torch import nn
 from spectral_search.data.dataset import Frozen, shared_tensor
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.preprocess import Preprocessing
-from spectral_search.fit.precision import autocast, resolve_precision
+from spectral_search.fit.precision import FORMATS, autocast, resolve_precision
 from spectral_search.models.build import build_model, needs_bin
 from spectral_search.models.mlp import Mlp
 from spectral_search.spec.run import TrialConfig
@@ -69,6 +69,8 @@ class Network:
         self.config, self.device = config, device
         self.model = model.to(device)
         self.precision = resolve_precision(config.fit.precision, device)
+        # A Ridge takes its product in float32.
+        self.input_format = FORMATS[self.precision] if config.fit.target == "direct" else torch.float32
         self.input_key = config.data.input.model_dump_json()
         self._target_mean_dex, self._target_std_dex = prep.target_mean_dex, prep.target_std_dex
         self._needs_bin = needs_bin(config.model)

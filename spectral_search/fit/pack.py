@@ -73,7 +73,7 @@ class MlpPack:
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = members
         self._network = members[0].network
-        self._format = FORMATS.get(self._network.precision, torch.float32)
+        self._format = FORMATS[self._network.precision]
         self._stack = MlpStack([mlp for member in members if (mlp := member.network.mlp) is not None])
         self._loss_K = torch.zeros(len(members))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolve_precision(requested: str, device: torch.device) -> str:

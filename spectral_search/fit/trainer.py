@@ -5,7 +5,8 @@ Shape suffixes: D noise draws, N spectra, B batch, C channels, L pixels, F = C x
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ import torch
 from spectral_search.data.batches import Batch, ReadBlocks, train_source
 from spectral_search.data.blocks import read_ranges
 from spectral_search.data.counter import counter_seed
-from spectral_search.data.dataset import Dataset, Frozen, shared_tensor
+from spectral_search.data.dataset import Dataset, Frozen
 from spectral_search.data.inputs import InputTransform
-from spectral_search.data.noise import add_noise, generator
+from spectral_search.fit.feed import Feed, Wanted
+from spectral_search.fit.frozen import FrozenInputs, keep_bytes
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
 from spectral_search.fit.memory import is_out_of_memory, keep_freed_memory
 from spectral_search.fit.network import Network, ResidualOnRidge, eval_rows
@@ -45,6 +47,8 @@ class Trainer:
         self.dataset, self.device = dataset, device
         self._source = train_source(dataset, device, read_blocks, share)
         self._transforms: dict[str, InputTransform] = {}
+        self._feed = Feed(dataset.noise_level, device)
+        self._val = FrozenInputs(dataset.val, device, keep_bytes(device, share))
         self._packs: list[Pack] = []
         self._most: int | None = None
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
@@ -98,15 +102,25 @@ class Trainer:
 
     def _pass(self, members: list[Member]) -> int:
         fit, epoch, spectra = members[0].config.fit, members[0].epoch + 1, 0
+        wanted = self._wanted(members)
         for batch in self._source.epoch(fit.seed, epoch, fit.batch_size):
-            rng = generator(self.device, fit.seed, "noise", epoch, batch.index)
-            noisy_BL = add_noise(batch.flux_BL, batch.error_BL, self.dataset.noise_level, rng)
-            inputs = {
-                key: self.transform(spec)(noisy_BL, batch.error_BL) for key, spec in _input_specs(members).items()
-            }
+            inputs = self._feed.inputs(batch, wanted, fit.seed, "noise", epoch, batch.index)
             self._step(members, inputs, batch)
             spectra += len(batch.log_g_B)
         return spectra
+
+    def _wanted(self, members: list[Member]) -> dict[str, Wanted]:
+        """The inputs that members read, by key, in the narrowest format that loses none of them anything."""
+        formats: dict[str, set[torch.dtype]] = {}
+        for member in members:
+            formats.setdefault(member.network.input_key, set()).add(member.network.input_format)
+        return {
+            member.network.input_key: Wanted(
+                self.transform(member.config.data.input),
+                reduce(torch.promote_types, formats[member.network.input_key]),
+            )
+            for member in members
+        }
 
     def _step(self, members: list[Member], inputs: dict[str, torch.Tensor], batch: Batch) -> None:
         """Let every member take its step, in smaller packs from here on should memory run out."""
@@ -137,35 +151,16 @@ class Trainer:
     @torch.no_grad()
     def predict(self, members: list[Member], frozen: Frozen) -> list[np.ndarray]:
         """Predicted log g in dex of every member for every frozen draw, each of shape (D, N)."""
-        shape = frozen.noisy_DNL.shape[:2]
-        predicted = {member.number: np.empty(shape, np.float32) for member in members}
-        rows = eval_rows(members[0].config.fit.batch_size)
-        packs = self._packs_of(members)
-        for place, inputs, bin_B in self._frozen_inputs(members, frozen, rows):
+        known = self._val if frozen is self.dataset.val else FrozenInputs(frozen, self.device, keep_bytes=0)
+        predicted = {member.number: np.empty((known.draws, known.count), np.float32) for member in members}
+        packs, rows = self._packs_of(members), eval_rows(members[0].config.fit.batch_size)
+        for part in known.parts(self._wanted(members), rows):
             for pack in packs:
                 network = pack.members[0].network
-                output_KB = pack.outputs(inputs[network.input_key], bin_B)
+                output_KB = pack.outputs(part.inputs[network.input_key], part.bin_B)
                 for member, output_B in zip(pack.members, network.to_dex(output_KB).cpu().numpy(), strict=True):
-                    predicted[member.number][place] = output_B
+                    predicted[member.number][part.draw, part.rows] = output_B
         return [predicted[member.number] for member in members]
-
-    def _frozen_inputs(
-        self, members: list[Member], frozen: Frozen, step: int
-    ) -> Iterator[tuple[tuple[int, slice], dict[str, torch.Tensor], torch.Tensor]]:
-        """Inputs by key, `step` spectra at a time: their draw and rows, inputs and bins."""
-        draws, count = frozen.noisy_DNL.shape[:2]
-        specs = _input_specs(members)
-        for start in range(0, count, step):
-            rows = slice(start, start + step)
-            error_BL = shared_tensor(frozen.error_NL[rows], self.device)
-            bin_B = shared_tensor(frozen.bin_N[rows], self.device)
-            for draw in range(draws):
-                noisy_BL = shared_tensor(frozen.noisy_DNL[draw, rows], self.device)
-                yield (
-                    (draw, rows),
-                    {key: self.transform(spec)(noisy_BL, error_BL) for key, spec in specs.items()},
-                    bin_B,
-                )
 
     def _ridge(self, config: TrialConfig) -> RidgeSolution:
         """Ridge on one noisy pass over the training spectra; its sums are kept for members with other penalties."""
@@ -179,16 +174,7 @@ class Trainer:
         return self._ridge_sums[1].solve([config.fit.ridge_alpha])[0]
 
     def _ridge_batches(self, config: TrialConfig) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        prep, transform = self.dataset.prep, self.transform(config.data.input)
+        prep, wanted = self.dataset.prep, {"x": Wanted(self.transform(config.data.input), torch.float32)}
         for batch in self._source.epoch(config.fit.seed, 0, RIDGE_BATCH):
-            rng = generator(self.device, config.fit.seed, "ridge", batch.index)
-            noisy_BL = add_noise(batch.flux_BL, batch.error_BL, self.dataset.noise_level, rng)
-            yield (
-                transform(noisy_BL, batch.error_BL).flatten(1),
-                (batch.log_g_B - prep.target_mean_dex) / prep.target_std_dex,
-            )
-
-
-def _input_specs(members: list[Member]) -> dict[str, InputSpec]:
-    """The inputs that the members read, by their keys."""
-    return {member.network.input_key: member.config.data.input for member in members}
+            x_BCL = self._feed.inputs(batch, wanted, config.fit.seed, "ridge", batch.index)["x"]
+            yield x_BCL.flatten(1), (batch.log_g_B - prep.target_mean_dex) / prep.target_std_dex

@@ -48,8 +48,8 @@ def epoch(source: TrainSource, seed: int = 42, number: int = 1, batch_size: int 
 
 def joined(steps: list[Batch]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     return (
-        torch.cat([step.flux_BL for step in steps]),
-        torch.cat([step.error_BL for step in steps]),
+        torch.cat([step.spectra()[0] for step in steps]),
+        torch.cat([step.spectra()[1] for step in steps]),
         torch.cat([step.log_g_B for step in steps]),
         torch.cat([step.bin_B for step in steps]),
     )

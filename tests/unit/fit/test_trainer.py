@@ -10,7 +10,7 @@ from small_dataset import make_dataset, make_spectra, small_dataset, trial_confi
 
 from spectral_search.data.batches import Batch
 from spectral_search.data.dataset import Dataset, Labelled
-from spectral_search.data.noise import add_noise, generator
+from spectral_search.fit.feed import Feed, Wanted
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
 from spectral_search.fit.pack import MlpPack, make_packs
 from spectral_search.fit.trainer import RIDGE_BATCH, Trainer
@@ -157,15 +157,18 @@ def test_noise_is_fresh_in_every_epoch_and_batch_and_shared_by_all_trials(
 
 def test_train_loss_and_best_weights_are_those_of_their_epoch(dataset: Dataset) -> None:
     trainer = Trainer(dataset, CPU)
-    member = trainer.member(0, trial_config(MLP, {"lr": 0.5, "epochs": 8}))
+    member = trainer.member(0, trial_config(MLP, {"epochs": 6}))
     weights = []
-    for _ in range(8):
+    for epoch in range(1, 7):
+        if epoch == 5:
+            with torch.no_grad():
+                member.model.get_parameter("head.weight").neg_()
         run(trainer, [member], 1)
         weights.append({name: value.clone() for name, value in member.model.state_dict().items()})
     best = member.best
     assert best is not None and member.best_weights is not None
     assert best["val_r2"] == max(record["val_r2"] for record in member.history)
-    assert best["epoch"] < 8, "the last epoch is the best one: the test shows nothing"
+    assert best["epoch"] == 4
     for name, value in member.best_weights.items():
         assert torch.equal(value, weights[best["epoch"] - 1][name])
     member.model.load_state_dict(member.best_weights)
@@ -260,8 +263,8 @@ def test_ridge_residual_starts_at_the_ridge_of_sklearn(dataset: Dataset, model: 
     assert isinstance(train, Labelled)
     transform = trainer.transform(config.data.input)
     (batch,) = trainer._source.epoch(42, 0, RIDGE_BATCH)
-    noisy_NL = add_noise(batch.flux_BL, batch.error_BL, 1.0, generator("cpu", 42, "ridge", 0))
-    features_NF = transform(noisy_NL, batch.error_BL).flatten(1).numpy()
+    wanted = {"x": Wanted(transform, torch.float32)}
+    features_NF = Feed(1.0, CPU).inputs(batch, wanted, 42, "ridge", 0)["x"].flatten(1).numpy()
     peer = Ridge(alpha=alpha).fit(features_NF, (batch.log_g_B.numpy() - prep.target_mean_dex) / prep.target_std_dex)
     val = dataset.val
     expected_DN = np.stack(
@@ -275,7 +278,8 @@ def test_ridge_residual_starts_at_the_ridge_of_sklearn(dataset: Dataset, model: 
     np.testing.assert_allclose(predicted_DN, expected_DN, atol=2e-3)
     assert r2(predicted_DN, np.broadcast_to(val.log_g_N, predicted_DN.shape)) > 0.5
     run(trainer, [member], 2)
-    assert member.history[1]["train_loss"] < member.history[0]["train_loss"] * 1.05
+    # Another draw of the noise of 400 spectra moves the loss by a tenth.
+    assert member.history[1]["train_loss"] < member.history[0]["train_loss"] * 1.25
     moved_DN = trainer.predict([member], val)[0]
     assert np.abs(moved_DN - predicted_DN).max() > 1e-3, "the network learns nothing"
 
