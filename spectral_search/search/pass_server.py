@@ -48,10 +48,11 @@ class PassServer:
     """Trains the trials that joined, and answers what they ask.
 
     Args:
-        job: What to train on.
+        stored: Where the object store has what to train on.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, stored: list[ray.ObjectRef[Job]]) -> None:
+        job = ray.get(stored[0])
         # Started again after a death that may have been for want of memory, it takes fewer members at a time.
         died = ray.get_runtime_context().was_current_actor_reconstructed
         self._shared = SharedPass(job.trainer, job.spec, job.paths, max(1, job.members // 2) if died else None)

@@ -202,7 +202,8 @@ def run_shared(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
         max_restarts=-1,  # it is trials whose attempts are counted
         scheduling_strategy="SPREAD",
     )
-    passes: list[Any] = [server.remote(job) for _ in range(slots.passes)]
+    # Wrapped, since Ray warns of a bare one that is lost when an actor restarts; this one is kept here.
+    passes: list[Any] = [server.remote([job]) for _ in range(slots.passes)]
     desk = Desk(passes, study, slots.concurrent)
     told = study.listener
 
