@@ -56,7 +56,8 @@ def survey(shards: Sequence[ShardInfo], told: Told) -> list[ShardSurvey]:
             invalid_L += block.invalid_BL.sum(0)
             done += len(block)
             tell(done, total)
-        surveys.append(ShardSurvey(shard, *map(np.concatenate, zip(*parts, strict=True)), invalid_L / shard.spectra))
+        hash_N, sketch_NK, flux_N, error_N = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        surveys.append(ShardSurvey(shard, hash_N, sketch_NK, flux_N, error_N, invalid_L / shard.spectra))
     return surveys
 
 

@@ -131,7 +131,7 @@ def measure(
     if not left:
         return begun
     begun.paths.create()
-    problem = _problem(question, device, told)
+    problem = problem_of(question, device, told)
     for name in left:
         started = time.monotonic()
         outcome = METHODS[name](problem)
@@ -165,7 +165,10 @@ def _begun(question: Question, results: Path) -> Baselines:
     return stored.load(paths) or Baselines(paths, document)
 
 
-def _problem(question: Question, device: torch.device, told: Told) -> Problem:
+def problem_of(
+    question: Question, device: torch.device, told: Told = lambda title: lambda done, total: None
+) -> Problem:
+    """Read what the baselines need; the training spectra stay on disk."""
     spec, splits = question.spec, question.splits
     # Streamed whatever the run does: no baseline needs the training spectra in memory.
     data = spec.data.model_copy(update={"residency": "stream"})

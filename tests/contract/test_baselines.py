@@ -1,0 +1,62 @@
+"""Every baseline: finite, repeatable, better than the mean, blind to invalid pixels, on test or on val."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from baseline_roots import ask, make_problem, write_shard
+from small_dataset import make_spectra
+
+from spectral_search.baselines import trees
+from spectral_search.baselines.methods import METHODS
+from spectral_search.baselines.problem import Problem
+from spectral_search.results.baselines import METHODS as NAMES
+from spectral_search.results.metrics import r2
+from spectral_search.search.baselines import problem_of
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "ROUNDS", 40)
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    folder = tmp_path_factory.mktemp("contract")
+    return make_problem(folder, make_spectra(400, 1), make_spectra(100, 2), make_spectra(150, 3))
+
+
+def test_the_names_agree() -> None:
+    assert set(METHODS) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_predicts_the_test_set(problem: Problem, name: str) -> None:
+    outcome = METHODS[name](problem)
+    assert outcome.predicted_DN.shape == (1, 150) and np.isfinite(outcome.predicted_DN).all()
+    assert all(len(column) == 150 for column in outcome.columns.values())
+    assert r2(outcome.predicted_DN[0], problem.labels["log_g"].to_numpy()) > 0.5
+    np.testing.assert_allclose(METHODS[name](problem).predicted_DN, outcome.predicted_DN, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_val_serves_where_there_is_no_test_set(tmp_path: Path, name: str) -> None:
+    problem = make_problem(tmp_path, make_spectra(200, 1), make_spectra(60, 2), val_draws=2)
+    outcome = METHODS[name](problem)
+    assert problem.part == "val" and outcome.predicted_DN.shape == (1 if name == "ceiling" else 2, 60)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_pixels_that_are_invalid_anywhere_are_left_out(tmp_path: Path, name: str) -> None:
+    predicted = []
+    for number, poison in enumerate((1.0, 1e6)):
+        root = tmp_path / str(number)
+        for seed, (part, count) in enumerate({"train": 200, "val": 60, "test": 60}.items(), start=1):
+            spectra = make_spectra(count, seed)
+            if part == "test":
+                spectra.flux_NL[:, 5] *= poison
+            # Invalid in test alone: it must be left out of train and val as well.
+            write_shard(root / f"{part}_0", spectra, noisy=part == "test", nan_pixels=(5,) if part == "test" else ())
+        predicted.append(METHODS[name](problem_of(ask(root, val_draws=1), torch.device("cpu"))).predicted_DN)
+    np.testing.assert_allclose(predicted[0], predicted[1], rtol=1e-5)

@@ -1,0 +1,104 @@
+"""Baselines as a whole: stored as they finish, found by a run on the same spectra, refused before any work."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from baseline_roots import ask, write_shard
+from learnable_root import write_root
+from small_dataset import make_spectra
+
+from spectral_search.errors import RequestError
+from spectral_search.results import baselines as stored
+from spectral_search.search import baselines
+from spectral_search.search.baselines import Question, chosen_methods, measure
+
+CPU = torch.device("cpu")
+
+
+def told(title: str) -> Callable[[int, int], None]:
+    return lambda done, total: None
+
+
+def fit(question: Question, results: Path, *methods: str, again: bool = False) -> stored.Baselines:
+    return measure(question, results, methods, CPU, told, lambda text: None, again=again)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_root(tmp_path_factory.mktemp("baselines") / "data", train=300, val=100, test=80, with_noisy=True)
+
+
+def test_what_is_finished_is_kept_and_not_fitted_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = ask(root)
+
+    def interrupted(problem: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(baselines.METHODS, "ceiling", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(question, tmp_path, "ridge", "ceiling")
+    monkeypatch.undo()
+    monkeypatch.setitem(baselines.METHODS, "ridge", interrupted)
+    found = fit(question, tmp_path, "ridge", "ceiling")
+    assert list(found.methods) == ["ridge", "ceiling"]
+    with pytest.raises(KeyboardInterrupt):
+        fit(question, tmp_path, "ridge", again=True)
+    table = found.predictions("ceiling")
+    assert list(table["row"]) == list(range(80)) and table["log_g_predicted"].notna().all()
+    document = stored.document(found)
+    assert set(document) == {"ridge", "lightgbm", "oracle_mixture", "ceiling"} and document["lightgbm"] is None
+    entry = document["ceiling"]
+    assert entry["low"] <= entry["test_r2"] <= entry["high"] and entry["effective_templates"] >= 1
+    assert {"test_mae_dex", "test_rmse_dex", "seconds"} <= set(entry)
+
+
+def test_a_run_finds_the_baselines_of_its_own_spectra(root: Path, tmp_path: Path) -> None:
+    question = ask(root)
+    fit(question, tmp_path, "ridge")
+    fit(ask(root, num_train=200), tmp_path, "ridge")
+    manifest_data = {"shards": question.root.fingerprint(), "split": question.splits.digest()}
+    known = stored.find_baselines(tmp_path, manifest_data, question.spec.data)
+    assert known is not None and known.document["spectra"] == {"train": 300, "val": 100, "test": 80}
+    other = question.spec.data.model_copy(update={"noise_level": 0.5})
+    assert stored.find_baselines(tmp_path, manifest_data, other) is None
+    assert [b.document["spectra"]["train"] for b in stored.list_baselines(tmp_path, manifest_data["shards"])] == [
+        200,
+        300,
+    ]
+
+
+def test_without_a_test_set_the_numbers_are_of_val(tmp_path: Path) -> None:
+    root = write_root(tmp_path / "data", train=200, val=80, test=0)
+    found = fit(ask(root), tmp_path, "ridge")
+    entry = stored.document(found)["ridge"]
+    assert entry["test_r2"] is None and entry["val_r2"] > 0.5 and entry["part"] == "val"
+
+
+def test_what_the_data_do_not_allow_is_left_out_or_refused(tmp_path: Path) -> None:
+    for seed, part in enumerate(("train", "val"), start=1):
+        spectra = make_spectra(60, seed)
+        del spectra.labels["T_eff"]
+        write_shard(tmp_path / f"{part}_0", spectra)
+    question = ask(tmp_path, noise_level=0.0)
+    methods, left_out = chosen_methods(question, [])
+    assert methods == ["ridge", "lightgbm"] and len(left_out) == 2
+    with pytest.raises(RequestError, match="needs T_eff"):
+        chosen_methods(question, ["oracle_mixture"])
+    with pytest.raises(RequestError, match="No baseline is called forest: choose among ridge"):
+        chosen_methods(question, ["forest"])
+
+
+def test_a_leaky_input_is_warned_of_with_what_the_audit_measured(root: Path, tmp_path: Path) -> None:
+    from spectral_search.search.plan import make_plan
+
+    question = ask(root, input={"kind": "flux_error"})
+    (unknown,) = (note for note in make_plan(question.spec, question.root, results=tmp_path).notes if "leaky" in note)
+    assert "`spectral-search audit` measures it on yours" in unknown
+    document = baselines.audit(question, tmp_path, told)
+    measured = stored.error_alone(document)
+    (known,) = (note for note in make_plan(question.spec, question.root, results=tmp_path).notes if "leaky" in note)
+    assert measured is not None and f"error alone reaches R2 {measured:.4f}, as the audit measured" in known
