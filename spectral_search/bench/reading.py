@@ -17,7 +17,6 @@ from spectral_search.bench.around import Around
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.memory import MemoryWatch
 from spectral_search.bench.spectra import SEED, repeated_shard
-from spectral_search.data.batches import STREAM_BLOCK_BYTES, StreamSource
 from spectral_search.data.blocks import Block, iter_blocks, read_ranges, row_ranges
 from spectral_search.data.dataset import Stream, oracle_bins
 from spectral_search.data.preprocess import fit_preprocessing
@@ -25,6 +24,7 @@ from spectral_search.data.root import DataRoot
 from spectral_search.data.simulate import BLOCK_ROWS
 from spectral_search.data.source import iter_blocks_ray, load_spectra_ray
 from spectral_search.data.split import Selection
+from spectral_search.data.stream import RANGE_BYTES, StreamSource
 from spectral_search.search.device import plan_slots
 from spectral_search.search.ray_session import ray_session
 from spectral_search.spec.search import ResourcesSpec
@@ -79,7 +79,7 @@ def _shard(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[Sele
 
 
 def _speeds(selection: Selection, dtype: str) -> list[Row]:
-    ranges = row_ranges(selection, STREAM_BLOCK_BYTES)
+    ranges = row_ranges(selection, RANGE_BYTES)
     plain = max(_rate(_plain_blocks(selection)) for _ in range(EPOCHS))
     cleaned = max(_rate(read_ranges(ranges)) for _ in range(EPOCHS))
     first = _rate(iter_blocks_ray(ranges))
@@ -146,7 +146,7 @@ def _batch_rate(selection: Selection) -> float:
 def _plain_blocks(selection: Selection) -> Iterator[np.ndarray]:
     """What one would write with h5py alone: whole chunks in order, into memory that is used again."""
     for shard in selection.shards:
-        rows = max(1, STREAM_BLOCK_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
+        rows = max(1, RANGE_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
         flux_BL, error_BL = (np.empty((rows, shard.pixels), np.float32) for _ in range(2))
         with h5py.File(shard.path, "r") as file:
             arrays = file["dataset/arrays"]

@@ -3,27 +3,19 @@
 Shape suffixes: N spectra, B spectra in a batch, L pixels.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from spectral_search.data.blocks import Block, RowRange, epoch_ranges, read_ranges, row_ranges
-from spectral_search.data.counter import counter_seed
-from spectral_search.data.dataset import Dataset, Labelled, Stream, shared_tensor
+from spectral_search.data.dataset import Labelled, shared_tensor
 from spectral_search.data.noise import generator
-from spectral_search.data.preprocess import Preprocessing
 
 DEVICE_SHARE = 0.5
 """Part of a trial's device memory that resident spectra may fill."""
-BUFFER_BYTES = 512 << 20
-"""Spectra shuffled together while streaming; several blocks, so that a batch mixes distant rows."""
-STREAM_BLOCK_BYTES = 32 << 20
-
-ReadBlocks = Callable[[list[RowRange]], Iterator[Block]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Batch:
             return self.flux_NL[part], self.error_NL[part]
         rows_P, device = self.rows_B[part], self.log_g_B.device
         flux_PL, error_PL = (
-            values_NL.index_select(0, rows_P).to(device) for values_NL in (self.flux_NL, self.error_NL)
+            values_NL.index_select(0, rows_P).to(device).float() for values_NL in (self.flux_NL, self.error_NL)
         )
         return flux_PL, error_PL
 
@@ -65,15 +57,6 @@ class TrainSource(Protocol):
 
     def epoch(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
         """The batches of one epoch (counted from 1) in their order."""
-
-
-def train_source(
-    dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges, share: float = 1.0
-) -> TrainSource:
-    """The source that fits the dataset; `read_blocks` is how a streamed one is read, `share` as in `ResidentSource`."""
-    if isinstance(dataset.train, Labelled):
-        return ResidentSource(dataset.train, device, share)
-    return StreamSource(dataset.train, dataset.prep, device, read_blocks)
 
 
 def batch_bounds(spectra: int, batch_size: int) -> np.ndarray:
@@ -131,82 +114,3 @@ class ResidentSource:
                 self._bin_N.index_select(0, rows_B).to(self._device),
                 rows_B,
             )
-
-
-class StreamSource:
-    """Spectra read again each epoch: blocks in a shuffled order, rows shuffled within a buffer of blocks.
-
-    Memory is bounded by the buffer whatever the size of the shards.
-    """
-
-    def __init__(self, stream: Stream, prep: Preprocessing, device: torch.device, read_blocks: ReadBlocks) -> None:
-        self._stream, self._prep, self._device, self._read_blocks = stream, prep, device, read_blocks
-        self._ranges = row_ranges(stream.selection, STREAM_BLOCK_BYTES)
-
-    def steps(self, batch_size: int) -> int:
-        return len(batch_bounds(len(self._stream), batch_size)) - 1
-
-    def epoch(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
-        order_seed = counter_seed(seed, "order", epoch)
-        blocks = self._read_blocks(epoch_ranges(self._ranges, order_seed, epoch))
-        shuffle = _WindowShuffle(blocks, self._prep, np.random.default_rng(order_seed))
-        for index, size in enumerate(np.diff(batch_bounds(len(self._stream), batch_size))):
-            flux_BL, error_BL, position_B = shuffle.take(int(size))
-            yield Batch(
-                index,
-                torch.from_numpy(flux_BL).to(self._device),
-                torch.from_numpy(error_BL).to(self._device),
-                torch.from_numpy(self._stream.log_g_N[position_B]).to(self._device),
-                torch.from_numpy(self._stream.bin_N[position_B]).to(self._device),
-            )
-
-
-class _WindowShuffle:
-    """Rows of a stream of blocks in random order within windows of BUFFER_BYTES."""
-
-    def __init__(self, blocks: Iterator[Block], prep: Preprocessing, rng: np.random.Generator) -> None:
-        self._blocks, self._prep, self._rng = blocks, prep, rng
-        self._window: list[Block] = []
-        self._block_W = self._row_W = np.zeros(0, np.int64)
-
-    def take(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The next `size` spectra: flux_BL, error_BL and their positions in the selection."""
-        flux_BL = np.empty((size, self._prep.pixels), np.float32)
-        error_BL = np.empty_like(flux_BL)
-        position_B = np.empty(size, np.int64)
-        done = 0
-        while done < size:
-            if not len(self._row_W):
-                self._next_window()
-            count = min(size - done, len(self._row_W))
-            block_B, row_B = self._block_W[:count], self._row_W[:count]
-            self._block_W, self._row_W = self._block_W[count:], self._row_W[count:]
-            for number in np.unique(block_B):
-                (slot_P,) = np.nonzero(block_B == number)
-                block, row_P = self._window[number], row_B[slot_P]
-                flux_BL[done + slot_P] = block.flux_BL[row_P]
-                error_BL[done + slot_P] = block.error_BL[row_P]
-                position_B[done + slot_P] = block.rows_B[row_P]
-            done += count
-        return flux_BL, error_BL, position_B
-
-    def _next_window(self) -> None:
-        # The old window is let go before the next is read: memory holds one, not two.
-        self._window, held_bytes = [], 0
-        while held_bytes < BUFFER_BYTES and (block := next(self._blocks, None)) is not None:
-            block = _writable(block)
-            self._prep.conditioning(block.flux_BL, block.error_BL)
-            self._window.append(block)
-            held_bytes += block.flux_BL.nbytes + block.error_BL.nbytes
-        if not self._window:
-            raise RuntimeError("The stream of spectra ended before the epoch did.")
-        lengths = [len(block) for block in self._window]
-        order_W = self._rng.permutation(sum(lengths))
-        self._block_W = np.repeat(np.arange(len(lengths)), lengths)[order_W]
-        self._row_W = np.concatenate([np.arange(n) for n in lengths])[order_W]
-
-
-def _writable(block: Block) -> Block:
-    if block.flux_BL.flags.writeable and block.error_BL.flags.writeable:
-        return block
-    return replace(block, flux_BL=block.flux_BL.copy(), error_BL=block.error_BL.copy())

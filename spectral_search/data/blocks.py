@@ -5,7 +5,7 @@ of whole chunks, and what is not selected is dropped after reading. Memory is bo
 Shape suffixes: B spectra in a block, P spectra in a piece of a block, L pixels.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -233,7 +233,9 @@ def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:
         array[where] = np.where(valid_PK, part[name], np.float32(0))
 
 
-def read_ranges(ranges: Iterable[RowRange], noisy: bool = False, condition: Condition | None = None) -> Iterator[Block]:
+def read_ranges(
+    ranges: Iterable[RowRange], noisy: bool = False, condition: Condition | None = None
+) -> Generator[Block]:
     """Reads ranges in the order given, opening each shard once for a run of its ranges."""
     with ExitStack() as stack:
         shard: Shard | None = None

@@ -12,7 +12,7 @@ Shape suffixes: B spectra in a block, T spectra of a task, L pixels.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -210,7 +210,7 @@ def iter_blocks_ray(
     *,
     task_bytes: int = TASK_BYTES,
     concurrency: int = CONCURRENCY,
-) -> Iterator[Block]:
+) -> Generator[Block]:
     """Streams ranges as blocks through Ray Data, in order: what `read_ranges` gives, read by other processes.
 
     The arrays of a block are read-only views of the object store: let a block go before long, or copy it.

@@ -11,11 +11,13 @@ from functools import reduce
 import numpy as np
 import torch
 
-from spectral_search.data.batches import Batch, ReadBlocks, train_source
+from spectral_search.data.batches import Batch
 from spectral_search.data.blocks import read_ranges
 from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Dataset, Frozen
 from spectral_search.data.inputs import InputTransform
+from spectral_search.data.stream import ReadBlocks
+from spectral_search.data.train_source import train_source
 from spectral_search.fit.feed import Feed, Wanted
 from spectral_search.fit.frozen import FrozenInputs, keep_bytes
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError

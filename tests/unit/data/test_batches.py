@@ -1,9 +1,6 @@
 """Every epoch gives each spectrum once, in an order that is a function of (seed, epoch)."""
 
-import subprocess
-import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +9,16 @@ import torch
 from small_dataset import make_spectra
 from small_shards import make_shard
 
-from spectral_search.data import batches
-from spectral_search.data.batches import Batch, ResidentSource, StreamSource, TrainSource, batch_bounds, train_source
-from spectral_search.data.blocks import Block, RowRange, iter_blocks, read_ranges
+from spectral_search.data import stream
+from spectral_search.data.batches import Batch, ResidentSource, TrainSource, batch_bounds
+from spectral_search.data.blocks import iter_blocks, read_ranges
 from spectral_search.data.dataset import Dataset, Frozen, Stream, as_blocks, labelled, oracle_bins, shared_tensor
 from spectral_search.data.preprocess import fit_preprocessing
 from spectral_search.data.root import DataRoot
 from spectral_search.data.spectra import load_spectra
 from spectral_search.data.split import Selection
+from spectral_search.data.stream import StreamSource
+from spectral_search.data.train_source import train_source
 
 CPU = torch.device("cpu")
 SPECTRA = 203
@@ -36,8 +35,8 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, TrainS
     spectra = load_spectra(selection, iter_blocks(selection))
     log_g_N, bin_N = spectra.labels["log_g"].to_numpy(np.float32), oracle_bins(spectra.labels)
     prep = fit_preprocessing(as_blocks(spectra), log_g_N, spectra.pixels)
-    monkeypatch.setattr(batches, "STREAM_BLOCK_BYTES", 16 * 8 * spectra.pixels)
-    monkeypatch.setattr(batches, "BUFFER_BYTES", 50 * 8 * spectra.pixels)
+    monkeypatch.setattr(stream, "RANGE_BYTES", 16 * 8 * spectra.pixels)
+    monkeypatch.setattr(stream, "WINDOW_BYTES", 50 * 8 * spectra.pixels)
     streamed = StreamSource(Stream(selection, log_g_N, bin_N), prep, CPU, read_ranges)
     return {"resident": ResidentSource(labelled(spectra, prep), CPU), "stream": streamed}
 
@@ -83,39 +82,6 @@ def test_order_is_a_function_of_seed_and_epoch(sources: dict[str, TrainSource], 
         assert (joined(epoch(source, seed, number))[0][:, 5] != first_N).float().mean() > 0.9
 
 
-def test_streamed_batches_mix_distant_rows(sources: dict[str, TrainSource]) -> None:
-    """A window of several blocks in shuffled order: batches do not march through the shards."""
-    places_N = joined(epoch(sources["stream"]))[0][:, 5].argsort().argsort()
-    assert np.abs(np.corrcoef(places_N, np.arange(SPECTRA))[0, 1]) < 0.5
-    first_window = places_N[:48].sort().values
-    assert (first_window.diff() > 1).sum() > 20 or first_window[-1] - first_window[0] > 60
-
-
-def test_a_stream_that_ends_early_is_an_error(sources: dict[str, TrainSource]) -> None:
-    def first_half(ranges: list[RowRange]) -> Iterator[Block]:
-        return read_ranges(ranges[: len(ranges) // 2])
-
-    stream = sources["stream"]
-    assert isinstance(stream, StreamSource)
-    short = StreamSource(stream._stream, stream._prep, CPU, first_half)
-    with pytest.raises(RuntimeError, match="ended before the epoch"):
-        epoch(short)
-
-
-def test_read_only_blocks_are_accepted(sources: dict[str, TrainSource]) -> None:
-    """Ray hands out blocks that live in its object store."""
-
-    def read_only(ranges: list[RowRange]) -> Iterator[Block]:
-        for block in read_ranges(ranges):
-            block.flux_BL.flags.writeable = block.error_BL.flags.writeable = False
-            yield block
-
-    stream = sources["stream"]
-    assert isinstance(stream, StreamSource)
-    again = StreamSource(stream._stream, stream._prep, CPU, read_only)
-    assert torch.equal(joined(epoch(again))[0], joined(epoch(stream))[0])
-
-
 def test_read_only_arrays_are_shared_without_a_warning_or_a_copy() -> None:
     spectra = make_spectra(20, 1)
     prep = fit_preprocessing(as_blocks(spectra), spectra.labels["log_g"].to_numpy(), spectra.pixels)
@@ -140,41 +106,3 @@ def test_batches_are_even_and_never_hold_one_spectrum(spectra: int, batch_size: 
     assert sizes.max() <= max(1.5 * batch_size, 3)
     if spectra % batch_size == 0:
         assert (sizes == batch_size).all()
-
-
-MEASURE_STREAM = """
-import re, sys
-from pathlib import Path
-import numpy as np, torch
-from spectral_search.data import batches
-from spectral_search.data.blocks import read_ranges
-from spectral_search.data.dataset import Stream
-from spectral_search.data.preprocess import Preprocessing
-from spectral_search.data.root import DataRoot
-from spectral_search.data.split import Selection
-batches.BUFFER_BYTES, batches.STREAM_BLOCK_BYTES = 32 << 20, 4 << 20
-selection = Selection.all_of(DataRoot.find(sys.argv[1]).train)
-L, N = selection.pixels, len(selection)
-ones = np.ones(L, np.float32)
-prep = Preprocessing(1.0, 3.0, 1.0, ones > 0, *[ones] * 6, np.ones(101, np.float32), np.zeros(0, np.int64))
-source = batches.StreamSource(Stream(selection, np.ones(N, np.float32), np.zeros(N, np.int64)), prep,
-                              torch.device("cpu"), read_ranges)
-# Not ru_maxrss, which a process inherits from the one that started it.
-peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
-before, spectra = peak(), 0
-for batch in source.epoch(1, 1, 128):
-    spectra += len(batch.log_g_B)
-assert spectra == N
-print(peak() - before)
-"""
-
-
-@pytest.mark.slow
-def test_streaming_memory_is_bounded_by_the_window(tmp_path: Path) -> None:
-    """393 MB of float32 spectra through a window of 32 MB."""
-    make_shard(tmp_path / "train/dataset.h5", 24_000, pixels=2048, chunk_rows=64)
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE_STREAM, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
-    )
-    # The window, the block being read, and reading buffers; all spectra would take 375 MB.
-    assert float(done.stdout) < 120

@@ -1,0 +1,134 @@
+"""Training spectra that are read again each epoch: shuffled by blocks, then within windows, at constant memory.
+
+While the members train on one window, a thread reads the next; there are never more than these two.
+Shape suffixes: B spectra in a batch, L pixels, W spectra of a window.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Event
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from spectral_search.data.batches import Batch, batch_bounds
+from spectral_search.data.blocks import Block, Condition, RowRange, epoch_ranges, row_ranges
+from spectral_search.data.counter import counter_seed
+from spectral_search.data.dataset import Stream
+from spectral_search.data.preprocess import Preprocessing
+
+RANGE_BYTES = 16 << 20
+"""Spectra that stay together until they are shuffled within their window: small, so that a window mixes many."""
+WINDOW_BYTES = 256 << 20
+"""Spectra that are shuffled together."""
+
+
+class ReadBlocks(Protocol):
+    """How ranges are read: a generator of their blocks, in the order given (`read_ranges`, `iter_blocks_ray`)."""
+
+    def __call__(self, ranges: list[RowRange], noisy: bool, condition: Condition) -> Generator[Block]: ...
+
+
+class StreamSource:
+    """Batches of spectra that do not fit into memory.
+
+    Args:
+        stream: Which spectra, with their labels.
+        prep: Brings them into the units of training as they are read.
+        device: Where the batches go.
+        read_blocks: Reads them.
+    """
+
+    def __init__(self, stream: Stream, prep: Preprocessing, device: torch.device, read_blocks: ReadBlocks) -> None:
+        self._stream, self._condition, self._device = stream, prep.conditioning, device
+        self._read_blocks = read_blocks
+        self._ranges = row_ranges(stream.selection, RANGE_BYTES)
+
+    def steps(self, batch_size: int) -> int:
+        return len(batch_bounds(len(self._stream), batch_size)) - 1
+
+    def epoch(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
+        order_seed = counter_seed(seed, "order", epoch)
+        ranges = epoch_ranges(self._ranges, order_seed, epoch)
+        blocks = self._read_blocks(ranges, False, self._condition)
+        sizes = np.diff(batch_bounds(len(self._stream), batch_size)).tolist()
+        with closing(_read_ahead(blocks, np.random.default_rng(order_seed))) as windows:
+            batches = _shuffled(windows, sizes, self._stream.selection.pixels)
+            for index, (flux_BL, error_BL, position_B) in enumerate(batches):
+                yield Batch(
+                    index,
+                    torch.from_numpy(flux_BL).to(self._device),
+                    torch.from_numpy(error_BL).to(self._device),
+                    torch.from_numpy(self._stream.log_g_N[position_B]).to(self._device),
+                    torch.from_numpy(self._stream.bin_N[position_B]).to(self._device),
+                )
+
+
+class _Window:
+    """Blocks whose spectra are given out in random order."""
+
+    def __init__(self, blocks: list[Block], rng: np.random.Generator) -> None:
+        self._blocks = blocks
+        lengths = [len(block) for block in blocks]
+        order_W = rng.permutation(sum(lengths))
+        self._block_W = np.repeat(np.arange(len(lengths)), lengths)[order_W]
+        self._row_W = np.concatenate([np.arange(length) for length in lengths])[order_W]
+
+    def __len__(self) -> int:
+        return len(self._row_W)
+
+    def take(self, flux_BL: np.ndarray, error_BL: np.ndarray, position_B: np.ndarray) -> None:
+        """Fills arrays with the next spectra and their positions in the selection; there must be as many left."""
+        count = len(position_B)
+        block_B, row_B = self._block_W[:count], self._row_W[:count]
+        self._block_W, self._row_W = self._block_W[count:], self._row_W[count:]
+        for number in np.unique(block_B):
+            (slot_P,) = np.nonzero(block_B == number)
+            block, row_P = self._blocks[number], row_B[slot_P]
+            flux_BL[slot_P] = block.flux_BL[row_P]
+            error_BL[slot_P] = block.error_BL[row_P]
+            position_B[slot_P] = block.rows_B[row_P]
+
+
+def _shuffled(windows: Iterator[_Window], sizes: Iterable[int], pixels: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Batches of these sizes - flux_BL, error_BL, positions in the selection - wherever a window may end."""
+    window: _Window | None = None
+    for size in sizes:
+        flux_BL, error_BL = (np.empty((size, pixels), np.float32) for _ in range(2))
+        position_B, done = np.empty(size, np.int64), 0
+        while done < size:
+            if not window:
+                window = None  # let go before the next but one is begun
+                window = next(windows, None)
+            if window is None:
+                raise RuntimeError("The stream of spectra ended before the epoch did.")
+            here = slice(done, done + min(size - done, len(window)))
+            window.take(flux_BL[here], error_BL[here], position_B[here])
+            done = here.stop
+        yield flux_BL, error_BL, position_B
+
+
+def _read_ahead(blocks: Generator[Block], rng: np.random.Generator) -> Generator[_Window]:
+    """Windows of WINDOW_BYTES; while one is in use, a thread reads the next."""
+    stopped = Event()
+
+    def read_window() -> _Window | None:
+        held: list[Block] = []
+        while not stopped.is_set() and sum(block.nbytes for block in held) < WINDOW_BYTES:
+            if (block := next(blocks, None)) is None:
+                break
+            held.append(block)
+        return _Window(held, rng) if held else None
+
+    # Left in this order: the thread has ended when the blocks it reads are closed.
+    with closing(blocks), ThreadPoolExecutor(1, "read-ahead") as reader:
+        try:
+            coming = reader.submit(read_window)
+            while (window := coming.result()) is not None:
+                coming = reader.submit(read_window)
+                yield window
+                del window
+        finally:
+            stopped.set()

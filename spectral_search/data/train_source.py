@@ -1,0 +1,24 @@
+"""The source of training batches that fits a dataset."""
+
+import torch
+
+from spectral_search.data.batches import ResidentSource, TrainSource
+from spectral_search.data.blocks import read_ranges
+from spectral_search.data.dataset import Dataset, Labelled
+from spectral_search.data.stream import ReadBlocks, StreamSource
+
+
+def train_source(
+    dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges, share: float = 1.0
+) -> TrainSource:
+    """Batches from memory, or read anew each epoch.
+
+    Args:
+        dataset: What to train on.
+        device: Where the batches go.
+        read_blocks: How a streamed dataset is read.
+        share: Part of the device that this process may fill.
+    """
+    if isinstance(dataset.train, Labelled):
+        return ResidentSource(dataset.train, device, share)
+    return StreamSource(dataset.train, dataset.prep, device, read_blocks)
