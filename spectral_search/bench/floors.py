@@ -2,62 +2,74 @@
 
 Everything else that a step does (gathering rows, adding the noise, the input transform, activations, dropout, loss,
 optimiser) moves memory, and could in principle be hidden or fused away; these two cannot.
-Shape suffixes: B spectra, K members, I inputs and O outputs of a layer, L pixels.
+Shape suffixes: B spectra, K members, L pixels.
 """
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
 import torch
 
-from spectral_search.bench.clock import Work, best_seconds
+from spectral_search.bench.clock import best_seconds
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ROUNDS = 7
 
 
-def mlp_products(
-    widths: Sequence[int], batch: int, members: int, precision: str, device: torch.device, *, backward: bool = True
-) -> Work:
-    """The matrix products of one step of `members` equal MLPs, the first layer as one wide product over all of them.
+@dataclass(frozen=True)
+class Product:
+    """A matrix product of a step, (rows x inner) @ (inner x columns), once or for each of several members."""
+
+    members: int
+    rows: int
+    inner: int
+    columns: int
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations."""
+        return 2.0 * self.members * self.rows * self.inner * self.columns
+
+
+def mlp_products(widths: Sequence[int], batch: int, members: int) -> list[Product]:
+    """The products of one step of `members` equal MLPs, the first layer as one wide product over all of them.
+
+    Each layer has its forward product and the gradients of its weights and of its inputs; the spectra need none.
 
     Args:
         widths: Inputs, hidden layers and outputs: (4096, 256, 64, 1).
         batch: B.
         members: K.
-        precision: Number format of the products.
-        device: Where they are formed.
-        backward: Also those of the gradients of the weights, and of the inputs of all layers but the first.
     """
-    kind = FORMATS[precision]
-
-    def tensor(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, device=device).to(kind)
-
-    first, *rest = pairwise(widths)
-    x_BI, weight_OI = tensor(batch, first[0]), tensor(members * first[1], first[0])
-    grad_BO = tensor(batch, members * first[1])
-    later = [(tensor(members, batch, i), tensor(members, o, i), tensor(members, batch, o)) for i, o in rest]
-
-    def products() -> None:
-        torch.mm(x_BI, weight_OI.T)
-        for x_KBI, weight_KOI, _ in later:
-            torch.bmm(x_KBI, weight_KOI.mT)
-        if backward:
-            for x_KBI, weight_KOI, grad_KBO in later:
-                torch.bmm(grad_KBO.mT, x_KBI)
-                torch.bmm(grad_KBO, weight_KOI)
-            torch.mm(grad_BO.T, x_BI)
-
+    (inputs, first), *rest = pairwise(widths)
+    products = [Product(1, batch, inputs, members * first), Product(1, members * first, batch, inputs)]
+    for i, o in rest:
+        products += [Product(members, batch, i, o), Product(members, o, batch, i), Product(members, batch, o, i)]
     return products
 
 
-def mlp_flops(widths: Sequence[int], batch: int, members: int) -> float:
-    """Floating-point operations of a step's products, as `mlp_products` forms them with `backward`."""
-    layers = [2.0 * batch * i * o for i, o in pairwise(widths)]
-    return members * (3.0 * sum(layers) - layers[0])
+def product_seconds(products: Sequence[Product], precision: str, device: torch.device) -> float:
+    """The least time of some products, each with its factors stored by rows or by columns, whichever is fastest."""
+    return sum(_product_seconds(product, FORMATS[precision], device) for product in products)
+
+
+def _product_seconds(product: Product, kind: torch.dtype, device: torch.device) -> float:
+    def factors(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+        shapes = (product.members, rows, columns), (product.members, columns, rows)
+        by_rows, by_columns = (torch.randn(shape, device=device).to(kind) for shape in shapes)
+        return by_rows, by_columns.mT
+
+    pairs = itertools.product(factors(product.rows, product.inner), factors(product.inner, product.columns))
+    return min(best_seconds([partial(torch.matmul, *_plain(pair)) for pair in pairs], ROUNDS, device))
+
+
+def _plain(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """A lone member's matrices without their first dimension: a batch of one product is not as fast as the product."""
+    return tuple(factor[0] for factor in pair) if len(pair[0]) == 1 else pair
 
 
 def noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
@@ -74,11 +86,6 @@ def noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
 
 def _draw(out_BL: torch.Tensor) -> None:
     out_BL.normal_(generator=torch.Generator(out_BL.device).manual_seed(0))
-
-
-def product_seconds(widths: Sequence[int], batch: int, members: int, precision: str, device: torch.device) -> float:
-    """The least time of a step's matrix products."""
-    return best_seconds([mlp_products(widths, batch, members, precision, device)], ROUNDS, device)[0]
 
 
 def bandwidth(device: torch.device, nbytes: int) -> float:

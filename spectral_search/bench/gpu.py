@@ -12,7 +12,7 @@ import torch
 
 from spectral_search.bench.around import Around
 from spectral_search.bench.findings import Findings, Row, Target
-from spectral_search.bench.floors import bandwidth, product_seconds
+from spectral_search.bench.floors import bandwidth, mlp_products, product_seconds
 from spectral_search.bench.members import hidden_of, stage_config, step1_config
 from spectral_search.bench.spectra import repeated_dataset
 from spectral_search.data.dataset import Dataset, Labelled
@@ -88,10 +88,9 @@ def made_spectra(prep: Preprocessing, spectra: int, device: torch.device) -> Lab
 
 
 def _mlp_row(trainer: Trainer, config: TrialConfig, members: int, name: str) -> Row:
-    widths = (trainer.dataset.prep.pixels, *hidden_of(config), 1)
-    precision = resolve_precision("auto", trainer.device)
-    step = product_seconds(widths, config.fit.batch_size, members, precision, trainer.device)
-    floor = step * len(trainer.dataset.train) / config.fit.batch_size
+    batch, precision = config.fit.batch_size, resolve_precision("auto", trainer.device)
+    products = mlp_products((trainer.dataset.prep.pixels, *hidden_of(config), 1), batch, members)
+    floor = product_seconds(products, precision, trainer.device) * len(trainer.dataset.train) / batch
     seconds = _epoch_seconds(trainer, [config] * members)
     return Row(f"epoch of {name}", seconds, "s", f"its products, {precision}", floor, Target("at most", 3.0))
 
