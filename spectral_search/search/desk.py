@@ -3,9 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+import ray
 from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError
 
+from spectral_search.search.pass_trial import answers
 from spectral_search.search.study import LiveTrial, Study
+
+ANSWER_SECONDS = 2.0
+"""How long the driver waits for a pass to show that it is there."""
 
 
 class Desk:
@@ -20,10 +26,11 @@ class Desk:
     def __init__(self, passes: Sequence[ActorHandle[Any]], study: Study, concurrent: int) -> None:
         self._passes, self._study, self._concurrent = passes, study, concurrent
         self._home: dict[int, int] = {}
+        self._up = [server.__ray_ready__.remote() for server in passes]
 
     def seat(self, trial: LiveTrial) -> dict[str, Any]:
         """Give a trial a place in the emptiest pass; it trains there from now on, before its own process is up."""
-        home = min(range(len(self._passes)), key=self._counts().__getitem__)
+        home = min(self._there(), key=self._counts().__getitem__)
         self._home[trial.number] = home
         expected = self._expected()[home]
         self._passes[home].join.remote(trial.number, trial.params, trial.settled, expected)
@@ -33,12 +40,23 @@ class Desk:
         """Take a trial that is over from its pass."""
         if event in ("started", "epoch") or trial.number not in self._home:
             return
-        home = self._home.pop(trial.number)
-        expected = self._expected()
-        self._passes[home].leave.remote(trial.number, expected[home])
-        for other, server in enumerate(self._passes):
-            if other != home:
-                server.expect.remote(expected[other])
+        del self._home[trial.number]
+        # All of them, since a trial whose pass was lost went to another one.
+        for server, expected in zip(self._passes, self._expected(), strict=True):
+            server.leave.remote(trial.number, expected)
+
+    def _there(self) -> list[int]:
+        """Passes to give trials to: those that answer, and those that never yet did, being on their way up."""
+        places = range(len(self._passes))
+        up, _ = ray.wait(self._up, num_returns=len(places), timeout=0)
+        risen = [place for place in places if self._up[place] in up]
+        return [place for place in places if place not in risen or self._answers(place)] or list(places)
+
+    def _answers(self, place: int) -> bool:
+        try:
+            return answers(self._passes[place], ANSWER_SECONDS)
+        except ActorDiedError:
+            return False
 
     def _counts(self) -> list[int]:
         homes = list(self._home.values())

@@ -9,10 +9,13 @@ from typing import Any
 import ray
 from ray import tune
 from ray.actor import ActorHandle
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError
 
-RESTART_SECONDS = 60.0
-"""How long a pass whose process died may take to be there again."""
+RESTART_SECONDS = 30.0
+"""How long a pass whose process died may take to be there again; if its node is gone it may find no other place."""
+START_SECONDS = 600.0
+"""How long a trial waits for any pass at all."""
+LOST = "the process of its pass died"
 
 
 class RetryError(Exception):
@@ -35,7 +38,8 @@ class PassTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Stand for another trial; called by Ray Tune to reuse the process."""
         self._number, self._params = int(new_config["number"]), new_config["params"]
-        self._told, self._home = int(new_config["settled"]), int(new_config["home"])
+        self._told, self._place = int(new_config["settled"]), int(new_config["home"])
+        self._home: ActorHandle[Any] | None = None
         return True
 
     def step(self) -> dict[str, Any]:
@@ -44,18 +48,38 @@ class PassTrial(tune.Trainable):
         Raises:
             RetryError: The pass is not there; Ray Tune makes another attempt.
         """
-        home = self._passes[self._home % len(self._passes)]
-        try:
-            answer: dict[str, Any] = dict(ray.get(home.step.remote(self._number, self._params, self._told)))
-        except RayActorError as error:
-            if not _comes_back(home):
-                self._home += 1
-            raise RetryError("the process of its pass died") from error
+        self._home = self._home or self._seek()
+        answer = self._ask(self._home)
         record = answer["record"]
         if record is not None:
             self._told = record["epoch"]
             answer |= {name: record[name] for name in ("epoch", "val_r2")}
         return answer
+
+    def _seek(self) -> ActorHandle[Any]:
+        """The trial's own pass, or another one if that is not there before long."""
+        dead, deadline = set(), time.monotonic() + START_SECONDS
+        own_first = self._passes[self._place :] + self._passes[: self._place]
+        while time.monotonic() < deadline and len(dead) < len(own_first):
+            for place, home in enumerate(own_first):
+                try:
+                    if answers(home, RESTART_SECONDS):
+                        return home
+                except ActorDiedError:
+                    dead.add(place)
+        raise RetryError(LOST)
+
+    def _ask(self, home: ActorHandle[Any]) -> dict[str, Any]:
+        asked = home.step.remote(self._number, self._params, self._told)
+        try:
+            # An epoch may take hours; a pass that waits to be started again answers nothing at all meanwhile.
+            while not ray.wait([asked], timeout=RESTART_SECONDS)[0]:
+                if not answers(home, RESTART_SECONDS):
+                    ray.cancel(asked)
+                    raise RetryError(LOST)
+            return dict(ray.get(asked))
+        except (ActorDiedError, ActorUnavailableError) as error:
+            raise RetryError(LOST) from error
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: checkpoints are written into the run's folder by the pass."""
@@ -64,16 +88,22 @@ class PassTrial(tune.Trainable):
         """Nothing: a trial's checkpoint is looked for when it joins its pass."""
 
 
-def _comes_back(home: ActorHandle[Any]) -> bool:
-    """Wait for a pass whose process died to be there again; False if it is not before long."""
-    deadline = time.monotonic() + RESTART_SECONDS
-    while time.monotonic() < deadline:
+def answers(home: ActorHandle[Any], seconds: float) -> bool:
+    """Whether a pass is there, or is there again within so many seconds.
+
+    Raises:
+        ActorDiedError: It never will be.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        ping = home.__ray_ready__.remote()
         try:
-            ray.get(home.__ray_ready__.remote())
+            ray.get(ping, timeout=max(0.0, deadline - time.monotonic()))
         except ActorUnavailableError:
+            if time.monotonic() > deadline:
+                return False
             time.sleep(0.5)
-        except RayActorError:
+        except GetTimeoutError:
             return False
         else:
             return True
-    return False
