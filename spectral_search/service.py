@@ -124,7 +124,8 @@ def silent() -> Shown:
 
     from rich.console import Console
 
-    return Shown(Console(file=io.StringIO()))
+    # In a notebook rich would print there, whatever the file.
+    return Shown(Console(file=io.StringIO(), force_jupyter=False))
 
 
 def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -> "Plan":

@@ -143,8 +143,8 @@ def stability(run: Run) -> list[str]:
     if chosen:
         draws, winner = sum(chosen.values()), retest.get("trial")
         told = ", ".join(f"trial {trial} in {count}" for trial, count in chosen.items())
-        same = "always its winner" if list(chosen) == [winner] else told
-        lines.append(f"{run.name}: of {draws} other noise draws, the choice would have been {same}.")
+        same = "its winner in all" if list(chosen) == [winner] else told
+        lines.append(f"{run.name}: under {draws} other noise draws the choice would have been {same}.")
     if ties := tied(retest):
         lines.append(f"{run.name}: its winner ties with trial {', '.join(map(str, ties))}.")
     return lines

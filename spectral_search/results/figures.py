@@ -8,7 +8,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -143,20 +143,20 @@ def lacking(key: str, title: str, reason: str, command: str | None) -> Figure:
 class Drawing:
     """A figure in all its forms: an SVG element for each layout of the page, and the content of files by ending."""
 
-    svg: tuple[str, ...]
-    files: dict[str, bytes]
+    svg: tuple[str, ...] = field(repr=False)
+    files: dict[str, bytes] = field(repr=False)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
         return self.files["png"]
 
 
-def rendered(figure: Figure) -> Drawing:
-    """Draw a figure."""
+def rendered(figure: Figure, dpi: int = 200) -> Drawing:
+    """Draw a figure; `dpi` is that of its png."""
     wide, narrow = (_drawn(figure, layout) for layout in (WIDE, NARROW))
     svg = tuple(_svg_text(figure, layout, canvas) for layout, canvas in ((WIDE, wide), (NARROW, narrow)))
     # The time of writing would make equal figures different files.
-    png, pdf = _saved(wide, "png", {"Software": None}, dpi=200), _saved(wide, "pdf", {"CreationDate": None})
+    png, pdf = _saved(wide, "png", {"Software": None}, dpi=dpi), _saved(wide, "pdf", {"CreationDate": None})
     return Drawing(svg, {"png": png, "pdf": pdf})
 
 

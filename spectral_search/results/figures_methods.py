@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from spectral_search.results.figures import DASHES, Figure, Layout, colour, cut, lacking, legend, short_count
 from spectral_search.results.methods import Method, difference, r2_ratio
-from spectral_search.results.verdicts import signed
+from spectral_search.results.verdicts import listed, signed
 
 BOUNDS = ("oracle mixture", "ceiling")
 
@@ -104,34 +104,40 @@ def comparison_figure(methods: Sequence[Method]) -> Figure:
 def _row(method: Method) -> list[str]:
     found = method.r2
     interval = "-" if found is None else f"{found.low:.3f} to {found.high:.3f}"
-    told = f"{method.name}" if method.is_baseline else f"{method.name} ({method.family})"
+    told = method.label if method.is_baseline else f"{method.name} ({method.family})"
     errors = [f"{method.scores[key]:.3f}" if method.scores.get(key) else "-" for key in ("mae_dex", "rmse_dex")]
     return [told, method.input, f"{method.train_size:,}", f"{method.r2_value:.3f}", interval, *errors]
 
 
 def _comparison_caption(ranked: Sequence[Method]) -> str:
-    networks = [m for m in ranked if not m.is_baseline]
+    networks = [method for method in ranked if not method.is_baseline]
     lead = networks[0] if networks else ranked[0]
     parts = [f"{lead.name} ({lead.family}) has the best R² of the networks, {lead.r2_value:.3f}"]
-    if len(networks) > 1:
-        gap = difference(lead, networks[1])
-        tie = gap is not None and gap.low <= 0 <= gap.high
-        told = signed(gap, lead.r2_value - networks[1].r2_value)
-        parts.append(f"{'a tie with' if tie else 'ahead of'} {networks[1].name} by {told}")
-    for other in ranked:
-        if other.family in ("Ridge", "LightGBM", "oracle mixture"):
-            gap, value = difference(lead, other), lead.r2_value - other.r2_value
-            tie = gap is not None and gap.low <= 0 <= gap.high
-            parts.append(
-                f"{'level with' if tie else 'above' if value > 0 else 'below'} {other.family} ({signed(gap, value)})"
-            )
-    ceiling = next((m for m in ranked if m.family == "ceiling"), None)
+    others = [
+        *networks[1:2],
+        *(method for method in ranked if method.family in ("Ridge", "LightGBM", "oracle mixture")),
+    ]
+    parts += [_against(lead, other) for other in others]
+    ceiling = next((method for method in ranked if method.family == "ceiling"), None)
     share = None if ceiling is None else r2_ratio(lead, ceiling)
     if share is not None:
-        parts.append(f"at {share.value:.0%} of the ceiling ({share.low:.0%} to {share.high:.0%})")
-    told_unfair = [m.name for m in networks if not m.fair]
-    unfair = f" {', '.join(told_unfair)} is told more than the flux: no comparison." if told_unfair else ""
-    return ", ".join(parts) + f". Intervals are 95%, over test spectra; differences are paired.{unfair}"
+        parts.append(f"{share.value:.0%} of the ceiling ({share.low:.0%} to {share.high:.0%})")
+    unfair = [method.name for method in networks if not method.fair]
+    told = f" {listed(unfair)} is told more than the flux: no comparison." if unfair else ""
+    warnings = [str(text) for method in ranked for text in method.facts.get("warnings", [])]
+    text = f"{', '.join(parts)}. In brackets 95% intervals over test spectra, paired for differences.{told}"
+    return " ".join([text, *warnings])
+
+
+def _against(lead: Method, other: Method) -> str:
+    gap, value = difference(lead, other), lead.r2_value - other.r2_value
+    name = (
+        other.name if not other.is_baseline else other.label if other.label in ("Ridge", "LightGBM") else "the oracle"
+    )
+    if gap is None:
+        return f"{value:+.3f} against {name}"
+    told = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+    return f"{'a tie with' if gap.low <= 0.0 <= gap.high else 'above' if value > 0 else 'below'} {name}: {told}"
 
 
 def _draw_comparison(layout: Layout, ranked: Sequence[Method]) -> Canvas:
@@ -144,7 +150,7 @@ def _draw_comparison(layout: Layout, ranked: Sequence[Method]) -> Canvas:
         if found is not None:
             ax.plot([found.low, found.high], [place, place], color=hue, lw=2.0, solid_capstyle="round")
         ax.plot([method.r2_value], [place], "v" if method.is_baseline else "o", color=hue, ms=6)
-    names = [cut(f"{m.name} ({short_count(m.train_size)})", 24 if layout.narrow else 40) for m in ranked]
+    names = [cut(f"{m.label} ({short_count(m.train_size)})", 24 if layout.narrow else 40) for m in ranked]
     ax.set_yticks(range(len(ranked)), names)
     ax.set_ylim(len(ranked) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)

@@ -24,7 +24,7 @@ from spectral_search.results.figures import (
 from spectral_search.results.methods import Method, Run
 from spectral_search.results.records import TrialRecord
 from spectral_search.results.retest import chosen_by_draw, seed_values, tied
-from spectral_search.results.verdicts import CNN_100K, MLP_100K, curve, plateau_epoch, still_rising
+from spectral_search.results.verdicts import CNN_100K, MLP_100K, curve, listed, plateau_epoch, still_rising
 from spectral_search.results.wording import duration
 from spectral_search.spec.run import RunSpec
 
@@ -184,7 +184,9 @@ def timeline_figure(run: Run) -> Figure:
     )
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     saved = f"{spent} of {full} epochs were trained ({spent / full:.0%})" if full else f"{spent} epochs were trained"
-    where = f"rungs after epochs {', '.join(map(str, rungs))}" if rungs else "no rungs: nothing was stopped for another"
+    where = (
+        f"rungs after epoch {listed(list(map(str, rungs)))}" if rungs else "no rungs: nothing was stopped for another"
+    )
     caption = (
         f"{len(trials)} trials, {told}; {saved}; {where}. The winner was trial {best_at} of {len(trials)} to be "
         f"proposed{': later ones did not beat it' if 0 < best_at <= len(trials) // 2 else ''}."

@@ -86,8 +86,12 @@ def _snr_gap(lead: Method, shown: Sequence[Method], parts: list[tuple[float, np.
         return ""
     widest = max(gaps)
     if widest[0] <= 0:
-        return f" It is above {other.family} at every S/N."
-    return f" It is furthest below {other.family} at S/N {widest[1]:.1f}, by {widest[0]:.2f}."
+        return f" It is above {_article(other)} at every S/N."
+    return f" It is furthest below {_article(other)} at S/N {widest[1]:.1f}, by {widest[0]:.2f}."
+
+
+def _article(method: Method) -> str:
+    return method.label if method.label in ("Ridge", "LightGBM") else f"the {method.label}"
 
 
 def _draw_snr(layout: Layout, methods: Sequence[Method], found: dict[str, list[tuple[float, Estimate]]]) -> Canvas:
@@ -102,7 +106,7 @@ def _draw_snr(layout: Layout, methods: Sequence[Method], found: dict[str, list[t
         hue, snr = colour(method.family), [snr for snr, _ in points]
         values = [(e.value, e.low, e.high) for _, e in points]
         ax.fill_between(snr, [v[1] for v in values], [v[2] for v in values], color=hue, alpha=0.13, lw=0)
-        label = cut(method.name, 20 if layout.narrow else 32)
+        label = cut(method.label, 20 if layout.narrow else 32)
         marker = "v" if method.is_baseline else MARKERS[place % len(MARKERS)]
         dash = DASHES[1] if method.is_baseline else DASHES[place % len(DASHES)]
         ax.plot(snr, [v[0] for v in values], marker=marker, ms=4, ls=dash, color=hue, label=label)

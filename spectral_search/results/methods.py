@@ -78,6 +78,11 @@ class Method:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def label(self) -> str:
+        """What it is called in a figure: a run by its name, a baseline by its family."""
+        return self.family if self.is_baseline else self.name
+
+    @property
     def r2_value(self) -> float:
         """R2 on test, as recorded."""
         return float(self.scores["r2"])

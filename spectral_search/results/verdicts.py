@@ -156,6 +156,12 @@ def _r2(method: Method) -> str:
     return f"R2 {found.value:.3f} (95% interval {found.low:.3f} to {found.high:.3f})"
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words as a list in a sentence: a, b and c."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def signed(found: Estimate | None, value: float) -> str:
     """A difference with its interval, in words."""
     interval = "" if found is None else f" (paired 95% interval {found.low:+.3f} to {found.high:+.3f})"
@@ -165,8 +171,8 @@ def signed(found: Estimate | None, value: float) -> str:
 def _sizes_there(methods: Sequence[Method], family: str) -> str:
     there = sorted({m.train_size for m in _counting(methods, family, lambda size: True)})
     if not there:
-        return f"no run of {'an' if family == 'MLP' else 'a'} {family} counts yet"
-    return f"{family} runs so far have {', '.join(f'{size:,}' for size in there)} training spectra"
+        return f"No {family} run counts yet"
+    return f"{family} runs so far have {listed([f'{size:,}' for size in there])} training spectra"
 
 
 def _gain(methods: Sequence[Method], family: str, at_100k: str, at_1m: str) -> Finding:
@@ -238,7 +244,7 @@ def _smaller_scale(
     one, other = pair
     if one is None or other is None:
         there = [_sizes_there(methods, family) for family in (first, second) if family != "Ridge"]
-        return "; ".join(there) + "."
+        return ". ".join(there) + "."
     gap = signed(difference(one, other), one.r2_value - other.r2_value)
     return (
         f"With {one.train_size:,} spectra, which decide nothing, {one.name} has {_r2(one)} and {other.name} "
