@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, passes: Sequence[ActorHandle[Any]], study: Study, concurrent: int) -> None:
         self._passes, self._study, self._concurrent = passes, study, concurrent
         self._home: dict[int, int] = {}
-        self._up = [server.__ray_ready__.remote() for server in passes]
+        self._up: list[Any] = [server.__ray_ready__.remote() for server in passes]
 
     def seat(self, trial: LiveTrial) -> dict[str, Any]:
         """Give a trial a place in the emptiest pass; it trains there from now on, before its own process is up."""

@@ -58,7 +58,8 @@ class PassTrial(tune.Trainable):
 
     def _seek(self) -> ActorHandle[Any]:
         """The trial's own pass, or another one if that is not there before long."""
-        dead, deadline = set(), time.monotonic() + START_SECONDS
+        dead: set[int] = set()
+        deadline = time.monotonic() + START_SECONDS
         own_first = self._passes[self._place :] + self._passes[: self._place]
         while time.monotonic() < deadline and len(dead) < len(own_first):
             for place, home in enumerate(own_first):
@@ -70,7 +71,7 @@ class PassTrial(tune.Trainable):
         raise RetryError(LOST)
 
     def _ask(self, home: ActorHandle[Any]) -> dict[str, Any]:
-        asked = home.step.remote(self._number, self._params, self._told)
+        asked: ray.ObjectRef[dict[str, Any]] = home.step.remote(self._number, self._params, self._told)
         try:
             # An epoch may take hours; a pass that waits to be started again answers nothing at all meanwhile.
             while not ray.wait([asked], timeout=RESTART_SECONDS)[0]:
@@ -96,7 +97,7 @@ def answers(home: ActorHandle[Any], seconds: float) -> bool:
     """
     deadline = time.monotonic() + seconds
     while True:
-        ping = home.__ray_ready__.remote()
+        ping: ray.ObjectRef[Any] = home.__ray_ready__.remote()
         try:
             ray.get(ping, timeout=max(0.0, deadline - time.monotonic()))
         except ActorUnavailableError:
