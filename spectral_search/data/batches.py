@@ -13,9 +13,7 @@ import torch
 
 from spectral_search.data.dataset import Labelled, shared_tensor
 from spectral_search.data.noise import generator
-
-DEVICE_SHARE = 0.5
-"""Part of a trial's device memory that resident spectra may fill."""
+from spectral_search.data.spectra import DEVICE_SHARE
 
 
 @dataclass(frozen=True)

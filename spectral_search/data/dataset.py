@@ -7,7 +7,7 @@ Shape suffixes: D noise draws, N spectra, L pixels.
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ M_H_EDGES_DEX = (-1.0, 0.0)
 
 @dataclass(frozen=True)
 class Labelled:
-    """Noise-free spectra with what a network must predict of them."""
+    """Noise-free spectra, float32 or float16, with what a network must predict of them."""
 
     flux_NL: np.ndarray
     error_NL: np.ndarray
@@ -107,6 +107,8 @@ def as_blocks(spectra: Spectra) -> Iterator[Block]:
 def labelled(spectra: Spectra, prep: Preprocessing) -> Labelled:
     """Scale and fill the spectra in place (no second copy) and attach their labels."""
     condition = prep.conditioning
+    if spectra.flux_NL.dtype == np.float16:
+        condition = replace(condition, factor=1.0)  # they are in these units already
     for start in range(0, len(spectra), ROWS):
         part = slice(start, start + ROWS)
         noisy_BL = None if spectra.noisy_NL is None else spectra.noisy_NL[part]

@@ -196,59 +196,90 @@ def set_validity(blocks: Iterable[Block], pixels: int) -> Validity:
     return votes
 
 
+class PreprocessingFit:
+    """Gathers the statistics of the training set in one pass, at constant memory, while its spectra go their way.
+
+    Attributes:
+        flux_scale: Power of two that fluxes will be divided by; 0 until a spectrum with a flux above 0 has come.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        self.flux_scale = 0.0
+        self._flux, self._error, self._inverse = _Moments(pixels), _Moments(pixels), _Moments(pixels)
+        self._errors, self._votes = _LogHistogram(), Validity(pixels)
+
+    def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Passes the blocks on."""
+        for block in blocks:
+            self.update(block)
+            yield block
+
+    def update(self, block: Block) -> None:
+        for start in range(0, len(block), PIECE_ROWS):
+            part = slice(start, start + PIECE_ROWS)
+            self._update(block.flux_BL[part], block.error_BL[part])
+
+    def _update(self, flux_PL: np.ndarray, error_PL: np.ndarray) -> None:
+        invalid_PL = error_PL == 0
+        self._votes.update(invalid_PL)
+        self.flux_scale = self.flux_scale or _flux_scale(flux_PL)
+        if not self.flux_scale:
+            return  # not a value above 0 so far
+        count_L = len(flux_PL) - np.count_nonzero(invalid_PL, axis=0).astype(np.float64)
+        self._flux.update(flux_PL / np.float32(self.flux_scale), count_L)
+        error_PL = error_PL / np.float32(self.flux_scale)
+        self._error.update(error_PL, count_L)
+        self._errors.update(error_PL)
+        self._inverse.update(np.divide(1.0, error_PL, out=np.zeros_like(error_PL), where=~invalid_PL), count_L)
+
+    def finish(self, log_g_N: np.ndarray, others: Iterable[Validity] = ()) -> Preprocessing:
+        """The statistics of what has come.
+
+        Args:
+            log_g_N: Labels of the training set in dex.
+            others: Validity of the val and test sets.
+
+        Raises:
+            RequestError: No pixel is valid in all sets, or the labels do not vary.
+        """
+        log_g_N = np.asarray(log_g_N, np.float64)
+        target_std_dex = _target_std(log_g_N)
+        votes = (self._votes, *others)
+        valid_L = np.logical_and.reduce([v.valid_L for v in votes]) & (self._flux.count_L > 0)
+        if not valid_L.any():
+            raise RequestError(
+                "No pixel has a valid flux and error in all of train, val and test: check the mask convention (an "
+                "integer mask marks good pixels with 0, a boolean one marks bad pixels with True) and that error is "
+                "above 0."
+            )
+
+        def masked(value_L: np.ndarray) -> np.ndarray:
+            return np.where(valid_L, value_L, 0.0).astype(np.float32)
+
+        return Preprocessing(
+            flux_scale=self.flux_scale,
+            target_mean_dex=float(log_g_N.mean()),
+            target_std_dex=target_std_dex,
+            valid_L=valid_L,
+            mean_L=masked(self._flux.mean_L),
+            flux_var_L=masked(self._flux.var_L),
+            error_mean_L=masked(self._error.mean_L),
+            error_var_L=masked(self._error.var_L),
+            inverse_error_mean_L=masked(self._inverse.mean_L),
+            inverse_error_var_L=masked(self._inverse.var_L),
+            error_quantiles_Q=self._errors.quantiles(QUANTILES),
+            pixel_rank_L=np.zeros(0, np.int64),
+        )
+
+
 def fit_preprocessing(
     blocks: Iterable[Block], log_g_N: np.ndarray, pixels: int, others: Iterable[Validity] = ()
 ) -> Preprocessing:
-    """Fit on the training blocks in one pass, at constant memory.
-
-    Args:
-        blocks: The training spectra, once each, in any order.
-        log_g_N: Their labels in dex.
-        pixels: L.
-        others: Validity of the val and test sets.
-
-    Raises:
-        RequestError: No pixel is valid in all sets, or the labels do not vary.
-    """
-    log_g_N = np.asarray(log_g_N, np.float64)
-    target_std_dex = _target_std(log_g_N)
-    flux, error, inverse, errors = _Moments(pixels), _Moments(pixels), _Moments(pixels), _LogHistogram()
-    votes, scale = Validity(pixels), 0.0
-    for flux_PL, error_PL, invalid_PL in _pieces(blocks):
-        votes.update(invalid_PL)
-        scale = scale or _flux_scale(flux_PL)
-        if not scale:
-            continue  # not a value above 0 so far
-        count_L = len(flux_PL) - np.count_nonzero(invalid_PL, axis=0).astype(np.float64)
-        flux.update(flux_PL / np.float32(scale), count_L)
-        error_PL = error_PL / np.float32(scale)
-        error.update(error_PL, count_L)
-        errors.update(error_PL)
-        inverse.update(np.divide(1.0, error_PL, out=np.zeros_like(error_PL), where=~invalid_PL), count_L)
-    valid_L = np.logical_and.reduce([v.valid_L for v in (votes, *others)]) & (flux.count_L > 0)
-    if not valid_L.any():
-        raise RequestError(
-            "No pixel has a valid flux and error in all of train, val and test: check the mask convention (an integer "
-            "mask marks good pixels with 0, a boolean one marks bad pixels with True) and that error is above 0."
-        )
-
-    def masked(value_L: np.ndarray) -> np.ndarray:
-        return np.where(valid_L, value_L, 0.0).astype(np.float32)
-
-    return Preprocessing(
-        flux_scale=scale,
-        target_mean_dex=float(log_g_N.mean()),
-        target_std_dex=target_std_dex,
-        valid_L=valid_L,
-        mean_L=masked(flux.mean_L),
-        flux_var_L=masked(flux.var_L),
-        error_mean_L=masked(error.mean_L),
-        error_var_L=masked(error.var_L),
-        inverse_error_mean_L=masked(inverse.mean_L),
-        inverse_error_var_L=masked(inverse.var_L),
-        error_quantiles_Q=errors.quantiles(QUANTILES),
-        pixel_rank_L=np.zeros(0, np.int64),
-    )
+    """Fit on the training blocks, once each, in any order; see `PreprocessingFit.finish`."""
+    fit = PreprocessingFit(pixels)
+    for block in blocks:
+        fit.update(block)
+    return fit.finish(log_g_N, others)
 
 
 def _target_std(log_g_N: np.ndarray) -> float:
@@ -259,13 +290,6 @@ def _target_std(log_g_N: np.ndarray) -> float:
     if not log_g_N.std() > 0:
         raise RequestError("log_g is the same for every training spectrum: there is nothing to learn from this set.")
     return float(log_g_N.std())
-
-
-def _pieces(blocks: Iterable[Block]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    for block in blocks:
-        for start in range(0, len(block), PIECE_ROWS):
-            part = slice(start, start + PIECE_ROWS)
-            yield block.flux_BL[part], block.error_BL[part], block.invalid_BL[part]
 
 
 def _flux_scale(flux_PL: np.ndarray) -> float:

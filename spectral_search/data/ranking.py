@@ -21,7 +21,8 @@ def rank_pixels(train: Labelled, noise_level: float, seed: int, threads: int) ->
         threads: Cores to use.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(train))[:RANKING_SPECTRA])
-    part = Labelled(train.flux_NL[rows], train.error_NL[rows], train.log_g_N[rows], train.bin_N[rows])
+    flux_NL, error_NL = (values_NL[rows].astype(np.float32) for values_NL in (train.flux_NL, train.error_NL))
+    part = Labelled(flux_NL, error_NL, train.log_g_N[rows], train.bin_N[rows])
     noisy_NL = draw_noise(part, noise_level, (seed, "ranking"))
     parameters = {
         "objective": "regression",

@@ -12,7 +12,7 @@ Shape suffixes: B spectra in a block, T spectra of a task, L pixels.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -241,30 +241,16 @@ def iter_blocks_ray(
         raise
 
 
-def load_spectra_ray(
-    selection: Selection,
-    noisy: bool = False,
-    *,
-    target_bytes: int = TARGET_BYTES,
-    progress: Callable[[int], None] | None = None,
-) -> Spectra:
+def iter_selection_ray(selection: Selection, noisy: bool = False, target_bytes: int = TARGET_BYTES) -> Generator[Block]:
+    """Reads a selection in order through Ray Data: what `iter_blocks` gives, read by other processes."""
+    return iter_blocks_ray(row_ranges(selection, target_bytes), noisy and selection.has_noisy)
+
+
+def load_spectra_ray(selection: Selection, noisy: bool = False) -> Spectra:
     """Loads a selection into memory through Ray Data, each block straight to its place.
 
     Args:
         selection: What to load.
         noisy: Also the spectra with the noise already added, where every shard has them.
-        target_bytes: Upper bound of a block's flux and error.
-        progress: Called with the number of spectra of each block that has arrived.
     """
-    blocks = iter_blocks_ray(row_ranges(selection, target_bytes), noisy and selection.has_noisy)
-    return load_spectra(selection, _reported(blocks, progress) if progress else blocks)
-
-
-def _reported(blocks: Iterable[Block], progress: Callable[[int], None]) -> Iterator[Block]:
-    for block in blocks:
-        yield block
-        progress(len(block))
-
-
-# The name the design uses: a materialised epoch lives in arrays of this process, not in the object store.
-materialize_ray = load_spectra_ray
+    return load_spectra(selection, iter_selection_ray(selection, noisy))

@@ -15,14 +15,17 @@ from spectral_search.data.split import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+DEVICE_SHARE = 0.5
+"""Part of a process's device memory that resident spectra may fill."""
+
 
 @dataclass(frozen=True)
 class Spectra:
     """The spectra of one selection, in its order.
 
     Attributes:
-        flux_NL: Noise-free flux, float32; 0 where invalid.
-        error_NL: 1-sigma error in the unit of the flux, float32; 0 marks an invalid pixel and nothing else does.
+        flux_NL: Noise-free flux, float32; 0 where invalid. Or float16, and then in units of training (`halved`).
+        error_NL: 1-sigma error in the unit of the flux, likewise; 0 marks an invalid pixel and nothing else does.
         noisy_NL: Flux with the noise already added, float32, or None.
         labels: One row a spectrum: log_g (dex), T_eff (K), M_H (dex), snr, id; index 0 to N-1.
     """
@@ -56,17 +59,17 @@ class Spectra:
         )
 
 
-def bytes_in_memory(selection: Selection, noisy: bool = False) -> int:
+def bytes_in_memory(selection: Selection, noisy: bool = False, stored_as: str = "float32") -> int:
     """Bytes that `load_spectra` will need for a selection, known from headers alone."""
     arrays = 3 if noisy and selection.has_noisy else 2
-    return arrays * len(selection) * selection.pixels * np.dtype(np.float32).itemsize
+    return arrays * len(selection) * selection.pixels * np.dtype(stored_as).itemsize
 
 
 def load_spectra(selection: Selection, blocks: Iterable[Block]) -> Spectra:
     """Gathers the blocks of a selection, in any order, into one set of arrays.
 
-    The arrays are allocated once and each block is copied to its place, so that the peak is the result plus the
-    blocks in flight.
+    The arrays are allocated once, in the number format of the blocks, and each block is copied to its place: the peak
+    is the result plus the blocks in flight.
 
     Args:
         selection: What the blocks are of.
@@ -77,11 +80,12 @@ def load_spectra(selection: Selection, blocks: Iterable[Block]) -> Spectra:
             blocks with this selection.
     """
     spectra, pixels = len(selection), selection.pixels
-    flux_NL = np.empty((spectra, pixels), dtype=np.float32)
-    error_NL = np.empty((spectra, pixels), dtype=np.float32)
+    flux_NL = error_NL = np.empty((0, pixels), np.float32)
     noisy_NL: np.ndarray | None = None
     times_N, with_noisy = np.zeros(spectra, dtype=np.uint8), 0
     for block in blocks:
+        if not times_N.any():
+            flux_NL, error_NL = (np.empty((spectra, pixels), block.flux_BL.dtype) for _ in range(2))
         rows = _as_slice(block.rows_B)
         times_N[rows] += 1
         flux_NL[rows] = block.flux_BL

@@ -17,6 +17,7 @@ from spectral_search.baselines import inspection
 from spectral_search.baselines.audit import Audited
 from spectral_search.baselines.methods import METHODS
 from spectral_search.baselines.problem import Outcome, Problem, Told
+from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
@@ -29,7 +30,7 @@ from spectral_search.results.manifest import utc_now
 from spectral_search.results.metrics import r2_interval, scores
 from spectral_search.results.paths import BaselinePaths
 from spectral_search.search.device import cpu_count
-from spectral_search.search.prepare import load_plainly, prepare
+from spectral_search.search.prepare import prepare
 from spectral_search.search.sample_check import check_sample
 from spectral_search.spec.run import RunSpec
 
@@ -172,7 +173,7 @@ def problem_of(
     spec, splits = question.spec, question.splits
     # Streamed whatever the run does: no baseline needs the training spectra in memory.
     data = spec.data.model_copy(update={"residency": "stream"})
-    prepared = prepare(spec.model_copy(update={"data": data}), splits, load_plainly, question.prep)
+    prepared = prepare(spec.model_copy(update={"data": data}), splits, iter_blocks, question.prep)
     dataset = prepared.dataset
     if not isinstance(dataset.train, Stream):
         raise TypeError("prepare() kept a stream in memory")

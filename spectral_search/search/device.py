@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -81,6 +81,22 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[int]:
         return chosen_gpus(allowed, {_uuid(index): index for index in range(pynvml.nvmlDeviceGetCount())})
     except pynvml.NVMLError:
         return []
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def gpus_for(resources: ResourcesSpec) -> list[int]:
+    """This machine's GPUs that a run will use; none when a cluster's own count."""
+    if resources.address is not None:
+        return []
+    return visible_gpus() if resources.gpus == "auto" else list(dict.fromkeys(resources.gpus))
+
+
+def smallest_gpu_bytes(gpus: Iterable[int]) -> int:
+    """Memory of the smallest of these GPUs."""
+    pynvml.nvmlInit()
+    try:
+        return min(int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(gpu)).total) for gpu in gpus)
     finally:
         pynvml.nvmlShutdown()
 

@@ -15,6 +15,7 @@ import torch
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 
+from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
 from spectral_search.errors import DiskFullError, RunError
@@ -29,7 +30,7 @@ from spectral_search.search.finish import finish_run
 from spectral_search.search.hold import Stopping
 from spectral_search.search.inline import run_inline
 from spectral_search.search.plan import Plan
-from spectral_search.search.prepare import Load, Prepared, load_plainly, prepare
+from spectral_search.search.prepare import Prepared, Read, prepare
 from spectral_search.search.progress import Progress
 from spectral_search.search.reseed_progress import CopyProgress
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
@@ -157,7 +158,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
     if plan.executor != "inline" and not study.over:
         prepared = _search_on_ray(plan, paths, around, study, stopping)
     else:
-        prepared = _prepared(plan, paths, around, load_plainly)
+        prepared = _prepared(plan, paths, around, iter_blocks)
         run_inline(spec, paths, study, prepared.dataset, device, plan.slots.concurrent)
     # What a cluster's GPUs trained in minutes could take this machine's cores days.
     reseed = plan.slots.address is None or device.type == "cuda"
@@ -172,7 +173,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
 
 def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
     # Ray takes a second to import, which an inline run need not pay.
-    from spectral_search.data.source import load_spectra_ray
+    from spectral_search.data.source import iter_selection_ray
     from spectral_search.search.ray_session import ray_session
     from spectral_search.search.ray_tune import run_separate, run_shared
 
@@ -181,17 +182,17 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = _prepared(plan, paths, around, load_spectra_ray)
+        prepared = _prepared(plan, paths, around, iter_selection_ray)
         search = run_shared if plan.executor == "shared" else run_separate
         search(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
 
 
-def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, load: Load) -> Prepared:
+def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> Prepared:
     """The dataset; its preprocessing is fitted once and then belongs to the run."""
     known = paths.preprocessing_safetensors.exists()
     prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
-    prepared = prepare(plan.spec, plan.splits, load, prep)
+    prepared = prepare(plan.spec, plan.splits, read, prep)
     if not known:
         write_atomic(paths.preprocessing_safetensors, to_safetensors(prepared.dataset.prep.to_arrays()))
     return prepared
@@ -208,7 +209,9 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> tuple[Stud
 
 def _data_bytes(plan: Plan) -> int:
     """What the trials share through the object store, or, streaming, what is in flight."""
-    train = bytes_in_memory(plan.splits.train) if plan.spec.data.residency == "resident" else STREAM_STORE_BYTES
+    data, train = plan.spec.data, STREAM_STORE_BYTES
+    if data.residency == "resident":
+        train = bytes_in_memory(plan.splits.train, stored_as=data.stored_as)
     return train + VAL_ARRAYS * bytes_in_memory(plan.splits.val) // 2
 
 

@@ -7,26 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
-
 from spectral_search.data.root import DataRoot
-from spectral_search.data.spectra import bytes_in_memory
 from spectral_search.data.split import Splits, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.results.baselines import error_alone, load_audit
-from spectral_search.results.wording import size
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
 from spectral_search.search.points import planned_trials
+from spectral_search.search.residency import Room, decide_residency
 from spectral_search.search.sample_check import check_sample
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 T = TypeVar("T")
-RESIDENT_SHARE = 0.4
-"""Part of the free memory that resident training spectra may fill: the driver's copy and the shared one, and room."""
 CHECKED_CHOICES = 500
 """Combinations of architecture values that are checked against the spectra before anything starts."""
 
@@ -144,7 +139,7 @@ def make_plan(
         gathered(faults, lambda: check_sample(splits))
     if faults or splits is None:
         raise RequestError(*faults)
-    spec, residency = decide_residency(spec, splits)
+    spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
     said.append(residency)
     chosen, slots, why = decide_executor(spec, root.pixels, executor)
     said.append(why)
@@ -184,23 +179,6 @@ def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, S
     gpus = len(found if spec.resources.gpus == "auto" else spec.resources.gpus)
     choice = choose_executor(asked, spec, _candidates(spec), pixels, trials=planned_trials(spec), gpus=gpus)
     return choice.executor, plan_slots(spec.resources, choice.executor, choice.members), choice.reason
-
-
-def decide_residency(spec: RunSpec, splits: Splits) -> tuple[RunSpec, str]:
-    """Whether the training spectra are kept in memory or streamed, from measured sizes.
-
-    The decision belongs to the spec from here on: a resident set is shuffled as a whole and a streamed one by windows,
-    so a run that was resumed when less memory is free must not change its mind.
-    """
-    needed, free = bytes_in_memory(splits.train), psutil.virtual_memory().available
-    sizes = f"{len(splits.train):,} training spectra take {size(needed)} as float32, {size(free)} are free"
-    if spec.data.residency != "auto":
-        how = "kept in memory" if spec.data.residency == "resident" else "streamed anew each epoch"
-        return spec, f"{sizes}: {how}, as data.residency says."
-    resident = needed <= RESIDENT_SHARE * free
-    data = spec.data.model_copy(update={"residency": "resident" if resident else "stream"})
-    how = "read once, kept in memory" if resident else "streamed anew each epoch"
-    return spec.model_copy(update={"data": data}), f"{sizes}: {how}."
 
 
 def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tuple[RunSpec, list[str]]:

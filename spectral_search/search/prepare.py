@@ -1,12 +1,13 @@
 """From a data root to the dataset of a search: what is read, kept or streamed, and how the input is prepared."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 
-from spectral_search.data.blocks import iter_blocks
+from spectral_search.data.blocks import Block, iter_blocks
 from spectral_search.data.dataset import (
     Dataset,
     Labelled,
@@ -17,13 +18,16 @@ from spectral_search.data.dataset import (
     oracle_bins,
     val_draws,
 )
-from spectral_search.data.preprocess import Preprocessing, Validity, fit_preprocessing, set_validity
+from spectral_search.data.half import halved
+from spectral_search.data.preprocess import Preprocessing, PreprocessingFit, Validity, set_validity
 from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection, Splits
 from spectral_search.search.device import cpu_count
+from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
 
-Load = Callable[[Selection, bool], Spectra]
+Read = Callable[[Selection, bool], Iterator[Block]]
+"""Reads the spectra of a selection block by block, with recorded noise where it is asked for and there."""
 
 
 @dataclass(frozen=True)
@@ -39,32 +43,24 @@ def load_plainly(selection: Selection, noisy: bool) -> Spectra:
     return load_spectra(selection, iter_blocks(selection, noisy=noisy))
 
 
-def prepare(spec: RunSpec, splits: Splits, load: Load, prep: Preprocessing | None = None) -> Prepared:
-    """Read what a search needs.
+def prepare(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | None = None) -> Prepared:
+    """Read what a search needs, each spectrum once.
 
     Args:
-        spec: The search, its data.residency decided by the plan.
+        spec: The search, its data.residency and data.stored_as decided by the plan.
         splits: Which spectra.
-        load: How spectra are brought into memory.
+        read: How spectra are read.
         prep: Preprocessing of an earlier run, kept as it is; fitted on the training set when absent.
 
     Raises:
-        RequestError: No pixel is valid in all sets, or the labels do not vary.
+        RequestError: No pixel is valid in all sets, the labels do not vary, or the spectra do not fit float16.
     """
     data = spec.data
-    val_spectra = load(splits.val, True)
+    val_spectra = load_spectra(splits.val, read(splits.val, True))
     votes = [set_validity(as_blocks(val_spectra), val_spectra.pixels)]
     if splits.test is not None and prep is None:
         votes.append(set_validity(iter_blocks(splits.test), splits.test.pixels))
-    train_spectra = load(splits.train, False) if data.residency == "resident" else None
-    if prep is None:
-        prep = _fit(splits.train, train_spectra, votes)
-    train: Labelled | Stream
-    if train_spectra is not None:
-        train = labelled(train_spectra, prep)
-    else:
-        labels = splits.train.labels()
-        train = Stream(splits.train, labels["log_g"].to_numpy(np.float32), oracle_bins(labels))
+    train, prep = _train(data, splits.train, read, prep, votes)
     if len(prep.pixel_rank_L) == 0 and needs_ranking(spec):
         prep = replace(prep, pixel_rank_L=_ranking(spec, splits, train, prep))
     val = labelled(val_spectra, prep)
@@ -78,11 +74,28 @@ def prepare(spec: RunSpec, splits: Splits, load: Load, prep: Preprocessing | Non
     return Prepared(Dataset(train, frozen, prep, data.noise_level), val)
 
 
-def _fit(selection: Selection, spectra: Spectra | None, votes: list[Validity]) -> Preprocessing:
-    if spectra is not None:
-        log_g_N = spectra.labels["log_g"].to_numpy()
-        return fit_preprocessing(as_blocks(spectra), log_g_N, spectra.pixels, votes)
-    return fit_preprocessing(iter_blocks(selection), selection.labels()["log_g"].to_numpy(), selection.pixels, votes)
+def _train(
+    data: DataSpec, selection: Selection, read: Read, prep: Preprocessing | None, votes: list[Validity]
+) -> tuple[Labelled | Stream, Preprocessing]:
+    """The training spectra and their statistics, which are gathered while the spectra pass by."""
+    labels = selection.labels()
+    log_g_N, fit = labels["log_g"].to_numpy(), PreprocessingFit(selection.pixels)
+
+    def blocks() -> Iterator[Block]:
+        return read(selection, False) if prep is not None else fit.watch(read(selection, False))
+
+    if data.residency == "stream":
+        if prep is None:
+            deque(blocks(), maxlen=0)
+            prep = fit.finish(log_g_N, votes)
+        return Stream(selection, log_g_N.astype(np.float32), oracle_bins(labels)), prep
+    found = blocks()
+    if data.stored_as == "float16":
+        found = halved(found, lambda: fit.flux_scale if prep is None else prep.flux_scale)
+    spectra = load_spectra(selection, found)
+    if prep is None:
+        prep = fit.finish(log_g_N, votes)
+    return labelled(spectra, prep), prep
 
 
 def needs_ranking(spec: RunSpec) -> bool:

@@ -57,4 +57,9 @@ class DataSpec(Section):
     residency: Literal["auto", "resident", "stream"] = Field(
         "auto", description="keep the spectra in memory or read them again each epoch; auto decides by size"
     )
+    stored_as: Literal["auto", "float32", "float16"] = Field(
+        "auto",
+        description="number format of spectra that are kept in memory; auto takes float16 where float32 does not fit. "
+        "Noise and products are computed in formats of their own",
+    )
     input: InputSpec = InputSpec()

@@ -127,7 +127,7 @@ class RunSpec(Section):
         config = self.with_params(params)
         update: dict[str, Any] = {
             # Memory, devices and database were those of the machine that searched; the next one has its own.
-            "data": config.data.model_copy(update={"residency": "auto"}),
+            "data": config.data.model_copy(update={"residency": "auto", "stored_as": "auto"}),
             "resources": ResourcesSpec(),
             "model": config.model,
             "fit": config.fit,

@@ -8,11 +8,12 @@ import torch
 from spectral_search.bench.commands import PEERS
 from spectral_search.bench.members import step1_config
 from spectral_search.bench.searches import FULL, peer_config
+from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.root import DataRoot
 from spectral_search.data.simulate import simulate
 from spectral_search.data.split import make_splits
 from spectral_search.fit.trainer import Trainer
-from spectral_search.search.prepare import load_plainly, prepare
+from spectral_search.search.prepare import prepare
 from spectral_search.spec.run import RunSpec
 
 EPOCHS = 12
@@ -33,7 +34,7 @@ def test_a_peer_learns_what_we_learn(tmp_path: Path, monkeypatch: pytest.MonkeyP
         }
     )
     found = DataRoot.find([str(root)])
-    trainer = Trainer(prepare(spec, make_splits(found, spec.data), load_plainly).dataset, torch.device("cpu"))
+    trainer = Trainer(prepare(spec, make_splits(found, spec.data), iter_blocks).dataset, torch.device("cpu"))
     config = step1_config(batch_size=128, epochs=EPOCHS, lr=1e-3, precision="float32")
     member = trainer.member(0, config)
     ours = [trainer.run_epoch([member])[0]["val_r2"] for _ in range(EPOCHS)]

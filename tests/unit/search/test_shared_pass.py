@@ -8,12 +8,13 @@ import pytest
 import torch
 from small_search import make_data, make_spec
 
+from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import make_splits
 from spectral_search.fit.member import Member
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
-from spectral_search.search.prepare import load_plainly, prepare
+from spectral_search.search.prepare import prepare
 from spectral_search.search.shared_pass import SharedPass
 from spectral_search.search.trial import Step
 from spectral_search.spec.run import RunSpec
@@ -34,7 +35,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
 @pytest.fixture(scope="module")
 def trainer(spec: RunSpec) -> Trainer:
     splits = make_splits(DataRoot.find(spec.data.root or []), spec.data)
-    return Trainer(prepare(spec, splits, load_plainly).dataset, torch.device("cpu"))
+    return Trainer(prepare(spec, splits, iter_blocks).dataset, torch.device("cpu"))
 
 
 @pytest.fixture

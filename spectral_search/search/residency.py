@@ -1,0 +1,66 @@
+"""Whether the training spectra of a search stay in memory, and in which number format, from measured sizes."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import psutil
+
+from spectral_search.data.spectra import DEVICE_SHARE, bytes_in_memory
+from spectral_search.data.split import Splits
+from spectral_search.results.wording import size
+from spectral_search.search.device import gpus_for, smallest_gpu_bytes
+from spectral_search.spec.run import RunSpec
+from spectral_search.spec.search import ResourcesSpec
+
+HOST_SHARE = 0.4
+"""Part of the free memory that resident spectra may fill: the driver's copy and that of the trials, and room."""
+FORMATS = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory that resident spectra may fill.
+
+    Attributes:
+        free_bytes: Free memory of this machine.
+        gpu_bytes: What a process may fill of the smallest GPU; None without a GPU.
+    """
+
+    free_bytes: int
+    gpu_bytes: float | None = None
+
+    @classmethod
+    def here(cls, resources: ResourcesSpec) -> Self:
+        """Of this machine."""
+        free, gpus = psutil.virtual_memory().available, gpus_for(resources)
+        if not gpus:
+            return cls(free)
+        share = 1.0 if resources.gpus_per_trial == "auto" else min(1.0, resources.gpus_per_trial)
+        return cls(free, DEVICE_SHARE * share * smallest_gpu_bytes(gpus))
+
+    def best(self, needed: dict[str, int]) -> str | None:
+        """The first format that fits a GPU, else the first that fits this machine's memory, else None."""
+        fitting = [form for form, count in needed.items() if count <= HOST_SHARE * self.free_bytes]
+        on_gpu = [form for form in fitting if self.gpu_bytes is not None and needed[form] <= self.gpu_bytes]
+        return next(iter(on_gpu + fitting), None)
+
+
+def decide_residency(spec: RunSpec, splits: Splits, room: Room) -> tuple[RunSpec, str]:
+    """Resolve data.residency and data.stored_as, and say why in a sentence.
+
+    Both belong to the spec from here on: a resident set is shuffled as a whole and a streamed one by windows, and
+    float16 rounds, so a run that is resumed when less memory is free must not change its mind.
+    """
+    data = spec.data
+    formats = FORMATS if data.stored_as == "auto" else (data.stored_as,)
+    needed = {form: bytes_in_memory(splits.train, stored_as=form) for form in formats}
+    best = room.best(needed)
+    resident = data.residency == "resident" or (data.residency == "auto" and best is not None)
+    # A set that is wanted in memory and fits in no format is kept in the smallest.
+    form = (best or formats[-1]) if resident else formats[0]
+    update = {"residency": "resident" if resident else "stream", "stored_as": form}
+    how = f"read once, kept in memory as {form}" if resident else "streamed anew each epoch"
+    why = "" if data.residency == "auto" else ", as data.residency says"
+    sizes = " or ".join(f"{size(count)} as {name}" for name, count in needed.items())
+    told = f"{len(splits.train):,} training spectra take {sizes}, {size(room.free_bytes)} are free: {how}{why}."
+    return spec.model_copy(update={"data": data.model_copy(update=update)}), told
