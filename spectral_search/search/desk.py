@@ -7,6 +7,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError
 
+from spectral_search.search.pass_server import Stored
 from spectral_search.search.pass_trial import answers
 from spectral_search.search.study import LiveTrial, Study
 
@@ -19,12 +20,13 @@ class Desk:
 
     Args:
         passes: Actors of `PassServer`.
+        stored: What they train on.
         study: Knows how many trials are still to come.
         concurrent: Most trials at a time, over all passes.
     """
 
-    def __init__(self, passes: Sequence[ActorHandle[Any]], study: Study, concurrent: int) -> None:
-        self._passes, self._study, self._concurrent = passes, study, concurrent
+    def __init__(self, passes: Sequence[ActorHandle[Any]], stored: Stored, study: Study, concurrent: int) -> None:
+        self._passes, self._stored, self._study, self._concurrent = passes, stored, study, concurrent
         self._home: dict[int, int] = {}
         self._up: list[Any] = [server.__ray_ready__.remote() for server in passes]
 
@@ -33,7 +35,7 @@ class Desk:
         home = min(self._there(), key=self._counts().__getitem__)
         self._home[trial.number] = home
         expected = self._expected()[home]
-        self._passes[home].join.remote(trial.number, trial.params, trial.settled, expected)
+        self._passes[home].join.remote(self._stored, trial.number, trial.params, trial.settled, expected)
         return {"home": home}
 
     def hear(self, event: str, trial: LiveTrial) -> None:

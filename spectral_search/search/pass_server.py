@@ -19,6 +19,8 @@ from spectral_search.search.ray_job import Job, TrialGauges
 from spectral_search.search.shared_pass import SharedPass
 from spectral_search.search.trial import Step
 
+Stored = list[ray.ObjectRef[Job]]
+"""A reference to the job, wrapped so that Ray hands it on as it is."""
 JOIN_SECONDS = 5.0
 """How long a pass waits for trials that were announced and do not come."""
 
@@ -47,16 +49,15 @@ class Seat:
 class PassServer:
     """Trains the trials that joined, and answers what they ask.
 
-    Args:
-        stored: Where the object store has what to train on.
+    Whoever may be the first to call it brings `stored`: where the object store has what to train on. Ray would not keep
+    that for a later start of this process, were it given at the first one.
     """
 
-    def __init__(self, stored: list[ray.ObjectRef[Job]]) -> None:
-        job = ray.get(stored[0])
-        # Started again after a death that may have been for want of memory, it takes fewer members at a time.
-        died = ray.get_runtime_context().was_current_actor_reconstructed
-        self._shared = SharedPass(job.trainer, job.spec, job.paths, max(1, job.members // 2) if died else None)
-        self._gauges = TrialGauges(job.paths.name)
+    _shared: SharedPass
+    _gauges: TrialGauges
+
+    def __init__(self) -> None:
+        self._job: Job | None = None
         self._seats: dict[int, Seat] = {}
         self._expected = 0
         # Calls between two epochs, made where the epochs are trained: members change at epoch boundaries only.
@@ -65,9 +66,9 @@ class PassServer:
         self._training = ThreadPoolExecutor(1)
         self._serving: asyncio.Task[None] | None = None
 
-    async def join(self, number: int, params: Params, settled: int, expected: int) -> None:
+    async def join(self, stored: Stored, number: int, params: Params, settled: int, expected: int) -> None:
         """Let a trial join; `expected` trials will be there in all."""
-        await self._seat(number, params, settled)
+        await self._seat(stored, number, params, settled)
         await self.expect(expected)
 
     async def leave(self, number: int, expected: int) -> None:
@@ -82,9 +83,9 @@ class PassServer:
             self._expected = expected
             self._changed.notify_all()
 
-    async def step(self, number: int, params: Params, told: int) -> dict[str, Any]:
+    async def step(self, stored: Stored, number: int, params: Params, told: int) -> dict[str, Any]:
         """The epoch of a trial that follows the last it was told, as soon as there is one."""
-        seat = await self._seat(number, params, told)
+        seat = await self._seat(stored, number, params, told)
         async with self._changed:
             seat.told = told
             if not seat.untold():  # it was told of the rung and was not stopped
@@ -95,7 +96,9 @@ class PassServer:
             await self._serving_task()  # raises what ended it
         return {**asdict(seat.untold()[0]), "mates": self._untold_of_others(number)}
 
-    async def _seat(self, number: int, params: Params, settled: int) -> Seat:
+    async def _seat(self, stored: Stored, number: int, params: Params, settled: int) -> Seat:
+        if self._job is None:
+            self._begin(await stored[0])
         self._serving_task()
         if number not in self._seats:
             self._seats[number] = Seat(settled)
@@ -103,6 +106,15 @@ class PassServer:
             async with self._changed:
                 self._changed.notify_all()
         return self._seats[number]
+
+    def _begin(self, job: Job) -> None:
+        if self._job is not None:  # another call was faster
+            return
+        # Started again after a death that may have been for want of memory, it takes fewer members at a time.
+        died = ray.get_runtime_context().was_current_actor_reconstructed
+        self._shared = SharedPass(job.trainer, job.spec, job.paths, max(1, job.members // 2) if died else None)
+        self._gauges = TrialGauges(job.paths.name)
+        self._job = job
 
     def _untold_of_others(self, number: int) -> list[tuple[int, list[EpochRecord]]]:
         """Epochs of the other trials, so that all that reach a rung together are recorded before one is judged."""

@@ -29,10 +29,12 @@ class PassTrial(tune.Trainable):
     attempt: in the next they join it again, or another pass if it does not come back, and go on from their checkpoints.
     """
 
-    def setup(self, config: dict[str, Any], passes: list[ActorHandle[Any]] | None = None) -> None:
-        if not passes:
-            raise ValueError("PassTrial is started with the passes of its run")
-        self._passes = passes
+    def setup(
+        self, config: dict[str, Any], passes: list[ActorHandle[Any]] | None = None, stored: list[Any] | None = None
+    ) -> None:
+        if not passes or not stored:
+            raise ValueError("PassTrial is started with the passes of its run and what they train on")
+        self._passes, self._stored = passes, stored
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -71,7 +73,7 @@ class PassTrial(tune.Trainable):
         raise RetryError(LOST)
 
     def _ask(self, home: ActorHandle[Any]) -> dict[str, Any]:
-        asked: ray.ObjectRef[dict[str, Any]] = home.step.remote(self._number, self._params, self._told)
+        asked: ray.ObjectRef[dict[str, Any]] = home.step.remote(self._stored, self._number, self._params, self._told)
         try:
             # An epoch may take hours; a pass that waits to be started again answers nothing at all meanwhile.
             while not ray.wait([asked], timeout=RESTART_SECONDS)[0]:

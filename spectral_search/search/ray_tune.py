@@ -195,16 +195,15 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset,
 
 def run_shared(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
     """Run a search to its end on the Ray cluster that this process is connected to, its trials in shared passes."""
-    job = ray.put(_job(spec, paths, dataset, slots))
+    stored = [ray.put(_job(spec, paths, dataset, slots))]
     server = ray.remote(PassServer).options(
         num_cpus=slots.cpus_per_trial - PASS_SPARES_CPU,
         num_gpus=slots.gpus_per_trial,
         max_restarts=-1,  # it is trials whose attempts are counted
         scheduling_strategy="SPREAD",
     )
-    # Wrapped, since Ray warns of a bare one that is lost when an actor restarts; this one is kept here.
-    passes: list[Any] = [server.remote([job]) for _ in range(slots.passes)]
-    desk = Desk(passes, study, slots.concurrent)
+    passes: list[Any] = [server.remote() for _ in range(slots.passes)]
+    desk = Desk(passes, stored, study, slots.concurrent)
     told = study.listener
 
     def tell(event: str, trial: LiveTrial) -> None:
@@ -212,7 +211,7 @@ def run_shared(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, s
         told(event, trial)
 
     study.listener = tell
-    trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes), {"cpu": TRIAL_CPU})
+    trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": TRIAL_CPU})
     _fit(trainable, StudySearcher(study, desk.seat), study, paths.name, slots.concurrent)
 
 
