@@ -7,7 +7,7 @@ from typing import Literal
 import psutil
 
 from spectral_search.errors import RequestError
-from spectral_search.models.count import count_parameters
+from spectral_search.fit.capacity import pack_limit
 from spectral_search.search.device import cpu_count
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -15,8 +15,6 @@ Executor = Literal["shared", "separate", "inline"]
 EXECUTORS = ("auto", "shared", "separate", "inline")
 MEMBERS_PER_CORE, MOST_MEMBERS, MOST_MEMBERS_GPU = 4, 16, 32
 """Live trials of one pass: with more, hardly less noise is drawn per trial, and proposals know less."""
-MEMBER_BYTES = 28
-"""Of a parameter in training: weight, gradient, two moments, the best epoch's, and 8 bytes of working copies."""
 MEMBER_SHARE = 0.25
 """Part of the free memory that members may fill; the spectra and their batches need the rest."""
 
@@ -94,11 +92,5 @@ def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Ex
 
 def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:
     most = MOST_MEMBERS_GPU if gpus else min(MOST_MEMBERS, MEMBERS_PER_CORE * cpu_count())
-    largest = max(_parameters(config, pixels) for config in sample)
-    fitting = int(MEMBER_SHARE * psutil.virtual_memory().available / (MEMBER_BYTES * largest))
+    fitting = pack_limit(sample, pixels, MEMBER_SHARE * psutil.virtual_memory().available)
     return max(1, min(most, fitting, trials))
-
-
-def _parameters(config: TrialConfig, pixels: int) -> int:
-    given = config.data.input
-    return count_parameters(config.model, pixels=given.kept_pixels(pixels), channels=given.channels)
