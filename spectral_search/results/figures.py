@@ -81,6 +81,7 @@ _STYLE: dict[RcKeyType, Any] = {
     "lines.linewidth": 1.6,
     "svg.fonttype": "none",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,
 }
 
 
@@ -226,12 +227,14 @@ def short_count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def legend(ax: Axes, layout: Layout) -> None:
-    """A legend above the axes, where there is more than one entry."""
+def legend(canvas: Canvas, ax: Axes, layout: Layout) -> None:
+    """A legend above all panels, where there is more than one entry; the figure grows by its height."""
     handles, labels = ax.get_legend_handles_labels()
-    if len(labels) > 1:
-        columns = 2 if layout.narrow else min(4, len(labels))
-        ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.1)
+    if len(labels) < 2:
+        return
+    columns, width = (2, 19) if layout.narrow else (4, 26)
+    canvas.set_figheight(canvas.get_figheight() + 0.19 * math.ceil(len(labels) / columns))
+    canvas.legend(handles, [cut(label, width) for label in labels], loc="outside upper left", ncols=columns)
 
 
 def cut(text: str, width: int) -> str:

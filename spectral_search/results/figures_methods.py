@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from spectral_search.results.figures import DASHES, Figure, Layout, colour, cut, lacking, legend, short_count
-from spectral_search.results.methods import Method, difference, r2_ratio
+from spectral_search.results.methods import Method, difference, leading, r2_ratio
 from spectral_search.results.verdicts import listed, signed
 
 BOUNDS = ("oracle mixture", "ceiling")
@@ -61,7 +61,7 @@ def _draw_size(layout: Layout, methods: Sequence[Method]) -> Canvas:
     ax.set_xscale("log")
     _size_ticks(ax, sorted({method.train_size for method in methods}))
     ax.set(xlabel="training spectra", ylabel="test R²")
-    legend(ax, layout)
+    legend(canvas, ax, layout)
     return canvas
 
 
@@ -94,8 +94,7 @@ def comparison_figure(methods: Sequence[Method]) -> Figure:
         return lacking(key, title, "No run was tested yet: the data root has no test set.", command)
     ranked = sorted(methods, key=lambda m: -m.r2_value)
     there = {m.family for m in methods if m.is_baseline}
-    size = max(m.train_size for m in methods)
-    wanted = None if there else f"spectral-search baselines --num-train {size}"
+    wanted = None if there else f"spectral-search baselines --like {max(methods, key=lambda m: m.train_size).name}"
     rows = [["method", "input", "train", "R²", "95% interval", "MAE dex", "RMSE dex"], *map(_row, ranked)]
     caption = _comparison_caption(ranked) + ("" if there else " No baselines were computed on this test set yet.")
     return Figure(key, title, caption, lambda layout: _draw_comparison(layout, ranked), wanted, rows)
@@ -111,10 +110,10 @@ def _row(method: Method) -> list[str]:
 
 def _comparison_caption(ranked: Sequence[Method]) -> str:
     networks = [method for method in ranked if not method.is_baseline]
-    lead = networks[0] if networks else ranked[0]
-    parts = [f"{lead.name} ({lead.family}) has the best R² of the networks, {lead.r2_value:.3f}"]
+    lead = leading(ranked) or ranked[0]
+    parts = [f"{lead.name} ({lead.family}), best on val, has test R² {lead.r2_value:.3f}"]
     others = [
-        *networks[1:2],
+        *[method for method in networks if method.fair and method is not lead][:1],
         *(method for method in ranked if method.family in ("Ridge", "LightGBM", "oracle mixture")),
     ]
     parts += [_against(lead, other) for other in others]

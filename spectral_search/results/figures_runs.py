@@ -16,7 +16,6 @@ from spectral_search.results.figures import (
     Figure,
     Layout,
     colour,
-    cut,
     lacking,
     legend,
     log_axis,
@@ -70,8 +69,8 @@ def _draw_curves(layout: Layout, runs: Sequence[Run]) -> Canvas:
                 _line(above, trial, "val_r2", color=MUTED, lw=0.7, alpha=0.35)
                 _line(below, trial, "train_loss", color=MUTED, lw=0.7, alpha=0.35)
         if best is not None:
-            style = {"color": hue, "ls": DASHES[place % len(DASHES)], "lw": 1.8, "zorder": 3}
-            _line(above, best, "val_r2", label=cut(run.name, 24), **style)
+            style = {"color": hue, "ls": DASHES[place % len(DASHES)], "lw": 1.8 if place < 4 else 1.0, "zorder": 3}
+            _line(above, best, "val_r2", label=run.name, **style)
             _line(below, best, "train_loss", **style)
             if best.best_epoch is not None and best.best_val_r2 is not None:
                 above.plot([best.best_epoch], [best.best_val_r2], "o", color=hue, ms=5, zorder=4)
@@ -80,7 +79,7 @@ def _draw_curves(layout: Layout, runs: Sequence[Run]) -> Canvas:
     above.set(xlabel="epoch", ylabel="val R²")
     above.set_ylim(bottom=max(above.get_ylim()[0], FLOOR_R2))
     below.set(xlabel="epoch", ylabel="training loss (standardised log g)")
-    legend(above, layout)
+    legend(canvas, above, layout)
     return canvas
 
 
@@ -152,19 +151,19 @@ def _draw_finalists(layout: Layout, finalists: Sequence[dict[str, Any]]) -> Canv
     for place, entry in enumerate(finalists):
         first = place == 0
         ax.plot([entry["low"], entry["high"]], [place, place], color=INK, lw=2, solid_capstyle="round")
-        ax.plot([entry["r2"]], [place], "o", color=INK, ms=6, label="fresh noise, 95% interval" if first else None)
+        ax.plot([entry["r2"]], [place], "o", color=INK, ms=6, label="fresh noise, 95%" if first else None)
         draws = entry.get("r2_by_draw", [])
-        ax.plot(draws, [place + 0.16] * len(draws), "|", color=MUTED, ms=8, label="each noise draw" if first else None)
+        ax.plot(draws, [place + 0.16] * len(draws), "|", color=MUTED, ms=8, label="each draw of it" if first else None)
         selected = "selected on val" if first else None
         ax.plot([entry["val_r2"]], [place], "D", mfc="none", mec=colour("CNN"), mew=1.6, ms=7, label=selected)
         others = seed_values(entry)[1:]
-        label = "other seeds, fresh noise" if first and others else None
+        label = "other seeds" if first and others else None
         ax.plot(others, [place - 0.16] * len(others), "s", color=colour("MLP"), ms=5, label=label)
     ax.set_yticks(range(len(finalists)), [f"trial {entry['trial']}" for entry in finalists])
     ax.set_ylim(len(finalists) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("R² on val spectra")
-    legend(ax, layout)
+    legend(canvas, ax, layout)
     return canvas
 
 
@@ -226,8 +225,7 @@ def _draw_timeline(layout: Layout, run: Run, trials: Sequence[TrialRecord], rung
     left.set(xlabel=f"{name} since the first trial", ylabel="trial")
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     right.set(xlabel="epochs trained", ylabel="trial" if layout.narrow else "")
-    handles, labels = right.get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside upper left", ncols=3 if layout.narrow else 5)
+    legend(canvas, right, layout)
     return canvas
 
 
@@ -285,7 +283,7 @@ def _draw_cost(layout: Layout, timed: Sequence[tuple[Run, TrialRecord]], baselin
         mine = [(run, trial) for run, trial in timed if run.name == name]
         hue, marker = colour(mine[0][0].family), MARKERS[place % len(MARKERS)]
         x, y = [t.seconds or 0.0 for _, t in mine], [t.best_val_r2 or 0.0 for _, t in mine]
-        ax.scatter(x, y, s=22, color=hue, alpha=0.7, marker=marker, lw=0, label=cut(name, 24))
+        ax.scatter(x, y, s=22, color=hue, alpha=0.7, marker=marker, lw=0, label=name)
     front: list[tuple[float, float]] = []
     for seconds, value in sorted((t.seconds or 0.0, t.best_val_r2 or 0.0) for _, t in timed):
         if not front or value > front[-1][1]:
@@ -294,9 +292,9 @@ def _draw_cost(layout: Layout, timed: Sequence[tuple[Run, TrialRecord]], baselin
     for method in baselines:
         if method.train_seconds:
             hue = colour(method.family)
-            ax.plot([method.train_seconds], [method.r2_value], "v", color=hue, ms=7, label=f"{method.name} (test)")
+            ax.plot([method.train_seconds], [method.r2_value], "v", color=hue, ms=7, label=f"{method.label} (test)")
     ax.set_xscale("log")
     log_axis(ax.xaxis, *ax.get_xlim(), lambda seconds: f"{seconds:g}" if seconds < 1e4 else f"{seconds:.0e}")
     ax.set(xlabel="training time in seconds", ylabel="best val R²")
-    legend(ax, layout)
+    legend(canvas, ax, layout)
     return canvas

@@ -8,7 +8,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from spectral_search.results.bins import (
     LOG_G_EDGES_DEX,
@@ -31,12 +30,15 @@ from spectral_search.results.figures import (
     Figure,
     Layout,
     colour,
-    cut,
     lacking,
     legend,
+    log_axis,
 )
-from spectral_search.results.methods import Method, comparable, r2_estimates
+from spectral_search.results.methods import Method, comparable, leading, r2_estimates
 from spectral_search.results.metrics import Estimate
+
+MOST_LINES = 4
+"""Networks in one figure: more lines would hide each other."""
 
 
 def evaluate_command(method: Method) -> str:
@@ -47,7 +49,7 @@ def evaluate_command(method: Method) -> str:
 def snr_figure(methods: Sequence[Method]) -> Figure:
     """R2 within bins of S/N, a line for each method."""
     key, title = "r2_against_snr", "R² against S/N"
-    shown = [method for method in methods if len(method.error2_N)]
+    shown = _few([method for method in methods if len(method.error2_N)])
     if not shown:
         return _no_predictions(key, title, methods)
     # Of the one that predicted most spectra: a ceiling may stop early.
@@ -59,8 +61,7 @@ def snr_figure(methods: Sequence[Method]) -> Figure:
     found = {
         m.name: [(snr, e) for snr, part_N in parts if (e := r2_estimates([m], part_N)[0]) is not None] for m in shown
     }
-    networks = [m for m in shown if not m.is_baseline] or shown
-    lead = max(networks, key=lambda m: m.r2_value)
+    lead = leading(shown) or shown[0]
     (low_snr, low), (high_snr, high) = found[lead.name][0], found[lead.name][-1]
     caption = (
         f"{lead.name} rises from R² {low.value:.2f} ({low.low:.2f} to {low.high:.2f}) at S/N {low_snr:.1f} to "
@@ -90,6 +91,15 @@ def _snr_gap(lead: Method, shown: Sequence[Method], parts: list[tuple[float, np.
     return f" It is furthest below {_article(other)} at S/N {widest[1]:.1f}, by {widest[0]:.2f}."
 
 
+def _few(methods: Sequence[Method]) -> list[Method]:
+    """The baselines, and at most MOST_LINES networks that may be compared: each family's best on val, then the next."""
+    fair = [method for method in methods if method.fair and not method.is_baseline]
+    ranked = sorted(fair, key=lambda method: -float(method.facts.get("val_r2") or method.r2_value))
+    firsts = list({method.family: method for method in reversed(ranked)}.values())
+    chosen = [*firsts, *(method for method in ranked if method not in firsts)][:MOST_LINES]
+    return [*sorted(chosen, key=ranked.index), *(method for method in methods if method.is_baseline)]
+
+
 def _article(method: Method) -> str:
     return method.label if method.label in ("Ridge", "LightGBM") else f"the {method.label}"
 
@@ -106,18 +116,16 @@ def _draw_snr(layout: Layout, methods: Sequence[Method], found: dict[str, list[t
         hue, snr = colour(method.family), [snr for snr, _ in points]
         values = [(e.value, e.low, e.high) for _, e in points]
         ax.fill_between(snr, [v[1] for v in values], [v[2] for v in values], color=hue, alpha=0.13, lw=0)
-        label = cut(method.label, 20 if layout.narrow else 32)
+        label = method.label
         marker = "v" if method.is_baseline else MARKERS[place % len(MARKERS)]
         dash = DASHES[1] if method.is_baseline else DASHES[place % len(DASHES)]
         ax.plot(snr, [v[0] for v in values], marker=marker, ms=4, ls=dash, color=hue, label=label)
     ax.set_xscale("log")
-    ax.set_xticks([3, 5, 7, 10, 15, 20])
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    log_axis(ax.xaxis, *ax.get_xlim(), "{:g}".format)
     lowest = min(v for points in found.values() for v in [e.low for _, e in points])
     ax.set_ylim(bottom=max(lowest - 0.03, -0.5), top=1.0)
     ax.set(xlabel="S/N (median flux/error)", ylabel="test R² within the bin")
-    legend(ax, layout)
+    legend(canvas, ax, layout)
     return canvas
 
 
@@ -133,10 +141,9 @@ def _no_predictions(key: str, title: str, methods: Sequence[Method]) -> Figure:
 def bins_figure(methods: Sequence[Method]) -> Figure:
     """R2 within bins of T_eff x log g x [M/H], of the best network."""
     key, title = "r2_per_bin", "R² per bin of T_eff, log g and [M/H]"
-    shown = [m for m in methods if len(m.error2_N) and not m.is_baseline]
-    if not shown:
+    method = leading([m for m in methods if len(m.error2_N)])
+    if method is None:
         return _no_predictions(key, title, methods)
-    method = max(shown, key=lambda m: m.r2_value)
     scores = bin_scores(method)
     worst, best = worst_bin(scores), best_bin(scores)
     if worst is None or best is None:
@@ -213,10 +220,9 @@ def _bin_text(ax: Axes, score: BinScore) -> None:
 def predicted_figure(methods: Sequence[Method]) -> Figure:
     """Predicted against true log g of the best network, with residuals."""
     key, title = "predicted_against_true", "Predicted against true log g"
-    shown = [m for m in methods if len(m.error2_N) and not m.is_baseline]
-    if not shown:
+    method = leading([m for m in methods if len(m.error2_N)])
+    if method is None:
         return _no_predictions(key, title, methods)
-    method = max(shown, key=lambda m: m.r2_value)
     residual_N = _residuals(method)
     bands = _bands(method.true_N[method.covered_N], residual_N)
     low, high = bands[0], bands[-1]

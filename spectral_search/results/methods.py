@@ -243,6 +243,16 @@ def _estimates(value_K: np.ndarray, sample_RK: np.ndarray) -> list[Estimate]:
         return estimates(value_K, sample_RK)
 
 
+def leading(methods: Sequence[Method]) -> Method | None:
+    """The network with the best val R2 of those that are told nothing but the flux, else of all; None without any.
+
+    Val chooses it, so that no test number is the best of several.
+    """
+    networks = [method for method in methods if not method.is_baseline]
+    fair = [method for method in networks if method.fair] or networks
+    return max(fair, key=lambda method: float(method.facts.get("val_r2") or method.r2_value), default=None)
+
+
 def comparable(first: Method, second: Method) -> bool:
     """Whether both predicted the same spectra, one by one."""
     return first.test_set == second.test_set and len(first.error2_N) == len(second.error2_N) > 0

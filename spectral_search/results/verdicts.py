@@ -376,7 +376,7 @@ def _gap(methods: Sequence[Method]) -> Finding:
         if bound.family == "ceiling":
             share = r2_ratio(best, bound)
     if not told:
-        command = f"spectral-search baselines --num-train {best.train_size}"
+        command = f"spectral-search baselines --like {best.name}"
         return Finding(key, question, "not yet run", f"{best.name} has {_r2(best)}; no bound was computed.", command)
     reached = ""
     if share is not None:
