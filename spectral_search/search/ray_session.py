@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from spectral_search.errors import RequestError
+from spectral_search.errors import RequestError, RunError
 from spectral_search.search.device import Slots, cpu_count, gpu_slots
 from spectral_search.search.hold import kill, started_processes
 from spectral_search.spec.search import ResourcesSpec
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_SLOTS = 1 << 20
 CONNECT_SECONDS = 5.0
 SHUTDOWN_SECONDS = 3.0
+STARTS = 3
 STORE_HEADROOM = 1.25
 STORE_SPARE_BYTES = 1 << 30
 DEFAULT_PORT = 6379
@@ -43,6 +44,8 @@ QUIET = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+QUIETLY: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,11 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             slots = (_cluster_passes if slots.passes else _cluster_slots)(resources, slots, nodes)
         else:
-            context = ray.init(
-                address="local",
+            context = _start(
                 num_cpus=cpu_count(),
                 num_gpus=len(slots.gpus),
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
                 include_dashboard=dashboard,
-                dashboard_host="127.0.0.1",
-                logging_level=logging.ERROR,
-                log_to_driver=False,
             )
         yield Session(context.dashboard_url or None, slots)
     finally:
@@ -148,12 +147,31 @@ def protect_token() -> None:
         token.chmod(0o600)
 
 
+def _start(**options: Any) -> "BaseContext":
+    """Start Ray on this machine. It allows itself half a minute, which is not always enough on a busy one."""
+    import ray
+
+    options |= {"address": "local", "dashboard_host": "127.0.0.1", **QUIETLY}
+    for _ in range(STARTS):
+        earlier = set(started_processes())
+        try:
+            return ray.init(**options)
+        except Exception as error:
+            ray.shutdown()
+            kill([process for process in started_processes() if process not in earlier])
+            reason = str(error).splitlines()[0]
+    raise RunError(
+        f"Ray does not start on this machine ({reason}): `resume` the run when the machine is less busy, or with "
+        "--executor inline, which needs no Ray."
+    )
+
+
 def _join(address: str) -> "BaseContext":
     import ray
 
     check_address(address)
     try:
-        return ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        return ray.init(address=address, **QUIETLY)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RequestError(
