@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from spectral_search.bench.around import Around
-from spectral_search.bench.clock import seconds, threads
+from spectral_search.bench.clock import best_seconds, threads
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.members import step1_config, varied
 from spectral_search.bench.spectra import repeated_dataset
@@ -54,33 +54,37 @@ def measure(around: Around) -> Findings:
     around.say(f"packs: {sizes.train:,} spectra of {sizes.pixels} pixels, batches of {sizes.batch} on {device}")
     trainer = Trainer(repeated_dataset(sizes.train, sizes.val, sizes.pixels), device)
     config = step1_config(batch_size=sizes.batch)
-    alone = _alone_seconds(trainer, config)
-    rows = [_row(trainer, config, members, alone, MLP) for members in sizes.members]
-    drawn = {"members": list(sizes.members), "together_seconds": [row.value for row in rows], "alone_seconds": alone}
-    small = Trainer(repeated_dataset(sizes.cnn, sizes.val // 8, sizes.pixels), device)
-    rows.append(_row(small, CNN, 4, _alone_seconds(small, CNN), CNN_NAME))
-    return Findings(rows, PHYSICS, details={"alone_seconds": alone}, drawn=drawn)
+    rows = [_row(trainer, config, members, MLP) for members in sizes.members]
+    drawn = {
+        "members": list(sizes.members),
+        "together_seconds": [row.value for row in rows],
+        "apart_seconds": [row.reference for row in rows],
+    }
+    few = Trainer(repeated_dataset(sizes.cnn, sizes.val // 8, sizes.pixels), device)
+    rows.append(_row(few, CNN, 4, CNN_NAME))
+    return Findings(rows, PHYSICS, drawn=drawn)
 
 
-def _row(trainer: Trainer, config: TrialConfig, members: int, alone: float, network: str) -> Row:
+def _row(trainer: Trainer, config: TrialConfig, members: int, network: str) -> Row:
     bound = BOUNDS.get((network, members))
-    name = f"epoch of {members} x {network} together"
     target = None if bound is None else Target("at most", bound)
-    return Row(name, _epoch_seconds(trainer, config, members), "s", "the same apart", members * alone, target)
+    together, apart = _epoch_seconds(trainer, config, members)
+    return Row(f"epoch of {members} x {network} together", together, "s", "the same apart", apart, target)
 
 
-def _alone_seconds(trainer: Trainer, config: TrialConfig) -> float:
-    """What a member costs when members train apart: the cheaper way to use the cores."""
-    cores = torch.get_num_threads()
-    one_by_one = _epoch_seconds(trainer, config, 1)
-    if trainer.device.type != "cpu" or cores == 1:
-        return one_by_one
-    with threads(1):
-        return min(one_by_one, _epoch_seconds(trainer, config, 1) / cores)
+def _epoch_seconds(trainer: Trainer, config: TrialConfig, members: int) -> tuple[float, float]:
+    """An epoch of members in one pass, and of the same members apart, val spectra included.
 
+    Apart, a member costs what one of them does alone, with the cores used the cheaper way: all for one member after
+    the other, or a core for each of as many members.
+    """
+    pack, lone = ([trainer.member(number, varied(number, config)) for number in range(count)] for count in (members, 1))
+    cores = torch.get_num_threads() if trainer.device.type == "cpu" else 1
 
-def _epoch_seconds(trainer: Trainer, config: TrialConfig, members: int) -> float:
-    """The best of a few epochs, val spectra included, after one to warm up."""
-    pack = [trainer.member(number, varied(number, config)) for number in range(members)]
-    trainer.run_epoch(pack)
-    return min(seconds(lambda: trainer.run_epoch(pack), trainer.device) for _ in range(ROUNDS))
+    def on_one_core() -> None:
+        with threads(1):
+            trainer.run_epoch(lone)
+
+    works = [lambda: trainer.run_epoch(pack), lambda: trainer.run_epoch(lone), on_one_core]
+    together, alone, alone_on_one = best_seconds(works, ROUNDS, trainer.device)
+    return together, members * min(alone, alone_on_one / cores)

@@ -65,7 +65,7 @@ def test_figures_are_drawn(tmp_path: Path) -> None:
     trace = {"epochs": [1, 2], "low": [0.1, 0.2], "median": [0.1, 0.3], "high": [0.2, 0.4]}
     drawn = {
         "growth": {"points": points},
-        "packs": {"members": [1, 2], "together_seconds": [1.0, 1.2], "alone_seconds": 1.0},
+        "packs": {"members": [1, 2], "together_seconds": [1.0, 1.2], "apart_seconds": [1.0, 2.0]},
         "efficiency": {"mlp": {"configurations": 8, "epochs": 9, "target": 0.4, "traces": {"random": trace}}},
     }
     for name, draw in DRAW.items():
