@@ -15,14 +15,14 @@ from spectral_search.baselines.problem import Outcome, Problem
 from spectral_search.data.blocks import RowRange, read_block
 from spectral_search.data.dataset import Labelled
 
-ROUNDS = 3000
-PATIENCE = 100
+ROUNDS = 2000
+PATIENCE = 50
 PARAMETERS: dict[str, Any] = {
     "objective": "regression",
     "metric": "l2",
-    "learning_rate": 0.06,
+    "learning_rate": 0.1,
     "num_leaves": 31,
-    "feature_fraction": 0.1,
+    "feature_fraction": 0.05,
     "min_data_in_leaf": 40,
     "lambda_l2": 1.0,
     "max_bin": 63,
