@@ -95,6 +95,8 @@ def _most(spec: RunSpec, limits: QuickLimits, explicit: Mapping[str, Any]) -> di
         "search.min_epochs": min(limits.min_epochs, epochs),
         "search.finalists": limits.finalists,
         "search.retest_draws": limits.retest_draws,
+        # Training finalists anew would take a quick run more than half as long again.
+        "search.retest_seeds": 1,
     }
 
 

@@ -30,6 +30,7 @@ def test_every_stage_shrinks_and_keeps_its_networks(stage: str) -> None:
     assert small.fit.batch_size <= 256
     assert small.search.trials <= limits.trials <= 8
     assert small.search.min_epochs <= 3
+    assert small.search.retest_seeds == 1
     assert small.grid_size() <= small.search.trials
     assert (small.grid_size() > 0) == (full.grid_size() > 0)
     assert set(small.space) <= set(full.space)
