@@ -6,16 +6,15 @@ noise has a counter for each stripe, so that it does not depend on them. A GPU t
 Shape suffixes: B batch, S spectra of a stripe, C channels, K pixels kept, L pixels.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Barrier
 
 import torch
 
 from spectral_search.data.batches import Batch
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.noise import add_noise, generator
+from spectral_search.models.threads import for_each
 
 STRIPE_ROWS = 32
 """Few enough for a core's cache. Part of what makes the noise: other stripes, other draws."""
@@ -43,7 +42,6 @@ class Feed:
 
     def __init__(self, noise_level: float, device: torch.device) -> None:
         self._noise_level, self._device = noise_level, device
-        self._threads = Threads(device)
 
     def inputs(self, batch: Batch, wanted: Mapping[str, Wanted], *counter: int | str) -> dict[str, torch.Tensor]:
         """The inputs of a batch by their keys, each of shape (B, C, K); `counter` names the noise."""
@@ -57,53 +55,11 @@ class Feed:
             for key, want in wanted.items():
                 inputs[key][rows] = want.transform(noisy_SL, error_SL)
 
-        self._threads.each(fill, count)
+        for_each(fill, stripes(count, self._device))
         return inputs
 
 
-class Threads:
-    """Work on stripes of rows, on a CPU by as many threads as torch has, in each of which torch has that one alone.
-
-    Args:
-        device: Where the rows are; a GPU is given all rows at once.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._striped = device.type == "cpu"
-        self._pool: ThreadPoolExecutor | None = None
-        self._count = 1
-
-    def each(self, work: Callable[[slice], None], rows: int) -> None:
-        """Do the work for every stripe of so many rows; the threads take the stripes as they come."""
-        count = torch.get_num_threads()
-        step = STRIPE_ROWS if self._striped else rows
-        stripes = iter([slice(start, min(start + step, rows)) for start in range(0, rows, step)])
-        if count == 1 or not self._striped:
-            _work_through(work, stripes)
-            return
-        if self._pool is None or self._count != count:
-            self._pool, self._count = _started(count), count
-        for future in [self._pool.submit(_work_through, work, stripes) for _ in range(count)]:
-            future.result()
-
-
-def _work_through(work: Callable[[slice], None], stripes: Iterator[slice]) -> None:
-    for stripe in stripes:
-        work(stripe)
-
-
-def _started(count: int) -> ThreadPoolExecutor:
-    """A pool whose threads are there, each with one thread for torch's operations."""
-    all_started = Barrier(count)
-    pool = ThreadPoolExecutor(count, initializer=_use_one_thread)
-    for future in [pool.submit(all_started.wait) for _ in range(count)]:
-        future.result()
-    # The number is each thread's own, but also what threads yet to come begin with.
-    torch.set_num_threads(count)
-    return pool
-
-
-def _use_one_thread() -> None:
-    # Asked first, since a thread's first operation takes over the number of the process.
-    torch.get_num_threads()
-    torch.set_num_threads(1)
+def stripes(rows: int, device: torch.device) -> list[slice]:
+    """The parts that rows are handled in: on a CPU such as stay in a core's cache, elsewhere all at once."""
+    step = STRIPE_ROWS if device.type == "cpu" else rows
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]

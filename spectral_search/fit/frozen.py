@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from spectral_search.data.dataset import Frozen, shared_tensor
-from spectral_search.fit.feed import Threads, Wanted
+from spectral_search.fit.feed import Wanted, stripes
+from spectral_search.models.threads import for_each
 
 KEEP_BYTES = 1 << 30
 """Kept in the host's memory at most: 10,000 noisy spectra of 4,096 pixels take 82 MB in bfloat16, 164 MB in float32."""
@@ -47,7 +48,6 @@ class FrozenInputs:
         self._frozen, self._device, self._keep_bytes = frozen, device, keep_bytes
         self.draws, self.count = frozen.noisy_DNL.shape[:2]
         self._kept: dict[tuple[str, torch.dtype], torch.Tensor] = {}
-        self._threads = Threads(device)
 
     def parts(self, wanted: Mapping[str, Wanted], rows: int) -> Iterator[Part]:
         """All spectra in all draws, at most so many at a time."""
@@ -90,4 +90,4 @@ class FrozenInputs:
             noisy_SL, error_SL = (shared_tensor(v_BL[stripe], self._device) for v_BL in (noisy_BL, error_BL))
             x_BCK[stripe] = want.transform(noisy_SL, error_SL)
 
-        self._threads.each(fill, len(error_BL))
+        for_each(fill, stripes(len(error_BL), self._device))

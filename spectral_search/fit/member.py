@@ -88,7 +88,7 @@ class Member:
             group["lr"] = learning_rate(fit, self._step, self._steps_per_epoch, self._drops)
         if fit.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), fit.grad_clip)
+            _clip_gradients(self.model, fit.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self._step += 1
@@ -122,6 +122,17 @@ class Member:
         if before is None or record["val_r2"] > before["val_r2"]:
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return record
+
+
+def _clip_gradients(model: nn.Module, largest: float) -> None:
+    """Scale the gradients down to a norm, like torch's `clip_grad_norm_`.
+
+    The norm is summed row by row first: torch cuts a single sum up by the number of threads.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    rows = [value.grad.reshape(len(value), -1) for value in parameters if value.grad is not None]
+    norm = torch.linalg.vector_norm(torch.cat([torch.linalg.vector_norm(row, dim=1) for row in rows]))
+    nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
 
 def _adamw(model: nn.Module, fit: FitSpec) -> torch.optim.AdamW:

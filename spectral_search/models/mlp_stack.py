@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spectral_search.models.mlp import HiddenLayer, Mlp
+from spectral_search.models.products import ROWS, products
 
 Dropout = Callable[[int, float, Tensor], None]
 """(network, p, factor_WB): fill the factors of the network's next layer, 0 with probability p, else 1 / (1 - p)."""
@@ -116,38 +117,49 @@ class _WideLayer:
         places, row = [], 0
         for layer in (layer for block in blocks for layer in block):
             places.append((layer, slice(row, row := row + layer.out_features)))
+        # Whole tiles, since the numbers of a tile's rows depend on how many there are.
+        self._padding = -row % ROWS
         weight = blocks[0][0].weight.detach()
         self._weight_RF = storage.add(
-            weight.new_empty(row, weight.shape[1]), [(layer.weight, place) for layer, place in places]
+            weight.new_zeros(row + self._padding, weight.shape[1]), [(layer.weight, place) for layer, place in places]
         )
         self._bias_R = storage.add(
-            weight.new_zeros(row), [(layer.bias, place) for layer, place in places if layer.bias is not None]
+            weight.new_zeros(row + self._padding),
+            [(layer.bias, place) for layer, place in places if layer.bias is not None],
         )
 
     def __call__(self, x_BF: Tensor) -> list[Tensor]:
         """The products of each block, shape (K, W, B)."""
-        z_RB = _wide_product(x_BF, self._weight_RF, self._bias_R)
+        weight_TWF, bias_TW = self._weight_RF.unflatten(0, (-1, ROWS)), self._bias_R.unflatten(0, (-1, ROWS))
+        z_RB = _affine(weight_TWF, bias_TW, x_BF.T).flatten(0, 1)
         rows = [count * width for count, width in self._shapes]
         # A split is undone by a copy of all gradients, so that one block is better not split.
-        parts = z_RB.split(rows) if len(rows) > 1 else (z_RB,)
-        return [part_RB.view(*shape, -1) for part_RB, shape in zip(parts, self._shapes, strict=True)]
+        parts = z_RB.split([*rows, self._padding]) if len(rows) > 1 or self._padding else (z_RB,)
+        return [part_RB.view(*shape, -1) for part_RB, shape in zip(parts, self._shapes, strict=False)]
 
 
-class _WideProduct(torch.autograd.Function):
-    """W x^T + b in the format of x, with gradients for W and b alone."""
-
-    @staticmethod
-    def forward(ctx: Any, x_BF: Tensor, weight_RF: Tensor, bias_R: Tensor) -> Tensor:
-        ctx.save_for_backward(x_BF)
-        return torch.addmm(bias_R.to(x_BF.dtype).unsqueeze(1), weight_RF.to(x_BF.dtype), x_BF.T)
+class _Affine(torch.autograd.Function):
+    """W h + b of K layers in the format of h, which is (F, B) for all of them or (K, F, B)."""
 
     @staticmethod
-    def backward(ctx: Any, grad_RB: Tensor) -> tuple[None, Tensor, Tensor]:
-        (x_BF,) = ctx.saved_tensors
-        return None, (grad_RB @ x_BF).float(), grad_RB.sum(1).float()
+    def forward(ctx: Any, weight_KWF: Tensor, bias_KW: Tensor | None, h_KFB: Tensor) -> Tensor:
+        weight_KWF = weight_KWF.to(h_KFB.dtype)
+        ctx.save_for_backward(weight_KWF, h_KFB)
+        ctx.has_bias = bias_KW is not None
+        return products(weight_KWF, h_KFB, None if bias_KW is None else bias_KW.to(h_KFB.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, grad_KWB: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        weight_KWF, h_KFB = ctx.saved_tensors
+        grad_KWB = grad_KWB.contiguous()
+        return (
+            products(grad_KWB, h_KFB.mT, out=torch.float32),
+            grad_KWB.sum(2).float() if ctx.has_bias else None,
+            products(weight_KWF.mT, grad_KWB) if ctx.needs_input_grad[2] else None,
+        )
 
 
-_wide_product: Callable[[Tensor, Tensor, Tensor], Tensor] = _WideProduct.apply
+_affine: Callable[[Tensor, Tensor | None, Tensor], Tensor] = _Affine.apply
 
 
 class _Group:
@@ -189,10 +201,7 @@ class _Linears:
         self._bias_KW = None if layers[0].bias is None else storage.stack([layer.bias for layer in layers])
 
     def __call__(self, h_KFB: Tensor) -> Tensor:
-        weight_KWF = self._weight_KWF.to(h_KFB.dtype)
-        if self._bias_KW is None:
-            return torch.bmm(weight_KWF, h_KFB)
-        return torch.baddbmm(self._bias_KW.to(h_KFB.dtype).unsqueeze(2), weight_KWF, h_KFB)
+        return _affine(self._weight_KWF, self._bias_KW, h_KFB)
 
 
 class _Layer:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import get_ident
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from small_dataset import small_dataset
 from spectral_search.data.batches import Batch
 from spectral_search.data.dataset import Dataset, Labelled
 from spectral_search.data.inputs import InputTransform
-from spectral_search.fit.feed import STRIPE_ROWS, Feed, Threads, Wanted
+from spectral_search.fit.feed import STRIPE_ROWS, Feed, Wanted
 from spectral_search.fit.frozen import FrozenInputs
 from spectral_search.spec.data import InputSpec
 
@@ -91,18 +90,6 @@ class _Raw(InputTransform):
 
     def __call__(self, noisy_BL: torch.Tensor, error_BL: torch.Tensor) -> torch.Tensor:
         return noisy_BL.unsqueeze(1)
-
-
-def test_every_thread_has_torch_for_itself_and_errors_come_through() -> None:
-    torch.set_num_threads(3)
-    threads, seen = Threads(CPU), {}
-    threads.each(lambda rows: seen.update({rows.start: (get_ident(), torch.get_num_threads())}), 20 * STRIPE_ROWS + 1)
-    assert sorted(seen) == list(range(0, 20 * STRIPE_ROWS + 1, STRIPE_ROWS))
-    assert {count for _, count in seen.values()} == {1}
-    assert get_ident() not in {thread for thread, _ in seen.values()}
-    assert torch.get_num_threads() == 3
-    with pytest.raises(ZeroDivisionError):
-        threads.each(lambda rows: rows.start // 0, 5)
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 1 << 30])

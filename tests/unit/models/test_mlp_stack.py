@@ -47,8 +47,12 @@ def losses(outputs: Iterator[Tensor]) -> Tensor:
     return torch.stack([(y_B * torch.arange(BATCH)).square().mean() * (k + 1) for k, y_B in enumerate(outputs)]).sum()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("training", [True, False])
-def test_outputs_gradients_and_statistics_are_those_of_each_alone(training: bool) -> None:
+def test_outputs_gradients_and_statistics_are_those_of_each_alone(
+    training: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     alone, together = networks(), networks()
     stack = MlpStack(together)
     x_BCL = spectra()
