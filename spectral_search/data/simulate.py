@@ -7,7 +7,9 @@ Shape suffixes: B spectra of a block, L pixels, L1 pixel edges, N spectra of a s
 """
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from spectral_search.data.writer import ShardWriter
 from spectral_search.errors import RequestError
 
 SPLITS = ("train", "val", "test")
+HIDDEN = ".simulating"
+"""Where shards are written until all are there."""
 BLOCK_ROWS = 256
 MIN_PIXELS = 16
 MAX_PIXELS = 65536
@@ -110,6 +114,8 @@ def simulate(
 ) -> None:
     """Writes DIR/train_<size>_<i>, val_<size>_0 and test_<size>_0, each a dataset.h5, at constant memory.
 
+    All appear at the end, so that an interrupted call leaves no part of a data set; the next one starts over.
+
     Args:
         directory: The data root to make; it may exist but must not hold a data set.
         train, val, test: Spectra of each split; val and test may be 0.
@@ -134,9 +140,25 @@ def simulate(
         if progress is not None:
             progress(done, total)
 
-    for split, spectra in counts.items():
-        for path, start, stop in _shards(root, split, spectra, shards if split == "train" else 1):
-            _write_shard(simulator, path, split, start, stop, dtype, advance)
+    with _appearing(root) as hidden:
+        for split, spectra in counts.items():
+            for path, start, stop in _shards(hidden, split, spectra, shards if split == "train" else 1):
+                _write_shard(simulator, path, split, start, stop, dtype, advance)
+
+
+@contextmanager
+def _appearing(root: Path) -> Iterator[Path]:
+    """A hidden folder in a data root; on a clean exit what it holds appears in the root, else it is removed."""
+    hidden = root / HIDDEN
+    shutil.rmtree(hidden, ignore_errors=True)  # of a process that was killed
+    hidden.mkdir()
+    try:
+        yield hidden
+        # The training set last: without it, what is there is no data set yet.
+        for folder in sorted(hidden.iterdir(), key=lambda folder: folder.name.startswith("train")):
+            folder.rename(root / folder.name)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _shards(root: Path, split: str, spectra: int, shards: int) -> list[tuple[Path, int, int]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spectral_search.data.simulate import BLOCK_ROWS, LABEL_RANGES, Simulator, simulate, size_label
+from spectral_search.data.simulate import BLOCK_ROWS, HIDDEN, LABEL_RANGES, Simulator, simulate, size_label
 from spectral_search.errors import RequestError
 
 PIXELS = 64
@@ -132,6 +132,21 @@ def test_dtype_and_progress(tmp_path: Path) -> None:
 def test_refuses_what_is_there_already(root: Path) -> None:
     with pytest.raises(RequestError, match="already holds a data set"):
         simulate(root, train=10, val=0, test=0, pixels=PIXELS)
+
+
+def test_an_interrupted_call_leaves_nothing_and_the_next_starts_over(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done > BLOCK_ROWS:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(tmp_path / "a", train=10, val=300, test=0, pixels=PIXELS, progress=interrupt)
+    assert list((tmp_path / "a").iterdir()) == []
+    # What a process that was killed leaves behind.
+    (tmp_path / f"a/{HIDDEN}/train_10_0").mkdir(parents=True)
+    (tmp_path / f"a/{HIDDEN}/train_10_0/dataset.h5").write_bytes(b"half")
+    simulate(tmp_path / "a", train=10, val=4, test=0, pixels=PIXELS)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["train_10_0", "val_4_0"]
 
 
 def test_refuses_impossible_sizes_all_at_once(tmp_path: Path) -> None:
