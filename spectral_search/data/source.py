@@ -148,17 +148,19 @@ def _tensor(values_BL: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, values_BL.shape[1])
 
 
-def _array(table: pa.Table, name: str, pixels: int) -> np.ndarray:
-    """Views a column as a read-only float32 (B, L) array; a column in one piece is not copied."""
-    values: np.ndarray = table[name].combine_chunks().flatten().to_numpy()
-    return values.reshape(-1, pixels)
+def _column(table: pa.Table, name: str) -> np.ndarray:
+    """Views a column as a flat read-only array."""
+    # Not combine_chunks(), which copies even a single piece; and what a task has read arrives in one.
+    (piece,) = table[name].chunks
+    values: np.ndarray = (piece.flatten() if pa.types.is_fixed_size_list(piece.type) else piece).to_numpy()
+    return values
 
 
-def _blocks(table: pa.Table, part: Sequence[RowRange]) -> Iterator[Block]:
+def cut(table: pa.Table, part: Sequence[RowRange]) -> Iterator[Block]:
     """Cuts what a task has read into the blocks of its ranges, as views."""
     pixels = part[0].shard.pixels
-    row_T = table["row"].combine_chunks().to_numpy()
-    arrays = {name: _array(table, name, pixels) for name in table.column_names if name != "row"}
+    row_T = _column(table, "row")
+    arrays = {name: _column(table, name).reshape(-1, pixels) for name in table.column_names if name != "row"}
     bounds = np.cumsum([0, *map(len, part)]).tolist()
     for start, stop in pairwise(bounds):
         here = slice(start, stop)
@@ -233,7 +235,7 @@ def iter_blocks_ray(
     tables = stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=_PREFETCHED_TASKS)
     try:
         for part, table in zip(source.parts, tables, strict=True):
-            yield from _blocks(table, part)
+            yield from cut(table, part)
     except RayTaskError as error:
         # Ray wraps what a worker raised in its own words; a fault of a shard is told as plainly as without Ray.
         if isinstance(error.cause, RequestError):

@@ -88,7 +88,10 @@ class StoredArray:
 
     def _fill_invalid(self, start: int, stop: int, target_BL: np.ndarray) -> None:
         """An integer mask counts 0 as good, a bool mask means the opposite: True is good."""
-        good = True if self.dtype == bool else 0
+        good = self.dtype == bool
+        if self.storage["bytes"] == 0 and self._data.fillvalue == good:
+            target_BL.fill(False)  # nothing was ever written: eight bytes a pixel that need not be made up
+            return
         for first, rows in self._raw_units(start, stop):
             np.not_equal(rows, good, out=target_BL[first : first + len(rows)])
 

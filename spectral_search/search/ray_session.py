@@ -43,6 +43,11 @@ QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Readers wait while trials train on what was read. Ray would end them after a second, and start others for the next
+    # window at seconds of CPU time each.
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    # At Ray's own 15, anything else on the machine starves trials and readers.
+    "RAY_worker_niceness": "0",
 }
 
 QUIETLY: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}

@@ -93,6 +93,21 @@ def test_negative_and_large_mask_values_are_bad(tmp_path: Path, sample: Sample) 
         assert shard.read(0, 1, ("mask",))["mask"][0, :4].tolist() == [False, True, True, True]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fill", "bad"), [("i8", 0, False), ("i8", 1, True), (bool, False, True), (bool, True, False)]
+)
+def test_a_mask_that_was_never_written_holds_its_fill_value(
+    tmp_path: Path, sample: Sample, dtype: str, fill: int, bad: bool
+) -> None:
+    path = write_variant(tmp_path / "dataset.h5", sample, Variant())
+    with h5py.File(path, "r+") as file:
+        del file["dataset/arrays/mask"]
+        shape = sample.flux_NL.shape
+        file.create_dataset("dataset/arrays/mask/value", shape, dtype, fillvalue=fill, chunks=(2, shape[1]))
+    with Shard.open(path) as shard:
+        assert (shard.read(0, 3, ("mask",))["mask"] == bad).all()
+
+
 def test_chosen_columns_only(tmp_path: Path, sample: Sample) -> None:
     with Shard.open(write_variant(tmp_path / "dataset.h5", sample, Variant())) as shard:
         assert list(shard.params(["log_g", "id"])) == ["log_g", "id"]

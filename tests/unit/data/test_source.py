@@ -12,7 +12,7 @@ from small_shards import PIXELS, make_shard
 from spectral_search.data.blocks import Condition, epoch_ranges, iter_blocks, read_ranges, row_ranges
 from spectral_search.data.preprocess import Conditioning
 from spectral_search.data.root import DataRoot
-from spectral_search.data.source import SpectraDatasource, dataset, iter_blocks_ray, load_spectra_ray
+from spectral_search.data.source import SpectraDatasource, cut, dataset, iter_blocks_ray, load_spectra_ray
 from spectral_search.data.spectra import load_spectra
 from spectral_search.data.split import Selection
 from spectral_search.errors import RequestError
@@ -82,6 +82,15 @@ def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(select
     plain = load_spectra(selection, iter_blocks(selection, noisy=True))
     np.testing.assert_array_equal(spectra.noisy_NL, plain.noisy_NL)
     assert spectra.labels.equals(plain.labels)
+
+
+def test_blocks_are_views_of_what_a_task_has_read(selection: Selection) -> None:
+    """A copy here would cost the consumer as much as reading."""
+    source = SpectraDatasource(row_ranges(selection, CHUNK_BYTES), task_bytes=3 * CHUNK_BYTES)
+    (table,) = source.get_read_tasks(1)[0]()
+    flux = np.frombuffer(table["flux"].chunk(0).values.buffers()[1], np.float32)
+    for block in cut(table, source.parts[0]):
+        assert np.shares_memory(block.flux_BL, flux)
 
 
 def test_no_ranges_give_no_blocks() -> None:
