@@ -14,8 +14,8 @@ from torch import Tensor
 
 from spectral_search.models.threads import for_each
 
-ROWS, COLUMNS = 256, 512
-"""Of a tile. Fewer rows cost more, since a factor is packed anew for every tile; more would leave one network idle."""
+ROWS, COLUMNS = 256, 1024
+"""Of a tile: the rows of one small network, and few enough columns that its products occupy several cores."""
 
 
 def products(a_KMI: Tensor, b_KIN: Tensor, bias_KM: Tensor | None = None, out: torch.dtype | None = None) -> Tensor:
