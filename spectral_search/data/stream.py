@@ -1,34 +1,38 @@
 """Training spectra that are read again each epoch: shuffled by blocks, then within windows, at constant memory.
 
-While the members train on one window, a thread reads the next; there are never more than these two.
+Members train on one window while the next is read; there are never more than these two.
 Shape suffixes: B spectra in a batch, L pixels, W spectra of a window.
 """
 
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from threading import Event
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from spectral_search.data.batches import Batch, batch_bounds
-from spectral_search.data.blocks import Block, Condition, RowRange, epoch_ranges, row_ranges
+from spectral_search.data.blocks import Block, Condition, RowRange, epoch_ranges, read_ranges, row_ranges
 from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
+from spectral_search.data.read_ahead import read_ahead
 
 RANGE_BYTES = 16 << 20
 """Spectra that stay together until they are shuffled within their window: small, so that a window mixes many."""
-WINDOW_BYTES = 256 << 20
+WINDOW_BYTES = 192 << 20
 """Spectra that are shuffled together."""
 
 
 class ReadBlocks(Protocol):
-    """How ranges are read: a generator of their blocks, in the order given (`read_ranges`, `iter_blocks_ray`)."""
+    """How ranges are read: a generator of their blocks in the order given, which reads ahead of its consumer."""
 
     def __call__(self, ranges: list[RowRange], noisy: bool, condition: Condition) -> Generator[Block]: ...
+
+
+def read_plainly(ranges: list[RowRange], noisy: bool, condition: Condition) -> Generator[Block]:
+    """By a thread of this process with h5py, a window ahead; `iter_blocks_ray` does the same with other processes."""
+    return read_ahead(read_ranges(ranges, noisy, condition), WINDOW_BYTES)
 
 
 class StreamSource:
@@ -54,8 +58,8 @@ class StreamSource:
         ranges = epoch_ranges(self._ranges, order_seed, epoch)
         blocks = self._read_blocks(ranges, False, self._condition)
         sizes = np.diff(batch_bounds(len(self._stream), batch_size)).tolist()
-        with closing(_read_ahead(blocks, np.random.default_rng(order_seed))) as windows:
-            batches = _shuffled(windows, sizes, self._stream.selection.pixels)
+        with closing(blocks):
+            batches = _shuffled(blocks, sizes, self._stream.selection.pixels, np.random.default_rng(order_seed))
             for index, (flux_BL, error_BL, position_B) in enumerate(batches):
                 yield Batch(
                     index,
@@ -92,7 +96,9 @@ class _Window:
             position_B[slot_P] = block.rows_B[row_P]
 
 
-def _shuffled(windows: Iterator[_Window], sizes: Iterable[int], pixels: int) -> Iterator[tuple[np.ndarray, ...]]:
+def _shuffled(
+    blocks: Iterator[Block], sizes: Iterable[int], pixels: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Batches of these sizes - flux_BL, error_BL, positions in the selection - wherever a window may end."""
     window: _Window | None = None
     for size in sizes:
@@ -100,8 +106,8 @@ def _shuffled(windows: Iterator[_Window], sizes: Iterable[int], pixels: int) -> 
         position_B, done = np.empty(size, np.int64), 0
         while done < size:
             if not window:
-                window = None  # let go before the next but one is begun
-                window = next(windows, None)
+                window = None  # let go before the next is begun
+                window = _next_window(blocks, rng)
             if window is None:
                 raise RuntimeError("The stream of spectra ended before the epoch did.")
             here = slice(done, done + min(size - done, len(window)))
@@ -110,25 +116,10 @@ def _shuffled(windows: Iterator[_Window], sizes: Iterable[int], pixels: int) -> 
         yield flux_BL, error_BL, position_B
 
 
-def _read_ahead(blocks: Generator[Block], rng: np.random.Generator) -> Generator[_Window]:
-    """Windows of WINDOW_BYTES; while one is in use, a thread reads the next."""
-    stopped = Event()
-
-    def read_window() -> _Window | None:
-        held: list[Block] = []
-        while not stopped.is_set() and sum(block.nbytes for block in held) < WINDOW_BYTES:
-            if (block := next(blocks, None)) is None:
-                break
-            held.append(block)
-        return _Window(held, rng) if held else None
-
-    # Left in this order: the thread has ended when the blocks it reads are closed.
-    with closing(blocks), ThreadPoolExecutor(1, "read-ahead") as reader:
-        try:
-            coming = reader.submit(read_window)
-            while (window := coming.result()) is not None:
-                coming = reader.submit(read_window)
-                yield window
-                del window
-        finally:
-            stopped.set()
+def _next_window(blocks: Iterator[Block], rng: np.random.Generator) -> _Window | None:
+    held: list[Block] = []
+    for block in blocks:
+        held.append(block)
+        if sum(part.nbytes for part in held) >= WINDOW_BYTES:
+            break
+    return _Window(held, rng) if held else None

@@ -3,13 +3,12 @@
 import torch
 
 from spectral_search.data.batches import ResidentSource, TrainSource
-from spectral_search.data.blocks import read_ranges
 from spectral_search.data.dataset import Dataset, Labelled
-from spectral_search.data.stream import ReadBlocks, StreamSource
+from spectral_search.data.stream import ReadBlocks, StreamSource, read_plainly
 
 
 def train_source(
-    dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges, share: float = 1.0
+    dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_plainly, share: float = 1.0
 ) -> TrainSource:
     """Batches from memory, or read anew each epoch.
 

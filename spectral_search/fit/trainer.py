@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from spectral_search.data.batches import Batch
-from spectral_search.data.blocks import read_ranges
 from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Dataset, Frozen
 from spectral_search.data.inputs import InputTransform
-from spectral_search.data.stream import ReadBlocks
+from spectral_search.data.stream import ReadBlocks, read_plainly
 from spectral_search.data.train_source import train_source
 from spectral_search.fit.feed import Feed, Wanted
 from spectral_search.fit.frozen import FrozenInputs, keep_bytes
@@ -43,7 +42,7 @@ class Trainer:
     """
 
     def __init__(
-        self, dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_ranges, share: float = 1.0
+        self, dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_plainly, share: float = 1.0
     ) -> None:
         keep_freed_memory()
         self.dataset, self.device = dataset, device

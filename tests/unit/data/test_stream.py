@@ -16,10 +16,11 @@ from spectral_search.data import stream
 from spectral_search.data.blocks import Block, Condition, RowRange, iter_blocks, read_ranges
 from spectral_search.data.dataset import Stream, oracle_bins
 from spectral_search.data.preprocess import fit_preprocessing
+from spectral_search.data.read_ahead import read_ahead
 from spectral_search.data.root import DataRoot
 from spectral_search.data.source import iter_blocks_ray
 from spectral_search.data.split import Selection
-from spectral_search.data.stream import ReadBlocks, StreamSource
+from spectral_search.data.stream import ReadBlocks, StreamSource, read_plainly
 from spectral_search.errors import RequestError
 
 SPECTRA = 220
@@ -28,14 +29,17 @@ RANGE_ROWS, WINDOW_ROWS = 16, 48
 
 @dataclass
 class WatchedReader:
-    """Reads with plain h5py and counts the blocks."""
+    """Reads a window ahead with plain h5py and counts the blocks."""
 
     read: int = 0
     closed: bool = False
 
     def __call__(self, ranges: list[RowRange], noisy: bool, condition: Condition) -> Generator[Block]:
+        return read_ahead(self._watched(read_ranges(ranges, noisy, condition)), stream.WINDOW_BYTES)
+
+    def _watched(self, blocks: Generator[Block]) -> Generator[Block]:
         try:
-            for block in read_ranges(ranges, noisy, condition):
+            for block in blocks:
                 self.read += 1
                 yield block
         finally:
@@ -102,7 +106,7 @@ def test_an_abandoned_epoch_leaves_neither_thread_nor_open_reader(
 
 
 def test_a_finished_epoch_leaves_no_thread(streamed: Callable[[ReadBlocks], StreamSource]) -> None:
-    threads, source = threading.active_count(), streamed(read_ranges)
+    threads, source = threading.active_count(), streamed(read_plainly)
     assert len(flux_of(source).unique()) == len(flux_of(source, epoch=2).unique()) == SPECTRA
     assert threading.active_count() == threads
 
@@ -118,7 +122,7 @@ def test_a_stream_that_ends_early_is_an_error(streamed: Callable[[ReadBlocks], S
 def test_a_shard_that_breaks_under_way_is_named(
     streamed: Callable[[ReadBlocks], StreamSource], selection: Selection
 ) -> None:
-    threads, source = threading.active_count(), streamed(read_ranges)
+    threads, source = threading.active_count(), streamed(read_plainly)
     selection.shards[1].path.write_bytes(b"gone")
     with pytest.raises(RequestError) as error:
         flux_of(source)
@@ -130,7 +134,7 @@ def test_a_shard_that_breaks_under_way_is_named(
 def test_ray_data_gives_the_batches_of_plain_h5py(
     streamed: Callable[[ReadBlocks], StreamSource], selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, through_ray = streamed(read_ranges), streamed(iter_blocks_ray)
+    plain, through_ray = streamed(read_plainly), streamed(iter_blocks_ray)
     for ours, theirs in zip(through_ray.epoch(42, 3, 50), plain.epoch(42, 3, 50), strict=True):
         assert torch.equal(ours.flux_NL, theirs.flux_NL)
         assert torch.equal(ours.error_NL, theirs.error_NL)
@@ -145,7 +149,6 @@ import re, sys
 from pathlib import Path
 import numpy as np, torch
 from spectral_search.data import stream
-from spectral_search.data.blocks import read_ranges
 from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
@@ -156,7 +159,7 @@ L, N = selection.pixels, len(selection)
 ones = np.ones(L, np.float32)
 prep = Preprocessing(1.0, 3.0, 1.0, ones > 0, *[ones] * 6, np.ones(101, np.float32), np.zeros(0, np.int64))
 labelled = Stream(selection, np.ones(N, np.float32), np.zeros(N, np.int64))
-source = stream.StreamSource(labelled, prep, torch.device("cpu"), read_ranges)
+source = stream.StreamSource(labelled, prep, torch.device("cpu"), stream.read_plainly)
 # Not ru_maxrss, which a process inherits from the one that started it.
 peak = lambda: int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 before, spectra = peak(), 0
