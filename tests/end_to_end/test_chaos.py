@@ -70,8 +70,8 @@ def check_one_at_a_time(folder: Path, executors: Sequence[str], **search: Any) -
     assert differences(facts(paths), expected) == [], output
 
 
-def test_two_kills_change_nothing(tmp_path: Path) -> None:
-    check_one_at_a_time(tmp_path, ["inline", DEFAULT, "inline"], trials=5)
+def test_a_kill_changes_nothing(tmp_path: Path) -> None:
+    check_one_at_a_time(tmp_path, [DEFAULT, "inline"], trials=5)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ fit: {epochs: 5, batch_size: 64}
 space:
   fit.lr: {log_uniform: [1e-4, 3e-2]}
   data.input.kind: {choice: [standardize, whiten]}
-search: {trials: 4, min_epochs: 1, startup_trials: 2, finalists: 2, retest_draws: 2}
+search: {trials: 4, min_epochs: 1, startup_trials: 2, finalists: 2, retest_draws: 2, retest_seeds: 1}
 resources: {gpus: []}
 """
 INLINE = ["--executor", "inline", "--json"]

@@ -21,7 +21,8 @@ fit: {epochs: 6, batch_size: 64, precision: float32}
 space:
   fit.lr: {log_uniform: [1e-5, 3e-2]}
   model.activation: {choice: [relu, gelu]}
-search: {trials: 6, min_epochs: 1, reduction_factor: 2, startup_trials: 3, finalists: 2, retest_draws: 2}
+search:
+  {trials: 6, min_epochs: 1, reduction_factor: 2, startup_trials: 3, finalists: 2, retest_draws: 2, retest_seeds: 1}
 resources: {gpus: []}
 """
 OPTIONS = ["--data-root", "data", "--concurrent", "1", "--num-train", "320", "--no-dashboard"]
@@ -214,7 +215,7 @@ space:
   model.kind: {choice: [mlp, cnn]}
   model.activation: {choice: [relu, gelu], when: {model.kind: mlp}}
   model.kernel_size: {choice: [3, 5], when: {model.kind: cnn}}
-search: {trials: 9, min_epochs: 1}
+search: {trials: 9, min_epochs: 1, finalists: 1, retest_seeds: 1}
 """
     write_spec(place / "finite.yaml", spec)
     options = ["--data-root", "data", "--executor", "inline", "--json", "--num-train", "64"]
