@@ -41,8 +41,8 @@ MOST_SPECTRA = 10_000
 """Observed spectra that are looked at: the standard error of R2 is then below 0.007."""
 NOISE_TEMPLATES = 8192
 TRUSTED_TEMPLATES = 10.0
-_CELLS = 1 << 25
-"""Weights computed at a time: 128 MB in float32."""
+_CELLS = 1 << 22
+"""Weights computed at a time: 16 MB in float32."""
 
 
 def fit_predict(problem: Problem) -> Outcome:

@@ -15,7 +15,7 @@ from spectral_search.baselines.problem import Outcome, Problem
 from spectral_search.data.blocks import RowRange, read_block
 from spectral_search.data.dataset import Labelled
 
-ROUNDS = 2000
+ROUNDS = 4000
 PATIENCE = 50
 PARAMETERS: dict[str, Any] = {
     "objective": "regression",
