@@ -80,7 +80,7 @@ def test_a_cnn_predicts_alike_in_both_formats() -> None:
     model = {"kind": "cnn", "channels": [8, 16], "kernel_size": 5, "norm": "batch", "head": [16]}
     recipe = {"epochs": 6, "lr": 0.02}
     trainer, (member,) = trained("bfloat16", model, recipe, 1)
-    peer = trainer.member(0, trial_config(model, {**recipe, "precision": "float32"}))
+    peer = trainer.member(1, trial_config(model, {**recipe, "precision": "float32"}))
     peer.model.load_state_dict(member.model.state_dict())
     val = trainer.dataset.val
     low, full = (r2(predicted_DN[0], val.log_g_N) for predicted_DN in trainer.predict([member, peer], val))
