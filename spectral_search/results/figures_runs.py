@@ -120,8 +120,10 @@ def _finalists_caption(retest: dict[str, Any]) -> str:
     trial, change = retest["trial"], retest["r2"] - retest["val_r2"]
     luck = "the selected value was lucky" if retest["high"] < retest["val_r2"] else "within its interval"
     parts = [
-        f"Trial {trial} was selected with val R² {retest['val_r2']:.3f} and has {retest['r2']:.3f} on fresh noise "
-        f"({retest['low']:.3f} to {retest['high']:.3f}): {change:+.3f}, {luck}."
+        (
+            f"Trial {trial} was selected with val R² {retest['val_r2']:.3f} and has {retest['r2']:.3f} on fresh noise "
+            f"({retest['low']:.3f} to {retest['high']:.3f}): {change:+.3f}, {luck}."
+        )
     ]
     values = seed_values(retest)
     if len(values) > 1:

@@ -1,6 +1,5 @@
 """The dataset of a search: whatever way the training spectra are kept, its statistics are the same."""
 
-
 import numpy as np
 import pytest
 import torch
