@@ -11,6 +11,7 @@ from small_search import command, environment
 
 START_SECONDS, END_SECONDS, GONE_SECONDS = 300.0, 600.0, 60.0
 """What a command may take to get somewhere, to end, and its processes to be gone, on a busy machine."""
+LOOK_SECONDS = 0.5
 
 
 class Running:
@@ -46,11 +47,15 @@ class Running:
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = START_SECONDS) -> bool:
         """Wait until the condition holds; False when the command or the time was over before."""
-        end = time.monotonic() + timeout
+        begun = looked = time.monotonic()
         while not condition():
-            if not self.alive or time.monotonic() > end:
+            now = time.monotonic()
+            if not self.alive or now > begun + timeout:
                 return condition()
-            self.look()
+            # Looking reads of every process of the machine, which would slow down what is waited for.
+            if now > looked + LOOK_SECONDS:
+                self.look()
+                looked = now
             time.sleep(0.02)
         self.look()
         return True
@@ -71,7 +76,7 @@ class Running:
         while self.alive and time.monotonic() < end:
             self.look()
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.1)
+                self.process.wait(LOOK_SECONDS)
         output, _ = self.process.communicate(timeout=GONE_SECONDS)
         return self.process.returncode, output
 
