@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from spectral_search.data.counter import counter_seed
+from spectral_search.fit.adamw import AdamW
 from spectral_search.fit.network import Network
 from spectral_search.fit.schedule import learning_rate, plateau_drops
 from spectral_search.spec.fit import FitSpec
@@ -135,9 +136,9 @@ def _clip_gradients(model: nn.Module, largest: float) -> None:
     nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
 
-def _adamw(model: nn.Module, fit: FitSpec) -> torch.optim.AdamW:
+def _adamw(model: nn.Module, fit: FitSpec) -> AdamW:
     """AdamW with its moments allocated: memory must not run out after some members of a pack have taken their step."""
-    optimizer = torch.optim.AdamW(model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
+    optimizer = AdamW(model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
     state = {
         index: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
         for index, value in enumerate(model.parameters())

@@ -1,15 +1,19 @@
 """Assigns the trials of a search to its shared passes and tells each pass how many to wait for."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError
 
-from spectral_search.search.pass_server import Stored
 from spectral_search.search.pass_trial import answers
 from spectral_search.search.study import LiveTrial, Study
+
+if TYPE_CHECKING:
+    from spectral_search.search.pass_server import Stored
 
 ANSWER_SECONDS = 2.0
 """How long the driver waits for a pass to show that it is there."""

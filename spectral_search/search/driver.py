@@ -173,18 +173,21 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
 
 def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
     # Ray takes a second to import, which an inline run need not pay.
-    from spectral_search.data.source import iter_selection_ray
+    from spectral_search.data.source import iter_selection
     from spectral_search.search.ray_session import ray_session
-    from spectral_search.search.ray_tune import run_separate, run_shared
+    from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
 
     resources = plan.spec.resources
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan), dashboard=around.dashboard) as ray:
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = _prepared(plan, paths, around, iter_selection_ray)
-        search = run_shared if plan.executor == "shared" else run_separate
-        search(plan.spec, paths, study, prepared.dataset, ray.slots)
+        passes = start_passes(ray.slots) if plan.executor == "shared" else []
+        prepared = _prepared(plan, paths, around, iter_selection)
+        if plan.executor == "shared":
+            run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
+        else:
+            run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
 
 

@@ -5,24 +5,32 @@ not lost to training. A pass waits until all its trials have joined, and at a ru
 ASHA decides does not depend on which trial's process was quicker.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
-from spectral_search.fit.member import EpochRecord
-from spectral_search.search.proposals import Params
-from spectral_search.search.ray_job import Job, TrialGauges
-from spectral_search.search.shared_pass import SharedPass
-from spectral_search.search.trial import Step
+# A process that is given a handle of an actor imports the actor's module. Every trial has one of a pass and is to load
+# neither torch nor what comes with it, so that what trains is imported by the pass itself.
+if TYPE_CHECKING:
+    from spectral_search.fit.member import EpochRecord
+    from spectral_search.search.proposals import Params
+    from spectral_search.search.ray_job import Job, TrialGauges
+    from spectral_search.search.shared_pass import SharedPass
+    from spectral_search.search.trial import Step
 
-Stored = list[ray.ObjectRef[Job]]
-"""A reference to the job, wrapped so that Ray hands it on as it is."""
+    Stored = list[ray.ObjectRef[Job]]
+    """A reference to the job, wrapped so that Ray hands it on as it is."""
 JOIN_SECONDS = 5.0
 """How long a pass waits for trials that were announced and do not come."""
+START_SECONDS = 60.0
+"""How long a rung's verdict waits for trials whose process is still starting."""
 
 
 @dataclass
@@ -34,12 +42,14 @@ class Seat:
         steps: What it came to so far. Kept when asked for: whoever asked may have died before handing it on.
         held: Whether it waits for the verdict on a rung.
         over: Whether it has come to its end.
+        up: Whether its process has asked for a step.
     """
 
     told: int
     steps: list[Step] = field(default_factory=list)
     held: bool = False
     over: bool = False
+    up: bool = False
 
     def untold(self) -> list[Step]:
         """Steps after the last epoch that was told; the last step, whatever its epoch."""
@@ -57,6 +67,10 @@ class PassServer:
     _gauges: TrialGauges
 
     def __init__(self) -> None:
+        # Now rather than with the first trial: the driver may still be reading the spectra.
+        from spectral_search.search import ray_job, shared_pass
+
+        self._make_pass, self._make_gauges = shared_pass.SharedPass, ray_job.TrialGauges
         self._job: Job | None = None
         self._seats: dict[int, Seat] = {}
         self._expected = 0
@@ -87,13 +101,15 @@ class PassServer:
         """The epoch of a trial that follows the last it was told, as soon as there is one."""
         seat = await self._seat(stored, number, params, told)
         async with self._changed:
-            seat.told = told
+            seat.told, seat.up = told, True
             if not seat.untold():  # it was told of the rung and was not stopped
                 seat.held = False
             self._changed.notify_all()
             await self._changed.wait_for(lambda: seat.untold() or self._failed())
         if not seat.untold():
             await self._serving_task()  # raises what ended it
+        if seat.held:
+            await self._all_up()
         return {**asdict(seat.untold()[0]), "mates": self._untold_of_others(number)}
 
     async def _seat(self, stored: Stored, number: int, params: Params, settled: int) -> Seat:
@@ -112,8 +128,8 @@ class PassServer:
             return
         # Started again after a death that may have been for want of memory, it takes fewer members at a time.
         died = ray.get_runtime_context().was_current_actor_reconstructed
-        self._shared = SharedPass(job.trainer, job.spec, job.paths, max(1, job.members // 2) if died else None)
-        self._gauges = TrialGauges(job.paths.name)
+        self._shared = self._make_pass(job.trainer, job.spec, job.paths, max(1, job.members // 2) if died else None)
+        self._gauges = self._make_gauges(job.paths.name)
         self._job = job
 
     def _untold_of_others(self, number: int) -> list[tuple[int, list[EpochRecord]]]:
@@ -124,7 +140,7 @@ class PassServer:
             if other != number
         ]
 
-    def _serving_task(self) -> "asyncio.Task[None]":
+    def _serving_task(self) -> asyncio.Task[None]:
         if self._serving is None:
             self._serving = asyncio.get_running_loop().create_task(self._serve())
         return self._serving
@@ -157,6 +173,16 @@ class PassServer:
         seat.held = not step.done and self._shared.at_rung(number)
         if step.record is not None:
             self._gauges.show(number, step.record)
+
+    async def _all_up(self) -> None:
+        """Wait until the processes of all trials are there, before one may be stopped at a rung.
+
+        Ray Tune gives the process of a trial that stopped to one whose own is still starting, and ends that.
+        """
+        async with self._changed:
+            everyone = self._changed.wait_for(lambda: all(seat.up for seat in self._seats.values()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(everyone, START_SECONDS)
 
     async def _all_ready(self) -> None:
         """Wait until every trial that is expected has joined and none waits for a verdict."""

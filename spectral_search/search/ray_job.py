@@ -6,8 +6,8 @@ import ray
 import torch
 from ray.util import metrics
 
-from spectral_search.data.dataset import Dataset
-from spectral_search.data.source import iter_blocks_ray
+from spectral_search.data.dataset import Dataset, Stream
+from spectral_search.data.stream import ReadBlocks, read_plainly
 from spectral_search.fit.member import EpochRecord
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
@@ -31,7 +31,14 @@ class Job:
         """The data on this process's device."""
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        return Trainer(self.dataset, device, iter_blocks_ray, self.share)
+        return Trainer(self.dataset, device, self._read_blocks(), self.share)
+
+    def _read_blocks(self) -> ReadBlocks:
+        if not isinstance(self.dataset.train, Stream):
+            return read_plainly  # nothing is read again
+        from spectral_search.data.source import iter_blocks_ray
+
+        return iter_blocks_ray
 
 
 class TrialGauges:

@@ -155,9 +155,21 @@ class StudySearcher(Searcher):
 class StudyScheduler(FIFOScheduler):
     """Records each epoch in the study, stops a trial when the study says so, and tells why one failed for good."""
 
-    def __init__(self, searcher: StudySearcher) -> None:
+    def __init__(self, searcher: StudySearcher, concurrent: int) -> None:
         super().__init__()
-        self._searcher = searcher
+        self._searcher, self._concurrent = searcher, concurrent
+
+    def on_trial_add(self, tune_controller: object, trial: TuneTrial) -> None:
+        """Let the process of every trial that stops wait for the next one.
+
+        Ray Tune keeps a single idle process: where ASHA stops several trials at a rung it would end the other ones, and
+        start as many anew at seconds of CPU time each. It has no setting for that; should the attribute ever be called
+        otherwise, its own way remains.
+        """
+        cache = getattr(getattr(tune_controller, "_tune_controller", None), "_actor_cache", None)
+        if self._concurrent and cache is not None:
+            cache.increase_max(trial.placement_group_factory, self._concurrent)
+            self._concurrent = 0
 
     def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
         must_stop = self._searcher.take(trial.trial_id, result)
@@ -193,16 +205,20 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset,
     _fit(trainable, StudySearcher(study), study, paths.name, slots.concurrent)
 
 
-def run_shared(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
-    """Run a search to its end on the Ray cluster that this process is connected to, its trials in shared passes."""
-    stored = [ray.put(_job(spec, paths, dataset, slots))]
+def start_passes(slots: Slots) -> list[Any]:
+    """The processes of the shared passes, as handles; they import what they need while the spectra are read."""
     server = ray.remote(PassServer).options(
         num_cpus=slots.cpus_per_trial - PASS_SPARES_CPU,
         num_gpus=slots.gpus_per_trial,
         max_restarts=-1,  # it is trials whose attempts are counted
         scheduling_strategy="SPREAD",
     )
-    passes: list[Any] = [server.remote() for _ in range(slots.passes)]
+    return [server.remote() for _ in range(slots.passes)]
+
+
+def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
+    """Run a search to its end on the Ray cluster that this process is connected to, its trials in shared passes."""
+    stored = [ray.put(_job(spec, paths, dataset, slots))]
     desk = Desk(passes, stored, study, slots.concurrent)
     told = study.listener
 
@@ -230,7 +246,7 @@ def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concu
                 metric="val_r2",
                 mode="max",
                 search_alg=searcher,
-                scheduler=StudyScheduler(searcher),
+                scheduler=StudyScheduler(searcher, concurrent),
                 num_samples=study.planned,
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -70,7 +71,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
             patch.setenv(VARIABLE, PASSWORD)
             yield f"postgresql+psycopg://searcher:${{{VARIABLE}}}@127.0.0.1:{port}/postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # SIGTERM would wait for every client to leave
         server.wait(SERVER_SECONDS)
 
 
