@@ -153,22 +153,29 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
     spec = plan.spec
     # Also after a search on Ray, whose trials have left the GPU by then: val R2 and re-test in one precision.
     device = torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
-    study, progress = _open_study(plan, paths, around)
-    stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
+    with _open_study(plan, paths, around) as (study, progress):
+        stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
+        prepared = _search_trials(plan, paths, around, study, stopping, device)
+        # What a cluster's GPUs trained in minutes could take this machine's cores days.
+        reseed = plan.slots.address is None or device.type == "cuda"
+        if not reseed and spec.search.retest_seeds > 1:
+            around.say(
+                "The finalists are not trained with other seeds, since this machine has no GPU: "
+                f"`spectral-search train {paths.best_dir} --seeds {spec.search.retest_seeds} --address ...` does it "
+                "there."
+            )
+        shown = CopyProgress(paths.name, around.view, progress.snapshot)
+        return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+
+
+def _search_trials(
+    plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, device: torch.device
+) -> Prepared:
     if plan.executor != "inline" and not study.over:
-        prepared = _search_on_ray(plan, paths, around, study, stopping)
-    else:
-        prepared = _prepared(plan, paths, around, iter_blocks)
-        run_inline(spec, paths, study, prepared.dataset, device, plan.slots.concurrent)
-    # What a cluster's GPUs trained in minutes could take this machine's cores days.
-    reseed = plan.slots.address is None or device.type == "cuda"
-    if not reseed and spec.search.retest_seeds > 1:
-        around.say(
-            "The finalists are not trained with other seeds, since this machine has no GPU: "
-            f"`spectral-search train {paths.best_dir} --seeds {spec.search.retest_seeds} --address ...` does it there."
-        )
-    shown = CopyProgress(paths.name, around.view, progress.snapshot)
-    return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+        return _search_on_ray(plan, paths, around, study, stopping)
+    prepared = _prepared(plan, paths, around, iter_blocks)
+    run_inline(plan.spec, paths, study, prepared.dataset, device, plan.slots.concurrent)
+    return prepared
 
 
 def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
@@ -201,13 +208,14 @@ def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> 
     return prepared
 
 
-def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> tuple[Study, Progress]:
+@contextmanager
+def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[tuple[Study, Progress]]:
     manifest = Manifest.load(paths.manifest_json)
-    storage = open_storage(storage_url(manifest, paths))
-    study = Study(plan.spec, paths, storage, manifest.study_name)
-    progress = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
-    study.listener = progress
-    return study, progress
+    with open_storage(storage_url(manifest, paths)) as storage:
+        study = Study(plan.spec, paths, storage, manifest.study_name)
+        progress = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
+        study.listener = progress
+        yield study, progress
 
 
 def _data_bytes(plan: Plan) -> int:

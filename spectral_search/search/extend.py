@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from spectral_search.errors import RequestError
@@ -83,7 +84,11 @@ def _longer_spec(record: RunRecord, spec: RunSpec, wanted: Extension) -> tuple[R
 
 def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
     """Copy the study with those trials running that have epochs left; the copy's name, and what will be done."""
-    storage = open_storage(storage_url(record.manifest, record.paths))
+    with open_storage(storage_url(record.manifest, record.paths)) as storage:
+        return _copied(storage, record, spec)
+
+
+def _copied(storage: BaseStorage, record: RunRecord, spec: RunSpec) -> tuple[str, str]:
     old = optuna.load_study(study_name=record.manifest.study_name, storage=storage, sampler=RandomSampler())
     name = f"{record.manifest.study_name.partition('+')[0]}+{secrets.token_hex(4)}"
     new = optuna.create_study(study_name=name, storage=storage, direction="maximize", sampler=RandomSampler())

@@ -72,15 +72,16 @@ class LiveTrial:
         return max(0, self.last_epoch - 1)
 
 
-def open_storage(url: str) -> BaseStorage:
-    """The database of a study.
+@contextmanager
+def open_storage(url: str) -> Iterator[BaseStorage]:
+    """The database of a study, with its connections closed at the end.
 
     Raises:
         RequestError: It cannot be reached.
     """
     waits = {"connect_args": {"timeout": DATABASE_WAIT_S}} if url.startswith("sqlite") else None
     try:
-        return RDBStorage(url, engine_kwargs=waits)
+        storage = RDBStorage(url, engine_kwargs=waits)
     except ImportError as error:
         raise RequestError(
             "The Python driver of the study's database is missing: for PostgreSQL, `pip install 'psycopg[binary]'` and "
@@ -91,6 +92,15 @@ def open_storage(url: str) -> BaseStorage:
             f"The study's database cannot be opened ({type(error).__name__}): check search.storage and that the "
             "server runs."
         ) from error
+    try:
+        yield storage
+    finally:
+        _close(storage)
+
+
+def _close(storage: RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def storage_url(manifest: Manifest, paths: RunPaths) -> str:
@@ -103,8 +113,7 @@ def create_study(url: str, name: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = RDBStorage(url)
     optuna.create_study(study_name=name, storage=storage, direction="maximize", sampler=RandomSampler())
-    storage.remove_session()
-    storage.engine.dispose()
+    _close(storage)
 
 
 class Study:

@@ -85,3 +85,26 @@ def test_process_that_dies_each_time_fails_its_trial_alone(tmp_path: Path) -> No
     assert first.error is not None and first.error.startswith("its process died")
     assert "after 4 attempts (see trials/0000/log.txt)" in first.error
     assert len(first.notes) == 4  # three new attempts, and that it was given up
+
+
+@pytest.mark.slow
+def test_processes_of_trials_are_few_and_light(tmp_path: Path) -> None:
+    """As many as trials at a time, however many trials ASHA stops, and none has loaded torch."""
+    make_spec(tmp_path, make_data(tmp_path / "data"), resources={"concurrent": 3})
+    arguments = ["--results", tmp_path / "results", "--no-dashboard", "--executor", "shared"]
+    running = Running("run", tmp_path / "small.yaml", "--name", "light", *arguments)
+    mapped: dict[psutil.Process, str] = {}
+
+    def over() -> bool:
+        for process in running.look():
+            with suppress(psutil.Error, OSError):
+                if process.name().startswith(("ray::PassTrial", "ray::ResourceTr")):
+                    mapped[process] = Path(f"/proc/{process.pid}/maps").read_text()
+        return not running.alive
+
+    running.wait_for(over)
+    code, output = running.end()
+    assert code == 0, output
+    assert sum(trial.state == "stopped" for trial in RunRecord.load(RunPaths(tmp_path / "results", "light")).trials) > 3
+    assert len(mapped) == 3
+    assert not any("libtorch" in maps for maps in mapped.values())

@@ -78,7 +78,7 @@ def test_training_in_bfloat16_does_not_move_r2() -> None:
 def test_a_cnn_predicts_alike_in_both_formats() -> None:
     """The same weights, since two trainings of a CNN drift apart by the last digit of anything."""
     model = {"kind": "cnn", "channels": [8, 16], "kernel_size": 5, "norm": "batch", "head": [16]}
-    recipe = {"epochs": 6, "lr": 0.02}
+    recipe = {"epochs": 12, "lr": 0.02}
     trainer, (member,) = trained("bfloat16", model, recipe, 1)
     peer = trainer.member(1, trial_config(model, {**recipe, "precision": "float32"}))
     peer.model.load_state_dict(member.model.state_dict())

@@ -1,6 +1,7 @@
 """The study: what is recorded, and what a process that died in between left to be taken up."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,16 @@ def paths(tmp_path: Path) -> RunPaths:
 
 
 @pytest.fixture
-def reopen(spec: RunSpec, paths: RunPaths) -> Open:
+def studies() -> Iterator[Callable[[RunSpec, RunPaths], Study]]:
+    """Opens studies; their databases are closed after the test."""
+    with ExitStack() as opened:
+        yield lambda spec, paths: Study(spec, paths, opened.enter_context(open_storage(paths.study_url)), "run")
+
+
+@pytest.fixture
+def reopen(spec: RunSpec, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]) -> Open:
     """Open the study as a new process would."""
-    return lambda: Study(spec, paths, open_storage(paths.study_url), "run")
+    return lambda: studies(spec, paths)
 
 
 def record(epoch: int, value: float) -> dict[str, Any]:
@@ -287,14 +295,16 @@ def test_resumed_sampler_sees_every_earlier_trial_told_apart(reopen: Open, seen:
     assert params == begin(reopen()).params
 
 
-def test_proposals_after_a_resume_are_those_of_a_search_in_one_go(spec: RunSpec, tmp_path: Path) -> None:
+def test_proposals_after_a_resume_are_those_of_a_search_in_one_go(
+    spec: RunSpec, tmp_path: Path, studies: Callable[[RunSpec, RunPaths], Study]
+) -> None:
     def proposed(name: str, reopened: bool) -> list[dict[str, Any]]:
         paths = RunPaths(tmp_path / name, "run").create()
-        study = Study(spec, paths, open_storage(paths.study_url), "run")
+        study = studies(spec, paths)
         found = []
         for number in range(spec.search.trials):
             if reopened:
-                study = Study(spec, paths, open_storage(paths.study_url), "run")
+                study = studies(spec, paths)
             trial = begin(study)
             found.append(trial.params)
             stop = study.report(trial.number, record(1, (number * 7 % 12) / 12))
@@ -306,5 +316,6 @@ def test_proposals_after_a_resume_are_those_of_a_search_in_one_go(spec: RunSpec,
 
 
 def test_database_without_its_driver_is_refused_with_what_to_install() -> None:
-    with pytest.raises(RequestError, match=r"pip install 'psycopg\[binary\]'"):
-        open_storage("postgresql+pg8000://somebody@127.0.0.1/studies")
+    refused = pytest.raises(RequestError, match=r"pip install 'psycopg\[binary\]'")
+    with refused, open_storage("postgresql+pg8000://somebody@127.0.0.1/studies"):
+        pass
