@@ -1,4 +1,9 @@
-"""The life of a run: new or resumed, from the plan to the exported winner."""
+"""The life of a run: new or resumed, from the plan to the exported winner.
+
+Torch is imported only where it is needed, in a search on Ray while Ray starts.
+"""
+
+from __future__ import annotations
 
 import platform
 import secrets
@@ -7,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
-import torch
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 
@@ -26,14 +30,15 @@ from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
 from spectral_search.results.view import LiveView
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
-from spectral_search.search.finish import finish_run
 from spectral_search.search.hold import Stopping
-from spectral_search.search.inline import run_inline
 from spectral_search.search.plan import Plan
-from spectral_search.search.prepare import Prepared, Read, prepare
 from spectral_search.search.progress import Progress
-from spectral_search.search.reseed_progress import CopyProgress
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
+
+if TYPE_CHECKING:
+    import torch
+
+    from spectral_search.search.prepare import Prepared, Read
 
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
 STREAM_STORE_BYTES = 1 << 30
@@ -151,11 +156,13 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
 
 def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
     spec = plan.spec
-    # Also after a search on Ray, whose trials have left the GPU by then: val R2 and re-test in one precision.
-    device = torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
     with _open_study(plan, paths, around) as (study, progress):
         stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
-        prepared = _search_trials(plan, paths, around, study, stopping, device)
+        prepared = _search_trials(plan, paths, around, study, stopping)
+        from spectral_search.search.finish import finish_run
+        from spectral_search.search.reseed_progress import CopyProgress
+
+        device = _device(plan)
         # What a cluster's GPUs trained in minutes could take this machine's cores days.
         reseed = plan.slots.address is None or device.type == "cuda"
         if not reseed and spec.search.retest_seeds > 1:
@@ -168,24 +175,32 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
         return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
 
 
-def _search_trials(
-    plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, device: torch.device
-) -> Prepared:
+def _device(plan: Plan) -> torch.device:
+    """This process's: also after a search on Ray, whose trials have left the GPU, for one precision throughout."""
+    import torch
+
+    return torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
+
+
+def _search_trials(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
     if plan.executor != "inline" and not study.over:
         return _search_on_ray(plan, paths, around, study, stopping)
+    from spectral_search.search.inline import run_inline
+
     prepared = _prepared(plan, paths, around, iter_blocks)
-    run_inline(plan.spec, paths, study, prepared.dataset, device, plan.slots.concurrent)
+    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots.concurrent)
     return prepared
 
 
 def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
     # Ray takes a second to import, which an inline run need not pay.
-    from spectral_search.data.source import iter_selection
     from spectral_search.search.ray_session import ray_session
-    from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
 
     resources = plan.spec.resources
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan), dashboard=around.dashboard) as ray:
+        from spectral_search.data.source import iter_selection
+        from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
+
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
@@ -200,6 +215,8 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
 
 def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> Prepared:
     """The dataset; its preprocessing is fitted once and then belongs to the run."""
+    from spectral_search.search.prepare import prepare
+
     known = paths.preprocessing_safetensors.exists()
     prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
     prepared = prepare(plan.spec, plan.splits, read, prep)

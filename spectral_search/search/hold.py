@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -76,7 +76,7 @@ class Stopping:
         raise KeyboardInterrupt
 
     def _end_at_once(self) -> None:
-        kill(started_processes())
+        kill_started()
         os.write(2, f"{SHOW_CURSOR if os.isatty(2) else ''}\n{self._farewell}\n".encode())
         os._exit(INTERRUPTED)
 
@@ -120,6 +120,20 @@ def started_processes() -> list[psutil.Process]:
     with suppress(psutil.Error):
         return psutil.Process().children(recursive=True)
     return []
+
+
+def kill_started(earlier: Collection[psutil.Process] = ()) -> None:
+    """Kill all that this process started and all that those did, but for what was there earlier.
+
+    They are halted first, until no new ones turn up: a process that is starting others would leave them orphaned.
+    """
+    found: set[psutil.Process] = set()
+    while new := set(started_processes()) - set(earlier) - found:
+        found |= new
+        for process in new:
+            with suppress(psutil.Error):
+                process.suspend()
+    kill(list(found))
 
 
 def kill(processes: list[psutil.Process]) -> None:

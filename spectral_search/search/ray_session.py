@@ -8,14 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from spectral_search.errors import RequestError, RunError
 from spectral_search.search.device import Slots, cpu_count, gpu_slots
-from spectral_search.search.hold import kill, started_processes
+from spectral_search.search.hold import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
 
 if TYPE_CHECKING:
@@ -115,6 +117,8 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
     import ray
 
+    ahead = Thread(target=_import_ahead)
+    ahead.start()
     earlier = set(started_processes())
     try:
         if resources.address is not None:
@@ -128,16 +132,25 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
                 include_dashboard=dashboard,
             )
+        ahead.join()
         yield Session(context.dashboard_url or None, slots)
     finally:
         if slots.gpus and resources.address is None:
             # Another run of this process may want other GPUs.
             os.environ.pop("CUDA_VISIBLE_DEVICES")
             os.environ.update({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+        if not ray.is_initialized():
+            kill_started(earlier)
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
         kill(psutil.wait_procs(ours, timeout=SHUTDOWN_SECONDS)[1])
+
+
+def _import_ahead() -> None:
+    """What the driver needs next, while Ray's own processes start; an error comes up again where it is needed."""
+    with suppress(Exception):
+        import_module("spectral_search.search.finish")
 
 
 def protect_token() -> None:
@@ -162,8 +175,8 @@ def _start(**options: Any) -> "BaseContext":
         try:
             return ray.init(**options)
         except Exception as error:
+            kill_started(earlier)
             ray.shutdown()
-            kill([process for process in started_processes() if process not in earlier])
             reason = str(error).splitlines()[0]
     raise RunError(
         f"Ray does not start on this machine ({reason}): `resume` the run when the machine is less busy, or with "
