@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -202,7 +203,7 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset,
     trainable = tune.with_resources(
         tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
     )
-    _fit(trainable, StudySearcher(study), study, paths.name, slots.concurrent)
+    _fit(trainable, StudySearcher(study), study, paths.name, slots.concurrent, local=slots.address is None)
 
 
 def start_passes(slots: Slots) -> list[Any]:
@@ -228,7 +229,7 @@ def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, 
 
     study.listener = tell
     trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": TRIAL_CPU})
-    _fit(trainable, StudySearcher(study, desk.seat), study, paths.name, slots.concurrent)
+    _fit(trainable, StudySearcher(study, desk.seat), study, paths.name, slots.concurrent, local=slots.address is None)
 
 
 def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
@@ -236,7 +237,11 @@ def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
     return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
 
 
-def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concurrent: int) -> None:
+def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concurrent: int, *, local: bool) -> None:
+    if local:
+        # Ray Tune hands some variables on to each trial's process, for which Ray then starts one process to start
+        # another. On this machine they inherit them, and can be those that Ray keeps ready.
+        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     # Left to itself, Ray Tune starts the process of one trial only when that of the one before is there.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrent)
     with tempfile.TemporaryDirectory(prefix="spectral-search-") as scratch:
