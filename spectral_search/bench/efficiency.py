@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
+import optuna
 
 from spectral_search.bench.around import Around
 from spectral_search.bench.commands import PEERS
@@ -13,7 +14,7 @@ from spectral_search.bench.replay import Strategy, searched, top_after
 
 TOLERANCE = 0.005
 """How far below the grid's best val R2 counts as reached."""
-SEEDS, QUICK_SEEDS = 20, 2
+SEEDS, QUICK_SEEDS = 8, 1
 CONCURRENT = 8
 """Trials at a time, as in a pack; the search knows less than if it trained one after the other."""
 TOP_EPOCHS, TOP_SHARE = 5, 10
@@ -40,6 +41,7 @@ def strategies(curves: Curves) -> dict[str, Strategy]:
 
 def measure(around: Around) -> Findings:
     """Replay every strategy on every recorded grid."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     rows: list[Row] = []
     details: dict[str, object] = {}
     drawn: dict[str, object] = {}

@@ -16,6 +16,8 @@ from spectral_search.search.asha import rung_epochs, survives
 from spectral_search.search.proposals import Params, Proposals
 from spectral_search.spec.run import RunSpec
 
+MOST_TRIALS = 4
+"""Trials of a search, in units of the recorded configurations."""
 Trace = np.ndarray
 Strategy = Callable[[Curves, int], Trace]
 
@@ -50,7 +52,8 @@ def searched(sampler: str, pruner: str, concurrent: int) -> Strategy:
                 "search.sampler": sampler,
                 "search.pruner": pruner,
                 "search.seed": seed,
-                "search.trials": len(curves.params),
+                # The epochs are the budget: stopped trials leave room for others.
+                "search.trials": MOST_TRIALS * len(curves.params),
             }
         )
         return _Replay(curves, spec, concurrent).trace()
