@@ -76,7 +76,7 @@ PARTS: dict[str, Callable[[Around], Findings]] = {
     "gpu": _gpu,
 }
 ASKED_FOR = ("growth", "gpu")
-"""Parts that run only when named: the one takes a quarter of an hour, the other a GPU."""
+"""Parts that run only when named: the one runs many searches, the other needs a GPU."""
 
 
 class Shown(Protocol):

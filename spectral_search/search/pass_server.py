@@ -108,7 +108,7 @@ class PassServer:
             await self._changed.wait_for(lambda: seat.untold() or self._failed())
         if not seat.untold():
             await self._serving_task()  # raises what ended it
-        if seat.held:
+        if seat.held and len(seat.untold()) == 1:  # this is the epoch of the rung
             await self._all_up()
         return {**asdict(seat.untold()[0]), "mates": self._untold_of_others(number)}
 

@@ -1,7 +1,6 @@
 """Whole searches: one on Ray in a process of its own, as a user has it, and inline ones beside it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +180,6 @@ def test_status_lists_and_tells(place: Path, inline: Done) -> None:
     assert document["state"] == "finished"
     assert "inline" in call("status", folder=place).require().stdout
     assert "inline: finished" in call("status", "inline", folder=place).require().stdout
-
-
-def test_no_file_of_a_run_stays_open(place: Path, inline: Done) -> None:
-    """Else its disk could not be unmounted, nor its database server end, before this process does."""
-    held = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
-    assert not [file.resolve() for file in held if file.exists() and place in file.resolve().parents]
 
 
 def test_a_finished_run_is_resumed_to_itself(place: Path, inline: Done) -> None:

@@ -1,5 +1,7 @@
 """The study: what is recorded, and what a process that died in between left to be taken up."""
 
+import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -319,3 +321,15 @@ def test_database_without_its_driver_is_refused_with_what_to_install() -> None:
     refused = pytest.raises(RequestError, match=r"pip install 'psycopg\[binary\]'")
     with refused, open_storage("postgresql+pg8000://somebody@127.0.0.1/studies"):
         pass
+
+
+def test_no_file_of_a_study_stays_open(paths: RunPaths) -> None:
+    """Else its disk could not be unmounted, nor its database server end, before this process does."""
+    gc.disable()  # which would close them at some time
+    try:
+        with open_storage(paths.study_url) as storage:
+            storage.get_all_studies()
+    finally:
+        gc.enable()
+    held = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert not [file.resolve() for file in held if file.exists() and paths.folder in file.resolve().parents]
