@@ -7,6 +7,7 @@ a search of the same configurations would be given. Shape suffixes: C configurat
 import csv
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,23 +48,27 @@ class Curves:
         """The best val R2 of the whole grid."""
         return float(self.val_r2_CE.max())
 
-    def nearest(self, params: Params) -> int:
-        """The recorded configuration next to a proposal, each key on the scale of its domain.
+    def nearest(self, params: Params, taken: Collection[int] = ()) -> int:
+        """The recorded configuration next to a proposal that is not taken, each key on the scale of its domain.
+
+        Another choice is further away than any other value; between equals the first is the one.
 
         Raises:
-            ValueError: A choice that no recorded configuration has.
+            ValueError: A choice that no recorded configuration has, or all are taken.
         """
-        distances = [self._distance(params, recorded) for recorded in self.params]
-        if not math.isfinite(min(distances)):
-            raise ValueError(f"no recorded configuration has the choices of {params}")
-        return int(np.argmin(distances))
+        choices = [key for key, domain in self.spec.space.items() if domain.choices is not None]
+        for key in choices:
+            if all(params[key] != recorded[key] for recorded in self.params):
+                raise ValueError(f"no recorded configuration has {key} {params[key]!r}")
+        free = [place for place in range(len(self.params)) if place not in taken]
+        return min(free, key=lambda place: self._distance(params, self.params[place]))
 
     def _distance(self, params: Params, recorded: Params) -> float:
         total = 0.0
         for key, domain in self.spec.space.items():
             here, there = params[key], recorded[key]
             if domain.choices is not None:
-                total += 0.0 if here == there else math.inf
+                total += 0.0 if here == there else len(self.spec.space)
             else:
                 scale = math.log if domain.is_log else float
                 low, high, a, b = (scale(float(str(value))) for value in (domain.low, domain.high, here, there))

@@ -18,20 +18,21 @@ SEEDS, QUICK_SEEDS = 8, 1
 CONCURRENT = 8
 """Trials at a time, as in a pack; the search knows less than if it trained one after the other."""
 TOP_EPOCHS, TOP_SHARE = 5, 10
-DEFAULT = "TPE + ASHA (default)"
+DEFAULT = "random + halving (default)"
 PHYSICS = (
     "A real grid was trained once, every configuration to its last epoch; searches are replayed on its learning "
-    "curves with the search's own proposals and stopping rule, eight trials at a time. A proposal stands for the "
-    "recorded configuration next to it. Counted are epochs until the best val R2 so far is within 0.005 of the best "
-    "of the whole grid; random order alone would need about half of the grid where one configuration reaches that, "
-    "less where several do."
+    "curves with the search's own proposals and stopping rules, eight trials at a time, as many as the grid has. "
+    "A proposal stands for the recorded configuration next to it that no trial has had. Counted are epochs until the "
+    "best val R2 so far is within 0.005 of the best of the whole grid; random order alone would need about half of the "
+    "grid where one configuration reaches that, less where several do."
 )
 
 
 def strategies(curves: Curves) -> dict[str, Strategy]:
     """What is compared."""
     return {
-        DEFAULT: searched("tpe", "asha", CONCURRENT),
+        DEFAULT: searched("random", "halving", CONCURRENT),
+        "TPE + ASHA": searched("tpe", "asha", CONCURRENT),
         "random + ASHA": searched("random", "asha", CONCURRENT),
         "TPE": searched("tpe", "none", CONCURRENT),
         "random": searched("random", "none", CONCURRENT),

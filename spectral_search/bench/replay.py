@@ -1,8 +1,8 @@
 """Search strategies replayed on recorded learning curves, epoch by epoch, with the search's own code.
 
-Proposals come from `Proposals` and stops from ASHA's rule as in a run; what a trial would have reached is looked up.
-A proposal stands for the recorded configuration next to it, and costs its epochs again if that has been trained before,
-as it would in a run. A trace gives the best val R2 after each epoch spent.
+Proposals come from `Proposals` and stops from the rules of halving and ASHA as in a run; what a trial would have come
+to is looked up. A proposal stands for the recorded configuration next to it that no trial has had: in a run it would be
+a new one, here it would be the very same curve again. A trace gives the best val R2 after each epoch spent.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from spectral_search.bench.curves import Curves
 from spectral_search.search.asha import rung_epochs, survives
+from spectral_search.search.halving import survivors
 from spectral_search.search.proposals import Params, Proposals
 from spectral_search.spec.run import RunSpec
 
-MOST_TRIALS = 4
-"""Trials of a search, in units of the recorded configurations."""
 Trace = np.ndarray
 Strategy = Callable[[Curves, int], Trace]
 
@@ -25,11 +24,15 @@ Strategy = Callable[[Curves, int], Trace]
 @dataclass
 class _Trial:
     params: Params
+    place: int
+    """Of its configuration among the recorded ones."""
     curve: list[float]
     """Of the configuration, to the last epoch."""
     values: list[float] = field(default_factory=list)
     """Val R2 so far."""
     state: TrialState = TrialState.RUNNING
+    held: bool = False
+    """Whether it waits at a rung."""
 
     def frozen(self, proposals: Proposals) -> FrozenTrial:
         params, distributions = proposals.frozen(self.params)
@@ -44,7 +47,7 @@ class _Trial:
 
 
 def searched(sampler: str, pruner: str, concurrent: int) -> Strategy:
-    """A search with a sampler and a pruner, this many trials at a time, until it has spent the grid's epochs."""
+    """A search with a sampler and a pruner, this many trials at a time, of as many trials as were recorded."""
 
     def trace(curves: Curves, seed: int) -> Trace:
         spec = curves.spec.override(
@@ -52,8 +55,7 @@ def searched(sampler: str, pruner: str, concurrent: int) -> Strategy:
                 "search.sampler": sampler,
                 "search.pruner": pruner,
                 "search.seed": seed,
-                # The epochs are the budget: stopped trials leave room for others.
-                "search.trials": MOST_TRIALS * len(curves.params),
+                "search.trials": len(curves.params),
             }
         )
         return _Replay(curves, spec, concurrent).trace()
@@ -84,24 +86,31 @@ class _Replay:
 
     def trace(self) -> Trace:
         spent: list[float] = []
-        while len(spent) < self._curves.grid_epochs:
-            live = [trial for trial in self._trials if trial.state == TrialState.RUNNING]
-            while len(live) < self._concurrent and (trial := self._next()) is not None:
-                live.append(trial)
-            if not live:
-                break
+        while live := self._live():
             for trial in live:
                 trial.values.append(trial.curve[len(trial.values)])
                 spent.append(trial.values[-1])
             for trial in live:
                 self._judge(trial)
-        return np.maximum.accumulate(spent[: self._curves.grid_epochs])
+        return np.maximum.accumulate(spent)
+
+    def _live(self) -> list[_Trial]:
+        """The trials that train next: those that do, and others in the free places, as `Study.next_trial` has them."""
+        live = [trial for trial in self._trials if trial.state == TrialState.RUNNING and not trial.held]
+        del live[self._concurrent :]
+        while len(live) < self._concurrent and (trial := self._next()) is not None:
+            live.append(trial)
+        if not live and any(trial.held for trial in self._trials):
+            self._judge_held()
+            return self._live()
+        return live
 
     def _next(self) -> _Trial | None:
         params = self._proposals.propose([trial.frozen(self._proposals) for trial in self._trials])
         if params is None:
             return None
-        trial = _Trial(params, self._curves.val_r2_CE[self._curves.nearest(params)].tolist())
+        place = self._curves.nearest(params, {trial.place for trial in self._trials})
+        trial = _Trial(params, place, self._curves.val_r2_CE[place].tolist())
         self._trials.append(trial)
         return trial
 
@@ -109,7 +118,20 @@ class _Replay:
         epoch = len(trial.values)
         if epoch == self._curves.epochs:
             trial.state = TrialState.COMPLETE
+        elif epoch in self._rungs and self._search.pruner == "halving":
+            trial.held = True
         elif epoch in self._rungs:
             reported = [other.values[epoch - 1] for other in self._trials if len(other.values) >= epoch]
-            if not survives(trial.values[-1], reported, self._search.reduction_factor):
+            if not survives(trial.values[-1], reported, self._search.factor):
                 trial.state = TrialState.PRUNED
+
+    def _judge_held(self) -> None:
+        rung = min(len(trial.values) for trial in self._trials if trial.held)
+        reached = {
+            number: max(trial.values[:rung]) for number, trial in enumerate(self._trials) if len(trial.values) >= rung
+        }
+        go_on = survivors(reached, self._search)
+        for number, trial in enumerate(self._trials):
+            if trial.held and len(trial.values) == rung:
+                trial.held = False
+                trial.state = TrialState.RUNNING if number in go_on else TrialState.PRUNED

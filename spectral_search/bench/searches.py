@@ -79,18 +79,19 @@ def measure(around: Around) -> Findings:
 def arguments(root: Path, sizes: Sizes) -> list[str]:
     """What follows `spectral-search run`."""
     options = {"--data-root": root, "--num-train": sizes.train, "--trials": sizes.trials, "--epochs": sizes.epochs}
-    return ["step1", *(str(part) for option in options.items() for part in option)]
+    sets = ("search.sampler=tpe", "search.pruner=asha")  # what the peers have too
+    return ["step1", *(str(part) for option in options.items() for part in option), *(f"--set={text}" for text in sets)]
 
 
 def peer_config(root: Path, sizes: Sizes) -> dict[str, Any]:
     """The same search in a peer's terms."""
-    spec = step1()
+    spec = step1().override({"search.pruner": "asha"})
     precision = resolve_precision(spec.fit.precision, torch.device("cpu"))
     return {
         "root": str(root),
         "trials": sizes.trials,
-        "min_epochs": min(spec.search.min_epochs, sizes.epochs),
-        "reduction_factor": spec.search.reduction_factor,
+        "min_epochs": next(iter(spec.search.rungs(spec.fit.epochs))),
+        "reduction_factor": spec.search.factor,
         "space": {key: domain.to_yaml() for key, domain in spec.space.items()},
         "grid": GRID,
         "cpus_per_trial": max(1, cpu_count() // 2),

@@ -120,11 +120,17 @@ def _fault_text(url: str, fault: Exception) -> str:
     return f"The study {where} cannot be read ({reason}); restore it, or run the spec again under another name."
 
 
+def _waits(trial: FrozenTrial) -> bool:
+    """Whether a trial waits at a rung until all have come to it."""
+    held, passed = (trial.user_attrs.get(name, 0) for name in ("held_rung", "passed_rung"))
+    return trial.state == TrialState.RUNNING and bool(held > passed)
+
+
 def _trial(trial: FrozenTrial) -> StudyTrial:
     error = trial.user_attrs.get("error")
     return StudyTrial(
         number=trial.number,
-        state=_STATES[trial.state],
+        state="waiting" if _waits(trial) else _STATES[trial.state],
         params=dict(trial.user_attrs.get("params", trial.params)),
         val_r2={epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
         seconds=trial.duration.total_seconds() if trial.duration is not None else None,

@@ -38,7 +38,7 @@ def _take(study: Study, shared: SharedPass, steps: dict[int, Step]) -> None:
         if step.failure is not None:
             study.finish(number, "failed", step.failure)
         elif study.judge(number):
-            study.finish(number, "stopped")
+            study.stop(number)
             shared.leave(number)
         elif step.done:
             study.finish(number, "complete")

@@ -53,15 +53,19 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Epochs of all trials if none stopped early."""
-        if self.spec.search.sampler == "grid":
-            return sum(point.get("fit.epochs", self.spec.fit.epochs) for point in self.spec.grid_points())
-        domain = self.spec.space.get("fit.epochs")
-        return self.trials * (self.spec.fit.epochs if domain is None else max(domain.probes()))
+        """Most epochs of all trials."""
+        epochs, search, domain = self.spec.fit.epochs, self.spec.search, self.spec.space.get("fit.epochs")
+        if search.sampler == "grid":
+            points = self.spec.grid_points()
+            if any("fit.epochs" in point for point in points):
+                return sum(point.get("fit.epochs", epochs) for point in points)
+        elif domain is not None:
+            return self.trials * max(domain.probes())
+        return search.planned_epochs(self.trials, epochs)
 
     @property
     def spectra_epochs(self) -> int:
-        """Spectra x epochs if no trial stopped early."""
+        """Most spectra x epochs."""
         return self.epochs * len(self.splits.train)
 
     def parameters(self, params: dict[str, Any]) -> int:

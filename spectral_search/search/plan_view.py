@@ -44,11 +44,11 @@ def _search_text(plan: Plan) -> str:
     search, epochs = plan.spec.search, plan.spec.fit.epochs
     if plan.trials == 1:
         return f"one trial of at most {epochs} epochs"
-    rule = (
-        f"ASHA from epoch {search.min_epochs}, one trial in {search.reduction_factor} goes on at a rung"
-        if search.pruner == "asha"
-        else "no trial is stopped for another"
-    )
+    rule, rungs = "no trial is stopped for another", search.rungs(epochs)
+    if search.pruner == "asha" and rungs:
+        rule = f"ASHA from epoch {rungs[0]}, one trial in {search.factor} goes on at a rung"
+    elif search.pruner == "halving" and rungs and plan.trials > (kept := search.survivors_of(plan.trials)):
+        rule = f"after epoch {rungs[0]} the best {kept} go on"
     return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}"
 
 

@@ -75,6 +75,8 @@ class Progress:
             if self._best is None or last["val_r2"] > self._best.val_r2:
                 self._best = BestSoFar(trial.number, last["epoch"], last["val_r2"], trial.params)
                 self._events.append(Event("best", trial.number, None, last["epoch"], last["val_r2"], "", trial.params))
+        elif event == "waiting":
+            self._live.pop(trial.number, None)
         elif event != "started":
             self._live.pop(trial.number, None)
             self._counts[event] += 1
@@ -109,12 +111,14 @@ class Progress:
         return max(0, self._planned - len(self._live) - sum(self._counts.values()))
 
     def _planned_epochs(self) -> int:
-        """Epochs done plus what the rest will take.
+        """Epochs done plus what the rest will take; by halving known beforehand, but for trials that end early.
 
         Trials to come are taken to end as early on average as those that are over; a live trial that has outlived that
         average is taken to go on to its last epoch.
         """
         over, longest = sum(self._counts.values()), self._spec.fit.epochs
+        if self._spec.search.pruner == "halving":
+            return max(self._epochs, self._spec.search.planned_epochs(self._planned, longest))
         mean = self._ended_epochs / over if over else longest
         live = sum((mean if trial.epoch < mean else longest) - trial.epoch for trial in self._live.values())
         return self._epochs + round(self._waiting() * mean + live)

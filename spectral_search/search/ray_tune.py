@@ -104,18 +104,22 @@ class StudySearcher(Searcher):
         self._study: Study | None = study
         self._seat: Callable[[LiveTrial], dict[str, Any]] | None = seat
         self.numbers: dict[str, int] = {}
+        # Of trials that had to stop: by then the study may have handed out the same one again, under another id.
+        self._left: set[str] = set()
 
     # Ray's own annotation of `suggest` forgets FINISHED, which is a text.
     def suggest(self, trial_id: str) -> Any:
         trial = self.study.next_trial()
         if trial is None:
-            return Searcher.FINISHED
+            return Searcher.FINISHED if self.study.exhausted else None
         self.numbers[trial_id] = trial.number
         seat = self._seat(trial) if self._seat is not None else {}
         return {"number": trial.number, "params": trial.params, "settled": trial.settled, **seat}
 
     def take(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Record what a trial sent; whether it must stop."""
+        if trial_id in self._left:
+            return True
         number, record = self.numbers[trial_id], _record(result)
         if result.get("full"):
             self.study.halt(DiskFullError(result["full"]))
@@ -127,7 +131,8 @@ class StudySearcher(Searcher):
             for epoch in epochs:
                 self.study.record(other, epoch)
         if record is not None and self.study.report(number, record):
-            self.study.finish(number, "stopped")
+            self.study.stop(number)
+            self._left.add(trial_id)
             return True
         return False
 
@@ -252,10 +257,10 @@ def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concu
                 mode="max",
                 search_alg=searcher,
                 scheduler=StudyScheduler(searcher, concurrent),
-                num_samples=study.planned,
+                num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,
-                trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
+                trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
                 name=name,

@@ -5,7 +5,7 @@ two writes, so each has one meaning by itself, and opening the study takes up wh
 
     params.yaml     then the trial    a folder without a trial is given to the next one
     progress line   then the value    a line without a value is dropped: that epoch is reported again
-    value at a rung then the verdict  a rung without a verdict is told again, and judged then
+    value at a rung then the verdict  a rung without a verdict is told again, and judged then; by halving it waits on
     state           then clean-up     files that a trial no longer needs are removed again
 """
 
@@ -27,6 +27,7 @@ from spectral_search.results.durable import append_line, plain, read_lines, writ
 from spectral_search.results.manifest import Manifest
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.asha import rung_epochs, survives
+from spectral_search.search.halving import survivors
 from spectral_search.search.proposals import Params, Proposals
 from spectral_search.spec.load import expand
 from spectral_search.spec.run import RunSpec
@@ -39,8 +40,8 @@ STATES: dict[Outcome, TrialState] = {
     "failed": TrialState.FAIL,
 }
 OUTCOMES: dict[TrialState, Outcome] = {state: outcome for outcome, state in STATES.items()}
-PASSED, NOTES, ERROR = "passed_rung", "notes", "error"
-"""User attributes of a trial: the last rung it survived, what befell it, why it failed."""
+PASSED, HELD, NOTES, ERROR = "passed_rung", "held_rung", "notes", "error"
+"""User attributes of a trial: the last rung it survived, the one it waits at, what befell it, why it failed."""
 DATABASE_WAIT_S = 60
 
 
@@ -124,7 +125,7 @@ class Study:
         paths: The run's folder.
         storage: Where the study lies.
         name: Its name there.
-        listener: Told of every change: ("started" | "epoch" | a trial's outcome, trial).
+        listener: Told of every change: ("started" | "epoch" | "waiting" at a rung | a trial's outcome, trial).
     """
 
     def __init__(
@@ -143,11 +144,12 @@ class Study:
             storage=storage,
             direction="maximize",
             sampler=RandomSampler(),  # never asked: proposals come from a shadow study
-            pruner=NopPruner(),  # never asked either: see `asha`
+            pruner=NopPruner(),  # never asked either: see `asha` and `halving`
             load_if_exists=True,
         )
         self._proposals = Proposals(spec)
         self._live: dict[int, tuple[LiveTrial, Trial]] = {}
+        self._held: dict[int, LiveTrial] = {}
         self._halted: BaseException | None = None
         self._unfinished = self._take_up()
 
@@ -164,7 +166,13 @@ class Study:
     @property
     def over(self) -> bool:
         """Whether no trial is left to be trained."""
-        return not self._unfinished and not self._live and self._proposals.propose(self.trials()) is None
+        return self.exhausted and not self._live and self._proposals.propose(self.trials()) is None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no trial will be handed out any more, once `next_trial` has given None."""
+        may_be_held = self.spec.search.pruner == "halving" and bool(self._live)
+        return not self._unfinished and not self._held and not may_be_held
 
     def trials(self) -> list[FrozenTrial]:
         """All trials so far, by number."""
@@ -180,20 +188,54 @@ class Study:
             raise self._halted
 
     def next_trial(self) -> LiveTrial | None:
-        """An unfinished trial to go on with, else a new one; None when there are no more."""
+        """An unfinished trial to go on with, else a new one, else one of those that waited at a rung.
+
+        None when there is none, or none as long as others train: see `exhausted`.
+        """
         with self._writing():
-            if self._unfinished:
-                trial = self._unfinished.pop(0)
-            else:
-                earlier = self.trials()
-                params = self._proposals.propose(earlier)
-                if params is None:
-                    return None
-                trial = LiveTrial(len(earlier), params)
-                self._record_new(trial)
-            self._live[trial.number] = (trial, self._handle(trial.number))
-            self.listener("started", trial)
+            trial = self._unfinished.pop(0) if self._unfinished else self._new_trial() or self._survivor()
+            if trial is not None:
+                self._live[trial.number] = (trial, self._handle(trial.number))
+                self.listener("started", trial)
             return trial
+
+    def _new_trial(self) -> LiveTrial | None:
+        earlier = self.trials()
+        params = self._proposals.propose(earlier)
+        if params is None:
+            return None
+        trial = LiveTrial(len(earlier), params)
+        self._record_new(trial)
+        return trial
+
+    def _survivor(self) -> LiveTrial | None:
+        while self._held and not self._live and not self._unfinished:
+            self._judge_held()
+        return self._unfinished.pop(0) if self._unfinished else None
+
+    def _judge_held(self) -> None:
+        """Judge the trials that wait at the lowest rung, all trials having come to it or ended before.
+
+        Which go on follows from what the study holds, so that a process that died in between is followed by one that
+        decides the same.
+        """
+        rung = min(trial.last_epoch for trial in self._held.values())
+        reached = {
+            trial.number: max(value for epoch, value in trial.intermediate_values.items() if epoch <= rung)
+            for trial in self.trials()
+            if rung in trial.intermediate_values and trial.state != TrialState.FAIL
+        }
+        go_on = survivors(reached, self.spec.search)
+        for trial in [self._held[number] for number in sorted(self._held)]:
+            if trial.last_epoch != rung:
+                continue
+            del self._held[trial.number]
+            if trial.number in go_on:
+                self._pass(trial, self._handle(trial.number))
+                self._unfinished.append(trial)
+            else:
+                self._end(trial, self._handle(trial.number), "stopped")
+                self.listener("stopped", trial)
 
     def report(self, number: int, record: EpochRecord) -> bool:
         """Record an epoch of one trial and judge it: whether the trial must stop."""
@@ -234,6 +276,18 @@ class Study:
                 append_line(self.paths.trial(number).create().log_txt, text)
                 self._handle(number).set_user_attr(NOTES, [*frozen.user_attrs.get(NOTES, []), text])
 
+    def stop(self, number: int) -> None:
+        """Take a trial that must stop from training: for good, or by halving until all have come to its rung."""
+        if self.spec.search.pruner != "halving":
+            self.finish(number, "stopped")
+            return
+        with self._writing():
+            if number in self._live:
+                trial, handle = self._live.pop(number)
+                handle.set_user_attr(HELD, trial.last_epoch)
+                self._held[number] = trial
+                self.listener("waiting", trial)
+
     def finish(self, number: int, outcome: Outcome, error: str | None = None) -> None:
         """End a trial: complete with the val R2 of its best epoch, stopped at its last, or failed with the reason."""
         with self._writing():
@@ -260,12 +314,17 @@ class Study:
         search, epoch = self.spec.search, trial.last_epoch
         if epoch not in rung_epochs(search, self.spec.with_params(trial.params).fit.epochs):
             return False
-        reported = [other.intermediate_values[epoch] for other in self.trials() if epoch in other.intermediate_values]
-        if not survives(trial.epochs[-1]["val_r2"], reported, search.reduction_factor):
+        if search.pruner == "halving" and self.planned > search.survivors_of(self.planned):
             return True
-        handle.set_user_attr(PASSED, epoch)
-        trial.passed = epoch
+        reported = [other.intermediate_values[epoch] for other in self.trials() if epoch in other.intermediate_values]
+        if search.pruner == "asha" and not survives(trial.epochs[-1]["val_r2"], reported, search.factor):
+            return True
+        self._pass(trial, handle)
         return False
+
+    def _pass(self, trial: LiveTrial, handle: Trial) -> None:
+        handle.set_user_attr(PASSED, trial.last_epoch)
+        trial.passed = trial.last_epoch
 
     def _end(self, trial: LiveTrial, handle: Trial, outcome: Outcome, error: str | None = None) -> None:
         best = max((record["val_r2"] for record in trial.epochs), default=None)
@@ -305,8 +364,19 @@ class Study:
             if frozen.state.is_finished():
                 self._clean_up(frozen.number, frozen.state)
             else:
-                unfinished.append(self._restored(frozen))
+                trial = self._restored(frozen)
+                if self._waits_at_rung(trial):
+                    self._held[trial.number] = trial
+                else:
+                    unfinished.append(trial)
         return unfinished
+
+    def _waits_at_rung(self, trial: LiveTrial) -> bool:
+        return (
+            self.spec.search.pruner == "halving"
+            and trial.passed < trial.last_epoch
+            and trial.last_epoch in rung_epochs(self.spec.search, self.spec.with_params(trial.params).fit.epochs)
+        )
 
     def _restored(self, frozen: FrozenTrial) -> LiveTrial:
         """A trial with the epochs that the study holds, and its progress file brought in line with them."""

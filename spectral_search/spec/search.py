@@ -1,5 +1,6 @@
 """The `search`, `resources` and `inherit` sections: how many trials, who proposes them, what they may use."""
 
+import math
 import re
 from typing import Annotated, Literal
 
@@ -10,16 +11,26 @@ from spectral_search.spec.base import Section, linked_fault
 PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
+FIRST_RUNG_PART = 10
+DEFAULT_FACTORS = {"halving": 10, "asha": 3}
+
 
 class SearchSpec(Section):
     """Who proposes trials and when a trial is stopped early."""
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 30
-    sampler: Literal["tpe", "random", "grid", "gp"] = "tpe"
+    sampler: Literal["random", "tpe", "grid", "gp"] = "random"
     startup_trials: Annotated[int, Field(ge=1)] = Field(8, description="random trials before the sampler models")
-    pruner: Literal["asha", "none"] = "asha"
-    min_epochs: Annotated[int, Field(ge=1)] = Field(5, description="asha: first rung, in epochs")
-    reduction_factor: Annotated[int, Field(ge=2)] = Field(3, description="asha: one in this many survives a rung")
+    pruner: Literal["halving", "asha", "none"] = Field(
+        "halving",
+        description="halving: at a rung all trials wait for the last, then the best go on; asha: each is judged",
+    )
+    min_epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="first rung, in epochs; a tenth of fit.epochs when absent"
+    )
+    reduction_factor: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="one in this many survives a rung; 10 by halving and 3 by asha when absent"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(42, description="seed of the proposals")
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
     retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(5, description="fresh noise draws of the re-test")
@@ -33,13 +44,30 @@ class SearchSpec(Section):
     )
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
 
+    @property
+    def factor(self) -> int:
+        """One in this many survives a rung."""
+        return self.reduction_factor or DEFAULT_FACTORS.get(self.pruner, 1)
+
     def rungs(self, epochs: int) -> list[int]:
-        """Epochs after which ASHA may stop a trial of so many epochs; the last is none of them."""
-        rungs, epoch = [], self.min_epochs
-        while self.pruner == "asha" and epoch < epochs:
+        """Epochs after which a trial of so many epochs may be stopped; the last is none of them."""
+        rungs, epoch = [], self.min_epochs or math.ceil(epochs / FIRST_RUNG_PART)
+        while self.pruner != "none" and epoch < epochs:
             rungs.append(epoch)
-            epoch *= self.reduction_factor
+            epoch *= self.factor
         return rungs
+
+    def survivors_of(self, trials: int) -> int:
+        """Trials that go on, by halving, of so many at a rung; all finalists are to be trained to their end."""
+        return min(trials, max(self.finalists, math.ceil(trials / self.factor)))
+
+    def planned_epochs(self, trials: int, epochs: int) -> int:
+        """Most epochs that so many trials of so many epochs take: by halving known beforehand, else all."""
+        total, done, left = 0, 0, trials
+        if self.pruner == "halving":
+            for rung in self.rungs(epochs):
+                total, done, left = total + left * (rung - done), rung, self.survivors_of(left)
+        return total + left * (epochs - done)
 
     @field_validator("storage")
     @classmethod

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectral_search.bench import replay
 from spectral_search.bench.curves import Curves, read_curves, write_curves
 from spectral_search.bench.efficiency import quartiles, spent_epochs
 from spectral_search.bench.replay import searched, top_after
@@ -47,13 +46,29 @@ def test_a_proposal_stands_for_the_configuration_next_to_it(params: dict[str, ob
     assert make_curves().nearest(params) == nearest
 
 
+def test_a_configuration_stands_for_one_proposal() -> None:
+    curves, params = make_curves(), {"fit.lr": 1.1e-4, "fit.schedule": "constant"}
+    taken: list[int] = []
+    for _ in range(8):
+        taken.append(curves.nearest(params, taken))
+    assert taken == [0, 2, 4, 6, 1, 3, 5, 7]  # those of another choice come last
+
+
+def test_by_halving_all_are_trained_to_the_rung_and_the_best_to_the_end() -> None:
+    curves = make_curves()
+    spec = curves.spec.override({"search.min_epochs": 2, "search.reduction_factor": 8, "search.finalists": 1})
+    trace = searched("random", "halving", 3)(Curves(spec, curves.params, curves.val_r2_CE), 0)
+    assert len(trace) == 8 * 2 + (EPOCHS - 2)
+    assert trace[15] == curves.val_r2_CE[2, 1] and trace[-1] == curves.best
+
+
 def test_no_configuration_stands_for_another_choice() -> None:
     with pytest.raises(ValueError, match="one_cycle"):
         make_curves().nearest({"fit.lr": 1e-3, "fit.schedule": "one_cycle"})
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-@pytest.mark.parametrize("pruner", ["asha", "none"])
+@pytest.mark.parametrize("pruner", ["halving", "asha", "none"])
 @pytest.mark.parametrize("concurrent", [1, 3])
 def test_a_replay_is_a_function_of_its_seed(sampler: str, pruner: str, concurrent: int) -> None:
     curves, strategy = make_curves(), searched(sampler, pruner, concurrent)
@@ -69,8 +84,7 @@ def test_without_a_pruner_every_trial_takes_all_its_epochs() -> None:
     assert len(searched("random", "none", 2)(curves, 0)) == curves.grid_epochs
 
 
-def test_asha_spends_less_on_as_many_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "MOST_TRIALS", 1)
+def test_asha_spends_less_on_as_many_trials() -> None:
     curves = make_curves()
     spent = [len(searched("random", "asha", 2)(curves, seed)) for seed in range(4)]
     assert max(spent) < curves.grid_epochs

@@ -37,12 +37,26 @@ def resume(paths: RunPaths, **more: Any) -> str:
     return said.getvalue()
 
 
-def test_more_trials_are_those_of_a_longer_search(tmp_path: Path, data: Path) -> None:
-    paths = run(tmp_path, data, "extended", search={"trials": 4})
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_more_trials_are_those_of_a_longer_search(tmp_path: Path, data: Path, sampler: str) -> None:
+    search = {"sampler": sampler, "pruner": "asha"}
+    paths = run(tmp_path, data, "extended", search={"trials": 4, **search})
     said = resume(paths, trials=7)
     assert "7 trials in all, 3 of them new" in said
-    assert facts(paths) == facts(run(tmp_path, data, "planned", search={"trials": 7}))
+    assert facts(paths) == facts(run(tmp_path, data, "planned", search={"trials": 7, **search}))
     assert RunRecord.load(paths).manifest.planned_trials == 7
+
+
+def test_by_halving_more_trials_are_judged_with_those_before(tmp_path: Path, data: Path) -> None:
+    search = {"pruner": "halving", "min_epochs": 2, "reduction_factor": 5, "finalists": 1}
+    paths = run(tmp_path, data, "extended", search={"trials": 3, **search})
+    assert [trial.last_epoch for trial in RunRecord.load(paths).ranked()] == [9, 2, 2]
+    resume(paths, trials=6)
+    trials = RunRecord.load(paths).trials
+    reached = {trial.number: max(epoch["val_r2"] for epoch in trial.epochs[:2]) for trial in trials}
+    best_two = sorted(reached, key=reached.__getitem__)[-2:]
+    for trial in trials[3:]:
+        assert trial.state == ("complete" if trial.number in best_two else "stopped")
 
 
 def test_more_epochs_are_those_of_longer_trials(tmp_path: Path, data: Path) -> None:

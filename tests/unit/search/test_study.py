@@ -3,7 +3,7 @@
 import gc
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ Open = Callable[[], Study]
 
 @pytest.fixture
 def spec(tmp_path: Path) -> RunSpec:
-    return make_spec(tmp_path, tmp_path, search={"trials": 12, "min_epochs": 1, "reduction_factor": 3})
+    return make_spec(
+        tmp_path, tmp_path, search={"trials": 12, "pruner": "asha", "min_epochs": 1, "reduction_factor": 3}
+    )
 
 
 @pytest.fixture
@@ -333,3 +335,95 @@ def test_no_file_of_a_study_stays_open(paths: RunPaths) -> None:
         gc.enable()
     held = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
     assert not [file.resolve() for file in held if file.exists() and paths.folder in file.resolve().parents]
+
+
+@pytest.fixture
+def halving(tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]) -> Open:
+    """Five trials, of which two go on after epoch 2 and one after epoch 4."""
+    search = {"trials": 5, "pruner": "halving", "min_epochs": 2, "reduction_factor": 2, "finalists": 1}
+    spec = make_spec(tmp_path, tmp_path, fit={"epochs": 6, "patience": None}, search=search)
+    return lambda: studies(spec, paths)
+
+
+def to_rung(study: Study, values: dict[int, list[float]]) -> None:
+    """Train trials to their next rung, where each has to stop."""
+    for number, reports in values.items():
+        start = len(stored(study, number).intermediate_values) + 1
+        must_stop = [study.report(number, record(epoch, value)) for epoch, value in enumerate(reports, start)]
+        assert must_stop == [False] * (len(reports) - 1) + [True]
+        study.stop(number)
+
+
+FIRST = {0: [0.1, 0.2], 1: [0.9, 0.3], 2: [0.1, 0.8], 3: [0.2, 0.3], 4: [0.1, float("nan")]}
+
+
+def states(study: Study) -> str:
+    return "".join(trial.state.name[0] for trial in study.trials())
+
+
+def test_halving_waits_for_all_and_lets_the_best_go_on(halving: Open) -> None:
+    study, heard = halving(), []
+    study.listener = lambda event, trial: heard.append((event, trial.number)) if event != "epoch" else None
+    for number in range(4):
+        begin(study)
+        to_rung(study, {number: FIRST[number]})
+    begin(study)
+    assert study.next_trial() is None and not study.exhausted and not study.over  # trial 4 trains
+    assert states(study) == "RRRRR" and study.waiting == 0
+    to_rung(study, {4: FIRST[4]})
+    assert [begin(study).number for _ in range(3)] == [1, 2, 3]  # the best of two epochs; three of five are the half
+    assert study.next_trial() is None and states(study) == "PRRRP"
+    assert [event for event in heard if event[1] == 0] == [("started", 0), ("waiting", 0), ("stopped", 0)]
+    assert study.judge(1) is False  # told again of the rung that it has passed
+    to_rung(study, {1: [0.4, 0.4], 2: [0.3, 0.95], 3: [0.1, 0.1]})
+    assert [begin(study).number for _ in range(2)] == [1, 2]
+    for number in (1, 2):
+        assert study.report(number, record(5, 0.5)) is False
+        study.finish(number, "complete")
+    assert study.next_trial() is None and study.exhausted and study.over and states(study) == "PCCPP"
+
+
+@pytest.mark.parametrize("judged", [0, 1, 2, 3, 4, 5])
+def test_halving_goes_on_where_a_process_died(halving: Open, judged: int) -> None:
+    """It died as it judged the trials of a rung, one by one, or before."""
+    study = halving()
+    for number in range(5):
+        begin(study)
+        if number:
+            to_rung(study, {number: FIRST[number]})
+        else:
+            for epoch, value in enumerate(FIRST[0], start=1):
+                study.record(0, record(epoch, value))  # not even told that it has to wait
+
+    class DiedError(Exception):
+        pass
+
+    ended, passed = [], []
+    end, go_on = study._end, study._pass
+
+    def dying(kind: Callable[..., None], kinds: list[int]) -> Callable[..., None]:
+        def one(trial: LiveTrial, *rest: Any) -> None:
+            if len(ended) + len(passed) == judged:
+                raise DiedError
+            kinds.append(trial.number)
+            kind(trial, *rest)
+
+        return one
+
+    study._end, study._pass = dying(end, ended), dying(go_on, passed)  # type: ignore[method-assign]
+    study.stop(0)
+    with pytest.raises(DiedError) if judged < 5 else nullcontext():
+        study.next_trial()
+    again = halving()
+    for trial in (begin(again) for _ in range(3)):
+        assert trial.number in (1, 2, 3) and (trial.passed, trial.last_epoch) == (2, 2)
+        to_rung(again, {trial.number: [0.5, 0.5]})
+    assert sorted(begin(again).number for _ in range(2)) == [1, 2]  # those with the best values ever
+    assert again.next_trial() is None and states(again) == "PRRPP"
+
+
+def test_halving_where_all_go_on_makes_none_wait(tmp_path: Path, paths: RunPaths, studies: Any) -> None:
+    search = {"trials": 2, "pruner": "halving", "min_epochs": 2, "finalists": 2}
+    study = studies(make_spec(tmp_path, tmp_path, search=search), paths)
+    trial = begin(study)
+    assert [study.report(trial.number, record(epoch, 0.1)) for epoch in (1, 2, 3)] == [False] * 3
