@@ -151,7 +151,7 @@ def run(
     num_train: NumTrain = None,
     trials: Annotated[int | None, typer.Option("--trials", help="Trials of the search.")] = None,
     epochs: Epochs = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="tpe, random, grid or gp.")] = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="random, tpe, grid or gp.")] = None,
     sets: Set = None,
     gpus: Gpus = None,
     concurrent: Concurrent = None,

@@ -56,7 +56,7 @@ class RunOptions:
         num_train: Training spectra.
         trials: Trials of the search.
         epochs: Most epochs of a trial.
-        sampler: tpe, random, grid or gp.
+        sampler: random, tpe, grid or gp.
         gpus: GPU indices; an empty tuple runs on the CPU, None leaves the spec as it is.
         concurrent: Most trials at a time.
         address: Ray cluster to join.
