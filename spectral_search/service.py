@@ -432,7 +432,7 @@ def export(name: str, destination: str, top: int = 1, results: str | None = None
 
 
 def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOptions]:
-    """The run that retrains a fixed config with several seeds: a grid over fit.seed, without early stopping by ASHA.
+    """The run that retrains a fixed config with several seeds: a grid over fit.seed, where none is stopped for another.
 
     Raises:
         RequestError: The config still has something to search.

@@ -90,7 +90,7 @@ def peer_config(root: Path, sizes: Sizes) -> dict[str, Any]:
     return {
         "root": str(root),
         "trials": sizes.trials,
-        "min_epochs": next(iter(spec.search.rungs(spec.fit.epochs))),
+        "min_epochs": min(spec.search.rungs(spec.fit.epochs)[0], sizes.epochs),
         "reduction_factor": spec.search.factor,
         "space": {key: domain.to_yaml() for key, domain in spec.space.items()},
         "grid": GRID,

@@ -18,7 +18,7 @@ class Importance:
 
     Attributes:
         share: Dotted path -> part, the largest first; parameters that only some trials have are left out.
-        epoch: The epoch whose val R2 counts: ASHA stops trials, so later ones are known of some trials alone.
+        epoch: The epoch whose val R2 counts: trials are stopped early, so later ones are known of some trials alone.
         trials: How many trials it rests on.
     """
 

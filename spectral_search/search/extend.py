@@ -2,7 +2,7 @@
 
 Optuna's finished trials are final, so a search with more epochs goes on in a copy of its study, in the same database,
 in which the complete trials run again; the manifest then names the copy. Their checkpoints were kept for this. A
-complete trial whose last epoch has become a rung is judged there first, by ASHA, like any other.
+complete trial whose last epoch has become a rung is judged there first, like any other.
 """
 
 import copy

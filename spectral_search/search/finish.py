@@ -4,7 +4,7 @@ Every step leaves a file, and what has left its file is not done again: a proces
 training of the copies at hand since their last checkpoints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,7 +70,7 @@ def finish_run(
         return False
     finalists = ranked[: spec.search.finalists]
     write_val_labels(paths, splits.val.labels())
-    retests = [_as_trained(spec, record, trial, prepared.val, device) for trial in finalists]
+    retests = _as_trained(spec, record, finalists, prepared.val, device)
     _enter_retest(spec, paths, prepared.val, finalists, retests)
     config = export_best(RunRecord.load(paths))
     if splits.test is not None:
@@ -86,26 +86,30 @@ def finish_run(
     return True
 
 
-def _as_trained(spec: RunSpec, record: RunRecord, trial: TrialRecord, val: Labelled, device: torch.device) -> Retest:
+def _as_trained(
+    spec: RunSpec, record: RunRecord, finalists: list[TrialRecord], val: Labelled, device: torch.device
+) -> list[Retest]:
     """The weights of the search on noise that no choice has seen."""
-    seed = spec.with_params(trial.params).fit.seed
-    epoch = trial.best_epoch or 0
-    for known in read_retests(record.paths):
-        if (known.trial, known.seed, known.own, known.epoch) == (trial.number, seed, True, epoch):
-            return known
-    predict = Predictor(trial_bundle(record, trial), device).predict
-    made = Retest(trial.number, seed, True, epoch, epoch, trial.best_val_r2, fresh_predictions(spec, val, predict))
-    write_retest(record.paths, made)
-    return made
+    known = {(made.trial, made.seed, made.epoch): made for made in read_retests(record.paths) if made.own}
+    wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
+    missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
+    predictors = [Predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
+    for (trial, seed, epoch), predicted_DN in zip(missing, fresh_predictions(spec, val, predictors), strict=True):
+        made = Retest(trial.number, seed, True, epoch, epoch, trial.best_val_r2, predicted_DN)
+        write_retest(record.paths, made)
+        known[trial.number, seed, epoch] = made
+    return [known[trial.number, seed, epoch] for trial, seed, epoch in wanted]
 
 
-def fresh_predictions(spec: RunSpec, val: Labelled, predict: Predict) -> np.ndarray:
-    """Predictions for fresh noise draws of the val spectra, one draw in memory at a time; dex, shape (D, N)."""
-    draws = []
-    for draw in range(spec.search.retest_draws):
+def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict]) -> list[np.ndarray]:
+    """Predictions for fresh noise draws of the val spectra, one draw in memory at a time; each dex, shape (D, N)."""
+    draws: list[list[np.ndarray]] = [[] for _ in predictors]
+    for draw in range(spec.search.retest_draws if predictors else 0):
         noisy_NL = draw_noise(val, spec.data.noise_level, (spec.data.split_seed, "retest", draw))
-        draws.append(predict(Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N))[0])
-    return np.stack(draws)
+        frozen = Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N)
+        for predicted, predict in zip(draws, predictors, strict=True):
+            predicted.append(predict(frozen)[0])
+    return [np.stack(predicted) for predicted in draws]
 
 
 def _retrained(
@@ -129,7 +133,7 @@ def _retrained(
 
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:
-                made = replace(made, predicted_DN=fresh_predictions(spec, prepared.val, predict))
+                made = replace(made, predicted_DN=fresh_predictions(spec, prepared.val, [predict])[0])
             write_retest(record.paths, made)
             done.append(made)
 

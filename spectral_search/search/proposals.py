@@ -131,7 +131,7 @@ def _as_told(earlier: list[FrozenTrial], sampler: str) -> list[FrozenTrial]:
 
     TPE ranks stopped trials by the epoch they reached and then by their value there; a failed trial, told as one
     stopped before its first epoch, ranks last, so that what diverged is not proposed again. A Gaussian process models
-    complete trials only, which ASHA leaves few of: it is told every trial's best val R2 as its value.
+    complete trials only, of which early stops leave few: it is told every trial's best val R2 as its value.
     """
     if sampler != "gp":
         return [_with(trial, TrialState.PRUNED) if trial.state == TrialState.FAIL else trial for trial in earlier]

@@ -81,7 +81,7 @@ class TrialRun:
             discard_checkpoint(self._paths)
             self.member = trainer.member(number, config)
             self.add_note(f"Trained anew from epoch 1: {error}")
-        # What ASHA may stop must leave its best weights behind, so a rung is always followed by a checkpoint.
+        # What may be stopped must leave its best weights behind, so a rung is always followed by a checkpoint.
         self._rungs = rung_epochs(spec.search, config.fit.epochs)
         self._replay = list(self.member.history[settled:])
         self._told = settled

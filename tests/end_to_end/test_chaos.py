@@ -75,6 +75,11 @@ def test_a_kill_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_kill_changes_nothing_of_what_a_model_proposes_and_asha_stops(tmp_path: Path) -> None:
+    check_one_at_a_time(tmp_path, [DEFAULT, "separate", "inline"], trials=8, sampler="tpe", pruner="asha")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     check_one_at_a_time(
@@ -84,16 +89,24 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_kills_of_trials_that_train_at_the_same_time_change_no_number(tmp_path: Path) -> None:
-    """Which of them ASHA stops depends on who came first; what each had reached until then does not."""
+@pytest.mark.parametrize("pruner", ["halving", "asha"])
+def test_kills_of_trials_that_train_at_the_same_time_change_no_number(tmp_path: Path, pruner: str) -> None:
+    """Which of them ASHA stops depends on who came first; what each had reached until then does not.
+
+    By halving not even the former does.
+    """
     spec, results = tmp_path / "small.yaml", tmp_path / "results"
     grid = {"fit.lr": [3e-4, 1e-3, 3e-3, 1e-2], "model.dropout": [0.0, 0.2]}
-    changes = {"space": {}, "grid": grid, "search": {"sampler": "grid"}, "resources": {"gpus": [], "concurrent": 2}}
+    search, resources = {"sampler": "grid", "pruner": pruner}, {"gpus": [], "concurrent": 2}
+    changes = {"space": {}, "grid": grid, "search": search, "resources": resources}
     make_spec(tmp_path, make_data(tmp_path / "data"), **changes)
-    alone = whole(spec, results, "--concurrent", "1", "--set", "search.pruner=none")["trials"]
+    least = "none" if pruner == "asha" else pruner
+    alone = whole(spec, results, "--concurrent", "1", "--set", f"search.pruner={least}")["trials"]
     paths, output = kill_at_random_moments(spec, results, [*islice(cycle(ON_RAY), 6), DEFAULT])
     found = facts(paths)
     assert found["state"] == "finished"
+    if pruner == "halving":
+        assert differences(found["trials"], alone) == [], output
     assert [trial["params"] for trial in found["trials"]] == [trial["params"] for trial in alone]
     assert {trial["state"] for trial in found["trials"]} == {"complete", "stopped"}
     for trial, reference in zip(found["trials"], alone, strict=True):
