@@ -12,7 +12,7 @@ from spectral_search.errors import RunError
 
 SMALL, TINY = (2048, 512, 4096), (512, 128, 64)
 """Spectra to train and to validate on, and pixels."""
-TRIALS, QUICK_TRIALS = (4, 36), (2, 4)
+TRIALS, QUICK_TRIALS = (8, 40), (2, 4)
 ROUNDS = 2
 POLL_SECONDS = 0.02
 PHYSICS = (

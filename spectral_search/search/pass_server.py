@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 JOIN_SECONDS = 5.0
 """How long a pass waits for trials that were announced and do not come."""
 START_SECONDS = 60.0
-"""How long a rung's verdict waits for trials whose process is still starting."""
+"""How long an epoch that may be a trial's last is kept for trials whose process is still starting."""
 
 
 @dataclass
@@ -108,7 +108,7 @@ class PassServer:
             await self._changed.wait_for(lambda: seat.untold() or self._failed())
         if not seat.untold():
             await self._serving_task()  # raises what ended it
-        if seat.held and len(seat.untold()) == 1:  # this is the epoch of the rung
+        if (seat.held or seat.over) and len(seat.untold()) == 1:  # this is the epoch of the rung, or the last
             await self._all_up()
         return {**asdict(seat.untold()[0]), "mates": self._untold_of_others(number)}
 
@@ -175,9 +175,9 @@ class PassServer:
             self._gauges.show(number, step.record)
 
     async def _all_up(self) -> None:
-        """Wait until the processes of all trials are there, before one may be stopped at a rung.
+        """Wait until the processes of all trials are there, before one may be over.
 
-        Ray Tune gives the process of a trial that stopped to one whose own is still starting, and ends that.
+        Ray Tune gives the process of a trial that is over to one whose own is still starting, and ends that.
         """
         async with self._changed:
             everyone = self._changed.wait_for(lambda: all(seat.up for seat in self._seats.values()))
