@@ -1,4 +1,4 @@
-"""A search of a few seconds, with ASHA stopping trials, and what must be equal between two records of it."""
+"""A search of a few seconds that stops some trials early, and what must be equal between two records of it."""
 
 import math
 import os

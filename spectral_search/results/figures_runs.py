@@ -170,7 +170,7 @@ def _draw_finalists(layout: Layout, finalists: Sequence[dict[str, Any]]) -> Canv
 
 
 def timeline_figure(run: Run) -> Figure:
-    """When trials ran and how far they came, with the rungs."""
+    """When trials began and were over, waiting at a rung included, and how far they came, with the rungs."""
     key, title = f"trials_{run.name}", f"Trials of {run.name} over time"
     trials = [trial for trial in run.record.trials if trial.epochs]
     if not trials:

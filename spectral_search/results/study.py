@@ -123,7 +123,8 @@ def _fault_text(url: str, fault: Exception) -> str:
 def _waits(trial: FrozenTrial) -> bool:
     """Whether a trial waits at a rung until all have come to it."""
     held, passed = (trial.user_attrs.get(name, 0) for name in ("held_rung", "passed_rung"))
-    return trial.state == TrialState.RUNNING and bool(held > passed)
+    last = max(trial.intermediate_values, default=0)
+    return trial.state == TrialState.RUNNING and bool(passed < held == last)
 
 
 def _trial(trial: FrozenTrial) -> StudyTrial:

@@ -2,7 +2,7 @@
 
 Jamieson & Talwalkar 2016 (arXiv:1502.07943). Unlike ASHA, nothing is decided before all trials are there: a trial waits
 at its rung with its checkpoint, and its place in the pass goes to the next one. With the defaults there is one rung, at
-a tenth of the epochs, and a tenth of the trials goes on: on recorded curves of real grids that finds the best where
+a tenth of the epochs, and a tenth of the trials goes on: on recorded curves of a real grid that finds the best where
 ASHA's stops, made on few noisy values, lose it (docs/benchmarks.md).
 """
 

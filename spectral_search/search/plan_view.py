@@ -47,8 +47,12 @@ def _search_text(plan: Plan) -> str:
     rule, rungs = "no trial is stopped for another", search.rungs(epochs)
     if search.pruner == "asha" and rungs:
         rule = f"ASHA from epoch {rungs[0]}, one trial in {search.factor} goes on at a rung"
-    elif search.pruner == "halving" and rungs and plan.trials > (kept := search.survivors_of(plan.trials)):
-        rule = f"after epoch {rungs[0]} the best {kept} go on"
+    elif search.pruner == "halving":
+        told, left = [], plan.trials
+        for rung in rungs:
+            if left > (left := search.survivors_of(left)):
+                told.append(f"after epoch {rung} the best {left}")
+        rule = f"{', '.join(told)} go on" if told else rule
     return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}"
 
 

@@ -40,6 +40,7 @@ class Progress:
         self._best: BestSoFar | None = None
         self._epochs = 0
         self._ended_epochs = 0
+        self._spared = 0
         self._events: list[Event] = []
         self._rates: dict[int, float] = {}
         self._training_s: float | None = None
@@ -53,6 +54,7 @@ class Progress:
         if trial.state.is_finished():
             self._counts[OUTCOMES[trial.state]] += 1
             self._ended_epochs += len(values)
+            self._spared += self._spared_by(OUTCOMES[trial.state], len(values))
         if values and trial.state != TrialState.FAIL:
             epoch = max(values, key=values.__getitem__)
             if self._best is None or values[epoch] > self._best.val_r2:
@@ -81,6 +83,7 @@ class Progress:
             self._live.pop(trial.number, None)
             self._counts[event] += 1
             self._ended_epochs += trial.last_epoch
+            self._spared += self._spared_by(event, trial.last_epoch)
             self._events.append(Event("finished", trial.number, event, trial.last_epoch, value, trial.error or ""))
         self._view.update(self.snapshot())
 
@@ -118,10 +121,16 @@ class Progress:
         """
         over, longest = sum(self._counts.values()), self._spec.fit.epochs
         if self._spec.search.pruner == "halving":
-            return max(self._epochs, self._spec.search.planned_epochs(self._planned, longest))
+            planned = self._spec.search.planned_epochs(self._planned, longest) - self._spared
+            return max(self._epochs, planned) if self._live or self._waiting() else self._epochs
         mean = self._ended_epochs / over if over else longest
         live = sum((mean if trial.epoch < mean else longest) - trial.epoch for trial in self._live.values())
         return self._epochs + round(self._waiting() * mean + live)
+
+    def _spared_by(self, outcome: str, epoch: int) -> int:
+        """Epochs that halving had planned for a trial and that it did not take, having ended before the next rung."""
+        rungs = [] if outcome == "complete" else self._spec.search.rungs(self._spec.fit.epochs)
+        return min((end for end in [*rungs, self._spec.fit.epochs] if end >= epoch), default=epoch) - epoch
 
     def _rate(self) -> float | None:
         """What the trials that train now reached together in their last epochs."""

@@ -10,7 +10,8 @@ two writes, so each has one meaning by itself, and opening the study takes up wh
 """
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -138,6 +139,7 @@ class Study:
     ) -> None:
         self.spec, self.paths = spec, paths
         self.listener = listener
+        self._storage = storage
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(
             study_name=name,
@@ -150,6 +152,10 @@ class Study:
         self._proposals = Proposals(spec)
         self._live: dict[int, tuple[LiveTrial, Trial]] = {}
         self._held: dict[int, LiveTrial] = {}
+        self._ids: dict[int, int] = {}
+        # Reading all trials takes the longer the more of them wait: what does not change is remembered.
+        self._count = len(self.trials())
+        self._all_proposed = False
         self._halted: BaseException | None = None
         self._unfinished = self._take_up()
 
@@ -161,12 +167,12 @@ class Study:
     @property
     def waiting(self) -> int:
         """Trials that `next_trial` has yet to hand out; fewer if the space holds fewer points."""
-        return len(self._unfinished) + max(0, self.planned - len(self.trials()))
+        return len(self._unfinished) + (0 if self._all_proposed else max(0, self.planned - self._count))
 
     @property
     def over(self) -> bool:
         """Whether no trial is left to be trained."""
-        return self.exhausted and not self._live and self._proposals.propose(self.trials()) is None
+        return self.exhausted and not self._live and self._proposed() is None
 
     @property
     def exhausted(self) -> bool:
@@ -199,13 +205,18 @@ class Study:
                 self.listener("started", trial)
             return trial
 
+    def _proposed(self) -> Params | None:
+        params = None if self._all_proposed else self._proposals.propose(self.trials())
+        self._all_proposed = params is None
+        return params
+
     def _new_trial(self) -> LiveTrial | None:
-        earlier = self.trials()
-        params = self._proposals.propose(earlier)
+        params = self._proposed()
         if params is None:
             return None
-        trial = LiveTrial(len(earlier), params)
+        trial = LiveTrial(self._count, params)
         self._record_new(trial)
+        self._count += 1
         return trial
 
     def _survivor(self) -> LiveTrial | None:
@@ -221,9 +232,11 @@ class Study:
         """
         rung = min(trial.last_epoch for trial in self._held.values())
         reached = {
-            trial.number: max(value for epoch, value in trial.intermediate_values.items() if epoch <= rung)
+            trial.number: _best(value for epoch, value in trial.intermediate_values.items() if epoch <= rung)
             for trial in self.trials()
-            if rung in trial.intermediate_values and trial.state != TrialState.FAIL
+            # One that failed further on had passed this rung, and counts as it did then.
+            if rung in trial.intermediate_values
+            and (trial.state != TrialState.FAIL or trial.user_attrs.get(PASSED, 0) >= rung)
         }
         go_on = survivors(reached, self.spec.search)
         for trial in [self._held[number] for number in sorted(self._held)]:
@@ -265,8 +278,7 @@ class Study:
         with self._writing():
             if number not in self._live:  # told again of a trial that is over
                 return True
-            trial, handle = self._live[number]
-            return trial.passed < trial.last_epoch and self._must_stop(trial, handle)
+            return self._is_to_stop(*self._live[number])
 
     def note(self, number: int, text: str) -> None:
         """Keep what befell a trial, in the study and in the trial's log."""
@@ -308,14 +320,18 @@ class Study:
             raise
 
     def _handle(self, number: int) -> Trial:
-        return Trial(self._study, self.trials()[number]._trial_id)
+        if number not in self._ids:
+            study_id = self._storage.get_study_id_from_name(self._study.study_name)
+            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        return Trial(self._study, self._ids[number])
 
-    def _must_stop(self, trial: LiveTrial, handle: Trial) -> bool:
+    def _is_to_stop(self, trial: LiveTrial, handle: Trial) -> bool:
         search, epoch = self.spec.search, trial.last_epoch
-        if epoch not in rung_epochs(search, self.spec.with_params(trial.params).fit.epochs):
+        rungs = rung_epochs(search, self.spec.with_params(trial.params).fit.epochs)
+        if epoch <= trial.passed or epoch not in rungs:
             return False
         if search.pruner == "halving" and self.planned > search.survivors_of(self.planned):
-            return True
+            return True  # for now
         reported = [other.intermediate_values[epoch] for other in self.trials() if epoch in other.intermediate_values]
         if search.pruner == "asha" and not survives(trial.epochs[-1]["val_r2"], reported, search.factor):
             return True
@@ -327,8 +343,8 @@ class Study:
         trial.passed = trial.last_epoch
 
     def _end(self, trial: LiveTrial, handle: Trial, outcome: Outcome, error: str | None = None) -> None:
-        best = max((record["val_r2"] for record in trial.epochs), default=None)
-        if outcome == "complete" and best is None:
+        best = _best(record["val_r2"] for record in trial.epochs)
+        if outcome == "complete" and not math.isfinite(best):
             outcome, error = "failed", error or "The trial ended before its first epoch."
         if error is not None:
             trial.error = error
@@ -364,19 +380,13 @@ class Study:
             if frozen.state.is_finished():
                 self._clean_up(frozen.number, frozen.state)
             else:
-                trial = self._restored(frozen)
-                if self._waits_at_rung(trial):
-                    self._held[trial.number] = trial
-                else:
+                trial, handle = self._restored(frozen), self._handle(frozen.number)
+                if self.spec.search.pruner != "halving" or not self._is_to_stop(trial, handle):
                     unfinished.append(trial)
+                else:
+                    handle.set_user_attr(HELD, trial.last_epoch)
+                    self._held[trial.number] = trial
         return unfinished
-
-    def _waits_at_rung(self, trial: LiveTrial) -> bool:
-        return (
-            self.spec.search.pruner == "halving"
-            and trial.passed < trial.last_epoch
-            and trial.last_epoch in rung_epochs(self.spec.search, self.spec.with_params(trial.params).fit.epochs)
-        )
 
     def _restored(self, frozen: FrozenTrial) -> LiveTrial:
         """A trial with the epochs that the study holds, and its progress file brought in line with them."""
@@ -392,3 +402,7 @@ class Study:
         if epochs != written or not whole:
             write_atomic(path, "".join(json.dumps(plain(record)) + "\n" for record in epochs))
         return LiveTrial(frozen.number, frozen.user_attrs["params"], epochs, frozen.user_attrs.get(PASSED, 0))
+
+
+def _best(values: Iterable[float]) -> float:
+    return max(filter(math.isfinite, values), default=-math.inf)

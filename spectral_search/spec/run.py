@@ -134,7 +134,7 @@ class RunSpec(Section):
             "space": {},
             "grid": {},
         }
-        sampler = "tpe" if self.search.sampler == "grid" else self.search.sampler
+        sampler = "random" if self.search.sampler == "grid" else self.search.sampler
         search = self.search.model_copy(update={"sampler": sampler, "storage": None})
         rest = {"search": search, "inherit": None, "provenance": dict(provenance) if provenance is not None else None}
         return self.model_copy(update={**update, **rest})
@@ -185,7 +185,7 @@ def assemble(raw: dict[str, Any]) -> tuple[RunSpec | None, list[Fault]]:
     kinds = [] if base is None else space_kinds(base, space)
     faults += [fault for section, key in unread if (fault := key_fault(section, key, kinds)) is not None]
     if search is not None and search.sampler == "grid" and space and not products(grid) and not grid_faults:
-        faults.append(Fault("search.sampler", "search.sampler is grid, but there is no grid; add one, or use tpe"))
+        faults.append(Fault("search.sampler", "search.sampler is grid, but there is no grid; add one, or use random"))
     faults += _inherit_key_faults(base, space, grid, inherit) + _provenance_faults(raw.get("provenance"))
     if faults or header is None or base is None:
         return None, faults

@@ -29,7 +29,9 @@ class SearchSpec(Section):
         None, description="first rung, in epochs; a tenth of fit.epochs when absent"
     )
     reduction_factor: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="one in this many survives a rung; 10 by halving and 3 by asha when absent"
+        None,
+        description="one in this many survives a rung (10 by halving, 3 by asha when absent); by halving at least "
+        "`finalists` do",
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(42, description="seed of the proposals")
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")

@@ -29,6 +29,7 @@ LIFETIME = 91
 SEARCH: dict[str, Any] = {"trials": 4, "startup_trials": 2, "min_epochs": 1, "retest_seeds": 2}
 KINDS: dict[str, dict[str, Any]] = {
     "one after the other": {"search": SEARCH},
+    "by a model, with ASHA": {"search": {**SEARCH, "sampler": "tpe", "pruner": "asha"}},
     # What TPE proposes depends on which trials were over by then, so a death changes it where several are on their way.
     "in one pass": {
         "search": {**SEARCH, "sampler": "grid"},
@@ -83,7 +84,7 @@ def whole(spec: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     search.go()
     found = facts(search.paths)
     states = {trial["state"] for trial in found["trials"]}
-    assert states == {"complete", "stopped"}, "ASHA has to stop some trials and to spare others"
+    assert states == {"complete", "stopped"}, "some trials have to be stopped and others spared"
     return found
 
 

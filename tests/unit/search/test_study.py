@@ -15,6 +15,7 @@ from small_search import make_spec
 from spectral_search.errors import RequestError
 from spectral_search.results.durable import append_line, read_lines
 from spectral_search.results.paths import RunPaths
+from spectral_search.results.study import read_study
 from spectral_search.search.study import LiveTrial, Study, open_storage
 from spectral_search.spec.run import RunSpec
 
@@ -354,7 +355,7 @@ def to_rung(study: Study, values: dict[int, list[float]]) -> None:
         study.stop(number)
 
 
-FIRST = {0: [0.1, 0.2], 1: [0.9, 0.3], 2: [0.1, 0.8], 3: [0.2, 0.3], 4: [0.1, float("nan")]}
+FIRST = {0: [0.1, 0.2], 1: [0.9, 0.3], 2: [float("nan"), 0.8], 3: [0.2, 0.3], 4: [float("nan"), float("nan")]}
 
 
 def states(study: Study) -> str:
@@ -420,6 +421,41 @@ def test_halving_goes_on_where_a_process_died(halving: Open, judged: int) -> Non
         to_rung(again, {trial.number: [0.5, 0.5]})
     assert sorted(begin(again).number for _ in range(2)) == [1, 2]  # those with the best values ever
     assert again.next_trial() is None and states(again) == "PRRPP"
+
+
+def test_what_fails_beyond_a_rung_keeps_its_place_there(halving: Open) -> None:
+    """Its process died when the first of a rung had passed; resumed, that one fails before the others are judged."""
+    study = halving()
+    for number in range(5):
+        begin(study)
+        to_rung(study, {number: FIRST[number]})
+    study._pass(study._held[2], study._handle(2))
+    again = halving()
+    assert begin(again).number == 2
+    again.finish(2, "failed", "it diverged")
+    assert sorted(begin(again).number for _ in range(2)) == [1, 3]
+    assert again.next_trial() is None and states(again) == "PRFRP"
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_trial_at_a_rung_waits_for_whoever_reads(halving: Open, paths: RunPaths, died: bool) -> None:
+    study = halving()
+    begin(study)
+    begin(study)
+    for epoch, value in enumerate(FIRST[0], start=1):
+        study.record(0, record(epoch, value))
+    if died:
+        study = halving()
+    else:
+        study.stop(0)
+
+    def seen() -> list[str]:
+        return [trial.state for trial in read_study(paths.study_url, "run") or []]
+
+    assert seen() == ["waiting", "running"]
+    raw_trial = study._handle(0)
+    raw_trial.report(0.3, 3)  # of a longer search, for which that was no rung
+    assert seen() == ["running", "running"]
 
 
 def test_halving_where_all_go_on_makes_none_wait(tmp_path: Path, paths: RunPaths, studies: Any) -> None:
