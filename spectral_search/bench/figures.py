@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 Details = dict[str, Any]
 COLOURS = {"shared": "#0b4f8a", "separate": "#d9822b"}
-SERIES = ("#0b4f8a", "#d9822b", "#5b8c3a", "#8c4a9b", "#6b7280")
+SERIES = ("#0b4f8a", "#d9822b", "#5b8c3a", "#8c4a9b", "#6b7280", "#c0392b")
 IDEAL = "#9aa5b1"
 DPI = 130
 
@@ -68,7 +68,7 @@ def draw_efficiency(details: Details, file: Path) -> None:
     figure = Figure(figsize=(5.6 * len(details), 4.2), layout="constrained")
     panels = figure.subplots(1, len(details), squeeze=False)[0]
     for panel, (name, grid) in zip(panels, details.items(), strict=True):
-        for colour, (strategy, trace) in zip(SERIES, grid["traces"].items(), strict=False):
+        for colour, (strategy, trace) in zip(SERIES, grid["traces"].items(), strict=True):
             panel.fill_between(trace["epochs"], trace["low"], trace["high"], color=colour, alpha=0.15, lw=0)
             panel.plot(trace["epochs"], trace["median"], color=colour, lw=1.8, label=strategy)
         whole = grid["configurations"] * grid["epochs"]
