@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 Details = dict[str, Any]
 COLOURS = {"shared": "#0b4f8a", "separate": "#d9822b"}
@@ -44,6 +45,8 @@ def _draw_growth_panel(panel: Axes, axis: str, points: list[Details]) -> None:
         ideal = [first_seconds * size / first_size for size in sizes]
         panel.plot(sizes, ideal, ":", color=IDEAL, lw=1.2, label=label, zorder=0)
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     _tidy(panel)
 
 
