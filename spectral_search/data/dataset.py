@@ -18,14 +18,11 @@ from spectral_search.data.noise import add_noise, generator
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import Spectra
 from spectral_search.data.split import Selection
-from spectral_search.models.threads import for_each
 
 AUTO_VAL_SPECTRA = 10_000
 AUTO_VAL_DRAWS = 8
 ROWS = 1024
 """Spectra handled at a time."""
-NOISE_ROWS = 32
-"""Spectra that one thread draws noise for at a time; few enough for a core's cache."""
 
 T_EFF_EDGES_KELVIN = (4500.0, 5250.0)
 M_H_EDGES_DEX = (-1.0, 0.0)
@@ -159,14 +156,9 @@ def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, 
         first: Position of the first of these spectra in the set that the draw is for.
     """
     noisy_NL = np.empty_like(spectra.flux_NL)
-    flux, error, noisy = shared_tensor(spectra.flux_NL), shared_tensor(spectra.error_NL), torch.from_numpy(noisy_NL)
-
-    def fill(start: int) -> None:
-        rows = slice(start, min(start + NOISE_ROWS, len(flux)))
-        rngs = (generator("cpu", *counter, first + row) for row in range(rows.start, rows.stop))
-        noisy[rows] = add_noise(flux[rows], error[rows], noise_level, rngs)
-
-    for_each(fill, range(0, len(flux), NOISE_ROWS))
+    rows = zip(shared_tensor(spectra.flux_NL), shared_tensor(spectra.error_NL), torch.from_numpy(noisy_NL), strict=True)
+    for row, (flux_L, error_L, noisy_L) in enumerate(rows, start=first):
+        noisy_L.copy_(add_noise(flux_L, error_L, noise_level, generator("cpu", *counter, row)))
     return noisy_NL
 
 
