@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def draw_efficiency(details: Details, file: Path) -> None:
     figure = Figure(figsize=(5.6 * len(details), 4.2), layout="constrained")
     panels = figure.subplots(1, len(details), squeeze=False)[0]
     for panel, (name, grid) in zip(panels, details.items(), strict=True):
-        for colour, (strategy, trace) in zip(SERIES, grid["traces"].items(), strict=True):
+        for colour, (strategy, trace) in zip(cycle(SERIES), grid["traces"].items(), strict=False):
             panel.fill_between(trace["epochs"], trace["low"], trace["high"], color=colour, alpha=0.15, lw=0)
             panel.plot(trace["epochs"], trace["median"], color=colour, lw=1.8, label=strategy)
         whole = grid["configurations"] * grid["epochs"]
