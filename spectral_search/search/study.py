@@ -330,13 +330,14 @@ class Study:
         rungs = rung_epochs(search, self.spec.with_params(trial.params).fit.epochs)
         if epoch <= trial.passed or epoch not in rungs:
             return False
-        if search.pruner == "halving" and self.planned > search.survivors_of(self.planned):
-            return True  # for now
-        reported = [other.intermediate_values[epoch] for other in self.trials() if epoch in other.intermediate_values]
-        if search.pruner == "asha" and not survives(trial.epochs[-1]["val_r2"], reported, search.factor):
-            return True
-        self._pass(trial, handle)
-        return False
+        if search.pruner == "halving":
+            must_stop = self.planned > search.survivors_of(self.planned)  # for now, unless all go on anyway
+        else:
+            reported = [v for other in self.trials() if (v := other.intermediate_values.get(epoch)) is not None]
+            must_stop = not survives(trial.epochs[-1]["val_r2"], reported, search.factor)
+        if not must_stop:
+            self._pass(trial, handle)
+        return must_stop
 
     def _pass(self, trial: LiveTrial, handle: Trial) -> None:
         handle.set_user_attr(PASSED, trial.last_epoch)
@@ -345,7 +346,7 @@ class Study:
     def _end(self, trial: LiveTrial, handle: Trial, outcome: Outcome, error: str | None = None) -> None:
         best = _best(record["val_r2"] for record in trial.epochs)
         if outcome == "complete" and not math.isfinite(best):
-            outcome, error = "failed", error or "The trial ended before its first epoch."
+            outcome, error = "failed", error or "The trial ended without a finite val R2."
         if error is not None:
             trial.error = error
             handle.set_user_attr(ERROR, error)

@@ -12,7 +12,9 @@ PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(
 VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 FIRST_RUNG_PART = 10
+"""Without `min_epochs` the first rung is at one in this many epochs."""
 DEFAULT_FACTORS = {"halving": 10, "asha": 3}
+"""One in this many survives a rung, by pruner."""
 
 
 class SearchSpec(Section):

@@ -340,7 +340,7 @@ def test_no_file_of_a_study_stays_open(paths: RunPaths) -> None:
 
 @pytest.fixture
 def halving(tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]) -> Open:
-    """Five trials, of which two go on after epoch 2 and one after epoch 4."""
+    """Five trials, of which three go on after epoch 2 and two after epoch 4."""
     search = {"trials": 5, "pruner": "halving", "min_epochs": 2, "reduction_factor": 2, "finalists": 1}
     spec = make_spec(tmp_path, tmp_path, fit={"epochs": 6, "patience": None}, search=search)
     return lambda: studies(spec, paths)
