@@ -86,7 +86,7 @@ def test_the_document_is_as_designed(on_ray: Done) -> None:
 def test_nothing_of_ray_or_python_leaks_to_the_terminal(on_ray: Done) -> None:
     for noise in ("Warning", "warning", "ray::", "INFO", "Traceback", "(pid", "site-packages"):
         assert noise not in on_ray.stderr
-    assert "6 trials by tpe" in on_ray.stderr
+    assert "6 trials by random" in on_ray.stderr
     assert "new best val R2" in on_ray.stderr
 
 
