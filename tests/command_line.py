@@ -37,7 +37,8 @@ class Done:
 
 def call(*arguments: object, folder: Path) -> Done:
     """Run a command in this process, in a folder; an exception that the command line lets out is the test's."""
-    stdout, stderr, before, on_sigterm = io.StringIO(), io.StringIO(), sys.argv, signal.getsignal(signal.SIGTERM)
+    stdout, stderr, before = io.StringIO(), io.StringIO(), sys.argv
+    on_sigterm = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as in a new process; Ray in this one sets its own
     with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         sys.argv = ["spectral-search", *map(str, arguments)]
         try:
