@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Exists once the environment holds what these two files ask for: a second make installs nothing.
 STAMP := $(VENV)/installed.stamp
+# Most tests wait for processes that start. More than a few at a time would let them run out of patience.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: run test fast lint install clean
 
@@ -15,10 +17,10 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

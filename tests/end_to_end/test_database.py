@@ -49,7 +49,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
         owner = pwd.getpwnam(user)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
+            if parent.stat().st_uid == 0 and parent.name.startswith(("pytest", "popen")):
                 parent.chmod(0o755)
     secret = folder / "password"
     secret.write_text(PASSWORD)

@@ -203,6 +203,7 @@ class Evil:
         return os.mkdir, (str(self.mark),)
 
 
+@pytest.mark.slow
 def test_pickles_in_a_run_are_never_loaded(copy: Copy, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     evil = pickle.dumps(Evil(mark))

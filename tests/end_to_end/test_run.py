@@ -140,6 +140,7 @@ def test_inline_and_ray_give_the_same_numbers(place: Path, on_ray: Done, inline:
     assert inline.json()["retest"] == on_ray.json()["retest"]
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_leaderboard(place: Path, inline: Done) -> None:
     again = ["run", "search.yaml", "--name", "again", "--executor", "inline", "--json", *OPTIONS]
     assert call(*again, folder=place).require().json()["best"] == inline.json()["best"]

@@ -125,6 +125,7 @@ def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["bench", "training", "packs", "gpu"])
 def test_benchmarks_of_training_load_no_ray(module: str) -> None:
     code = (

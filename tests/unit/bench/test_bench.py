@@ -27,6 +27,7 @@ def check(document: dict[str, Any], *parts: str) -> None:
             assert row["reference"] is None or row["ratio"] == pytest.approx(row["value"] / row["reference"])
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_the_record_keeps_it(tmp_path: Path) -> None:
     done = call("bench", "training", "packs", "gpu", "--quick", "--json", "--record", "log.jsonl", folder=tmp_path)
     document = done.require().json()

@@ -19,6 +19,7 @@ from spectral_search.spec.run import RunSpec
 EPOCHS = 12
 
 
+@pytest.mark.slow
 def test_a_peer_learns_what_we_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PEERS))
     from peer_recipe import load_arrays, trained

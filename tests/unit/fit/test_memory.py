@@ -30,6 +30,7 @@ def faults(mode: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_large_tensors_are_allocated_again_without_page_faults() -> None:
     # Huge pages make fewer faults of the same memory, so only the ratio is sure.
     assert faults("keep") < 0.1 * faults("default")

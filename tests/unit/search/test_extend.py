@@ -37,6 +37,7 @@ def resume(paths: RunPaths, **more: Any) -> str:
     return said.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_more_trials_are_those_of_a_longer_search(tmp_path: Path, data: Path, sampler: str) -> None:
     search = {"sampler": sampler, "pruner": "asha"}
@@ -59,6 +60,7 @@ def test_by_halving_more_trials_are_judged_with_those_before(tmp_path: Path, dat
         assert trial.state == ("complete" if trial.number in best_two else "stopped")
 
 
+@pytest.mark.slow
 def test_more_epochs_are_those_of_longer_trials(tmp_path: Path, data: Path) -> None:
     paths = run(tmp_path, data, "extended", fit={"epochs": 3, "patience": 2}, **GRID)
     early = [trial.number for trial in RunRecord.load(paths).trials if trial.last_epoch < 3]

@@ -7,10 +7,11 @@ import pytest
 from small_shards import PIXELS, make_shard
 
 from spectral_search.data.root import DataRoot
-from spectral_search.data.split import Splits, make_splits
-from spectral_search.search.residency import HOST_SHARE, Room, decide_residency
+from spectral_search.data.split import Selection, Splits, make_splits
+from spectral_search.search.residency import HOST_SHARE, Room, decide_residency, reads_on_ray, tell_reader
 from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.search import Reader, ResourcesSpec
 
 FLOAT32 = 2 * 4 * PIXELS * 64
 
@@ -67,3 +68,22 @@ def test_a_resumed_run_does_not_change_its_mind(splits: Splits) -> None:
     again, _ = decide_residency(first, splits, Room(1 << 40))
     assert again.data == first.data
     assert first.fixed({}).data.stored_as == "auto"
+
+
+@pytest.mark.parametrize(
+    ("reader", "compression", "expected", "why"),
+    [
+        ("auto", None, False, "a thread of each pass reads the next spectra (they are not compressed)"),
+        ("auto", "gzip", True, "processes of Ray Data read the next spectra (they are compressed)"),
+        ("ray", None, True, "processes of Ray Data read the next spectra (as resources.reader says)"),
+        ("thread", "gzip", False, "a thread of each pass reads the next spectra (as resources.reader says)"),
+    ],
+)
+def test_processes_read_what_must_be_decompressed(
+    tmp_path: Path, reader: Reader, compression: str | None, expected: bool, why: str
+) -> None:
+    make_shard(tmp_path / "train_0/dataset.h5", 16)
+    make_shard(tmp_path / "train_1/dataset.h5", 16, compression=compression)
+    selection, resources = Selection.all_of(DataRoot.find(tmp_path).train), ResourcesSpec(reader=reader)
+    assert reads_on_ray(resources, selection) == expected
+    assert why in tell_reader(resources, selection)
