@@ -1,10 +1,10 @@
-"""Reading: spectra per second streamed and materialised through Ray Data, beside plain h5py on the same file.
+"""Reading: spectra per second streamed and materialised, by a thread and by Ray Data, beside plain h5py on one file.
 
 Shape suffixes: B spectra of a block, L pixels.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,16 @@ from spectral_search.bench.around import Around
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.memory import MemoryWatch
 from spectral_search.bench.spectra import SEED, repeated_shard
-from spectral_search.data.blocks import Block, iter_blocks, read_ranges, row_ranges
+from spectral_search.data.blocks import Block, iter_blocks, row_ranges
 from spectral_search.data.dataset import Stream, oracle_bins
 from spectral_search.data.preprocess import fit_preprocessing
 from spectral_search.data.root import DataRoot
 from spectral_search.data.simulate import BLOCK_ROWS
-from spectral_search.data.source import iter_blocks_ray, load_spectra_ray
+from spectral_search.data.source import iter_blocks_ray, iter_selection_ray
+from spectral_search.data.spectra import load_spectra
 from spectral_search.data.split import Selection
-from spectral_search.data.stream import RANGE_BYTES, StreamSource
+from spectral_search.data.stream import RANGE_BYTES, ReadBlocks, StreamSource, read_plainly
+from spectral_search.fit.memory import keep_freed_memory
 from spectral_search.search.device import plan_slots
 from spectral_search.search.driver import STREAM_STORE_BYTES
 from spectral_search.search.ray_session import ray_session
@@ -35,10 +37,11 @@ EPOCHS = 4
 """Epochs streamed after the first; the best is the steady state."""
 PHYSICS = (
     "Plain h5py reads flux and error with read_direct into one float32 buffer, block after block: the page cache is "
-    "warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. Streaming through Ray Data "
-    "adds a copy into the object store and the worker processes, which the first epoch has to start; it also finds "
-    "and marks invalid values, which plain h5py does not. Memory is summed over this process and Ray's (a page that "
-    "n processes share counts as 1/n in each)."
+    "warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. What a search reads is also "
+    "searched for invalid values and given out in new memory, for it is read ahead. Uncompressed shards, as these, are "
+    "read by a thread of the process that needs them. Ray Data, which reads compressed ones, adds a copy to the object "
+    "store and worker processes, which the first epoch has to start. Memory is summed over this process and Ray's (a "
+    "page that n processes share counts as 1/n in each)."
 )
 
 
@@ -58,6 +61,7 @@ QUICK = Sizes(512, 1024, 256)
 def measure(around: Around) -> Findings:
     """Read float32 and float64 shards every way there is."""
     sizes = QUICK if around.quick else FULL
+    keep_freed_memory()  # as every process that trains
     rows: list[Row] = []
     for dtype, spectra in (("float64", sizes.large), ("float32", sizes.fast)):
         around.say(f"reading: {spectra:,} spectra of {sizes.pixels} pixels as {dtype}")
@@ -87,26 +91,31 @@ def _shard(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[Sele
 
 def _speeds(selection: Selection, dtype: str) -> list[Row]:
     ranges = row_ranges(selection, RANGE_BYTES)
-    first = _rate(iter_blocks_ray(ranges))
+    first = _rate(read_plainly(ranges))
+    first_ray = _rate(iter_blocks_ray(ranges))
     # They take turns, so that a disturbance of the machine falls on all of them.
     turns = [
-        (_rate(_plain_blocks(selection)), _rate(read_ranges(ranges)), _rate(iter_blocks_ray(ranges)))
+        (_rate(_plain_blocks(selection)), _rate(read_plainly(ranges)), _rate(iter_blocks_ray(ranges)))
         for _ in range(EPOCHS)
     ]
-    plain, cleaned, steady = (max(rates) for rates in zip(*turns, strict=True))
-    batches = _batch_rate(selection)
-    materialised = max(_materialised_rate(selection) for _ in range(2))
+    plain, steady, steady_ray = (max(rates) for rates in zip(*turns, strict=True))
+    batches, batches_ray = (_batch_rate(selection, read) for read in (read_plainly, iter_blocks_ray))
+    loaded = max(_loading_rate(selection, iter_blocks) for _ in range(2))
+    loaded_ray = max(_loading_rate(selection, iter_selection_ray) for _ in range(2))
     peer = "plain h5py, same file"
 
     def row(name: str, value: float, target: Target | None = None) -> Row:
         return Row(f"{dtype}: {name}", value, "spectra/s", peer, plain, target)
 
     return [
-        row("blocks without Ray", cleaned),
         row("streamed, first epoch", first),
         row("streamed, steady", steady, Target("at least", 0.8)),
         row("streamed, as shuffled training batches", batches),
-        row("materialised through Ray Data", materialised),
+        row("materialised", loaded),
+        row("by Ray Data: streamed, first epoch", first_ray),
+        row("by Ray Data: streamed, steady", steady_ray),
+        row("by Ray Data: as shuffled training batches", batches_ray),
+        row("by Ray Data: materialised", loaded_ray),
     ]
 
 
@@ -121,13 +130,13 @@ def _memory(selection: Selection) -> Row:
     return Row(name, watch.peak_bytes / 1e9, "GB", target=Target("at most", 2.0))
 
 
-def _training_stream(selection: Selection) -> StreamSource:
+def _training_stream(selection: Selection, read: ReadBlocks = read_plainly) -> StreamSource:
     labels = selection.labels()
     log_g_N = labels["log_g"].to_numpy(np.float32)
     few = selection.take(np.arange(min(len(selection), BLOCK_ROWS)))
     prep = fit_preprocessing(iter_blocks(few), log_g_N[: len(few)], selection.pixels)
     stream = Stream(selection, log_g_N, oracle_bins(labels))
-    return StreamSource(stream, prep, torch.device("cpu"), iter_blocks_ray)
+    return StreamSource(stream, prep, torch.device("cpu"), read)
 
 
 def _rate(blocks: Iterable[Block | np.ndarray]) -> float:
@@ -138,15 +147,15 @@ def _rate(blocks: Iterable[Block | np.ndarray]) -> float:
     return spectra / (time.perf_counter() - started)
 
 
-def _materialised_rate(selection: Selection) -> float:
+def _loading_rate(selection: Selection, read: Callable[[Selection], Iterator[Block]]) -> float:
     started = time.perf_counter()
-    load_spectra_ray(selection)
+    load_spectra(selection, read(selection))
     return len(selection) / (time.perf_counter() - started)
 
 
-def _batch_rate(selection: Selection) -> float:
+def _batch_rate(selection: Selection, read: ReadBlocks) -> float:
     """Spectra per second of the second epoch of training batches; the first reads and starts things."""
-    source = _training_stream(selection)
+    source = _training_stream(selection, read)
     for epoch in (1, 2):
         started = time.perf_counter()
         spectra = sum(len(batch.log_g_B) for batch in source.epoch(SEED, epoch, BATCH))

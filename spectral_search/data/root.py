@@ -36,6 +36,7 @@ class ShardInfo:
         chunk_rows: Spectra that are read together at no extra cost.
         has_noisy: Whether spectra with the noise already added are there.
         has_mask: Whether a mask is there.
+        is_compressed: Whether flux or error has to be decompressed.
         columns: Names of the params columns.
         bytes: Size of the file.
     """
@@ -47,6 +48,7 @@ class ShardInfo:
     chunk_rows: int
     has_noisy: bool
     has_mask: bool
+    is_compressed: bool
     columns: tuple[str, ...]
     bytes: int
 
@@ -222,6 +224,7 @@ def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, n
             chunk_rows=shard.chunk_rows,
             has_noisy=shard.has_noisy,
             has_mask=shard.has_mask,
+            is_compressed=any(shard.storage[name]["compression"] is not None for name in ("flux", "error")),
             columns=tuple(shard.columns),
             bytes=path.stat().st_size,
         )

@@ -44,7 +44,7 @@ CONCURRENCY = 2
 TASK_BYTES = 64 << 20
 """Flux and error of the ranges that one task reads."""
 SMALL_BYTES = 1 << 30
-"""Flux and error of a selection that is not worth readers: starting them takes longer than reading it uncompressed."""
+"""Flux and error of a selection that is not worth readers: starting them takes longer than reading it here."""
 _PREFETCHED_TASKS = 1
 # Of a worker process: it runs one task at a time, and Ray has copied a block to the object store before the next.
 _worker_memory: dict[str, np.ndarray] = {}

@@ -66,6 +66,11 @@ class Selection:
         """Whether every shard carries spectra with the noise already added."""
         return all(shard.has_noisy for shard in self.shards)
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether spectra of any shard have to be decompressed."""
+        return any(shard.is_compressed for shard in self.shards)
+
     def labels(self) -> "pd.DataFrame":
         """Reads the labels of the selected spectra, one row each, index 0 to N-1."""
         return read_labels(self.shards).iloc[self.rows_N].reset_index(drop=True)

@@ -6,6 +6,7 @@ Shape suffixes: B spectra in a batch, L pixels, W spectra of a window.
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -27,10 +28,12 @@ WINDOW_BYTES = 192 << 20
 class ReadBlocks(Protocol):
     """How ranges are read: a generator of their blocks in the order given, which reads ahead of its consumer."""
 
-    def __call__(self, ranges: list[RowRange], noisy: bool, condition: Condition) -> Generator[Block]: ...
+    def __call__(
+        self, ranges: list[RowRange], noisy: bool = False, condition: Condition | None = None
+    ) -> Generator[Block]: ...
 
 
-def read_plainly(ranges: list[RowRange], noisy: bool, condition: Condition) -> Generator[Block]:
+def read_plainly(ranges: list[RowRange], noisy: bool = False, condition: Condition | None = None) -> Generator[Block]:
     """By a thread of this process with h5py, a window ahead; `iter_blocks_ray` does the same with other processes."""
     return read_ahead(read_ranges(ranges, noisy, condition), WINDOW_BYTES)
 
@@ -84,16 +87,21 @@ class _Window:
         return len(self._row_W)
 
     def take(self, flux_BL: np.ndarray, error_BL: np.ndarray, position_B: np.ndarray) -> None:
-        """Fills arrays with the next spectra and their positions in the selection; there must be as many left."""
+        """Fills arrays with the next spectra and their positions in the selection; there must be as many left.
+
+        They come block by block, for their order within a batch means nothing: so each is copied once, to its place.
+        """
         count = len(position_B)
-        block_B, row_B = self._block_W[:count], self._row_W[:count]
+        order_B = np.argsort(self._block_W[:count], kind="stable")
+        block_B, row_B = self._block_W[order_B], self._row_W[order_B]
         self._block_W, self._row_W = self._block_W[count:], self._row_W[count:]
-        for number in np.unique(block_B):
-            (slot_P,) = np.nonzero(block_B == number)
-            block, row_P = self._blocks[number], row_B[slot_P]
-            flux_BL[slot_P] = block.flux_BL[row_P]
-            error_BL[slot_P] = block.error_BL[row_P]
-            position_B[slot_P] = block.rows_B[row_P]
+        starts = np.flatnonzero(np.diff(block_B, prepend=-1)).tolist()
+        for start, stop in pairwise([*starts, count]):
+            block, row_P = self._blocks[block_B[start]], row_B[start:stop]
+            for values_BL, taken_BL in ((block.flux_BL, flux_BL), (block.error_BL, error_BL)):
+                # "clip" and not "raise", which takes a copy first so as to leave nothing half done.
+                np.take(values_BL, row_P, axis=0, out=taken_BL[start:stop], mode="clip")
+            position_B[start:stop] = block.rows_B[row_P]
 
 
 def _shuffled(

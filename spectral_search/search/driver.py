@@ -19,9 +19,10 @@ import psutil
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 
-from spectral_search.data.blocks import iter_blocks
+from spectral_search.data.blocks import Block, iter_blocks
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
+from spectral_search.data.split import Selection
 from spectral_search.errors import DiskFullError, RunError
 from spectral_search.results.bundle import read_safetensors, to_safetensors
 from spectral_search.results.durable import FULL, digest, replacing, write_atomic
@@ -33,6 +34,7 @@ from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
 from spectral_search.search.plan import Plan
 from spectral_search.search.progress import Progress
+from spectral_search.search.residency import reads_on_ray
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
 
 if TYPE_CHECKING:
@@ -198,19 +200,29 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
 
     resources = plan.spec.resources
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan), dashboard=around.dashboard) as ray:
-        from spectral_search.data.source import iter_selection
         from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
 
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
         passes = start_passes(ray.slots) if plan.executor == "shared" else []
-        prepared = _prepared(plan, paths, around, iter_selection)
+        prepared = _prepared(plan, paths, around, _reader(plan))
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
             run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
+
+
+def _reader(plan: Plan) -> Read:
+    def read(selection: Selection, noisy: bool) -> Iterator[Block]:
+        if not reads_on_ray(plan.spec.resources, selection):
+            return iter_blocks(selection, noisy)
+        from spectral_search.data.source import iter_selection  # Ray Data takes a second to import
+
+        return iter_selection(selection, noisy)
+
+    return read
 
 
 def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> Prepared:

@@ -16,7 +16,7 @@ from spectral_search.results.baselines import error_alone, load_audit
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
 from spectral_search.search.points import planned_trials
-from spectral_search.search.residency import Room, decide_residency
+from spectral_search.search.residency import Room, decide_residency, tell_reader
 from spectral_search.search.sample_check import check_sample
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
@@ -147,6 +147,8 @@ def make_plan(
     said.append(residency)
     chosen, slots, why = decide_executor(spec, root.pixels, executor)
     said.append(why)
+    if spec.data.residency == "stream" and chosen != "inline":
+        said.append(tell_reader(spec.resources, splits.train))
     if splits.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:

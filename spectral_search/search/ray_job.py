@@ -11,6 +11,7 @@ from spectral_search.data.stream import ReadBlocks, read_plainly
 from spectral_search.fit.member import EpochRecord
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
+from spectral_search.search.residency import reads_on_ray
 from spectral_search.spec.run import RunSpec
 
 
@@ -34,8 +35,9 @@ class Job:
         return Trainer(self.dataset, device, self._read_blocks(), self.share)
 
     def _read_blocks(self) -> ReadBlocks:
-        if not isinstance(self.dataset.train, Stream):
-            return read_plainly  # nothing is read again
+        train = self.dataset.train
+        if not (isinstance(train, Stream) and reads_on_ray(self.spec.resources, train.selection)):
+            return read_plainly
         from spectral_search.data.source import iter_blocks_ray
 
         return iter_blocks_ray

@@ -6,7 +6,7 @@ from typing import Self
 import psutil
 
 from spectral_search.data.spectra import DEVICE_SHARE, bytes_in_memory
-from spectral_search.data.split import Splits
+from spectral_search.data.split import Selection, Splits
 from spectral_search.results.wording import size
 from spectral_search.search.device import gpus_for, smallest_gpu_bytes
 from spectral_search.spec.run import RunSpec
@@ -43,6 +43,23 @@ class Room:
         fitting = [form for form, count in needed.items() if count <= HOST_SHARE * self.free_bytes]
         on_gpu = [form for form in fitting if self.gpu_bytes is not None and needed[form] <= self.gpu_bytes]
         return next(iter(on_gpu + fitting), None)
+
+
+def reads_on_ray(resources: ResourcesSpec, selection: Selection) -> bool:
+    """Whether processes of Ray Data read a selection, if it is not small; else a thread of the process that needs it.
+
+    To hand spectra over from another process costs more than to copy them from a file, but decompressing them costs
+    several times as much as both.
+    """
+    return resources.reader == "ray" or (resources.reader == "auto" and selection.is_compressed)
+
+
+def tell_reader(resources: ResourcesSpec, selection: Selection) -> str:
+    """What reads a streamed training set, and why."""
+    who = "processes of Ray Data read" if reads_on_ray(resources, selection) else "a thread of each pass reads"
+    kind = "compressed" if selection.is_compressed else "not compressed"
+    why = f"they are {kind}" if resources.reader == "auto" else "as resources.reader says"
+    return f"While others train, {who} the next spectra ({why})."
 
 
 def decide_residency(spec: RunSpec, splits: Splits, room: Room) -> tuple[RunSpec, str]:

@@ -87,6 +87,9 @@ class SearchSpec(Section):
         return storage
 
 
+Reader = Literal["auto", "ray", "thread"]
+
+
 class ResourcesSpec(Section):
     """What the trials may use."""
 
@@ -94,6 +97,12 @@ class ResourcesSpec(Section):
     gpus_per_trial: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
     cpus_per_trial: Annotated[float, Field(gt=0.0)] | Literal["auto"] = "auto"
     concurrent: Annotated[int, Field(ge=1)] | None = Field(None, description="most trials at once")
+    reader: Reader = Field(
+        "auto",
+        description="what reads spectra for a run on Ray. ray: processes of Ray Data; thread: a thread of the process "
+        "that needs them; auto: ray where they must be decompressed, else thread, for copying takes less than handing "
+        "over",
+    )
     address: str | None = Field(None, description="Ray cluster to join; a local one is started when absent")
 
 
