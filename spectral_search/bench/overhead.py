@@ -56,7 +56,7 @@ def _added_seconds(root: Path, trials: int, settled: int, results: Path, turn: i
 def _first_result_seconds(root: Path, results: Path) -> float:
     """Seconds until the first line of a trial's progress is on disk."""
     name = "first-result"
-    arguments = ["run", "step1", "--data-root", str(root), "--trials", "4", "--epochs", "2", "--name", name]
+    arguments = ["run", "step1", "--data-root", str(root), "--trials", "4", "--epochs", "20", "--name", name]
     started = time.perf_counter()
     with subprocess.Popen(
         [*OURS, *arguments, "--results", str(results), "--json"],

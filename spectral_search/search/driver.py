@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from spectral_search.results.manifest import Manifest, RunState
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
 from spectral_search.results.view import LiveView
+from spectral_search.search.ahead import Ahead
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
 from spectral_search.search.plan import Plan
@@ -199,6 +201,10 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
     from spectral_search.search.ray_session import ray_session
 
     resources = plan.spec.resources
+    parts = [part for part in (plan.splits.train, plan.splits.val, plan.splits.test) if part is not None]
+    needs_ray = any(reads_on_ray(resources, part) for part in parts)
+    # Ray's processes take their time to start, most of it waiting for each other.
+    ahead = None if needs_ray else Ahead(lambda: _prepared_ahead(plan, paths, around))
     with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan), dashboard=around.dashboard) as ray:
         from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
 
@@ -206,12 +212,18 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
         passes = start_passes(ray.slots) if plan.executor == "shared" else []
-        prepared = _prepared(plan, paths, around, _reader(plan))
+        prepared = _prepared(plan, paths, around, _reader(plan)) if ahead is None else ahead.result()
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
             run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
+
+
+def _prepared_ahead(plan: Plan, paths: RunPaths, around: Surroundings) -> Prepared:
+    # Two threads that import torch at a time may each find half of it; this one waits for the other.
+    import_module("spectral_search.search.finish")
+    return _prepared(plan, paths, around, iter_blocks)
 
 
 def _reader(plan: Plan) -> Read:

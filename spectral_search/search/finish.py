@@ -32,6 +32,7 @@ from spectral_search.results.predictions import (
 )
 from spectral_search.results.records import RunRecord, TrialRecord
 from spectral_search.results.retest import judge
+from spectral_search.search.ahead import Ahead
 from spectral_search.search.prepare import Prepared
 from spectral_search.search.reseed import planned_copies, train_copies
 from spectral_search.search.reseed_progress import CopyProgress
@@ -102,10 +103,22 @@ def _as_trained(
 
 
 def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict]) -> list[np.ndarray]:
-    """Predictions for fresh noise draws of the val spectra, one draw in memory at a time; each dex, shape (D, N)."""
+    """Predictions for fresh noise draws of the val spectra; each dex, shape (D, N).
+
+    The next draw is made while the networks predict for this one: a spectrum's noise is too little work for two cores.
+    """
+    if not predictors:
+        return []
     draws: list[list[np.ndarray]] = [[] for _ in predictors]
-    for draw in range(spec.search.retest_draws if predictors else 0):
-        noisy_NL = draw_noise(val, spec.data.noise_level, (spec.data.split_seed, "retest", draw))
+
+    def begin(draw: int) -> Ahead[np.ndarray]:
+        return Ahead(lambda: draw_noise(val, spec.data.noise_level, (spec.data.split_seed, "retest", draw)))
+
+    coming = begin(0)
+    for draw in range(spec.search.retest_draws):
+        noisy_NL = coming.result()
+        if draw + 1 < spec.search.retest_draws:
+            coming = begin(draw + 1)
         frozen = Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N)
         for predicted, predict in zip(draws, predictors, strict=True):
             predicted.append(predict(frozen)[0])

@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from spectral_search.errors import RequestError, RunError
+from spectral_search.search.ahead import Ahead
 from spectral_search.search.device import Slots, cpu_count, gpu_slots
 from spectral_search.search.hold import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 MOST_SLOTS = 1 << 20
 CONNECT_SECONDS = 5.0
-SHUTDOWN_SECONDS = 3.0
+SHUTDOWN_SECONDS = 0.5
+"""How long processes of Ray may take to leave by themselves, when nothing is left for them to do."""
 STARTS = 3
 STORE_HEADROOM = 1.25
 STORE_SPARE_BYTES = 1 << 30
@@ -117,8 +118,8 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
     import ray
 
-    ahead = Thread(target=_import_ahead)
-    ahead.start()
+    # What the driver needs next, torch above all, while Ray's own processes start.
+    imports = Ahead(lambda: import_module("spectral_search.search.finish"))
     earlier = set(started_processes())
     try:
         if resources.address is not None:
@@ -132,7 +133,8 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
                 include_dashboard=dashboard,
             )
-        ahead.join()
+        with suppress(Exception):  # it comes up again where it is needed
+            imports.result()
         yield Session(context.dashboard_url or None, slots)
     finally:
         if slots.gpus and resources.address is None:
@@ -145,12 +147,6 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
         kill(psutil.wait_procs(ours, timeout=SHUTDOWN_SECONDS)[1])
-
-
-def _import_ahead() -> None:
-    """What the driver needs next, while Ray's own processes start; an error comes up again where it is needed."""
-    with suppress(Exception):
-        import_module("spectral_search.search.finish")
 
 
 def protect_token() -> None:

@@ -28,7 +28,7 @@ from spectral_search.errors import RequestError
 CHUNK_BYTES = 8 * 2 * 4 * PIXELS
 DEADLOCK_SECONDS = 300.0
 
-pytestmark = pytest.mark.usefixtures("small_ray")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_ray")]
 
 
 @pytest.fixture
@@ -168,7 +168,6 @@ def finish(work: Callable[[], int], seconds: float = DEADLOCK_SECONDS) -> int:
     return results[0]
 
 
-@pytest.mark.slow
 def test_streaming_ends_while_trials_hold_every_cpu(selection: Selection) -> None:
     trials = [Trial.remote() for _ in range(2)]
     ray.get([trial.ready.remote() for trial in trials])
@@ -182,7 +181,6 @@ def test_streaming_ends_while_trials_hold_every_cpu(selection: Selection) -> Non
         ray.kill(trial)
 
 
-@pytest.mark.slow
 def test_streaming_ends_within_a_placement_group_as_tune_makes_it(selection: Selection) -> None:
     group = placement_group([{"CPU": 2}])
     ray.get(group.ready())

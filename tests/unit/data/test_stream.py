@@ -131,6 +131,7 @@ def test_a_shard_that_breaks_under_way_is_named(
 
 
 @pytest.mark.usefixtures("small_ray")
+@pytest.mark.slow
 def test_ray_data_gives_the_batches_of_plain_h5py(
     streamed: Callable[[ReadBlocks], StreamSource], selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
