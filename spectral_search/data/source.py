@@ -30,12 +30,10 @@ from spectral_search.data.blocks import (
     Condition,
     RowRange,
     array_names,
-    iter_blocks,
     read_block,
     row_ranges,
 )
 from spectral_search.data.shard import Shard
-from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection
 from spectral_search.errors import RequestError
 
@@ -43,8 +41,6 @@ CONCURRENCY = 2
 """Read tasks at a time: two keep a reader busy while another hands its block over."""
 TASK_BYTES = 64 << 20
 """Flux and error of the ranges that one task reads."""
-SMALL_BYTES = 1 << 30
-"""Flux and error of a selection that is not worth readers: starting them takes longer than reading it here."""
 _PREFETCHED_TASKS = 1
 # Of a worker process: it runs one task at a time, and Ray has copied a block to the object store before the next.
 _worker_memory: dict[str, np.ndarray] = {}
@@ -257,19 +253,3 @@ def iter_blocks_ray(
 def iter_selection_ray(selection: Selection, noisy: bool = False, target_bytes: int = TARGET_BYTES) -> Generator[Block]:
     """Reads a selection in order through Ray Data: what `iter_blocks` gives, read by other processes."""
     return iter_blocks_ray(row_ranges(selection, target_bytes), noisy and selection.has_noisy)
-
-
-def iter_selection(selection: Selection, noisy: bool = False) -> Iterator[Block]:
-    """Reads a selection in order through Ray Data, or here if it is so small that its readers would not pay."""
-    small = 2 * 4 * len(selection) * selection.pixels <= SMALL_BYTES
-    return iter_blocks(selection, noisy) if small else iter_selection_ray(selection, noisy)
-
-
-def load_spectra_ray(selection: Selection, noisy: bool = False) -> Spectra:
-    """Loads a selection into memory through Ray Data, each block straight to its place.
-
-    Args:
-        selection: What to load.
-        noisy: Also the spectra with the noise already added, where every shard has them.
-    """
-    return load_spectra(selection, iter_selection_ray(selection, noisy))

@@ -34,7 +34,7 @@ class ReadBlocks(Protocol):
 
 
 def read_plainly(ranges: list[RowRange], noisy: bool = False, condition: Condition | None = None) -> Generator[Block]:
-    """By a thread of this process with h5py, a window ahead; `iter_blocks_ray` does the same with other processes."""
+    """By a thread of this process, a window ahead; `iter_blocks_ray` does the same with other processes."""
     return read_ahead(read_ranges(ranges, noisy, condition), WINDOW_BYTES)
 
 
@@ -89,7 +89,8 @@ class _Window:
     def take(self, flux_BL: np.ndarray, error_BL: np.ndarray, position_B: np.ndarray) -> None:
         """Fills arrays with the next spectra and their positions in the selection; there must be as many left.
 
-        They come block by block, for their order within a batch means nothing: so each is copied once, to its place.
+        They come block by block, for their order within a batch decides nothing but which noise each gets: so each is
+        copied once, to its place.
         """
         count = len(position_B)
         order_B = np.argsort(self._block_W[:count], kind="stable")

@@ -37,7 +37,7 @@ class Trainer:
     Args:
         dataset: Training spectra, frozen val spectra, preprocessing.
         device: Where to train.
-        read_blocks: How streamed spectra are read; plain h5py unless Ray Data is handed in.
+        read_blocks: How streamed spectra are read; by a thread unless Ray Data is handed in.
         share: Part of the device that this process may fill.
     """
 

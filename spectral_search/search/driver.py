@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
 from spectral_search.search.plan import Plan
 from spectral_search.search.progress import Progress
-from spectral_search.search.residency import reads_on_ray
+from spectral_search.search.residency import loads_on_ray, reads_on_ray
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
     from spectral_search.search.prepare import Prepared, Read
 
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
+BRINGS_TORCH = "spectral_search.search.finish"
+"""What the driver needs next when Ray has started."""
 STREAM_STORE_BYTES = 1 << 30
-"""Room for blocks in flight when the training spectra are streamed."""
+"""Room for blocks in flight when processes of Ray Data stream the training spectra."""
 VAL_ARRAYS = 12
 """Val arrays kept at most, in units of one: up to 8 draws, flux, error, noise, and room."""
 
@@ -200,19 +203,24 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.search.ray_session import ray_session
 
-    resources = plan.spec.resources
-    parts = [part for part in (plan.splits.train, plan.splits.val, plan.splits.test) if part is not None]
-    needs_ray = any(reads_on_ray(resources, part) for part in parts)
-    # Ray's processes take their time to start, most of it waiting for each other.
-    ahead = None if needs_ray else Ahead(lambda: _prepared_ahead(plan, paths, around))
-    with ray_session(resources, plan.slots, data_bytes=_data_bytes(plan), dashboard=around.dashboard) as ray:
+    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
+    session = ray_session(
+        plan.spec.resources,
+        plan.slots,
+        data_bytes=_data_bytes(plan),
+        dashboard=around.dashboard,
+        meanwhile=ahead.begin,
+    )
+    with ahead, session as ray:
+        # Of two threads that import torch at a time each may find half of it: this one waits for the other.
+        import_module(BRINGS_TORCH)
         from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
 
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
         passes = start_passes(ray.slots) if plan.executor == "shared" else []
-        prepared = _prepared(plan, paths, around, _reader(plan)) if ahead is None else ahead.result()
+        prepared = ahead.result() or _prepared(plan, paths, around, _reader(plan))
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
@@ -220,19 +228,31 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
     return prepared
 
 
-def _prepared_ahead(plan: Plan, paths: RunPaths, around: Surroundings) -> Prepared:
-    # Two threads that import torch at a time may each find half of it; this one waits for the other.
-    import_module("spectral_search.search.finish")
-    return _prepared(plan, paths, around, iter_blocks)
+def _prepared_ahead(plan: Plan, paths: RunPaths, around: Surroundings, abandoned: Event) -> Prepared | None:
+    """The dataset, while Ray's processes start; None where Ray's are to read, or LightGBM to rank pixels, for long."""
+    import_module(BRINGS_TORCH)
+    from spectral_search.search.prepare import needs_ranking
+
+    parts = [part for part in (plan.splits.train, plan.splits.val, plan.splits.test) if part is not None]
+    if needs_ranking(plan.spec) or any(loads_on_ray(plan.spec.resources, part) for part in parts):
+        return None
+
+    def read(selection: Selection, noisy: bool) -> Iterator[Block]:
+        for block in iter_blocks(selection, noisy):
+            if abandoned.is_set():
+                raise RuntimeError("nobody wants the spectra any more")
+            yield block
+
+    return _prepared(plan, paths, around, read)
 
 
 def _reader(plan: Plan) -> Read:
     def read(selection: Selection, noisy: bool) -> Iterator[Block]:
-        if not reads_on_ray(plan.spec.resources, selection):
+        if not loads_on_ray(plan.spec.resources, selection):
             return iter_blocks(selection, noisy)
-        from spectral_search.data.source import iter_selection  # Ray Data takes a second to import
+        from spectral_search.data.source import iter_selection_ray  # Ray Data takes a second to import
 
-        return iter_selection(selection, noisy)
+        return iter_selection_ray(selection, noisy)
 
     return read
 
@@ -260,10 +280,12 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[t
 
 
 def _data_bytes(plan: Plan) -> int:
-    """What the trials share through the object store, or, streaming, what is in flight."""
-    data, train = plan.spec.data, STREAM_STORE_BYTES
+    """What the trials share through the object store, or what Ray Data has in flight when it streams."""
+    data, train = plan.spec.data, 0
     if data.residency == "resident":
         train = bytes_in_memory(plan.splits.train, stored_as=data.stored_as)
+    elif reads_on_ray(plan.spec.resources, plan.splits.train):
+        train = STREAM_STORE_BYTES
     return train + VAL_ARRAYS * bytes_in_memory(plan.splits.val) // 2
 
 

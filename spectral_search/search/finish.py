@@ -111,17 +111,21 @@ def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict
         return []
     draws: list[list[np.ndarray]] = [[] for _ in predictors]
 
-    def begin(draw: int) -> Ahead[np.ndarray]:
-        return Ahead(lambda: draw_noise(val, spec.data.noise_level, (spec.data.split_seed, "retest", draw)))
+    def drawing(draw: int) -> Ahead[np.ndarray]:
+        counter = (spec.data.split_seed, "retest", draw)
+        return Ahead(lambda _: draw_noise(val, spec.data.noise_level, counter)).begin()
 
-    coming = begin(0)
-    for draw in range(spec.search.retest_draws):
-        noisy_NL = coming.result()
-        if draw + 1 < spec.search.retest_draws:
-            coming = begin(draw + 1)
-        frozen = Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N)
-        for predicted, predict in zip(draws, predictors, strict=True):
-            predicted.append(predict(frozen)[0])
+    coming = drawing(0)
+    try:
+        for draw in range(spec.search.retest_draws):
+            noisy_NL = coming.result()
+            if draw + 1 < spec.search.retest_draws:
+                coming = drawing(draw + 1)
+            frozen = Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N)
+            for predicted, predict in zip(draws, predictors, strict=True):
+                predicted.append(predict(frozen)[0])
+    finally:
+        coming.abandon()
     return [np.stack(predicted) for predicted in draws]
 
 

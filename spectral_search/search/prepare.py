@@ -59,7 +59,7 @@ def prepare(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | Non
     val_spectra = load_spectra(splits.val, read(splits.val, True))
     votes = [set_validity(as_blocks(val_spectra), val_spectra.pixels)]
     if splits.test is not None and prep is None:
-        votes.append(set_validity(iter_blocks(splits.test), splits.test.pixels))
+        votes.append(set_validity(read(splits.test, False), splits.test.pixels))
     train, prep = _train(data, splits.train, read, prep, votes)
     if len(prep.pixel_rank_L) == 0 and needs_ranking(spec):
         prep = replace(prep, pixel_rank_L=_ranking(spec, splits, train, prep))

@@ -5,17 +5,15 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from spectral_search.errors import RequestError, RunError
-from spectral_search.search.ahead import Ahead
 from spectral_search.search.device import Slots, cpu_count, gpu_slots
 from spectral_search.search.hold import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
@@ -25,8 +23,9 @@ if TYPE_CHECKING:
 
 MOST_SLOTS = 1 << 20
 CONNECT_SECONDS = 5.0
-SHUTDOWN_SECONDS = 0.5
-"""How long processes of Ray may take to leave by themselves, when nothing is left for them to do."""
+SHUTDOWN_SECONDS, GONE_SECONDS = 0.5, 3.0
+"""How long processes of Ray may take to leave by themselves, and how long once killed. Nothing is lost by that: what
+they write is whole or swept, and the study is written by the driver alone."""
 STARTS = 3
 STORE_HEADROOM = 1.25
 STORE_SPARE_BYTES = 1 << 30
@@ -102,7 +101,14 @@ def _greet(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dashboard: bool) -> Iterator[Session]:
+def ray_session(
+    resources: ResourcesSpec,
+    slots: Slots,
+    *,
+    data_bytes: int,
+    dashboard: bool,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[Session]:
     """Join the cluster at `resources.address`, or start one on this machine and stop it at the end.
 
     Args:
@@ -110,6 +116,8 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
         slots: What trials use on this machine.
         data_bytes: Spectra that the object store must hold.
         dashboard: Whether a local cluster gets its dashboard.
+        meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
+            variables are set: neither may happen while another thread loads libraries.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     protect_token()
@@ -118,8 +126,7 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
     import ray
 
-    # What the driver needs next, torch above all, while Ray's own processes start.
-    imports = Ahead(lambda: import_module("spectral_search.search.finish"))
+    meanwhile()
     earlier = set(started_processes())
     try:
         if resources.address is not None:
@@ -133,8 +140,6 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
                 include_dashboard=dashboard,
             )
-        with suppress(Exception):  # it comes up again where it is needed
-            imports.result()
         yield Session(context.dashboard_url or None, slots)
     finally:
         if slots.gpus and resources.address is None:
@@ -146,7 +151,9 @@ def ray_session(resources: ResourcesSpec, slots: Slots, *, data_bytes: int, dash
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
-        kill(psutil.wait_procs(ours, timeout=SHUTDOWN_SECONDS)[1])
+        _, left = psutil.wait_procs(ours, timeout=SHUTDOWN_SECONDS)
+        kill(left)
+        psutil.wait_procs(left, timeout=GONE_SECONDS)  # what they held of a GPU is free then
 
 
 def protect_token() -> None:

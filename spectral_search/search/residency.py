@@ -15,6 +15,8 @@ from spectral_search.spec.search import ResourcesSpec
 HOST_SHARE = 0.4
 """Part of the free memory that resident spectra may fill: the driver's copy and that of the trials, and room."""
 FORMATS = ("float32", "float16")
+SMALL_BYTES = 1 << 30
+"""Flux and error of a selection that is not worth readers: starting them takes longer than reading it here."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Room:
 
 
 def reads_on_ray(resources: ResourcesSpec, selection: Selection) -> bool:
-    """Whether processes of Ray Data read a selection, if it is not small; else a thread of the process that needs it.
+    """Whether processes of Ray Data read a selection anew each epoch, or a thread of the process that trains.
 
     To hand spectra over from another process costs more than to copy them from a file, but decompressing them costs
     several times as much as both.
@@ -54,12 +56,18 @@ def reads_on_ray(resources: ResourcesSpec, selection: Selection) -> bool:
     return resources.reader == "ray" or (resources.reader == "auto" and selection.is_compressed)
 
 
+def loads_on_ray(resources: ResourcesSpec, selection: Selection) -> bool:
+    """Whether processes of Ray Data read a selection that is read once: not if it is so small that they do not pay."""
+    small = 2 * 4 * len(selection) * selection.pixels <= SMALL_BYTES
+    return not small and reads_on_ray(resources, selection)
+
+
 def tell_reader(resources: ResourcesSpec, selection: Selection) -> str:
     """What reads a streamed training set, and why."""
-    who = "processes of Ray Data read" if reads_on_ray(resources, selection) else "a thread of each pass reads"
+    who = "processes of Ray Data" if reads_on_ray(resources, selection) else "a thread of the process that trains"
     kind = "compressed" if selection.is_compressed else "not compressed"
     why = f"they are {kind}" if resources.reader == "auto" else "as resources.reader says"
-    return f"While others train, {who} the next spectra ({why})."
+    return f"The next spectra are read meanwhile by {who} ({why})."
 
 
 def decide_residency(spec: RunSpec, splits: Splits, room: Room) -> tuple[RunSpec, str]:

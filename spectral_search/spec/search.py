@@ -99,9 +99,9 @@ class ResourcesSpec(Section):
     concurrent: Annotated[int, Field(ge=1)] | None = Field(None, description="most trials at once")
     reader: Reader = Field(
         "auto",
-        description="what reads spectra for a run on Ray. ray: processes of Ray Data; thread: a thread of the process "
-        "that needs them; auto: ray where they must be decompressed, else thread, for copying takes less than handing "
-        "over",
+        description="what reads spectra for a run on Ray. ray: processes of Ray Data (but for what is read once and "
+        "takes less than 1 GiB); thread: a thread of the process that needs them; auto: ray where they must be "
+        "decompressed, else thread, for copying takes less than handing over",
     )
     address: str | None = Field(None, description="Ray cluster to join; a local one is started when absent")
 

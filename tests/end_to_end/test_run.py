@@ -135,6 +135,26 @@ def test_the_winner_is_chosen_by_its_best_epoch(place: Path, on_ray: Done) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("reader", ["ray", "thread"])
+def test_whatever_streams_the_spectra_the_numbers_are_the_same(place: Path, reader: str) -> None:
+    options = [
+        "--json",
+        *OPTIONS,
+        "--trials",
+        "2",
+        "--set",
+        "data.residency=stream",
+        "--set",
+        f"resources.reader={reader}",
+    ]
+    done = spawn("run", "search.yaml", "--name", f"by-{reader}", *options, folder=place).require()
+    told = {"ray": "processes of Ray Data", "thread": "a thread of the process that trains"}[reader]
+    assert f"read meanwhile by {told}" in " ".join(done.stderr.split())
+    call("run", "search.yaml", "--name", f"beside-{reader}", "--executor", "inline", *options, folder=place).require()
+    assert leaderboard(place, f"by-{reader}") == leaderboard(place, f"beside-{reader}")
+
+
+@pytest.mark.slow
 def test_inline_and_ray_give_the_same_numbers(place: Path, on_ray: Done, inline: Done) -> None:
     assert leaderboard(place, "inline") == leaderboard(place, "ray")
     assert inline.json()["retest"] == on_ray.json()["retest"]

@@ -9,7 +9,6 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from small_shards import PIXELS, make_shard
 
-from spectral_search.data import source as reading
 from spectral_search.data.blocks import Condition, epoch_ranges, iter_blocks, read_ranges, row_ranges
 from spectral_search.data.preprocess import Conditioning
 from spectral_search.data.root import DataRoot
@@ -19,7 +18,6 @@ from spectral_search.data.source import (
     dataset,
     iter_blocks_ray,
     iter_selection_ray,
-    load_spectra_ray,
 )
 from spectral_search.data.spectra import load_spectra
 from spectral_search.data.split import Selection
@@ -77,7 +75,7 @@ def test_streamed_blocks_are_those_of_plain_h5py_in_order(
 
 
 def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(selection: Selection) -> None:
-    spectra = load_spectra_ray(selection, noisy=True)
+    spectra = load_spectra(selection, iter_selection_ray(selection, noisy=True))
     order = epoch_ranges(row_ranges(selection, CHUNK_BYTES), seed=3, epoch=1)
     blocks = list(iter_blocks_ray(order, task_bytes=CHUNK_BYTES))
     assert [int(block.rows_B[0]) for block in blocks] == [r.first for r in order]
@@ -90,20 +88,6 @@ def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(select
     plain = load_spectra(selection, iter_blocks(selection, noisy=True))
     np.testing.assert_array_equal(spectra.noisy_NL, plain.noisy_NL)
     assert spectra.labels.equals(plain.labels)
-
-
-@pytest.mark.parametrize(("small_bytes", "on_ray"), [(0, True), (1 << 30, False)])
-def test_only_what_is_large_is_read_by_other_processes(
-    selection: Selection, monkeypatch: pytest.MonkeyPatch, small_bytes: int, on_ray: bool
-) -> None:
-    monkeypatch.setattr(reading, "SMALL_BYTES", small_bytes)
-    asked = []
-    monkeypatch.setattr(reading, "iter_selection_ray", lambda *given: asked.append(given) or iter_selection_ray(*given))
-    spectra = load_spectra(selection, reading.iter_selection(selection, True))
-    plain = load_spectra(selection, iter_blocks(selection, noisy=True))
-    assert bool(asked) == on_ray
-    np.testing.assert_array_equal(spectra.flux_NL, plain.flux_NL)
-    np.testing.assert_array_equal(spectra.noisy_NL, plain.noisy_NL)
 
 
 def test_blocks_are_views_of_what_a_task_has_read(selection: Selection) -> None:

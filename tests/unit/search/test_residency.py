@@ -8,7 +8,8 @@ from small_shards import PIXELS, make_shard
 
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Selection, Splits, make_splits
-from spectral_search.search.residency import HOST_SHARE, Room, decide_residency, reads_on_ray, tell_reader
+from spectral_search.search import residency
+from spectral_search.search.residency import HOST_SHARE, Room, decide_residency, loads_on_ray, reads_on_ray, tell_reader
 from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import Reader, ResourcesSpec
@@ -73,17 +74,20 @@ def test_a_resumed_run_does_not_change_its_mind(splits: Splits) -> None:
 @pytest.mark.parametrize(
     ("reader", "compression", "expected", "why"),
     [
-        ("auto", None, False, "a thread of each pass reads the next spectra (they are not compressed)"),
-        ("auto", "gzip", True, "processes of Ray Data read the next spectra (they are compressed)"),
-        ("ray", None, True, "processes of Ray Data read the next spectra (as resources.reader says)"),
-        ("thread", "gzip", False, "a thread of each pass reads the next spectra (as resources.reader says)"),
+        ("auto", None, False, "by a thread of the process that trains (they are not compressed)"),
+        ("auto", "gzip", True, "by processes of Ray Data (they are compressed)"),
+        ("ray", None, True, "by processes of Ray Data (as resources.reader says)"),
+        ("thread", "gzip", False, "by a thread of the process that trains (as resources.reader says)"),
     ],
 )
 def test_processes_read_what_must_be_decompressed(
-    tmp_path: Path, reader: Reader, compression: str | None, expected: bool, why: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Reader, compression: str | None, expected: bool, why: str
 ) -> None:
     make_shard(tmp_path / "train_0/dataset.h5", 16)
     make_shard(tmp_path / "train_1/dataset.h5", 16, compression=compression)
     selection, resources = Selection.all_of(DataRoot.find(tmp_path).train), ResourcesSpec(reader=reader)
     assert reads_on_ray(resources, selection) == expected
     assert why in tell_reader(resources, selection)
+    assert not loads_on_ray(resources, selection), "too little to start readers for"
+    monkeypatch.setattr(residency, "SMALL_BYTES", 0)
+    assert loads_on_ray(resources, selection) == expected
