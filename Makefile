@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Exists once the environment holds what these two files ask for: a second make installs nothing.
 STAMP := $(VENV)/installed.stamp
 # Most tests wait for processes that start. More than a few at a time would let them run out of patience.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
 .PHONY: run test fast lint install clean
 
