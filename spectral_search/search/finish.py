@@ -5,6 +5,7 @@ training of the copies at hand since their last checkpoints.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,6 @@ from spectral_search.results.predictions import (
 )
 from spectral_search.results.records import RunRecord, TrialRecord
 from spectral_search.results.retest import judge
-from spectral_search.search.ahead import Ahead
 from spectral_search.search.prepare import Prepared
 from spectral_search.search.reseed import planned_copies, train_copies
 from spectral_search.search.reseed_progress import CopyProgress
@@ -111,12 +111,12 @@ def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict
         return []
     draws: list[list[np.ndarray]] = [[] for _ in predictors]
 
-    def drawing(draw: int) -> Ahead[np.ndarray]:
-        counter = (spec.data.split_seed, "retest", draw)
-        return Ahead(lambda _: draw_noise(val, spec.data.noise_level, counter)).begin()
+    with ThreadPoolExecutor(1) as ahead:
 
-    coming = drawing(0)
-    try:
+        def drawing(draw: int) -> Future[np.ndarray]:
+            return ahead.submit(draw_noise, val, spec.data.noise_level, (spec.data.split_seed, "retest", draw))
+
+        coming = drawing(0)
         for draw in range(spec.search.retest_draws):
             noisy_NL = coming.result()
             if draw + 1 < spec.search.retest_draws:
@@ -124,8 +124,6 @@ def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict
             frozen = Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N)
             for predicted, predict in zip(draws, predictors, strict=True):
                 predicted.append(predict(frozen)[0])
-    finally:
-        coming.abandon()
     return [np.stack(predicted) for predicted in draws]
 
 

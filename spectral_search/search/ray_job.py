@@ -32,9 +32,10 @@ class Job:
         """The data on this process's device."""
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        return Trainer(self.dataset, device, self._read_blocks(), self.share)
+        return Trainer(self.dataset, device, self.read_blocks(), self.share)
 
-    def _read_blocks(self) -> ReadBlocks:
+    def read_blocks(self) -> ReadBlocks:
+        """What reads a streamed training set, as `resources.reader` and its compression say."""
         train = self.dataset.train
         if not (isinstance(train, Stream) and reads_on_ray(self.spec.resources, train.selection)):
             return read_plainly

@@ -137,16 +137,8 @@ def test_the_winner_is_chosen_by_its_best_epoch(place: Path, on_ray: Done) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", ["ray", "thread"])
 def test_whatever_streams_the_spectra_the_numbers_are_the_same(place: Path, reader: str) -> None:
-    options = [
-        "--json",
-        *OPTIONS,
-        "--trials",
-        "2",
-        "--set",
-        "data.residency=stream",
-        "--set",
-        f"resources.reader={reader}",
-    ]
+    streamed = ["--set", "data.residency=stream", "--set", f"resources.reader={reader}"]
+    options = ["--json", *OPTIONS, "--trials", "2", *streamed]
     done = spawn("run", "search.yaml", "--name", f"by-{reader}", *options, folder=place).require()
     told = {"ray": "processes of Ray Data", "thread": "a thread of the process that trains"}[reader]
     assert f"read meanwhile by {told}" in " ".join(done.stderr.split())
