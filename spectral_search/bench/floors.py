@@ -1,4 +1,4 @@
-"""The least time that a training step can take: its matrix products and its random numbers, each measured alone.
+"""What a training step takes at least: its matrix products and its random numbers, as torch makes them, each alone.
 
 Everything else that a step does (gathering rows, adding the noise, the input transform, activations, dropout, loss,
 optimiser) moves memory, and could in principle be hidden or fused away; these two cannot.
@@ -15,6 +15,9 @@ from itertools import pairwise
 import torch
 
 from spectral_search.bench.clock import best_seconds
+from spectral_search.data.noise import normal_deviates
+from spectral_search.fit.feed import stripes
+from spectral_search.models.threads import for_each
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ROUNDS = 7
@@ -73,7 +76,7 @@ def _plain(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, ...]:
 
 
 def noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
-    """The least time in which a batch's normal deviates can be drawn, on one thread or in stripes of rows on all."""
+    """The least time in which torch draws a batch's normal deviates, on one thread or in stripes of rows on all."""
     out_BL = torch.empty(batch, pixels, device=device)
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     with ThreadPoolExecutor(threads) as pool:
@@ -86,6 +89,15 @@ def noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
 
 def _draw(out_BL: torch.Tensor) -> None:
     out_BL.normal_(generator=torch.Generator(out_BL.device).manual_seed(0))
+
+
+def own_noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
+    """The time in which the deviates of a training batch are drawn, in the stripes of its feed."""
+
+    def draw(rows: slice) -> None:
+        normal_deviates(torch.Size((rows.stop - rows.start, pixels)), device, (0, rows.start))
+
+    return best_seconds([lambda: for_each(draw, stripes(batch, device))], ROUNDS, device)[0]
 
 
 def bandwidth(device: torch.device, nbytes: int) -> float:

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from spectral_search.data.blocks import Block
-from spectral_search.data.noise import add_noise, generator
+from spectral_search.data.noise import add_noise
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import Spectra
 from spectral_search.data.split import Selection
@@ -158,7 +158,7 @@ def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, 
     noisy_NL = np.empty_like(spectra.flux_NL)
     rows = zip(shared_tensor(spectra.flux_NL), shared_tensor(spectra.error_NL), torch.from_numpy(noisy_NL), strict=True)
     for row, (flux_L, error_L, noisy_L) in enumerate(rows, start=first):
-        noisy_L.copy_(add_noise(flux_L, error_L, noise_level, generator("cpu", *counter, row)))
+        noisy_L.copy_(add_noise(flux_L, error_L, noise_level, (*counter, row)))
     return noisy_NL
 
 

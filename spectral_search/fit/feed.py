@@ -13,7 +13,7 @@ import torch
 
 from spectral_search.data.batches import Batch
 from spectral_search.data.inputs import InputTransform
-from spectral_search.data.noise import add_noise, generator
+from spectral_search.data.noise import add_noise
 from spectral_search.models.threads import for_each
 
 STRIPE_ROWS = 32
@@ -49,9 +49,8 @@ class Feed:
         inputs = {key: want.empty((count,), self._device) for key, want in wanted.items()}
 
         def fill(rows: slice) -> None:
-            rng = generator(self._device, *counter, rows.start)
             flux_SL, error_SL = batch.spectra(rows)
-            noisy_SL = add_noise(flux_SL, error_SL, self._noise_level, rng)
+            noisy_SL = add_noise(flux_SL, error_SL, self._noise_level, (*counter, rows.start))
             for key, want in wanted.items():
                 inputs[key][rows] = want.transform(noisy_SL, error_SL)
 

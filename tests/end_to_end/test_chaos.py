@@ -84,7 +84,7 @@ def test_a_kill_changes_nothing_of_what_a_model_proposes_and_asha_stops(tmp_path
 @pytest.mark.timeout(1800)
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     check_one_at_a_time(
-        tmp_path, [*islice(cycle([*ON_RAY, "inline", "inline"]), 20), DEFAULT], trials=20, retest_seeds=2
+        tmp_path, [*islice(cycle([*ON_RAY, "inline", "inline"]), 20), DEFAULT], trials=40, retest_seeds=2
     )
 
 

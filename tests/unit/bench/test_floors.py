@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from spectral_search.bench.clock import best_seconds, threads
-from spectral_search.bench.floors import bandwidth, mlp_products, noise_seconds, product_seconds
+from spectral_search.bench.floors import bandwidth, mlp_products, noise_seconds, own_noise_seconds, product_seconds
 
 CPU = torch.device("cpu")
 WIDTHS = (64, 16, 8, 1)
@@ -26,6 +26,7 @@ def test_the_products_are_those_of_a_training_step(members: int) -> None:
 def test_floors_take_time() -> None:
     assert product_seconds(mlp_products(WIDTHS, 32, 2), "bfloat16", CPU) > 0
     assert noise_seconds(32, 64, CPU) > 0
+    assert own_noise_seconds(40, 64, CPU) > 0
     assert bandwidth(CPU, 1 << 20) > 0
 
 

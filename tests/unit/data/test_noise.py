@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from small_dataset import make_spectra, small_dataset
 
 from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Labelled, as_blocks, draw_noise, freeze, labelled, val_draws
-from spectral_search.data.noise import add_noise, generator
+from spectral_search.data.noise import LEVELS, add_noise, normal_deviates
 from spectral_search.data.preprocess import fit_preprocessing
 
 
@@ -31,12 +32,12 @@ def test_counters_differ_in_every_part_and_in_order() -> None:
 
 def test_same_counter_same_noise_whatever_ran_before() -> None:
     flux_BL, error_BL = torch.ones(6, 40), torch.full((6, 40), 0.1)
-    first_BL = add_noise(flux_BL, error_BL, 1.0, generator("cpu", 42, "noise", 3, 7))
+    first_BL = add_noise(flux_BL, error_BL, 1.0, (42, "noise", 3, 7))
     torch.manual_seed(0)
     torch.rand(1000)
-    add_noise(flux_BL, error_BL, 1.0, generator("cpu", 42, "noise", 3, 6))
-    again_BL = add_noise(flux_BL, error_BL, 1.0, generator("cpu", 42, "noise", 3, 7))
-    other_BL = add_noise(flux_BL, error_BL, 1.0, generator("cpu", 42, "noise", 4, 7))
+    add_noise(flux_BL, error_BL, 1.0, (42, "noise", 3, 6))
+    again_BL = add_noise(flux_BL, error_BL, 1.0, (42, "noise", 3, 7))
+    other_BL = add_noise(flux_BL, error_BL, 1.0, (42, "noise", 4, 7))
     assert torch.equal(first_BL, again_BL)
     assert (first_BL != other_BL).float().mean() > 0.99
     assert (flux_BL == 1.0).all()
@@ -46,7 +47,7 @@ def test_same_counter_same_noise_whatever_ran_before() -> None:
 def test_noise_has_the_width_of_the_error_and_is_clipped_at_zero(level: float) -> None:
     flux_BL = torch.linspace(0.0, 4.0, 41).repeat(20_000, 1)
     error_BL = torch.full_like(flux_BL, 0.4)
-    noisy_BL = add_noise(flux_BL, error_BL, level, generator("cpu", 1))
+    noisy_BL = add_noise(flux_BL, error_BL, level, (1,))
     assert (noisy_BL >= 0).all()
     bright_BM = (noisy_BL - flux_BL)[:, 25:]
     assert abs(float(bright_BM.mean())) < 3e-3
@@ -56,10 +57,45 @@ def test_noise_has_the_width_of_the_error_and_is_clipped_at_zero(level: float) -
     assert float(noisy_BL[:, 0].mean()) == pytest.approx(0.4 * level / np.sqrt(2 * np.pi), rel=0.03)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (2, 5, 11)])
+def test_deviates_come_in_any_shape(shape: tuple[int, ...]) -> None:
+    drawn, again = (normal_deviates(torch.Size(shape), torch.device("cpu"), (1, "any")) for _ in range(2))
+    assert drawn.shape == shape
+    assert drawn.dtype == torch.float32
+    assert torch.equal(drawn, again)
+
+
+def test_deviates_are_normal_and_independent() -> None:
+    z_BL = normal_deviates(torch.Size((1000, 1000)), torch.device("cpu"), (1, "normal")).double()
+    assert stats.kstest(z_BL.flatten().numpy(), "norm").pvalue > 1e-3
+    # Standard errors for a million deviates: 0.001, 0.0014 and 0.0049.
+    assert abs(float(z_BL.mean())) < 0.004
+    assert abs(float(z_BL.square().mean()) - 1.0) < 0.006
+    assert abs(float(z_BL.pow(4).mean()) - 3.0) < 0.02
+    tail = float((z_BL.abs() > 3.5).double().mean())
+    assert tail == pytest.approx(2 * stats.norm.sf(3.5), rel=0.2)
+    # Four deviates come from one draw of 64 bits.
+    for lag in (1, 2, 3, 4, 1000):
+        products_N = z_BL.flatten()[:-lag] * z_BL.flatten()[lag:]
+        assert abs(float(products_N.mean())) < 0.004
+
+
+def test_all_deviates_that_can_be_drawn_have_exactly_the_moments_of_a_normal_distribution() -> None:
+    z_BL = normal_deviates(torch.Size((64, 65_536)), torch.device("cpu"), (1, "all"))
+    values = z_BL.unique().double()
+    assert len(values) == LEVELS
+    assert float(values.mean()) == pytest.approx(0.0, abs=1e-7)
+    assert float(values.square().mean()) == pytest.approx(1.0, abs=1e-6)
+    assert float(values.pow(4).mean()) == pytest.approx(3.0, abs=3e-4)
+    # Each in the middle of its share of the probability, but for the outermost, where the mean lies further out.
+    expected = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
+    assert float((torch.special.ndtr(values) - expected).abs()[1:-1].max()) < 0.1 / LEVELS
+
+
 def test_level_zero_and_error_zero_add_nothing() -> None:
     flux_BL = torch.tensor([[-1.0, 0.5, 2.0]])
     for level, error in ((0.0, 1.0), (1.0, 0.0)):
-        noisy_BL = add_noise(flux_BL, torch.full_like(flux_BL, error), level, generator("cpu", 1))
+        noisy_BL = add_noise(flux_BL, torch.full_like(flux_BL, error), level, (1,))
         assert torch.equal(noisy_BL, torch.tensor([[0.0, 0.5, 2.0]]))
 
 
