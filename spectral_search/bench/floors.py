@@ -1,4 +1,4 @@
-"""What a training step takes at least: its matrix products and its random numbers, as torch makes them, each alone.
+"""The least time that a training step can take: its matrix products and its random numbers, each measured alone.
 
 Everything else that a step does (gathering rows, adding the noise, the input transform, activations, dropout, loss,
 optimiser) moves memory, and could in principle be hidden or fused away; these two cannot.
@@ -76,7 +76,7 @@ def _plain(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, ...]:
 
 
 def noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
-    """The least time in which torch draws a batch's normal deviates, on one thread or in stripes of rows on all."""
+    """The time in which torch draws a batch's normal deviates, on one thread or in stripes of rows on all."""
     out_BL = torch.empty(batch, pixels, device=device)
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     with ThreadPoolExecutor(threads) as pool:

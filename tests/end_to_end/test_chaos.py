@@ -103,7 +103,7 @@ def test_kills_of_trials_that_train_at_the_same_time_change_no_number(tmp_path: 
     make_spec(tmp_path, make_data(tmp_path / "data"), **changes)
     least = "none" if pruner == "asha" else pruner
     alone = whole(spec, results, "--concurrent", "1", "--set", f"search.pruner={least}")["trials"]
-    paths, output = kill_at_random_moments(spec, results, [*islice(cycle(ON_RAY), 4), DEFAULT])
+    paths, output = kill_at_random_moments(spec, results, [*islice(cycle(ON_RAY), 3), DEFAULT])
     found = facts(paths)
     assert found["state"] == "finished"
     if pruner == "halving":
