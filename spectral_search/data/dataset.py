@@ -8,9 +8,9 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 
 from spectral_search.data.blocks import Block
@@ -18,6 +18,9 @@ from spectral_search.data.noise import add_noise
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import Spectra
 from spectral_search.data.split import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AUTO_VAL_SPECTRA = 10_000
 AUTO_VAL_DRAWS = 8
@@ -88,7 +91,7 @@ def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> tor
         return torch.from_numpy(values).to(device)
 
 
-def oracle_bins(labels: pd.DataFrame) -> np.ndarray:
+def oracle_bins(labels: "pd.DataFrame") -> np.ndarray:
     """Index 0..8 of each spectrum's T_eff x [M/H] bin, int64; -1 where a label is absent."""
     t_eff = np.digitize(labels["T_eff"].to_numpy(), T_EFF_EDGES_KELVIN)
     m_h = np.digitize(labels["M_H"].to_numpy(), M_H_EDGES_DEX)

@@ -1,17 +1,24 @@
-"""The labels of spectra: one table for any number of shards, with the same columns whatever the shards carry."""
+"""The labels of spectra: one table for any number of shards, with the same columns whatever the shards carry.
+
+pandas is imported where it is used: processes that train import what splits spectra, and need no labels.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from spectral_search.data.root import ShardInfo
 from spectral_search.data.shard import Shard
 from spectral_search.errors import RequestError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 NUMBERS = ("log_g", "T_eff", "M_H", "snr")
 """Label columns in dex, kelvin, dex and (median flux/error); NaN where a shard lacks one."""
 
 
-def read_labels(shards: list[ShardInfo]) -> pd.DataFrame:
+def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
     """Reads the labels of all spectra.
 
     Args:
@@ -24,6 +31,8 @@ def read_labels(shards: list[ShardInfo]) -> pd.DataFrame:
     Raises:
         RequestError: A label that must be there cannot be used; the faults of all shards at once.
     """
+    import pandas as pd
+
     tables: list[pd.DataFrame] = []
     faults: list[str] = []
     for info in shards:
@@ -42,14 +51,18 @@ def read_labels(shards: list[ShardInfo]) -> pd.DataFrame:
     return pd.DataFrame({**labels, "id": _ids(tables)})
 
 
-def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+def _numbers(table: "pd.DataFrame", name: str) -> np.ndarray:
+    import pandas as pd
+
     if name not in table:
         return np.full(len(table), np.nan)
     numbers = pd.to_numeric(table[name], errors="coerce")
     return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
-def _ids(tables: list[pd.DataFrame]) -> np.ndarray:
+def _ids(tables: "list[pd.DataFrame]") -> np.ndarray:
+    import pandas as pd
+
     present = [table["id"] for table in tables if "id" in table]
     if all(pd.api.types.is_numeric_dtype(column) for column in present):
         return np.concatenate(

@@ -146,6 +146,17 @@ def test_fit_works_without_ray_and_optuna() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_shared_pass_loads_no_tables() -> None:
+    """Its imports are what the first epoch of a search waits for; pandas alone would be a quarter of them."""
+    code = (
+        "import sys, spectral_search.search.pass_server, spectral_search.search.ray_job, "
+        "spectral_search.search.shared_pass\n"
+        "sys.exit(' '.join(sorted({'pandas', 'pyarrow', 'sklearn', 'sqlalchemy'} & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda path: path.parent.name)
 def test_package_fronts_import_nothing(path: Path) -> None:
     assert imported(path.read_text()) == set()
