@@ -115,46 +115,38 @@ def test_the_rules_catch(layer: str, source: str, fault: str) -> None:
     assert faults_of(layer, f"{layer}/example.py", source) == [fault]
 
 
+def loaded_of(names: set[str], code: str) -> list[str]:
+    """Which of some modules a process has loaded after it ran the code."""
+    told = f"{code}\nimport sys\nprint(*sorted({names!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
 @pytest.mark.parametrize("module", ["spec.load", "data.inspect", "models.count", "models.shape", "cli"])
 def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
-    code = (
-        f"import sys, spectral_search.{module}\n"
-        "sys.exit(' '.join(sorted({'torch', 'ray', 'optuna', 'lightgbm', 'matplotlib'} & set(sys.modules))) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    heavy = {"torch", "ray", "optuna", "lightgbm", "matplotlib"}
+    assert loaded_of(heavy, f"import spectral_search.{module}") == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["bench", "training", "packs", "gpu"])
 def test_benchmarks_of_training_load_no_ray(module: str) -> None:
-    code = (
-        f"import sys, spectral_search.bench.{module}\n"
-        "sys.exit(' '.join(sorted({'ray', 'optuna'} & set(sys.modules))) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert loaded_of({"ray", "optuna"}, f"import spectral_search.bench.{module}") == []
 
 
 def test_fit_works_without_ray_and_optuna() -> None:
     code = (
-        "import sys, pkgutil, importlib, spectral_search.fit as fit\n"
-        "[importlib.import_module(f'spectral_search.fit.{m.name}') for m in pkgutil.iter_modules(fit.__path__)]\n"
-        "sys.exit(' '.join(sorted({'ray', 'optuna'} & set(sys.modules))) or 0)"
+        "import pkgutil, importlib, spectral_search.fit as fit\n"
+        "[importlib.import_module(f'spectral_search.fit.{m.name}') for m in pkgutil.iter_modules(fit.__path__)]"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert loaded_of({"ray", "optuna"}, code) == []
 
 
 def test_a_shared_pass_loads_no_tables() -> None:
     """Its imports are what the first epoch of a search waits for; pandas alone would be a quarter of them."""
-    code = (
-        "import sys, spectral_search.search.pass_server, spectral_search.search.ray_job, "
-        "spectral_search.search.shared_pass\n"
-        "sys.exit(' '.join(sorted({'pandas', 'pyarrow', 'sklearn', 'sqlalchemy'} & set(sys.modules))) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    code = "from spectral_search.search import pass_server, ray_job, shared_pass"
+    assert loaded_of({"pandas", "pyarrow", "sklearn", "sqlalchemy"}, code) == []
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda path: path.parent.name)
