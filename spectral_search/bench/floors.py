@@ -95,7 +95,7 @@ def own_noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
     """The time in which the deviates of a training batch are drawn, in the stripes of its feed."""
 
     def draw(rows: slice) -> None:
-        normal_deviates(torch.Size((rows.stop - rows.start, pixels)), device, (0, rows.start))
+        normal_deviates(torch.Size((rows.stop - rows.start, pixels)), device, (0,), rows.start)
 
     return best_seconds([lambda: for_each(draw, stripes(batch, device))], ROUNDS, device)[0]
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spectral_search.data.dataset import Labelled, shared_tensor
-from spectral_search.data.noise import generator
+from spectral_search.data.noise import add_noise, generator, noisy_rows
 from spectral_search.data.spectra import DEVICE_SHARE
 
 
@@ -45,6 +45,16 @@ class Batch:
             values_NL.index_select(0, rows_P).to(device).float() for values_NL in (self.flux_NL, self.error_NL)
         )
         return flux_PL, error_PL
+
+    def noisy(
+        self, part: slice, noise_level: float, counter: tuple[int | str, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisy flux and error of a part of the batch, likewise; `counter` names the noise of the whole batch."""
+        on_cpu = self.log_g_B.device.type == "cpu"
+        if self.rows_B is not None and on_cpu and self.flux_NL.dtype == torch.float32 and noise_level > 0.0:
+            return noisy_rows(self.flux_NL, self.error_NL, self.rows_B[part], noise_level, counter, part.start)
+        flux_PL, error_PL = self.spectra(part)
+        return add_noise(flux_PL, error_PL, noise_level, counter, part.start), error_PL
 
 
 class TrainSource(Protocol):

@@ -150,7 +150,7 @@ def freeze(
 def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, ...], first: int = 0) -> np.ndarray:
     """One noisy realisation of each spectrum, float32 of shape (N, L), always drawn on the CPU.
 
-    The noise of each spectrum has a counter of its own, so that it does not depend on what else is drawn.
+    The noise of a spectrum depends on its position alone, not on what else is drawn.
 
     Args:
         spectra: Conditioned spectra.
@@ -158,10 +158,13 @@ def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, 
         counter: Names the draw.
         first: Position of the first of these spectra in the set that the draw is for.
     """
-    noisy_NL = np.empty_like(spectra.flux_NL)
-    rows = zip(shared_tensor(spectra.flux_NL), shared_tensor(spectra.error_NL), torch.from_numpy(noisy_NL), strict=True)
-    for row, (flux_L, error_L, noisy_L) in enumerate(rows, start=first):
-        noisy_L.copy_(add_noise(flux_L, error_L, noise_level, (*counter, row)))
+    noisy_NL = np.empty(spectra.flux_NL.shape, np.float32)
+    for start in range(0, len(noisy_NL), ROWS):
+        part = slice(start, start + ROWS)
+        flux_BL, error_BL = (
+            shared_tensor(values_NL[part]).float() for values_NL in (spectra.flux_NL, spectra.error_NL)
+        )
+        noisy_NL[part] = add_noise(flux_BL, error_BL, noise_level, counter, first + start).numpy()
     return noisy_NL
 
 

@@ -1,8 +1,8 @@
 """From noise-free batches to the inputs of networks: gather, noise, input transform and number format in one go.
 
 On a CPU each of these passes over a batch of 2048 x 4096 pixels costs as much memory traffic as a small network's step.
-So they are made together, a stripe of rows at a time that stays in a core's cache, by as many threads as torch has; and
-noise has a counter for each stripe, so that it does not depend on them. A GPU takes the whole batch at once.
+So they are made together, a stripe of rows at a time that stays in a core's cache, by as many threads as torch has. A
+spectrum's noise follows from its place in the batch, not from stripes or threads. A GPU takes the whole batch at once.
 Shape suffixes: B batch, S spectra of a stripe, C channels, K pixels kept, L pixels.
 """
 
@@ -13,11 +13,10 @@ import torch
 
 from spectral_search.data.batches import Batch
 from spectral_search.data.inputs import InputTransform
-from spectral_search.data.noise import add_noise
 from spectral_search.models.threads import for_each
 
 STRIPE_ROWS = 32
-"""Few enough for a core's cache. Part of what makes the noise: other stripes, other draws."""
+"""Few enough for a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Feed:
         inputs = {key: want.empty((count,), self._device) for key, want in wanted.items()}
 
         def fill(rows: slice) -> None:
-            flux_SL, error_SL = batch.spectra(rows)
-            noisy_SL = add_noise(flux_SL, error_SL, self._noise_level, (*counter, rows.start))
+            noisy_SL, error_SL = batch.noisy(rows, self._noise_level, counter)
             for key, want in wanted.items():
                 inputs[key][rows] = want.transform(noisy_SL, error_SL)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHODS = ("ridge", "lightgbm", "oracle_mixture", "ceiling")
-FORMAT = 2
+FORMAT = 3
 """Raised when the same settings would give other numbers: what an older version stored is then measured anew."""
 
 
