@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from spectral_search.data.counter import counter_seed
+from spectral_search.data.noise_kernel import fill_deviates, fill_noisy
 
 
 def generator(device: torch.device | str, *counter: int | str) -> torch.Generator:
@@ -61,12 +62,11 @@ def noisy_rows(
     Returns:
         Flux and error of the rows, new tensors of shape (B, L).
     """
-    from spectral_search.data.noise_kernel import fill_noisy
-
     noisy_BL = torch.empty(len(rows_B), flux_NL.shape[1])
     copied_BL = torch.empty_like(noisy_BL)
-    sources = (np.ascontiguousarray(values_NL.numpy(), np.float32) for values_NL in (flux_NL, error_NL))
-    fill_noisy(*sources, rows_B.numpy(), noise_level, first, *_halves(counter), noisy_BL.numpy(), copied_BL.numpy())
+    flux, error = (np.ascontiguousarray(values_NL.numpy(), np.float32) for values_NL in (flux_NL, error_NL))
+    low, high = _halves(counter)
+    fill_noisy(flux, error, rows_B.numpy(), noise_level, first, low, high, noisy_BL.numpy(), copied_BL.numpy())
     return noisy_BL, copied_BL
 
 
@@ -76,8 +76,6 @@ def normal_deviates(
     """Standard normal deviates, float32, of shape (B, L), for positions from `first` on in what the counter names."""
     if device.type != "cpu":
         return torch.empty(shape, device=device).normal_(generator=generator(device, *counter, first))
-    from spectral_search.data.noise_kernel import fill_deviates
-
     deviate_BL = torch.empty(shape)
     fill_deviates(deviate_BL.numpy(), first, *_halves(counter))
     return deviate_BL

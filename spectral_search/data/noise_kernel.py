@@ -1,133 +1,160 @@
-"""Normal deviates and noisy spectra on a CPU: one pass over the pixels, compiled by numba for the machine it runs on.
+"""Normal deviates and noisy spectra on a CPU: one pass over the pixels, in machine code for the vectors of this CPU.
 
 Two pixels half a spectrum apart get the two deviates of Box and Muller's transformation (Annals of Mathematical
 Statistics 29, 610, 1958) of 32 random bits: 16 choose the radius and 16 the angle, so the largest deviate is 4.85.
-The bits are a counter, the number of the pair, scrambled under two keys of the spectrum. Every step is one of which
-compilers make operations on vectors; there is no table, and no state but the counter.
+The bits are a counter, the number of the pair, scrambled under two keys of the spectrum: there is no table, and no
+state but the counter.
 
-What is compiled is kept beside this file, or in the user's cache where that cannot be written.
+The program is written with `machine_code` when it is first needed, which takes a tenth of a second.
 Shape suffixes: N spectra, S spectra wanted, L pixels.
 """
 
 import math
 from collections.abc import Callable
+from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
-from numba import njit, types
 
-u32, i32, f32 = np.uint32, np.int32, np.float32  # numba widens integers unless told each time
+from spectral_search.data.machine_code import F32, F32_P, I32, I64, I64_P, Program, Value
 
-GOLDEN = u32(0x9E3779B1)
+GOLDEN = 0x9E3779B1
 """2^32 over the golden ratio: multiplied by it, numbers in sequence differ in their high bits too."""
-LOG = tuple(
-    f32(c)
-    for c in (-0.81093055, -1.3333331, 0.44449016, -0.19755808, 0.09786483, -0.052139174, 0.034810048, -0.020018579)
-)
+LOG = (-0.81093055, -1.3333331, 0.44449016, -0.19755808, 0.09786483, -0.052139174, 0.034810048, -0.020018579)
 """-2 ln(x + 1.5) for x in [-0.5, 0.5), lowest power first: interpolated at Chebyshev's points, off by at most 5e-7."""
-SIN = tuple(f32(c) for c in (0.99999923, -0.16665676, 0.0083131912, -0.00018522539))
+SIN = (0.99999923, -0.16665676, 0.0083131912, -0.00018522539)
 """sin(x) / x in powers of x^2 for x in [0, pi / 2], likewise: off by at most 8e-7."""
-COS = tuple(f32(c) for c in (0.99999994, -0.49999905, 0.041663572, -0.0013853629, 2.3152417e-05))
+COS = (0.99999994, -0.49999905, 0.041663572, -0.0013853629, 2.3152417e-05)
 """cos(x) in powers of x^2, likewise: off by at most 6e-8."""
-MINUS_2_LN_2 = f32(-2.0 * math.log(2.0))
-QUADRANT = f32(0.5 * math.pi / 2**14)
+MINUS_2_LN_2 = -2.0 * math.log(2.0)
+QUADRANT = 0.5 * math.pi / 2**14
 
-OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-_read_NL = types.Array(types.float32, 2, "C", readonly=True)
-_write_SL = types.Array(types.float32, 2, "C")
-_rows_S = types.Array(types.int64, 1, "C", readonly=True)
+_COMPILING = Lock()
+"""Threads that come to their first batch together compile once."""
 
 
-def _compiled(*signature: types.Type) -> Callable[[Callable[..., None]], Any]:
-    """Compile at once for these types; fused multiplication and addition is the only liberty taken with floats."""
-
-    def compiled(function: Callable[..., None]) -> Any:
-        try:
-            return njit(types.void(*signature), cache=True, **OPTIONS)(function)
-        except RuntimeError:  # no folder that a cache could be kept in
-            return njit(types.void(*signature), **OPTIONS)(function)
-
-    return compiled
+def fill_deviates(out_SL: np.ndarray, first: int, seed_low: int, seed_high: int) -> None:
+    """Normal deviates of rows first, first + 1, ... under a seed of 64 bits; `out_SL` is float32 and contiguous."""
+    spectra, pixels = out_SL.shape
+    _machine_code()["fill_deviates"](_address(out_SL), spectra, pixels, first, seed_low, seed_high)
 
 
-@njit(**OPTIONS)
-def _scrambled(x):  # type: ignore[no-untyped-def]
+def fill_noisy(
+    flux_NL: np.ndarray,
+    error_NL: np.ndarray,
+    rows_S: np.ndarray,
+    noise_level: float,
+    first: int,
+    seed_low: int,
+    seed_high: int,
+    noisy_SL: np.ndarray,
+    error_SL: np.ndarray,
+) -> None:
+    """Gather rows (int64), flux and error, and add the noise that `fill_deviates` would draw; nothing ends below 0.
+
+    All spectra are float32 and contiguous.
+
+    Raises:
+        IndexError: There is no such row.
+    """
+    if len(rows_S) and not 0 <= rows_S.min() <= rows_S.max() < min(len(flux_NL), len(error_NL)):
+        raise IndexError(f"rows {rows_S.min()} to {rows_S.max()} of {len(flux_NL)} spectra")
+    spectra = _address(flux_NL), _address(error_NL), _address(rows_S), len(rows_S), flux_NL.shape[1]
+    seed = noise_level, first, seed_low, seed_high
+    _machine_code()["fill_noisy"](*spectra, *seed, _address(noisy_SL), _address(error_SL))
+
+
+def _address(values: np.ndarray) -> int:
+    if values.dtype not in (np.float32, np.int64) or not values.flags.c_contiguous:
+        raise TypeError(
+            f"contiguous float32 or int64 values are needed, not {values.dtype} of strides {values.strides}"
+        )
+    return values.ctypes.data
+
+
+def _machine_code() -> dict[str, Callable[..., None]]:
+    with _COMPILING:
+        return _compiled()
+
+
+@cache
+def _compiled() -> dict[str, Callable[..., None]]:
+    program = Program()
+    with program.function("fill_deviates", F32_P, I64, I64, I64, I32, I32) as (out, spectra, pixels, first, low, high):
+        half, pairs = _halves(pixels)
+        with program.loop(spectra) as s:
+            keys = _keys(first + s, low, high)
+            left, right = out.at(s * pixels), out.at(s * pixels + half)
+            with program.loop(pairs) as j:
+                left[j], right[j] = _pair(j, *keys)
+            with program.loop(half - pairs):
+                left[pairs], _ = _pair(pairs, *keys)
+
+    types = F32_P, F32_P, I64_P, I64, I64, F32, I64, I32, I32, F32_P, F32_P
+    with program.function("fill_noisy", *types) as values:
+        flux, error, rows, spectra, pixels, level, first, low, high, noisy, copied = values
+        half, pairs = _halves(pixels)
+        with program.loop(spectra) as s:
+            keys = _keys(first + s, low, high)
+            sides = []
+            for offset in (0, half):
+                source, target = rows[s] * pixels + offset, s * pixels + offset
+                sides.append((flux.at(source), error.at(source), noisy.at(target), copied.at(target)))
+
+            def pixel(side: tuple[Any, ...], j: Value, deviate: Value) -> None:
+                flux_L, error_L, noisy_L, copied_L = side
+                copied_L[j] = error_L[j]
+                noisy_L[j] = (flux_L[j] + level * error_L[j] * deviate).or_zero_if_negative()
+
+            with program.loop(pairs) as j:
+                for side, deviate in zip(sides, _pair(j, *keys), strict=True):
+                    pixel(side, j, deviate)
+            with program.loop(half - pairs):
+                pixel(sides[0], pairs, _pair(pairs, *keys)[0])
+    return program.compiled()
+
+
+def _halves(pixels: Value) -> tuple[Value, Value]:
+    """Where the right half begins, and how many pairs there are: one less if the last pixel of the left has none."""
+    return (pixels + 1) >> 1, pixels >> 1
+
+
+def _scrambled(x: Value) -> Value:
     """A permutation of the 32-bit numbers in which each bit of x changes each bit of the result half of the time.
 
     The multipliers are those that C. Wellons found by search ("Prospecting for hash functions", 2018).
     """
-    x = u32(u32(x ^ (x >> u32(16))) * u32(0x7FEB352D))
-    x = u32(u32(x ^ (x >> u32(15))) * u32(0x846CA68B))
-    return u32(x ^ (x >> u32(16)))
+    x = (x ^ (x >> 16)) * 0x7FEB352D
+    x = (x ^ (x >> 15)) * 0x846CA68B
+    return x ^ (x >> 16)
 
 
-@njit(**OPTIONS)
-def _pair(number, key, other_key):  # type: ignore[no-untyped-def]
-    """Two independent normal deviates for a counter and the keys of a spectrum."""
-    bits = _scrambled(u32(_scrambled(u32(u32(number) * GOLDEN + key)) ^ other_key))
-    # radius = sqrt(-2 ln(u)), u = (high bits + 0.5) / 2^16 = mantissa * 2^(exponent - 127 - 16)
-    u = f32(i32(bits >> u32(16))) + f32(0.5)
-    u_bits = f32(u).view(i32)
-    x = i32((u_bits & i32(0x007FFFFF)) | i32(0x3F800000)).view(f32) - f32(1.5)
-    c = LOG
-    log = c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * (c[4] + x * (c[5] + x * (c[6] + x * c[7]))))))
-    radius = np.sqrt(log + MINUS_2_LN_2 * f32(i32(i32(u_bits >> i32(23)) - i32(143))))
-    # angle: 14 bits within a quadrant, and a sign each for sine and cosine
-    low = i32(bits & u32(0xFFFF))
-    angle = QUADRANT * (f32(i32(low & i32(0x3FFF))) + f32(0.5))
-    y = angle * angle
-    sine = angle * (SIN[0] + y * (SIN[1] + y * (SIN[2] + y * SIN[3])))
-    cosine = COS[0] + y * (COS[1] + y * (COS[2] + y * (COS[3] + y * COS[4])))
-    sine = i32(f32(sine).view(i32) ^ i32((low & i32(0x4000)) << i32(17))).view(f32)
-    cosine = i32(f32(cosine).view(i32) ^ i32((low & i32(0x8000)) << i32(16))).view(f32)
-    return radius * sine, radius * cosine
-
-
-@njit(**OPTIONS)
-def _keys(seed_low, seed_high, row):  # type: ignore[no-untyped-def]
+def _keys(row: Value, seed_low: Value, seed_high: Value) -> tuple[Value, Value]:
     """The keys of a spectrum's deviates."""
-    key = _scrambled(u32(seed_low ^ u32(u32(row) * GOLDEN)))
-    return key, _scrambled(u32(key ^ seed_high))
+    key = _scrambled(seed_low ^ (row.low_bits() * GOLDEN))
+    return key, _scrambled(key ^ seed_high)
 
 
-@njit(**OPTIONS)
-def _noisy(flux, error, level, deviate):  # type: ignore[no-untyped-def]
-    noisy = flux + level * error * deviate
-    return f32(0.0) if noisy < f32(0.0) else noisy
+def _pair(number: Value, key: Value, other_key: Value) -> tuple[Value, Value]:
+    """Two independent normal deviates for a counter and the keys of a spectrum."""
+    bits = _scrambled(_scrambled(number.low_bits() * GOLDEN + key) ^ other_key)
+    # radius = sqrt(-2 ln(u)), u = (high bits + 0.5) / 2^16 = mantissa * 2^(exponent - 127 - 16)
+    u_bits = ((bits >> 16).number() + 0.5).bits()
+    mantissa = ((u_bits & 0x007FFFFF) | 0x3F800000).float()
+    exponent = ((u_bits >> 23) - 143).number()
+    radius = (_polynomial(LOG, mantissa - 1.5) + exponent * MINUS_2_LN_2).sqrt()
+    # angle: 14 bits within a quadrant, and a sign each for sine and cosine
+    angle = ((bits & 0x3FFF).number() + 0.5) * QUADRANT
+    square = angle * angle
+    sine = (angle * _polynomial(SIN, square)).bits() ^ ((bits & 0x4000) << 17)
+    cosine = _polynomial(COS, square).bits() ^ ((bits & 0x8000) << 16)
+    return radius * sine.float(), radius * cosine.float()
 
 
-@_compiled(_write_SL, types.int64, types.uint32, types.uint32)
-def fill_deviates(out_SL, first, seed_low, seed_high):  # type: ignore[no-untyped-def]
-    """Normal deviates of rows first, first + 1, ... under a seed of 64 bits."""
-    pixels = out_SL.shape[1]
-    half = (pixels + 1) // 2
-    for s in range(out_SL.shape[0]):
-        key, other_key = _keys(seed_low, seed_high, first + s)
-        left, right = out_SL[s, :half], out_SL[s, half:]
-        for j in range(right.shape[0]):
-            left[j], right[j] = _pair(j, key, other_key)
-        if pixels % 2:
-            left[half - 1], _ = _pair(half - 1, key, other_key)
-
-
-@_compiled(_read_NL, _read_NL, _rows_S, types.float32, types.int64, types.uint32, types.uint32, _write_SL, _write_SL)
-def fill_noisy(flux_NL, error_NL, rows_S, level, first, seed_low, seed_high, noisy_SL, error_SL):  # type: ignore[no-untyped-def]
-    """Gather rows and add the noise that `fill_deviates` would draw; an `error_SL` without rows is left alone."""
-    pixels = flux_NL.shape[1]
-    half = (pixels + 1) // 2
-    for s in range(rows_S.shape[0]):
-        key, other_key = _keys(seed_low, seed_high, first + s)
-        row = rows_S[s]
-        left_flux, right_flux = flux_NL[row, :half], flux_NL[row, half:]
-        left_error, right_error = error_NL[row, :half], error_NL[row, half:]
-        left, right = noisy_SL[s, :half], noisy_SL[s, half:]
-        left_copy, right_copy = error_SL[s, :half], error_SL[s, half:]
-        for j in range(right.shape[0]):
-            deviate, other = _pair(j, key, other_key)
-            left[j] = _noisy(left_flux[j], left_error[j], level, deviate)
-            right[j] = _noisy(right_flux[j], right_error[j], level, other)
-            left_copy[j], right_copy[j] = left_error[j], right_error[j]
-        if pixels % 2:
-            deviate, _ = _pair(half - 1, key, other_key)
-            left[half - 1] = _noisy(left_flux[half - 1], left_error[half - 1], level, deviate)
-            left_copy[half - 1] = left_error[half - 1]
+def _polynomial(coefficients: tuple[float, ...], x: Value) -> Value:
+    """Horner's rule."""
+    result = x * coefficients[-1] + coefficients[-2]
+    for coefficient in coefficients[-3::-1]:
+        result = result * x + coefficient
+    return result

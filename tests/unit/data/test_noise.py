@@ -1,10 +1,5 @@
 """Noise is a function of its counter, and of nothing else."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +9,7 @@ from small_dataset import make_spectra, small_dataset
 from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Labelled, as_blocks, draw_noise, freeze, labelled, shared_tensor, val_draws
 from spectral_search.data.noise import add_noise, noisy_rows, normal_deviates
+from spectral_search.data.noise_kernel import fill_deviates
 from spectral_search.data.preprocess import fit_preprocessing
 
 
@@ -142,15 +138,6 @@ def test_noise_of_an_unknown_value_is_unknown() -> None:
     assert noisy_BL.isnan().tolist() == [[True, False]]
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_each_time(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    code = "from spectral_search.data.noise_kernel import fill_deviates; print(fill_deviates.signatures)"
-    where = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache")}
-    out = subprocess.run([sys.executable, "-c", code], env=where, capture_output=True, text=True)
-    assert out.returncode == 0, out.stderr
-    assert "float32" in out.stdout
-
-
 def test_level_zero_and_error_zero_add_nothing() -> None:
     flux_BL = torch.tensor([[-1.0, 0.5, 2.0]])
     for level, error in ((0.0, 1.0), (1.0, 0.0)):
@@ -202,3 +189,17 @@ def test_frozen_noise_is_the_same_in_every_dataset_of_one_seed() -> None:
     np.testing.assert_allclose(
         first.val.noisy_DNL[..., valid_L] * scale, second.val.noisy_DNL[..., valid_L], rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("wrong", ["float64", "order"])
+def test_the_kernel_takes_no_other_format_or_order(wrong: str) -> None:
+    out_SL = np.empty((4, 6), np.float64) if wrong == "float64" else np.empty((6, 4), np.float32).T
+    with pytest.raises(TypeError, match="contiguous float32"):
+        fill_deviates(out_SL, 0, 1, 2)
+
+
+@pytest.mark.parametrize("row", [-1, 3])
+def test_the_kernel_reads_no_row_that_is_not_there(row: int) -> None:
+    values_NL = torch.ones(3, 4)
+    with pytest.raises(IndexError, match="of 3 spectra"):
+        noisy_rows(values_NL, values_NL, torch.tensor([0, row]), 1.0, (1,))
