@@ -93,7 +93,7 @@ class Problem:
         return row_ranges(self.train.selection, BLOCK_BYTES)
 
     def noisy(self, spectra: Labelled, first: int) -> np.ndarray:
-        """Training spectra with noise that is drawn once for each, by a counter of its own, float32 (B, L).
+        """Training spectra with noise that is drawn once for each, float32 (B, L).
 
         Args:
             spectra: Consecutive training spectra without noise.

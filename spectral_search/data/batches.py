@@ -50,11 +50,12 @@ class Batch:
         self, part: slice, noise_level: float, counter: tuple[int | str, ...]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Noisy flux and error of a part of the batch, likewise; `counter` names the noise of the whole batch."""
+        first = part.start or 0
         on_cpu = self.log_g_B.device.type == "cpu"
         if self.rows_B is not None and on_cpu and self.flux_NL.dtype == torch.float32 and noise_level > 0.0:
-            return noisy_rows(self.flux_NL, self.error_NL, self.rows_B[part], noise_level, counter, part.start)
+            return noisy_rows(self.flux_NL, self.error_NL, self.rows_B[part], noise_level, counter, first)
         flux_PL, error_PL = self.spectra(part)
-        return add_noise(flux_PL, error_PL, noise_level, counter, part.start), error_PL
+        return add_noise(flux_PL, error_PL, noise_level, counter, first), error_PL
 
 
 class TrainSource(Protocol):

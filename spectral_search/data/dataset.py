@@ -134,7 +134,7 @@ def freeze(
         recorded_NL: Noise added by the shard's writer, conditioned likewise; serves as the first draw at level 1.
         draws: D, how many noisy versions of each spectrum.
         noise_level: Factor on the error.
-        counter: Names the draws; the same counter gives the same noise on every machine.
+        counter: Names the draws; the same counter gives the same noise on every machine, but for last digits.
     """
     count, pixels = spectra.flux_NL.shape
     draws = draws if noise_level > 0 else 1  # without noise all draws are the same

@@ -1,7 +1,7 @@
 """Loops over numbers, written down with Python's operators and compiled by LLVM for the vectors of this CPU.
 
 For the few loops that torch would do in many passes over memory. Compared with numba, which compiles Python itself,
-it starts in a tenth of a second instead of more than one, in every process that needs it.
+it takes 0.3 s of CPU and 80 MB in each process that needs it, instead of more than 1 s, and keeps nothing on disk.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ _C_TYPES: dict[ir.Type, Any] = {
     I64_P: ctypes.c_void_p,
 }
 FUSE = ("contract",)
-"""The only liberty taken with floats: a multiplication and an addition may be rounded once."""
+"""The only liberty taken with floats: a multiplication and an addition are rounded once where the CPU can do that."""
 
 
 class Value:
@@ -73,15 +73,15 @@ class Value:
         """The low 32 bits of an integer of 64."""
         return self._of(self._builder.trunc(self.value, I32))
 
-    def number(self) -> "Value":
+    def to_float(self) -> "Value":
         """The float that is nearest to an integer of 32 bits, here read with its sign."""
         return self._of(self._builder.sitofp(self.value, F32))
 
-    def bits(self) -> "Value":
+    def as_bits(self) -> "Value":
         """The bits of a float."""
         return self._of(self._builder.bitcast(self.value, I32))
 
-    def float(self) -> "Value":
+    def as_float(self) -> "Value":
         """The float of these bits."""
         return self._of(self._builder.bitcast(self.value, F32))
 
@@ -149,11 +149,13 @@ class Program:
         """The functions by name. They take pointers as addresses, and let other threads of Python run meanwhile."""
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        # Of CPUs with vectors of 512 bits LLVM uses half of that unless told.
-        features = f"{binding.get_host_cpu_features().flatten()},-prefer-256-bit"
         target = binding.Target.from_default_triple()
+        features = binding.get_host_cpu_features().flatten()
+        if target.name == "x86-64":  # with vectors of 512 bits LLVM uses half of that unless told
+            features += ",-prefer-256-bit"
         machine = target.create_target_machine(cpu=binding.get_host_cpu_name(), features=features, opt=3)
         module = binding.parse_assembly(str(self._module))
+        module.verify()
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         tuning = binding.create_pipeline_tuning_options(speed_level=3)
         tuning.loop_vectorization = True

@@ -4,7 +4,6 @@ Every draw is a function of a counter - (seed, what for, epoch, batch) - and nev
 trial sees the same noise whatever else runs and whenever it was resumed.
 """
 
-import numpy as np
 import torch
 
 from spectral_search.data.counter import counter_seed
@@ -35,6 +34,7 @@ def add_noise(
     if noise_level == 0.0:
         return flux_BL.clamp(min=0.0)
     if flux_BL.device.type == "cpu":
+        flux_BL, error_BL = (values_BL.float().contiguous() for values_BL in (flux_BL, error_BL))
         return noisy_rows(flux_BL, error_BL, torch.arange(len(flux_BL)), noise_level, counter, first)[0]
     noise_BL = normal_deviates(flux_BL.shape, flux_BL.device, counter, first)
     torch.addcmul(flux_BL, noise_BL, error_BL, value=noise_level, out=noise_BL)
@@ -52,8 +52,8 @@ def noisy_rows(
     """Rows of a set on the CPU with the noise of `add_noise`, and their errors: gathered in the same pass.
 
     Args:
-        flux_NL: Noise-free flux, float32.
-        error_NL: 1-sigma error.
+        flux_NL: Noise-free flux, float32 and contiguous: nothing of a large set is copied but the rows.
+        error_NL: 1-sigma error, likewise.
         rows_B: Which rows, int64.
         noise_level: Factor on the error, above 0.
         counter: Names the noise.
@@ -64,9 +64,9 @@ def noisy_rows(
     """
     noisy_BL = torch.empty(len(rows_B), flux_NL.shape[1])
     copied_BL = torch.empty_like(noisy_BL)
-    flux, error = (np.ascontiguousarray(values_NL.numpy(), np.float32) for values_NL in (flux_NL, error_NL))
-    low, high = _halves(counter)
-    fill_noisy(flux, error, rows_B.numpy(), noise_level, first, low, high, noisy_BL.numpy(), copied_BL.numpy())
+    low, high = _seed_words(counter)
+    sources = flux_NL.numpy(), error_NL.numpy(), rows_B.numpy()
+    fill_noisy(*sources, noise_level, first, low, high, noisy_BL.numpy(), copied_BL.numpy())
     return noisy_BL, copied_BL
 
 
@@ -77,11 +77,11 @@ def normal_deviates(
     if device.type != "cpu":
         return torch.empty(shape, device=device).normal_(generator=generator(device, *counter, first))
     deviate_BL = torch.empty(shape)
-    fill_deviates(deviate_BL.numpy(), first, *_halves(counter))
+    fill_deviates(deviate_BL.numpy(), first, *_seed_words(counter))
     return deviate_BL
 
 
-def _halves(counter: tuple[int | str, ...]) -> tuple[int, int]:
+def _seed_words(counter: tuple[int | str, ...]) -> tuple[int, int]:
     """The low and the high 32 bits of the counter's seed."""
     high, low = divmod(counter_seed(*counter), 1 << 32)
     return low, high

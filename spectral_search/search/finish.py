@@ -105,7 +105,7 @@ def _as_trained(
 def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict]) -> list[np.ndarray]:
     """Predictions for fresh noise draws of the val spectra; each dex, shape (D, N).
 
-    The next draw is made while the networks predict for this one: a spectrum's noise is too little work for two cores.
+    The next draw is made, by one thread, while the networks predict for this one.
     """
     if not predictors:
         return []

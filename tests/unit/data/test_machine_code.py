@@ -34,11 +34,14 @@ def test_a_loop_does_each_once(count: int) -> None:
         (lambda x: x * x, lambda x: x * x),
         (lambda x: x.sqrt(), np.sqrt),
         (lambda x: x.or_zero_if_negative(), lambda x: np.where(x < 0, np.float32(0), x)),
-        (lambda x: (x.bits() ^ 0x80000000).float(), lambda x: -x),
-        (lambda x: (x.bits() & 0x7FFFFFFF).float(), np.abs),
-        (lambda x: (x.bits() | 0x80000000).float(), lambda x: -np.abs(x)),
-        (lambda x: ((x.bits() >> 23) - 127).number(), lambda x: (x.view(np.uint32) >> 23).astype("f4") - 127),
-        (lambda x: ((x.bits() << 1) * 3 >> 8).number(), lambda x: (((x.view(np.uint32) << 1) * 3) >> 8).astype("f4")),
+        (lambda x: (x.as_bits() ^ 0x80000000).as_float(), lambda x: -x),
+        (lambda x: (x.as_bits() & 0x7FFFFFFF).as_float(), np.abs),
+        (lambda x: (x.as_bits() | 0x80000000).as_float(), lambda x: -np.abs(x)),
+        (lambda x: ((x.as_bits() >> 23) - 127).to_float(), lambda x: (x.view(np.uint32) >> 23).astype("f4") - 127),
+        (
+            lambda x: ((x.as_bits() << 1) * 3 >> 8).to_float(),
+            lambda x: (((x.view(np.uint32) << 1) * 3) >> 8).astype("f4"),
+        ),
     ],
 )
 def test_operators_are_those_of_numpy(written: Callable[[Value], Value], expected: Callable[..., np.ndarray]) -> None:
@@ -62,7 +65,7 @@ def test_integers_of_64_bits_have_a_sign_and_count_through_nested_loops() -> Non
 def test_arguments_are_scalars_too_and_functions_do_not_mix() -> None:
     program = Program()
     with program.function("scaled", F32_P, F32, I32, I64) as (out, factor, bits, row):
-        out[row] = factor * (bits ^ row.low_bits()).number()
+        out[row] = factor * (bits ^ row.low_bits()).to_float()
     with program.function("other", F32_P, I64) as (out, row):
         out[row] = out[row] + 1.0
     functions = program.compiled()

@@ -32,6 +32,7 @@ MIXED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"hidden": [24, 24], "norm": "group", "norm_layers": "first", "activation": "silu"}, {"lr": 3e-2}),
     ({"hidden": [32]}, {"target": "ridge_residual", "ridge_alpha": 20.0}),
     ({"kind": "cnn", "channels": [4], "kernel_size": 5, "norm": "batch", "dropout": 0.2}, {}),
+    ({"hidden": [32]}, {"lr": 1.0}),
     ({"hidden": [32]}, {"lr": 1e-30, "patience": 1}),  # nothing changes, so it stops
 ]
 BATCH_NORMED = {"hidden": [16, 8], "norm": "batch", "dropout": 0.2}
@@ -84,7 +85,7 @@ def test_whatever_else_is_in_the_pack_a_members_curve_is_its_own(dataset: Datase
     configs = [config_of(model, fit, precision) for model, fit in MIXED]
     trainer = Trainer(dataset, CPU)
     members = [trainer.member(number, config) for number, config in enumerate(configs)]
-    assert sorted(len(pack.members) for pack in make_packs(members)) == [1, 1, 8]
+    assert sorted(len(pack.members) for pack in make_packs(members)) == [1, 1, 9]
     train(trainer, members)
     lengths = [len(member.history) for member in members]
     assert lengths[:-1] == [EPOCHS] * (len(MIXED) - 1)
