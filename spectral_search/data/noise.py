@@ -34,7 +34,7 @@ def add_noise(
     if noise_level == 0.0:
         return flux_BL.clamp(min=0.0)
     if flux_BL.device.type == "cpu":
-        flux_BL, error_BL = (values_BL.float().contiguous() for values_BL in (flux_BL, error_BL))
+        flux_BL, error_BL = (values_BL.contiguous() for values_BL in (flux_BL, error_BL))
         return noisy_rows(flux_BL, error_BL, torch.arange(len(flux_BL)), noise_level, counter, first)[0]
     noise_BL = normal_deviates(flux_BL.shape, flux_BL.device, counter, first)
     torch.addcmul(flux_BL, noise_BL, error_BL, value=noise_level, out=noise_BL)
