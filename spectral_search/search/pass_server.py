@@ -20,7 +20,7 @@ import ray
 # neither torch nor what comes with it, so that what trains is imported by the pass itself.
 if TYPE_CHECKING:
     from spectral_search.fit.member import EpochRecord
-    from spectral_search.search.proposals import Params
+    from spectral_search.search.points import Params
     from spectral_search.search.ray_job import Job, TrialGauges
     from spectral_search.search.shared_pass import SharedPass
     from spectral_search.search.trial import Step

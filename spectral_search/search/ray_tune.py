@@ -6,6 +6,7 @@ is remembered is the study's: Tune's own snapshots are neither needed nor read.
 
 import os
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -103,16 +104,28 @@ class StudySearcher(Searcher):
         super().__init__(metric="val_r2", mode="max")
         self._study: Study | None = study
         self._seat: Callable[[LiveTrial], dict[str, Any]] | None = seat
+        self._ahead: deque[dict[str, Any]] = deque()
         self.numbers: dict[str, int] = {}
         # Of trials that had to stop: by then the study may have handed out the same one again, under another id.
         self._left: set[str] = set()
 
+    def seat_ahead(self, most: int) -> None:
+        """Hand out so many trials now, to be given to Ray Tune as it asks: they train while their processes start."""
+        while len(self._ahead) < most and (config := self._next_config()) is not None:
+            self._ahead.append(config)
+
     # Ray's own annotation of `suggest` forgets FINISHED, which is a text.
     def suggest(self, trial_id: str) -> Any:
+        config = self._ahead.popleft() if self._ahead else self._next_config()
+        if config is None:
+            return Searcher.FINISHED if self.study.exhausted else None
+        self.numbers[trial_id] = config["number"]
+        return config
+
+    def _next_config(self) -> dict[str, Any] | None:
         trial = self.study.next_trial()
         if trial is None:
-            return Searcher.FINISHED if self.study.exhausted else None
-        self.numbers[trial_id] = trial.number
+            return None
         seat = self._seat(trial) if self._seat is not None else {}
         return {"number": trial.number, "params": trial.params, "settled": trial.settled, **seat}
 
@@ -149,7 +162,7 @@ class StudySearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its searcher into a snapshot. The study, and its database password, stay out of it.
-        return {**self.__dict__, "_study": None, "_seat": None}
+        return {**self.__dict__, "_study": None, "_seat": None, "_ahead": deque()}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is durable by itself."""
@@ -159,11 +172,18 @@ class StudySearcher(Searcher):
 
 
 class StudyScheduler(FIFOScheduler):
-    """Records each epoch in the study, stops a trial when the study says so, and tells why one failed for good."""
+    """Records each epoch in the study, stops a trial when the study says so, and tells why one failed for good.
 
-    def __init__(self, searcher: StudySearcher, concurrent: int) -> None:
+    Args:
+        searcher: Hands out the trials.
+        concurrent: Trials at a time.
+        one_first: Whether the processes of the other trials may start only once the first epoch has been told.
+    """
+
+    def __init__(self, searcher: StudySearcher, concurrent: int, one_first: bool) -> None:
         super().__init__()
         self._searcher, self._concurrent = searcher, concurrent
+        self._pending = concurrent if one_first else 0
 
     def on_trial_add(self, tune_controller: object, trial: TuneTrial) -> None:
         """Let the process of every trial that stops wait for the next one.
@@ -178,6 +198,10 @@ class StudyScheduler(FIFOScheduler):
             self._concurrent = 0
 
     def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
+        widen = getattr(getattr(tune_controller, "_tune_controller", None), "update_max_pending_trials", None)
+        if self._pending and widen is not None:
+            widen(self._pending)
+            self._pending = 0
         must_stop = self._searcher.take(trial.trial_id, result)
         return str(TrialScheduler.STOP if must_stop else TrialScheduler.CONTINUE)
 
@@ -208,7 +232,7 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset,
     trainable = tune.with_resources(
         tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
     )
-    _fit(trainable, StudySearcher(study), study, paths.name, slots.concurrent, local=slots.address is None)
+    _fit(trainable, StudySearcher(study), paths.name, slots, one_first=False)
 
 
 def start_passes(slots: Slots) -> list[Any]:
@@ -234,7 +258,10 @@ def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, 
 
     study.listener = tell
     trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": TRIAL_CPU})
-    _fit(trainable, StudySearcher(study, desk.seat), study, paths.name, slots.concurrent, local=slots.address is None)
+    searcher = StudySearcher(study, desk.seat)
+    searcher.seat_ahead(slots.concurrent)
+    # A pass trains them without their processes, whose imports would only slow it: one is enough to tell of all.
+    _fit(trainable, searcher, paths.name, slots, one_first=True)
 
 
 def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
@@ -242,13 +269,14 @@ def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
     return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
 
 
-def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concurrent: int, *, local: bool) -> None:
-    if local:
+def _fit(trainable: Any, searcher: StudySearcher, name: str, slots: Slots, *, one_first: bool) -> None:
+    study, concurrent = searcher.study, slots.concurrent
+    if slots.address is None:
         # Ray Tune hands some variables on to each trial's process, for which Ray then starts one process to start
         # another. On this machine they inherit them, and can be those that Ray keeps ready.
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     # Left to itself, Ray Tune starts the process of one trial only when that of the one before is there.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrent)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if one_first else str(concurrent)
     with tempfile.TemporaryDirectory(prefix="spectral-search-") as scratch:
         tuner = tune.Tuner(
             trainable,
@@ -256,7 +284,7 @@ def _fit(trainable: Any, searcher: StudySearcher, study: Study, name: str, concu
                 metric="val_r2",
                 mode="max",
                 search_alg=searcher,
-                scheduler=StudyScheduler(searcher, concurrent),
+                scheduler=StudyScheduler(searcher, concurrent, one_first),
                 num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,

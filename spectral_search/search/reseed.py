@@ -29,7 +29,7 @@ from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths, TrialPaths
 from spectral_search.results.predictions import Retest
 from spectral_search.results.records import TrialRecord
-from spectral_search.search.proposals import Params
+from spectral_search.search.points import Params
 from spectral_search.search.trial import CHECKPOINT_SHARE, failed_step
 from spectral_search.spec.run import RunSpec, TrialConfig
 

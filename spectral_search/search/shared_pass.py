@@ -13,7 +13,7 @@ from itertools import groupby
 
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
-from spectral_search.search.proposals import Params
+from spectral_search.search.points import Params
 from spectral_search.search.trial import RETRIES, Step, TrialRun, failed_step
 from spectral_search.spec.run import RunSpec
 

@@ -12,7 +12,7 @@ from spectral_search.fit.trainer import Trainer
 from spectral_search.results.durable import FULL, append_line
 from spectral_search.results.paths import RunPaths, TrialPaths
 from spectral_search.search.asha import rung_epochs
-from spectral_search.search.proposals import Params
+from spectral_search.search.points import Params
 from spectral_search.spec.run import RunSpec
 
 CHECKPOINT_SHARE = 0.05

@@ -143,10 +143,10 @@ def test_fit_works_without_ray_and_optuna() -> None:
     assert loaded_of({"ray", "optuna"}, code) == []
 
 
-def test_a_shared_pass_loads_no_tables() -> None:
+def test_a_shared_pass_loads_neither_tables_nor_a_sampler() -> None:
     """Its imports are what the first epoch of a search waits for; pandas alone would be a quarter of them."""
     code = "from spectral_search.search import pass_server, ray_job, shared_pass"
-    assert loaded_of({"pandas", "pyarrow", "sklearn", "sqlalchemy"}, code) == []
+    assert loaded_of({"pandas", "pyarrow", "sklearn", "sqlalchemy", "optuna"}, code) == []
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda path: path.parent.name)
