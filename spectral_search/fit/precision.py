@@ -6,11 +6,14 @@ from pathlib import Path
 
 import torch
 
+CPU_INFO = Path("/proc/cpuinfo")
+CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+"""Intel's matrix tiles since Sapphire Rapids; vectors on AMD since Zen 4 and on some of Intel's before."""
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolve_precision(requested: str, device: torch.device) -> str:
-    """Turn `auto` into what the device does well: bfloat16 on GPUs from Ampere on and on CPUs with AMX, else float32.
+    """Turn `auto` into what the device does well: bfloat16 where GPUs (Ampere on) or CPUs multiply it, else float32.
 
     float16 is for GPUs only: its narrow range needs loss scaling, and no CPU gains by it.
     """
@@ -18,14 +21,13 @@ def resolve_precision(requested: str, device: torch.device) -> str:
         return "float32" if requested == "float16" and device.type == "cpu" else requested
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
-    return "bfloat16" if device.type == "cpu" and cpu_has_amx() else "float32"
+    return "bfloat16" if device.type == "cpu" and cpu_multiplies_bfloat16() else "float32"
 
 
 @cache
-def cpu_has_amx() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices in hardware (Linux only; False elsewhere)."""
-    info = Path("/proc/cpuinfo")
-    return info.exists() and "amx_bf16" in info.read_text()
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 in hardware, by tiles or by vectors (Linux only; False elsewhere)."""
+    return CPU_INFO.exists() and not CPU_FLAGS.isdisjoint(CPU_INFO.read_text().split())
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -1,5 +1,8 @@
 """Which number format a device gets, and that it does not move R2."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,16 +10,39 @@ from small_dataset import small_dataset, trial_config
 
 from spectral_search.fit import precision
 from spectral_search.fit.member import Member
-from spectral_search.fit.precision import autocast, cpu_has_amx, resolve_precision
+from spectral_search.fit.precision import autocast, cpu_multiplies_bfloat16, resolve_precision
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.metrics import r2
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-@pytest.mark.parametrize(("amx", "expected"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_on_a_cpu_follows_amx(monkeypatch: pytest.MonkeyPatch, amx: bool, expected: str) -> None:
-    monkeypatch.setattr(precision, "cpu_has_amx", lambda: amx)
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """What the CPU can do is asked for once a process."""
+    cpu_multiplies_bfloat16.cache_clear()
+    yield
+    cpu_multiplies_bfloat16.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx512f amx_bf16 amx_tile", "bfloat16"),
+        ("fpu avx512_bf16 avx512_vnni", "bfloat16"),
+        ("fpu avx512f avx512bw avx_vnni", "float32"),
+        ("fpu avx512_bf16_emulated", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_auto_on_a_cpu_follows_its_flags(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str | None, expected: str
+) -> None:
+    info = tmp_path / "cpuinfo"
+    if flags is not None:
+        info.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(precision, "CPU_INFO", info)
     assert resolve_precision("auto", CPU) == expected
 
 
@@ -35,11 +61,6 @@ def test_what_is_asked_for_is_used_but_float16_on_a_cpu() -> None:
         "float32",
     ]
     assert resolve_precision("float16", CUDA) == "float16"
-
-
-def test_amx_is_what_the_kernel_says() -> None:
-    with open("/proc/cpuinfo") as file:
-        assert cpu_has_amx() == ("amx_bf16" in file.read())
 
 
 def test_autocast_changes_products_not_weights() -> None:
