@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -111,6 +112,8 @@ def ray_session(
 ) -> Iterator[Session]:
     """Join the cluster at `resources.address`, or start one on this machine and stop it at the end.
 
+    Its processes may take a second or three to be gone then; they are waited for only if they held a GPU.
+
     Args:
         resources: The spec's section.
         slots: What trials use on this machine.
@@ -151,9 +154,18 @@ def ray_session(
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
-        _, left = psutil.wait_procs(ours, timeout=SHUTDOWN_SECONDS)
-        kill(left)
-        psutil.wait_procs(left, timeout=GONE_SECONDS)  # what they held of a GPU is free then
+        # No daemon: this process does not end before them.
+        leaving = Thread(target=_see_off, args=(ours,), name="ray leaves")
+        leaving.start()
+        if slots.gpus:
+            leaving.join()  # what they held of a GPU is free then
+
+
+def _see_off(processes: list[psutil.Process]) -> None:
+    """Let processes leave by themselves, for a moment."""
+    _, left = psutil.wait_procs(processes, timeout=SHUTDOWN_SECONDS)
+    kill(left)
+    psutil.wait_procs(left, timeout=GONE_SECONDS)
 
 
 def protect_token() -> None:

@@ -54,6 +54,7 @@ def test_killed_process_goes_on_from_its_checkpoint(tmp_path: Path, executor: st
     found[0].kill()
     code, output = running.end()
     assert code == 0, output
+    assert running.survivors(grace=1.0) == []
     assert differences(facts(paths), facts(RunPaths(results, "whole"))) == [], output
     notes = [note for trial in RunRecord.load(paths).trials for note in trial.notes]
     assert len(notes) == 1

@@ -1,13 +1,16 @@
-"""Starting Ray where it does not start."""
+"""Starting Ray where it does not start, and seeing its processes off."""
 
+import subprocess
+import sys
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
 from spectral_search.errors import RunError
 from spectral_search.search.device import plan_slots
-from spectral_search.search.ray_session import STARTS, ray_session
+from spectral_search.search.ray_session import STARTS, _see_off, ray_session
 from spectral_search.spec.search import ResourcesSpec
 
 
@@ -26,3 +29,18 @@ def test_ray_that_does_not_start_is_tried_again_and_then_told_of(monkeypatch: py
     ):
         pass
     assert len(tried) == STARTS
+
+
+def test_a_process_that_does_not_leave_is_killed() -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    stays = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    leaves = subprocess.Popen([sys.executable, "-c", ""])
+    assert stays.stdout is not None
+    stays.stdout.readline()
+    try:
+        _see_off([psutil.Process(process.pid) for process in (stays, leaves)])
+        assert not psutil.pid_exists(stays.pid) or stays.poll() is not None
+    finally:
+        stays.kill()
+        stays.communicate()
+        leaves.wait()
