@@ -195,7 +195,7 @@ def _search_trials(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
     from spectral_search.search.inline import run_inline
 
     prepared = _prepared(plan, paths, around, iter_blocks)
-    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots.concurrent)
+    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots)
     return prepared
 
 

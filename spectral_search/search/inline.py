@@ -6,6 +6,7 @@ from spectral_search.data.dataset import Dataset
 from spectral_search.errors import DiskFullError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
+from spectral_search.search.device import Slots
 from spectral_search.search.shared_pass import SharedPass
 from spectral_search.search.study import Study
 from spectral_search.search.trial import Step
@@ -13,9 +14,19 @@ from spectral_search.spec.run import RunSpec
 
 
 def run_inline(
-    spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, concurrent: int
+    spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, slots: Slots
 ) -> None:
-    """Run a search to its end on one device, with at most `concurrent` trials at a time."""
+    """Run a search to its end on one device, with as many trials at a time and cores as the slots say."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, int(slots.cpus_per_trial)))
+    try:
+        _run(spec, paths, study, dataset, device, slots.concurrent)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, concurrent: int) -> None:
     shared = SharedPass(lambda: Trainer(dataset, device), spec, paths)
     while True:
         while len(shared.members) < concurrent and (trial := study.next_trial()) is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -183,8 +183,13 @@ def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, S
     """
     found = visible_gpus()
     gpus = len(found if spec.resources.gpus == "auto" else spec.resources.gpus)
-    choice = choose_executor(asked, spec, _candidates(spec), pixels, trials=planned_trials(spec), gpus=gpus)
-    return choice.executor, plan_slots(spec.resources, choice.executor, choice.members), choice.reason
+    candidates = _candidates(spec)
+    choice = choose_executor(asked, spec, candidates, pixels, trials=planned_trials(spec), gpus=gpus)
+    slots = plan_slots(spec.resources, choice.executor, choice.members)
+    if asked == "inline" and not gpus and {config.model.kind for config in candidates} - {"mlp"}:
+        # All but MLPs round otherwise on another number of cores, and here the trials of a process each are to be met.
+        slots = replace(slots, cpus_per_trial=plan_slots(spec.resources).cpus_per_trial)
+    return choice.executor, slots, choice.reason
 
 
 def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tuple[RunSpec, list[str]]:

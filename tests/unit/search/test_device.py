@@ -7,6 +7,8 @@ import pytest
 from spectral_search.errors import RequestError
 from spectral_search.search import device
 from spectral_search.search.device import Slots, chosen_gpus, plan_slots, visible_gpus
+from spectral_search.search.plan import decide_executor
+from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import ResourcesSpec
 
 UUIDS = {"GPU-aa11": 0, "GPU-ab22": 1, "GPU-cc33": 2}
@@ -112,3 +114,23 @@ def test_what_is_not_there(resources: dict[str, Any], sentence: str) -> None:
 )
 def test_the_device_in_words(given: Slots, text: str) -> None:
     assert given.device == text
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("model", "gpus", "asked", "cores"),
+    [
+        ({"kind": "mlp", "hidden": [8]}, [], "inline", 16.0),
+        ({"kind": "cnn", "channels": [4]}, [], "inline", 4.0),
+        ({"kind": "cnn", "channels": [4]}, [], "separate", 4.0),
+        ({"kind": "cnn", "channels": [4]}, [], "shared", 16.0),
+        ({"kind": "cnn", "channels": [4]}, [0], "inline", 16.0),
+    ],
+)
+def test_an_inline_cnn_has_the_cores_that_a_process_of_its_own_would_have(
+    model: dict[str, Any], gpus: list[int], asked: str, cores: float
+) -> None:
+    """Its numbers depend on them, and are to be those of the separate executor."""
+    document = {"stage": "s", "data": {}, "model": model, "fit": {}, "resources": {"gpus": gpus, "concurrent": 4}}
+    spec = RunSpec.from_dict(document | {"space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}}, "search": {"trials": 8}})
+    assert decide_executor(spec, 64, asked)[1].cpus_per_trial == cores
