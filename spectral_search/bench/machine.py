@@ -12,11 +12,10 @@ import psutil
 import torch
 
 from spectral_search import __version__
+from spectral_search.fit.precision import CPU_FLAGS
 from spectral_search.search.device import cpu_count
 
 PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py")
-BFLOAT16_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
-"""What multiplies bfloat16, by the CPU's flag, the fastest first."""
 WATCHED_SECONDS = 1.0
 BUSY_SHARE = 0.15
 """Part of the cores in use by others above which times are not to be trusted."""
@@ -83,7 +82,7 @@ def _processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
-    units = next((f" with {name}" for flag, name in BFLOAT16_UNITS.items() if flag in flags), "")
+    units = next((f" with {name}" for flag, name in CPU_FLAGS.items() if flag in flags), "")
     return (models[0] if models else platform.processor() or platform.machine()) + units
 
 

@@ -16,7 +16,7 @@ from spectral_search.data.inputs import InputTransform
 from spectral_search.models.threads import for_each
 
 STRIPE_ROWS = 64
-"""Few enough for a core's cache, and so many that their calls cost little beside them."""
+"""At most: so few that they stay near a core, so many that their calls cost little beside them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,6 @@ class Feed:
 
 
 def stripes(rows: int, device: torch.device) -> list[slice]:
-    """The parts that rows are handled in: on a CPU such as stay in a core's cache, elsewhere all at once."""
-    step = STRIPE_ROWS if device.type == "cpu" else rows
+    """The parts that rows are handled in: on a CPU small ones, at least one for each thread; elsewhere all at once."""
+    step = min(STRIPE_ROWS, max(1, -(-rows // torch.get_num_threads()))) if device.type == "cpu" else max(1, rows)
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]

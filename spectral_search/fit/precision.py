@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 CPU_INFO = Path("/proc/cpuinfo")
-CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
-"""Intel's matrix tiles since Sapphire Rapids; vectors on AMD since Zen 4 and on some of Intel's before."""
+CPU_FLAGS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
+"""What multiplies bfloat16, by the CPU's flag: Intel's tiles since Sapphire Rapids; vectors, AMD's since Zen 4."""
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -27,7 +27,7 @@ def resolve_precision(requested: str, device: torch.device) -> str:
 @cache
 def cpu_multiplies_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 in hardware, by tiles or by vectors (Linux only; False elsewhere)."""
-    return CPU_INFO.exists() and not CPU_FLAGS.isdisjoint(CPU_INFO.read_text().split())
+    return CPU_INFO.exists() and not CPU_FLAGS.keys().isdisjoint(CPU_INFO.read_text().split())
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -9,7 +9,7 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -163,9 +163,9 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
 
 def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
     spec = plan.spec
-    with _open_study(plan, paths, around) as (study, progress):
+    with ExitStack() as afterwards, _open_study(plan, paths, around) as (study, progress):
         stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
-        prepared = _search_trials(plan, paths, around, study, stopping)
+        prepared = _search_trials(plan, paths, around, study, stopping, afterwards)
         from spectral_search.search.finish import finish_run
         from spectral_search.search.reseed_progress import CopyProgress
 
@@ -189,9 +189,11 @@ def _device(plan: Plan) -> torch.device:
     return torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
 
 
-def _search_trials(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
+def _search_trials(
+    plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, afterwards: ExitStack
+) -> Prepared:
     if plan.executor != "inline" and not study.over:
-        return _search_on_ray(plan, paths, around, study, stopping)
+        return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.search.inline import run_inline
 
     prepared = _prepared(plan, paths, around, iter_blocks)
@@ -199,7 +201,9 @@ def _search_trials(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
     return prepared
 
 
-def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping) -> Prepared:
+def _search_on_ray(
+    plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, afterwards: ExitStack
+) -> Prepared:
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.search.ray_session import ray_session
 
@@ -210,6 +214,7 @@ def _search_on_ray(plan: Plan, paths: RunPaths, around: Surroundings, study: Stu
         data_bytes=_data_bytes(plan),
         dashboard=around.dashboard,
         meanwhile=ahead.begin,
+        afterwards=afterwards,
     )
     with ahead, session as ray:
         # Of two threads that import torch at a time each may find half of it: this one waits for the other.

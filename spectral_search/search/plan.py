@@ -181,14 +181,17 @@ def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, S
 
     Unlike the residency, this is no part of the spec: it changes how a search is carried out, not what it computes.
     """
-    found = visible_gpus()
+    found, trials = visible_gpus(), planned_trials(spec)
     gpus = len(found if spec.resources.gpus == "auto" else spec.resources.gpus)
     candidates = _candidates(spec)
-    choice = choose_executor(asked, spec, candidates, pixels, trials=planned_trials(spec), gpus=gpus)
-    slots = plan_slots(spec.resources, choice.executor, choice.members)
-    if asked == "inline" and not gpus and {config.model.kind for config in candidates} - {"mlp"}:
+    choice = choose_executor(asked, spec, candidates, pixels, trials=trials, gpus=gpus)
+    # A trial that is alone has the machine to itself.
+    resources = spec.resources if trials > 1 else spec.resources.model_copy(update={"concurrent": 1})
+    slots = plan_slots(resources, choice.executor, choice.members)
+    if choice.executor == "inline" and not gpus and {config.model.kind for config in candidates} - {"mlp"}:
         # All but MLPs round otherwise on another number of cores, and here the trials of a process each are to be met.
-        slots = replace(slots, cpus_per_trial=plan_slots(spec.resources).cpus_per_trial)
+        with suppress(RequestError):  # more cores for each than there are
+            slots = replace(slots, cpus_per_trial=plan_slots(resources).cpus_per_trial)
     return choice.executor, slots, choice.reason
 
 

@@ -6,7 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -109,10 +109,9 @@ def ray_session(
     data_bytes: int,
     dashboard: bool,
     meanwhile: Callable[[], object] = lambda: None,
+    afterwards: ExitStack | None = None,
 ) -> Iterator[Session]:
     """Join the cluster at `resources.address`, or start one on this machine and stop it at the end.
-
-    Its processes may take a second or three to be gone then; they are waited for only if they held a GPU.
 
     Args:
         resources: The spec's section.
@@ -121,6 +120,8 @@ def ray_session(
         dashboard: Whether a local cluster gets its dashboard.
         meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
             variables are set: neither may happen while another thread loads libraries.
+        afterwards: Where given, the cluster's last processes leave beside what comes next, and are waited for when this
+            is left; unless they held a GPU, or the block failed.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     protect_token()
@@ -131,6 +132,7 @@ def ray_session(
 
     meanwhile()
     earlier = set(started_processes())
+    done = False
     try:
         if resources.address is not None:
             context = _join(resources.address)
@@ -144,6 +146,7 @@ def ray_session(
                 include_dashboard=dashboard,
             )
         yield Session(context.dashboard_url or None, slots)
+        done = True
     finally:
         if slots.gpus and resources.address is None:
             # Another run of this process may want other GPUs.
@@ -154,11 +157,12 @@ def ray_session(
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
-        # No daemon: this process does not end before them.
-        leaving = Thread(target=_see_off, args=(ours,), name="ray leaves")
-        leaving.start()
-        if slots.gpus:
-            leaving.join()  # what they held of a GPU is free then
+        if afterwards is None or slots.gpus or not done:
+            _see_off(ours)
+        else:
+            leaving = Thread(target=_see_off, args=(ours,), name="ray leaves")
+            leaving.start()
+            afterwards.callback(leaving.join)
 
 
 def _see_off(processes: list[psutil.Process]) -> None:

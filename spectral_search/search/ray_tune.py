@@ -24,10 +24,12 @@ from spectral_search.errors import DiskFullError
 from spectral_search.fit.member import EpochRecord
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
+from spectral_search.search.asha import rung_epochs
 from spectral_search.search.desk import Desk
 from spectral_search.search.device import Slots
 from spectral_search.search.pass_server import PassServer
 from spectral_search.search.pass_trial import PassTrial, RetryError
+from spectral_search.search.points import Params
 from spectral_search.search.ray_job import Job, TrialGauges
 from spectral_search.search.study import LiveTrial, Study
 from spectral_search.search.trial import RETRIES, GuardedTrial, TrialRun, log_name
@@ -109,10 +111,18 @@ class StudySearcher(Searcher):
         # Of trials that had to stop: by then the study may have handed out the same one again, under another id.
         self._left: set[str] = set()
 
-    def seat_ahead(self, most: int) -> None:
-        """Hand out so many trials now, to be given to Ray Tune as it asks: they train while their processes start."""
+    def seat_ahead(self, most: int) -> list[dict[str, Any]]:
+        """Hand out trials now, to be given to Ray Tune as it asks: they train before their processes are there.
+
+        Args:
+            most: How many, if there are that many.
+
+        Returns:
+            Their configs.
+        """
         while len(self._ahead) < most and (config := self._next_config()) is not None:
             self._ahead.append(config)
+        return list(self._ahead)
 
     # Ray's own annotation of `suggest` forgets FINISHED, which is a text.
     def suggest(self, trial_id: str) -> Any:
@@ -177,13 +187,13 @@ class StudyScheduler(FIFOScheduler):
     Args:
         searcher: Hands out the trials.
         concurrent: Trials at a time.
-        one_first: Whether the processes of the other trials may start only once the first epoch has been told.
+        one_by_one: Whether processes of trials start one after the other until one of them has told something.
     """
 
-    def __init__(self, searcher: StudySearcher, concurrent: int, one_first: bool) -> None:
+    def __init__(self, searcher: StudySearcher, concurrent: int, one_by_one: bool) -> None:
         super().__init__()
         self._searcher, self._concurrent = searcher, concurrent
-        self._pending = concurrent if one_first else 0
+        self._widen_to = concurrent if one_by_one else None
 
     def on_trial_add(self, tune_controller: object, trial: TuneTrial) -> None:
         """Let the process of every trial that stops wait for the next one.
@@ -198,15 +208,17 @@ class StudyScheduler(FIFOScheduler):
             self._concurrent = 0
 
     def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
-        widen = getattr(getattr(tune_controller, "_tune_controller", None), "update_max_pending_trials", None)
-        if self._pending and widen is not None:
-            widen(self._pending)
-            self._pending = 0
+        self._widen(tune_controller)
         must_stop = self._searcher.take(trial.trial_id, result)
         return str(TrialScheduler.STOP if must_stop else TrialScheduler.CONTINUE)
 
+    def on_trial_complete(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> None:
+        """Called with a trial's last result, of which `on_trial_result` is not told."""
+        self._widen(tune_controller)
+
     def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
         """Called for every attempt that failed, also where Ray Tune will make another."""
+        self._widen(tune_controller)
         study, number = self._searcher.study, self._searcher.numbers[trial.trial_id]
         reason = _reason(trial)
         if trial.should_recover():
@@ -215,6 +227,13 @@ class StudyScheduler(FIFOScheduler):
         study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}")
         log = log_name(study.paths.trial(number))
         study.finish(number, "failed", f"{reason} after {RETRIES + 1} attempts (see {log})")
+
+    def _widen(self, tune_controller: object) -> None:
+        """Let the processes of all trials start at a time from now on."""
+        widen = getattr(getattr(tune_controller, "_tune_controller", None), "update_max_pending_trials", None)
+        if self._widen_to is not None and widen is not None:
+            widen(self._widen_to)
+            self._widen_to = None
 
 
 def _reason(trial: TuneTrial) -> str:
@@ -232,7 +251,7 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset,
     trainable = tune.with_resources(
         tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
     )
-    _fit(trainable, StudySearcher(study), paths.name, slots, one_first=False)
+    _fit(trainable, StudySearcher(study), paths.name, slots, one_by_one=False)
 
 
 def start_passes(slots: Slots) -> list[Any]:
@@ -259,9 +278,17 @@ def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, 
     study.listener = tell
     trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": TRIAL_CPU})
     searcher = StudySearcher(study, desk.seat)
-    searcher.seat_ahead(slots.concurrent)
-    # A pass trains them without their processes, whose imports would only slow it: one is enough to tell of all.
-    _fit(trainable, searcher, paths.name, slots, one_first=True)
+    seated = searcher.seat_ahead(slots.concurrent)
+    # A pass trains them without their processes, whose imports only slow it, and one of these tells of all. But before
+    # a rung or an end is told all have to be there.
+    one_by_one = not any(_decides(spec, config["params"], config["settled"] + 1) for config in seated)
+    _fit(trainable, searcher, paths.name, slots, one_by_one=one_by_one)
+
+
+def _decides(spec: RunSpec, params: Params, epoch: int) -> bool:
+    """Whether a trial may be over, or judged, after an epoch."""
+    epochs = spec.with_params(params).fit.epochs
+    return epoch >= epochs or epoch in rung_epochs(spec.search, epochs)
 
 
 def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
@@ -269,14 +296,14 @@ def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
     return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
 
 
-def _fit(trainable: Any, searcher: StudySearcher, name: str, slots: Slots, *, one_first: bool) -> None:
+def _fit(trainable: Any, searcher: StudySearcher, name: str, slots: Slots, *, one_by_one: bool) -> None:
     study, concurrent = searcher.study, slots.concurrent
     if slots.address is None:
         # Ray Tune hands some variables on to each trial's process, for which Ray then starts one process to start
         # another. On this machine they inherit them, and can be those that Ray keeps ready.
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     # Left to itself, Ray Tune starts the process of one trial only when that of the one before is there.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if one_first else str(concurrent)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if one_by_one else str(concurrent)
     with tempfile.TemporaryDirectory(prefix="spectral-search-") as scratch:
         tuner = tune.Tuner(
             trainable,
@@ -284,7 +311,7 @@ def _fit(trainable: Any, searcher: StudySearcher, name: str, slots: Slots, *, on
                 metric="val_r2",
                 mode="max",
                 search_alg=searcher,
-                scheduler=StudyScheduler(searcher, concurrent, one_first),
+                scheduler=StudyScheduler(searcher, concurrent, one_by_one),
                 num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,

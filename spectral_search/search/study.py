@@ -251,8 +251,13 @@ class Study:
                 self.listener("stopped", trial)
 
     def report(self, number: int, record: EpochRecord) -> bool:
-        """Record an epoch of one trial and judge it: whether the trial must stop."""
+        """Record an epoch of one trial and judge it: whether the trial must stop.
+
+        Where later epochs are recorded already, the trial is judged when it tells of the last of them itself.
+        """
         self.record(number, record)
+        if number in self._live and record["epoch"] < self._live[number][0].last_epoch:
+            return False
         return self.judge(number)
 
     def record(self, number: int, record: EpochRecord) -> None:

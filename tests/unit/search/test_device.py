@@ -118,19 +118,27 @@ def test_the_device_in_words(given: Slots, text: str) -> None:
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
-    ("model", "gpus", "asked", "cores"),
+    ("model", "resources", "trials", "asked", "cores"),
     [
-        ({"kind": "mlp", "hidden": [8]}, [], "inline", 16.0),
-        ({"kind": "cnn", "channels": [4]}, [], "inline", 4.0),
-        ({"kind": "cnn", "channels": [4]}, [], "separate", 4.0),
-        ({"kind": "cnn", "channels": [4]}, [], "shared", 16.0),
-        ({"kind": "cnn", "channels": [4]}, [0], "inline", 16.0),
+        ("mlp", {"concurrent": 4}, 8, "inline", 16.0),
+        ("cnn", {"concurrent": 4}, 8, "inline", 4.0),
+        ("cnn", {"concurrent": 4}, 8, "separate", 4.0),
+        ("cnn", {}, 8, "inline", 1.0),
+        ("cnn", {}, 8, "separate", 1.0),
+        ("cnn", {"concurrent": 4}, 8, "shared", 16.0),
+        ("cnn", {"concurrent": 4, "gpus": [0]}, 8, "inline", 16.0),
+        ("cnn", {}, 1, "auto", 16.0),
+        ("cnn", {}, 1, "inline", 16.0),
+        ("cnn", {}, 1, "separate", 16.0),
+        ("cnn", {"cpus_per_trial": 32.0}, 8, "inline", 16.0),
     ],
 )
 def test_an_inline_cnn_has_the_cores_that_a_process_of_its_own_would_have(
-    model: dict[str, Any], gpus: list[int], asked: str, cores: float
+    model: str, resources: dict[str, Any], trials: int, asked: str, cores: float
 ) -> None:
     """Its numbers depend on them, and are to be those of the separate executor."""
-    document = {"stage": "s", "data": {}, "model": model, "fit": {}, "resources": {"gpus": gpus, "concurrent": 4}}
-    spec = RunSpec.from_dict(document | {"space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}}, "search": {"trials": 8}})
+    networks = {"mlp": {"kind": "mlp", "hidden": [8]}, "cnn": {"kind": "cnn", "channels": [4]}}
+    document = {"stage": "s", "data": {}, "model": networks[model], "fit": {}, "resources": {"gpus": [], **resources}}
+    searched = {"space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}}, "search": {"trials": trials}}
+    spec = RunSpec.from_dict(document | searched)
     assert decide_executor(spec, 64, asked)[1].cpus_per_trial == cores

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager, ExitStack
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -9,6 +12,7 @@ import pytest
 import ray
 
 from spectral_search.errors import RunError
+from spectral_search.search import ray_session as ray_session_module
 from spectral_search.search.device import plan_slots
 from spectral_search.search.ray_session import STARTS, _see_off, ray_session
 from spectral_search.spec.search import ResourcesSpec
@@ -39,8 +43,53 @@ def test_a_process_that_does_not_leave_is_killed() -> None:
     stays.stdout.readline()
     try:
         _see_off([psutil.Process(process.pid) for process in (stays, leaves)])
-        assert not psutil.pid_exists(stays.pid) or stays.poll() is not None
+        assert stays.poll() is not None
+        assert leaves.poll() == 0
     finally:
         stays.kill()
         stays.communicate()
         leaves.wait()
+
+
+class Cluster:
+    """A Ray that starts at once, whose processes leave when `gone` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gone, self.left = Event(), False
+        monkeypatch.setattr(ray, "init", lambda **options: SimpleNamespace(dashboard_url=None))
+        monkeypatch.setattr(ray, "is_initialized", lambda: True)
+        monkeypatch.setattr(ray, "shutdown", lambda: None)
+        monkeypatch.setattr(ray_session_module, "_see_off", self._leave)
+
+    def _leave(self, processes: list[psutil.Process]) -> None:
+        self.left = self.gone.wait(60)
+
+    def session(self, afterwards: ExitStack | None) -> AbstractContextManager[object]:
+        resources = ResourcesSpec(gpus=[])
+        return ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False, afterwards=afterwards)
+
+
+def test_processes_leave_beside_what_comes_next_and_are_waited_for_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch)
+    with ExitStack() as afterwards:
+        with cluster.session(afterwards):
+            pass
+        assert not cluster.left
+        cluster.gone.set()
+    assert cluster.left
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_a_failure_or_with_nothing_to_come_they_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    cluster = Cluster(monkeypatch)
+    cluster.gone.set()
+    with ExitStack() as afterwards:
+        try:
+            with cluster.session(afterwards if fails else None):
+                if fails:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            assert fails
+        assert cluster.left
