@@ -16,10 +16,10 @@ from spectral_search.spec.run import RunSpec
 def run_inline(
     spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, slots: Slots
 ) -> None:
-    """Run a search to its end on one device, with as many trials at a time and cores as the slots say."""
+    """Run a search to its end on one device, with as many trials at a time as the slots say, and no more cores."""
     before = torch.get_num_threads()
     if device.type == "cpu":
-        torch.set_num_threads(max(1, int(slots.cpus_per_trial)))
+        torch.set_num_threads(max(1, min(before, int(slots.cpus_per_trial))))
     try:
         _run(spec, paths, study, dataset, device, slots.concurrent)
     finally:

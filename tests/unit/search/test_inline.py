@@ -26,12 +26,20 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(("device", "more"), [(CPU, 1), (torch.device("cuda"), 0)], ids=str)
-def test_it_trains_on_the_cores_of_its_slots_and_leaves_the_rest_as_it_was(
-    seen: list[int], device: torch.device, more: int
+@pytest.mark.parametrize(
+    ("device", "cores", "threads"),
+    [(CPU, 1.0, 1), (CPU, 0.5, 1), (CPU, 64.0, 2), (torch.device("cuda"), 1.0, 2)],
+    ids=["fewer", "part", "more", "gpu"],
+)
+def test_it_trains_on_no_more_cores_than_its_slots_have_and_leaves_the_rest_as_it_was(
+    seen: list[int], device: torch.device, cores: float, threads: int
 ) -> None:
     before = torch.get_num_threads()
-    with pytest.raises(KeyboardInterrupt):
-        run_inline(*[Path()] * 4, device, Slots(before + 1.0, 0.0, 2, ()))  # type: ignore[arg-type]
-    assert seen == [before + more]
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_inline(*[Path()] * 4, device, Slots(cores, 0.0, 2, ()))  # type: ignore[arg-type]
+        assert seen == [threads]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
