@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.typing import RcKeyType
 
 INK, MUTED, GRID, FACE = "#1b1f24", "#5d6672", "#d8dde4", "#fdfdfc"
@@ -214,6 +214,8 @@ def log_axis(axis: Axis, low: float, high: float, text: Callable[[float], str]) 
         ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
         if len(ticks) >= 3:
             break
+    else:  # so narrow a range holds fewer than three of them
+        ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high] or [low]
     axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / 6)]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_locator(NullLocator())
