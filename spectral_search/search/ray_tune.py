@@ -202,7 +202,7 @@ class StudyScheduler(FIFOScheduler):
         start as many anew at seconds of CPU time each. It has no setting for that; should the attribute ever be called
         otherwise, its own way remains.
         """
-        cache = getattr(getattr(tune_controller, "_tune_controller", None), "_actor_cache", None)
+        cache = _inner(tune_controller, "_actor_cache")
         if self._concurrent and cache is not None:
             cache.increase_max(trial.placement_group_factory, self._concurrent)
             self._concurrent = 0
@@ -230,10 +230,15 @@ class StudyScheduler(FIFOScheduler):
 
     def _widen(self, tune_controller: object) -> None:
         """Let the processes of all trials start at a time from now on."""
-        widen = getattr(getattr(tune_controller, "_tune_controller", None), "update_max_pending_trials", None)
+        widen = _inner(tune_controller, "update_max_pending_trials")
         if self._widen_to is not None and widen is not None:
             widen(self._widen_to)
             self._widen_to = None
+
+
+def _inner(tune_controller: object, name: str) -> Any:
+    """What Ray Tune's controller holds behind the part of it that schedulers are given; None if it is there no more."""
+    return getattr(getattr(tune_controller, "_tune_controller", None), name, None)
 
 
 def _reason(trial: TuneTrial) -> str:

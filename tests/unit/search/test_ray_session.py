@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from contextlib import AbstractContextManager, ExitStack
-from threading import Event
+from threading import Event, Thread, current_thread, main_thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,12 +56,14 @@ class Cluster:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.gone, self.left = Event(), False
+        self.waiting: Thread | None = None
         monkeypatch.setattr(ray, "init", lambda **options: SimpleNamespace(dashboard_url=None))
         monkeypatch.setattr(ray, "is_initialized", lambda: True)
         monkeypatch.setattr(ray, "shutdown", lambda: None)
         monkeypatch.setattr(ray_session_module, "_see_off", self._leave)
 
     def _leave(self, processes: list[psutil.Process]) -> None:
+        self.waiting = current_thread()
         self.left = self.gone.wait(60)
 
     def session(self, afterwards: ExitStack | None) -> AbstractContextManager[object]:
@@ -93,3 +95,4 @@ def test_after_a_failure_or_with_nothing_to_come_they_are_waited_for(
         except KeyboardInterrupt:
             assert fails
         assert cluster.left
+        assert cluster.waiting is main_thread()
