@@ -216,15 +216,17 @@ def _search_on_ray(
         meanwhile=ahead.begin,
         afterwards=afterwards,
     )
+    stopping.listen_later()
     with ahead, session as ray:
+        stopping.check()
         # Of two threads that import torch at a time each may find half of it: this one waits for the other.
         import_module(BRINGS_TORCH)
         from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
 
+        passes = start_passes(ray.slots) if plan.executor == "shared" else []
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        passes = start_passes(ray.slots) if plan.executor == "shared" else []
         prepared = ahead.result() or _prepared(plan, paths, around, _reader(plan))
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)

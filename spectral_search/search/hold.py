@@ -57,7 +57,7 @@ class Stopping:
     def __init__(self, farewell: str) -> None:
         self.on_stop: list[Callable[[], None]] = []
         self._farewell = farewell
-        self._asked = False
+        self._asked = self._later = False
         # A background job of a shell script, or under nohup, is started deaf to Ctrl-C, and stays so.
         self._heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -65,15 +65,22 @@ class Stopping:
         """The signal handler.
 
         Raises:
-            KeyboardInterrupt: The first time.
+            KeyboardInterrupt: The first time; after `listen_later`, `check` and `listen` raise it.
         """
         if self._asked:
             self._end_at_once()
-        self._asked = True
         # Raised below, the exception may be swallowed by a callback of a library that it lands in: be sure of it.
+        self._ask()
+        if not self._later:
+            raise KeyboardInterrupt
+
+    def _ask(self) -> None:
+        self._asked = True
+        # The last handler to stand while Ray starts, in C++, prints its stack, hands on and has SIGALRM abort the
+        # process three seconds later (absl::FailureSignalHandlerOptions.alarm_on_failure_secs).
+        signal.alarm(0)
         for action in self.on_stop:
             action()
-        raise KeyboardInterrupt
 
     def _end_at_once(self) -> None:
         kill_started()
@@ -85,11 +92,12 @@ class Stopping:
         """Answer to the signals; in a thread other than the main one they are somebody else's."""
         before = {number: signal.getsignal(number) for number in self._heard}
         self.listen()
-        hook, sys.unraisablehook = sys.unraisablehook, _tell_unless_interrupt
+        hook, sys.unraisablehook = sys.unraisablehook, self._hear_dropped
         try:
             yield
         except SystemExit:
             # While Ray starts, its own handler of SIGTERM stands, which exits.
+            self._ask()
             raise KeyboardInterrupt from None
         finally:
             sys.unraisablehook = hook
@@ -97,17 +105,41 @@ class Stopping:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
+    def listen_later(self) -> None:
+        """Raise nothing before `check` or `listen` is called.
+
+        While a thread imports, this one waits for Python's import lock, where an exception out of a signal's handler
+        can leave the lock taken (`_get_module_lock` in importlib), and the thread waiting for ever.
+        """
+        self._later = True
+
     def listen(self) -> None:
-        """Take the signals (again): `ray.init` puts handlers of its own in their place."""
+        """Take the signals (again): `ray.init` may put handlers of its own in their place.
+
+        Raises:
+            KeyboardInterrupt: One came before.
+        """
+        self._later = False
         if in_main_thread():
             for number in self._heard:
                 signal.signal(number, self.handle)
+        self.check()
 
+    def check(self) -> None:
+        """End here if a signal came.
 
-def _tell_unless_interrupt(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Python prints and drops what is raised in a finaliser, where a signal may well land: `on_stop` saw to that."""
-    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)
+        Raises:
+            KeyboardInterrupt: One came before.
+        """
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _hear_dropped(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """Python prints and drops what is raised in a finaliser or around a fork, where a signal may well land."""
+        if isinstance(unraisable.exc_value, SystemExit):  # Ray's handler, which did nothing else
+            self._ask()
+        elif not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
 
 
 def in_main_thread() -> bool:

@@ -192,7 +192,8 @@ def _start(**options: Any) -> "BaseContext":
     for _ in range(STARTS):
         earlier = set(started_processes())
         try:
-            return ray.init(**options)
+            with _handlers_kept():
+                return ray.init(**options)
         except Exception as error:
             kill_started(earlier)
             ray.shutdown()
@@ -203,12 +204,32 @@ def _start(**options: Any) -> "BaseContext":
     )
 
 
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Keep Ray from setting its own handlers of SIGTERM, which exit wherever they find this process.
+
+    A Ray that sets them in another way is left to.
+    """
+    import ray._private.utils as private
+
+    setter = getattr(private, "set_sigterm_handler", None)
+    if setter is None:
+        yield
+        return
+    private.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        private.set_sigterm_handler = setter
+
+
 def _join(address: str) -> "BaseContext":
     import ray
 
     check_address(address)
     try:
-        return ray.init(address=address, **QUIETLY)
+        with _handlers_kept():
+            return ray.init(address=address, **QUIETLY)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RequestError(

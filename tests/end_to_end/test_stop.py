@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import psutil
 import pytest
@@ -140,19 +143,78 @@ def test_sigterm_during_the_start(spec: Path, tmp_path: Path, moment: Callable[[
     assert not running.survivors()
 
 
-def test_signal_that_lands_in_a_finaliser_is_kept_and_not_told_of(capfd: pytest.CaptureFixture[str]) -> None:
-    """Where Python prints and drops what is raised."""
+class Finalised:
+    """Is sent SIGTERM where Python prints and drops what the handler raises."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def exit_as_ray(number: int, frame: FrameType | None) -> None:
+    """Ray's own handler while it starts."""
+    sys.exit(number)
+
+
+@pytest.mark.parametrize("rays", [False, True])
+def test_signal_that_lands_in_a_finaliser_is_kept_and_not_told_of(
+    capfd: pytest.CaptureFixture[str], rays: bool
+) -> None:
     stopping, halted = Stopping("farewell"), []
     stopping.on_stop.append(lambda: halted.append(1))
 
-    class Finalised:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGTERM)
-
     with stopping.listening():
+        if rays:
+            signal.signal(signal.SIGTERM, exit_as_ray)
         Finalised()
+        with pytest.raises(KeyboardInterrupt):
+            stopping.listen()
     assert halted == [1]
     assert capfd.readouterr().err == ""
+
+
+def test_signal_is_kept_until_it_may_be_raised() -> None:
+    """While a thread imports, an exception here can leave Python's import lock taken."""
+    stopping, halted = Stopping("farewell"), []
+    stopping.on_stop.append(lambda: halted.append(1))
+    with stopping.listening():
+        stopping.listen_later()
+        stopping.check()
+        signal.raise_signal(signal.SIGINT)
+        assert halted == [1]
+        for heard in (stopping.check, stopping.listen):
+            with pytest.raises(KeyboardInterrupt):
+                heard()
+    assert halted == [1]
+
+
+@pytest.mark.parametrize("rays", [False, True])
+def test_no_alarm_aborts_what_a_signal_ends_in_good_order(rays: bool) -> None:
+    """Ray's handler in C++ sets one, three seconds ahead, and hands the signal on."""
+    stopping = Stopping("farewell")
+    with pytest.raises(KeyboardInterrupt), stopping.listening():
+        if rays:
+            signal.signal(signal.SIGTERM, exit_as_ray)
+        signal.alarm(100)
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.alarm(0) == 0
+
+
+def test_sigterm_around_a_fork_of_ray_is_kept() -> None:
+    """Python drops what is raised by what runs before and after a fork: Ray's processes are started by many."""
+    stopping = Stopping("farewell")
+    armed = [True]
+
+    def strike() -> None:
+        if armed:
+            armed.clear()
+            signal.raise_signal(signal.SIGTERM)
+
+    os.register_at_fork(after_in_parent=strike)
+    with pytest.raises(KeyboardInterrupt), stopping.listening():
+        signal.signal(signal.SIGTERM, exit_as_ray)
+        subprocess.run([sys.executable, "-c", ""], check=True, preexec_fn=lambda: None)
+        assert not armed
+        stopping.listen()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

@@ -1,5 +1,7 @@
 """Starting Ray where it does not start, and seeing its processes off."""
 
+import inspect
+import signal
 import subprocess
 import sys
 from contextlib import AbstractContextManager, ExitStack
@@ -33,6 +35,29 @@ def test_ray_that_does_not_start_is_tried_again_and_then_told_of(monkeypatch: py
     ):
         pass
     assert len(tried) == STARTS
+
+
+def test_while_ray_starts_sigterm_is_answered_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own handlers exit, or kill the processes first, wherever they find this one."""
+    found, before, setter = [], signal.getsignal(signal.SIGTERM), ray._private.utils.set_sigterm_handler
+
+    def init(**options: Any) -> None:
+        ray._private.utils.set_sigterm_handler(lambda number, frame: sys.exit(number))
+        found.append(signal.getsignal(signal.SIGTERM))
+        raise Exception("no")
+
+    monkeypatch.setattr(ray, "init", init)
+    resources = ResourcesSpec(gpus=[])
+    session = ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False)
+    with pytest.raises(RunError), session:
+        pass
+    assert found == [before] * STARTS
+    assert ray._private.utils.set_sigterm_handler is setter
+
+
+def test_ray_sets_its_handlers_by_the_call_that_is_kept_from_it() -> None:
+    assert "ray._private.utils.set_sigterm_handler(" in inspect.getsource(ray._private.worker.init)
+    assert "ray._private.utils.set_sigterm_handler(" in inspect.getsource(ray._private.node)
 
 
 def test_a_process_that_does_not_leave_is_killed() -> None:
