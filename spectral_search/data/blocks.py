@@ -14,6 +14,7 @@ import numpy as np
 from spectral_search.data.root import ShardInfo
 from spectral_search.data.shard import Shard
 from spectral_search.data.split import Selection
+from spectral_search.data.suspects import suspect_pixels
 
 TARGET_BYTES = 64 << 20
 _PIECE_BYTES = 4 << 20
@@ -210,13 +211,9 @@ def _read_piece(
 def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:
     """Sets every array to 0 where any value is invalid.
 
-    Invalid values mostly fill whole pixels (the edges), so only pixels that have one are looked at value by value. They
-    betray themselves in a minimum and in sums: what is not finite spreads, and a sum that overflows is only suspected.
+    Invalid values mostly fill whole pixels (the edges), so only pixels that have one are looked at value by value.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspect_L = ~(np.minimum.reduce(values["error"], axis=0) > 0)
-        for array in values.values():
-            suspect_L |= ~np.isfinite(np.add.reduce(array, axis=0))
+    suspect_L = suspect_pixels(values)
     if bad_PL is not None:
         suspect_L |= bad_PL.any(axis=0)
     (pixels_K,) = np.nonzero(suspect_L)

@@ -12,12 +12,13 @@ from typing import Any
 from llvmlite import binding, ir
 
 I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
-F32_P, I64_P = F32.as_pointer(), I64.as_pointer()
+F32_P, I32_P, I64_P = F32.as_pointer(), I32.as_pointer(), I64.as_pointer()
 _C_TYPES: dict[ir.Type, Any] = {
     I32: ctypes.c_uint32,
     I64: ctypes.c_int64,
     F32: ctypes.c_float,
     F32_P: ctypes.c_void_p,
+    I32_P: ctypes.c_void_p,
     I64_P: ctypes.c_void_p,
 }
 FUSE = ("contract",)

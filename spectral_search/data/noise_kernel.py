@@ -14,11 +14,11 @@ Shape suffixes: N spectra, S spectra wanted, L pixels.
 """
 
 import math
-from collections.abc import Callable
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from spectral_search.data.compiled import CompiledOnce
 
 if TYPE_CHECKING:
     from spectral_search.data.machine_code import Program, Value
@@ -35,15 +35,11 @@ MINUS_2_LN_2 = -2.0 * math.log(2.0)
 ANGLE_STEP = 0.5 * math.pi / 2**14
 """In rad: 14 bits divide a quadrant."""
 
-_compiled: dict[str, Callable[..., None]] = {}
-_COMPILING = Lock()
-"""Threads that come to their first batch together compile once."""
-
 
 def fill_deviates(out_SL: np.ndarray, first: int, seed_low: int, seed_high: int) -> None:
     """Normal deviates of rows first, first + 1, ... under a seed of 64 bits; `out_SL` is float32 and contiguous."""
     spectra, pixels = out_SL.shape
-    _machine_code()["fill_deviates"](_target(out_SL), spectra, pixels, first, seed_low, seed_high)
+    _FUNCTIONS.get()["fill_deviates"](_target(out_SL), spectra, pixels, first, seed_low, seed_high)
 
 
 def fill_noisy(
@@ -74,7 +70,7 @@ def fill_noisy(
         raise IndexError(f"rows {rows_S.min()} to {rows_S.max()} of {len(flux_NL)} spectra")
     sources = _address(flux_NL, np.float32), _address(error_NL, np.float32), _address(rows_S, np.int64)
     seed = noise_level, first, seed_low, seed_high
-    _machine_code()["fill_noisy"](*sources, spectra, pixels, *seed, _target(noisy_SL), _target(error_SL))
+    _FUNCTIONS.get()["fill_noisy"](*sources, spectra, pixels, *seed, _target(noisy_SL), _target(error_SL))
 
 
 def _address(values: np.ndarray, kind: type[np.generic]) -> int:
@@ -88,13 +84,6 @@ def _target(values: np.ndarray) -> int:
     if not values.flags.writeable:
         raise TypeError("an array to write to is needed, and this one is for reading")
     return _address(values, np.float32)
-
-
-def _machine_code() -> dict[str, Callable[..., None]]:
-    if not _compiled:
-        with _COMPILING:
-            _compiled.update(_compiled or _written().compiled())
-    return _compiled
 
 
 def _written() -> "Program":
@@ -133,6 +122,9 @@ def _written() -> "Program":
             with program.loop(half - pairs):
                 pixel(sides[0], pairs, _pair(pairs, *keys)[0])
     return program
+
+
+_FUNCTIONS = CompiledOnce(_written)
 
 
 def _split(pixels: "Value") -> "tuple[Value, Value]":

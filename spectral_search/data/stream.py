@@ -18,6 +18,7 @@ from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.read_ahead import read_ahead
+from spectral_search.data.suspects import compile_search
 
 RANGE_BYTES = 16 << 20
 """Spectra that stay together until they are shuffled within their window: small, so that a window mixes many."""
@@ -35,7 +36,12 @@ class ReadBlocks(Protocol):
 
 def read_plainly(ranges: list[RowRange], noisy: bool = False, condition: Condition | None = None) -> Generator[Block]:
     """By a thread of this process, a window ahead; `iter_blocks_ray` does the same with other processes."""
-    return read_ahead(read_ranges(ranges, noisy, condition), WINDOW_BYTES)
+    return read_ahead(_read(ranges, noisy, condition), WINDOW_BYTES)
+
+
+def _read(ranges: list[RowRange], noisy: bool, condition: Condition | None) -> Generator[Block]:
+    compile_search()  # not before there is a thread for it
+    yield from read_ranges(ranges, noisy, condition)
 
 
 class StreamSource:
