@@ -154,6 +154,8 @@ from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Selection
+from spectral_search.data.suspects import compile_search
+compile_search()  # LLVM's own memory is no matter of how much is streamed
 stream.WINDOW_BYTES, stream.RANGE_BYTES = 32 << 20, 4 << 20
 selection = Selection.all_of(DataRoot.find(sys.argv[1]).train)
 L, N = selection.pixels, len(selection)
