@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spectral_search.data.buffers import Buffers
 from spectral_search.data.root import ShardInfo
 from spectral_search.data.shard import Shard
 from spectral_search.data.split import Selection
@@ -231,16 +232,30 @@ def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:
 
 
 def read_ranges(
-    ranges: Iterable[RowRange], noisy: bool = False, condition: Condition | None = None
+    ranges: Iterable[RowRange],
+    noisy: bool = False,
+    condition: Condition | None = None,
+    buffers: Buffers | None = None,
 ) -> Generator[Block]:
-    """Reads ranges in the order given, opening each shard once for a run of its ranges."""
+    """Reads ranges in the order given, opening each shard once for a run of its ranges.
+
+    Args:
+        ranges: What to read.
+        noisy: Also the spectra with the noise already added, where the shard has them.
+        condition: Applied to the spectra as they are read.
+        buffers: Memory for the blocks; fresh memory otherwise.
+    """
     with ExitStack() as stack:
         shard: Shard | None = None
         for row_range in ranges:
             if shard is None or shard.path != row_range.shard.path:
                 stack.close()
                 shard = stack.enter_context(Shard.open(row_range.shard.path, need_labels=False))
-            yield read_block(row_range, noisy, shard=shard, condition=condition)
+            out = None
+            if buffers is not None:
+                names = array_names(noisy and row_range.shard.has_noisy)
+                out = {name: buffers.lend(len(row_range)) for name in names}
+            yield read_block(row_range, noisy, shard=shard, out=out, condition=condition)
 
 
 def iter_blocks(

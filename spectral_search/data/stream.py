@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from spectral_search.data.batches import Batch, batch_bounds
-from spectral_search.data.blocks import Block, Condition, RowRange, epoch_ranges, read_ranges, row_ranges
+from spectral_search.data.blocks import Block, Condition, RowRange, array_names, epoch_ranges, read_ranges, row_ranges
+from spectral_search.data.buffers import Buffers
 from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
@@ -36,12 +37,19 @@ class ReadBlocks(Protocol):
 
 def read_plainly(ranges: list[RowRange], noisy: bool = False, condition: Condition | None = None) -> Generator[Block]:
     """By a thread of this process, a window ahead; `iter_blocks_ray` does the same with other processes."""
-    return read_ahead(_read(ranges, noisy, condition), WINDOW_BYTES)
+    return read_ahead(_read(ranges, noisy, condition, _buffers(ranges, noisy)), WINDOW_BYTES)
 
 
-def _read(ranges: list[RowRange], noisy: bool, condition: Condition | None) -> Generator[Block]:
+def _buffers(ranges: list[RowRange], noisy: bool) -> Buffers:
+    """For a window in use and one that waits, with a block at each end of them."""
+    largest = max(ranges, key=len)
+    blocks = min(len(ranges), 2 * (WINDOW_BYTES // largest.nbytes + 2))
+    return Buffers(len(largest), largest.shard.pixels, blocks * len(array_names(noisy)))
+
+
+def _read(ranges: list[RowRange], noisy: bool, condition: Condition | None, buffers: Buffers) -> Generator[Block]:
     compile_search()  # not before there is a thread for it
-    yield from read_ranges(ranges, noisy, condition)
+    yield from read_ranges(ranges, noisy, condition, buffers)
 
 
 class StreamSource:

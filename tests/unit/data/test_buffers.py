@@ -1,0 +1,54 @@
+"""Memory is lent again when the last view of it is gone, wherever that is, and not before."""
+
+from threading import Thread
+
+import numpy as np
+import torch
+
+from spectral_search.data.buffers import Buffers
+
+
+def address(values: np.ndarray) -> int:
+    return int(values.ctypes.data)
+
+
+def test_memory_comes_back_with_the_last_view_of_it() -> None:
+    buffers = Buffers(rows=4, pixels=8, count=1)
+    lent = buffers.lend(3)
+    assert (lent.shape, lent.dtype, lent.flags.c_contiguous, lent.flags.writeable) == ((3, 8), np.float32, True, True)
+    place = address(lent)
+    kept = torch.from_numpy(lent[1:2].reshape(-1)[2:])
+    del lent
+    other = buffers.lend(4)
+    assert address(other) != place
+    assert kept.data_ptr() != address(other)
+    del kept
+    assert address(buffers.lend(1)) == place
+
+
+def test_what_another_thread_drops_comes_back() -> None:
+    buffers = Buffers(rows=4, pixels=8, count=1)
+    held = [buffers.lend(4)]
+    place = address(held[0])
+    thread = Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    assert address(buffers.lend(4)) == place
+
+
+def test_lent_arrays_do_not_overlap() -> None:
+    buffers = Buffers(rows=2, pixels=3, count=2)
+    lent = [buffers.lend(2) for _ in range(5)]
+    for number, values in enumerate(lent):
+        values[:] = number
+    assert [np.unique(values).tolist() for values in lent] == [[0], [1], [2], [3], [4]]
+
+
+def test_memory_in_use_outlives_its_buffers() -> None:
+    buffers = Buffers(rows=2, pixels=3, count=1)
+    lent = buffers.lend(2)
+    lent[:] = 5.0
+    del buffers
+    others = [np.zeros((2, 3), np.float32) for _ in range(50)]
+    assert (lent == 5.0).all()
+    assert len(others) == 50
