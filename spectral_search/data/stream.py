@@ -21,7 +21,7 @@ from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.read_ahead import read_ahead
 from spectral_search.data.suspects import compile_search
 
-RANGE_BYTES = 16 << 20
+RANGE_BYTES = 8 << 20
 """Spectra that stay together until they are shuffled within their window: small, so that a window mixes many."""
 WINDOW_BYTES = 192 << 20
 """Spectra that are shuffled together."""
