@@ -18,6 +18,9 @@ from spectral_search.data.split import Selection
 from spectral_search.data.suspects import suspect_pixels
 
 TARGET_BYTES = 64 << 20
+"""Of blocks that other processes read: each costs a task of Ray's."""
+_BLOCK_BYTES = 16 << 20
+"""Of blocks that are read and used in turns: they take memory that is in the cache and was used before."""
 _PIECE_BYTES = 4 << 20
 """What is read at once within a block: enough for full speed, little enough to stay in the cache while cleaned."""
 _SKIP_BYTES = 256 << 10
@@ -261,7 +264,7 @@ def read_ranges(
 def iter_blocks(
     selection: Selection,
     noisy: bool = False,
-    target_bytes: int = TARGET_BYTES,
+    target_bytes: int = _BLOCK_BYTES,
     condition: Condition | None = None,
 ) -> Iterator[Block]:
     """Reads a selection in order with plain h5py, in this process.
