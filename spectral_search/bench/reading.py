@@ -38,7 +38,7 @@ EPOCHS = 4
 PHYSICS = (
     "Plain h5py reads flux and error with read_direct into one float32 buffer, block after block: the page cache is "
     "warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. What a search reads is also "
-    "searched for invalid values and given out in new memory, for it is read ahead. Uncompressed shards, as these, are "
+    "searched for invalid values, and waits in memory, for it is read ahead. Uncompressed shards, as these, are "
     "read by a thread of the process that needs them. Ray Data, which reads compressed ones, adds a copy to the object "
     "store and worker processes, which the first epoch has to start. Memory is summed over this process and Ray's (a "
     "page that n processes share counts as 1/n in each)."
