@@ -5,9 +5,11 @@ of whole chunks, and what is not selected is dropped after reading. Memory is bo
 Shape suffixes: B spectra in a block, P spectra in a piece of a block, L pixels.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -23,8 +25,12 @@ _BLOCK_BYTES = 16 << 20
 """Of blocks that are read and used in turns: they take memory that is in the cache and was used before."""
 _PIECE_BYTES = 4 << 20
 """What is read at once within a block: enough for full speed, little enough to stay in the cache while cleaned."""
+PIECE_ROWS = 256
+"""Spectra whose statistics are summed at once in float32: few enough to stay in the cache and to lose no digits. Blocks
+are cut between such pieces where they can be, so that the last digits do not depend on the size of blocks."""
 _SKIP_BYTES = 256 << 10
 """Unwanted chunks of fewer bytes are read along with their neighbours: another read would cost as much."""
+_OPEN_SHARDS = 16
 
 Condition = Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]
 """Brings flux, error and noisy of some spectra into the units of training, in place; it keeps error 0 as it is."""
@@ -111,6 +117,7 @@ def row_ranges(selection: Selection, target_bytes: int = TARGET_BYTES) -> list[R
 
 def _shard_ranges(shard: ShardInfo, rows: np.ndarray, first: int, target_bytes: int) -> list[RowRange]:
     limit = max(1, target_bytes // (2 * 4 * shard.pixels))
+    limit = limit // PIECE_ROWS * PIECE_ROWS or limit
     unit = min(shard.chunk_rows, limit)
     ranges, begin = [], 0
     while begin < len(rows):
@@ -234,13 +241,37 @@ def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:
         array[where] = np.where(valid_PK, part[name], np.float32(0))
 
 
+class _OpenShards:
+    """The shards used last, open: to open one takes as long as to read a block of it."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[Path, Shard] = OrderedDict()
+
+    def get(self, info: ShardInfo) -> Shard:
+        """A shard; others are closed for it, all of them if it is compressed: it keeps a row of chunks in memory."""
+        shard = self._open.pop(info.path, None)
+        if shard is None:
+            self._close_but(0 if info.is_compressed else _OPEN_SHARDS - 1)
+            shard = Shard.open(info.path, need_labels=False)
+        self._open[info.path] = shard
+        return shard
+
+    def close(self) -> None:
+        """Close all of them."""
+        self._close_but(0)
+
+    def _close_but(self, last: int) -> None:
+        while len(self._open) > last:
+            self._open.popitem(last=False)[1].close()
+
+
 def read_ranges(
     ranges: Iterable[RowRange],
     noisy: bool = False,
     condition: Condition | None = None,
     buffers: Buffers | None = None,
 ) -> Generator[Block]:
-    """Reads ranges in the order given, opening each shard once for a run of its ranges.
+    """Reads ranges in the order given.
 
     Args:
         ranges: What to read.
@@ -248,13 +279,9 @@ def read_ranges(
         condition: Applied to the spectra as they are read.
         buffers: Memory for the blocks; fresh memory otherwise.
     """
-    with ExitStack() as stack:
-        shard: Shard | None = None
+    with closing(_OpenShards()) as shards:
         for row_range in ranges:
-            if shard is None or shard.path != row_range.shard.path:
-                stack.close()
-                shard = stack.enter_context(Shard.open(row_range.shard.path, need_labels=False))
-            out = None
+            shard, out = shards.get(row_range.shard), None
             if buffers is not None:
                 names = array_names(noisy and row_range.shard.has_noisy)
                 out = {name: buffers.lend(len(row_range)) for name in names}

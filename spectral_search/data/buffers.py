@@ -8,8 +8,8 @@ import numpy as np
 class Buffers:
     """Lends arrays of one size and takes each back when neither it nor a view of it is left.
 
-    A thread's freed memory goes back to the system, whatever `keep_freed_memory` says: glibc gives a thread other than
-    the first a heap of its own, and drops it when it is empty. What comes back here may be freed by another thread.
+    A thread's freed memory often goes back to the system in spite of `keep_freed_memory`: glibc gives a thread other
+    than the first a heap of its own, and drops it when it is empty. Any thread may drop what was lent.
 
     Args:
         rows, pixels: Of the largest array.
@@ -21,7 +21,12 @@ class Buffers:
         self._free = [self._make() for _ in range(count)]
 
     def lend(self, rows: int) -> np.ndarray:
-        """An array (rows, pixels), float32 and contiguous, with whatever was in it before."""
+        """An array (rows, pixels), float32 and contiguous, with whatever was in it before.
+
+        One of less than half of the rows is fresh: it would keep the memory of a large one from use.
+        """
+        if 2 * rows < self._shape[0]:
+            return np.empty((rows, self._shape[1]), np.float32)
         try:
             whole = self._free.pop()
         except IndexError:

@@ -14,7 +14,7 @@ class CompiledOnce:
     """The functions of a program, by name; threads that need them together compile once.
 
     Args:
-        written: Writes the program. It imports `machine_code`, which not every process can use the time for.
+        written: Writes the program. It imports `machine_code`, which takes time that not every process has a use for.
     """
 
     def __init__(self, written: "Callable[[], Program]") -> None:

@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from spectral_search.data.blocks import Block
+from spectral_search.data.blocks import PIECE_ROWS, Block
 from spectral_search.errors import RequestError
 
 MAX_INVALID_FRACTION = 0.01
 """A pixel that is invalid in more than this part of any set's spectra is masked for all sets."""
 QUANTILES = np.linspace(0.0, 1.0, 101)
-PIECE_ROWS = 256
-"""Spectra summed at once in float32: few enough to stay in the cache and to lose no digits, whatever the block."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ Shape suffixes: B rows of one read, L pixels.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from spectral_search.errors import RequestError
 
 # Rows are read in units of about this size: large enough for the disk, small enough to stay near the processor.
 UNIT_BYTES = 8 << 20
+_MEMORY = threading.local()
 
 
 class StoredArray:
@@ -58,7 +60,6 @@ class StoredArray:
         self.chunk_rows = self._rows_read_together(data, bool(filters))
         self._data = _with_chunk_cache(data, bool(filters))
         self._descriptor: int | None = None
-        self._raw: np.ndarray | None = None
 
     def fill(self, start: int, stop: int, target_BL: np.ndarray) -> None:
         """Fills a C-contiguous float32 buffer (bool for the mask, True = bad) with rows start to stop.
@@ -96,12 +97,11 @@ class StoredArray:
             np.not_equal(rows, good, out=target_BL[first : first + len(rows)])
 
     def _raw_units(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Rows as stored, through one reused buffer: (first row within the range, rows)."""
-        if self._raw is None:
-            self._raw = np.empty((min(self._unit_rows, self.shape[0]), self.shape[1]), self.dtype)
-        for low in range(start, stop, len(self._raw)):
-            high = min(low + len(self._raw), stop)
-            rows = self._raw[: high - low]
+        """Rows as stored, through this thread's scratch memory: (first row within the range, rows)."""
+        raw_RL = _scratch((min(self._unit_rows, self.shape[0]), self.shape[1]), self.dtype)
+        for low in range(start, stop, len(raw_RL)):
+            high = min(low + len(raw_RL), stop)
+            rows = raw_RL[: high - low]
             self._data.read_direct(rows, np.s_[low:high])
             yield low - start, rows
 
@@ -131,6 +131,15 @@ class StoredArray:
                     f"{path}: {self.name} is compressed with {label or 'an unknown filter'} (HDF5 filter {code}), "
                     "which cannot be read here; repack the file where it was written: h5repack -f GZIP=1 IN OUT."
                 )
+
+
+def _scratch(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Memory of this thread that the next call gives out again, for any shard: many may be open."""
+    size = shape[0] * shape[1] * dtype.itemsize
+    found: np.ndarray | None = getattr(_MEMORY, "scratch", None)
+    if found is None or found.nbytes < size:
+        found = _MEMORY.scratch = np.empty(size, np.uint8)
+    return found[:size].view(dtype).reshape(shape)
 
 
 def _filters(data: h5py.Dataset) -> list[tuple[int, str]]:

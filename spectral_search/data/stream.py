@@ -21,8 +21,9 @@ from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.read_ahead import read_ahead
 from spectral_search.data.suspects import compile_search
 
-RANGE_BYTES = 8 << 20
-"""Spectra that stay together until they are shuffled within their window: small, so that a window mixes many."""
+RANGE_BYTES, PACKED_RANGE_BYTES = 8 << 20, 16 << 20
+"""Spectra that stay together until they are shuffled within their window: small, so that a window mixes many. More in
+compressed shards, where a range that is a part of a chunk costs the whole chunk."""
 WINDOW_BYTES = 192 << 20
 """Spectra that are shuffled together."""
 
@@ -37,7 +38,8 @@ class ReadBlocks(Protocol):
 
 def read_plainly(ranges: list[RowRange], noisy: bool = False, condition: Condition | None = None) -> Generator[Block]:
     """By a thread of this process, a window ahead; `iter_blocks_ray` does the same with other processes."""
-    return read_ahead(_read(ranges, noisy, condition, _buffers(ranges, noisy)), WINDOW_BYTES)
+    buffers = _buffers(ranges, noisy) if ranges else None
+    return read_ahead(_read(ranges, noisy, condition, buffers), WINDOW_BYTES)
 
 
 def _buffers(ranges: list[RowRange], noisy: bool) -> Buffers:
@@ -47,7 +49,9 @@ def _buffers(ranges: list[RowRange], noisy: bool) -> Buffers:
     return Buffers(len(largest), largest.shard.pixels, blocks * len(array_names(noisy)))
 
 
-def _read(ranges: list[RowRange], noisy: bool, condition: Condition | None, buffers: Buffers) -> Generator[Block]:
+def _read(
+    ranges: list[RowRange], noisy: bool, condition: Condition | None, buffers: Buffers | None
+) -> Generator[Block]:
     compile_search()  # not before there is a thread for it
     yield from read_ranges(ranges, noisy, condition, buffers)
 
@@ -65,7 +69,9 @@ class StreamSource:
     def __init__(self, stream: Stream, prep: Preprocessing, device: torch.device, read_blocks: ReadBlocks) -> None:
         self._stream, self._condition, self._device = stream, prep.conditioning, device
         self._read_blocks = read_blocks
-        self._ranges = row_ranges(stream.selection, RANGE_BYTES)
+        self._ranges = row_ranges(
+            stream.selection, PACKED_RANGE_BYTES if stream.selection.is_compressed else RANGE_BYTES
+        )
 
     def steps(self, batch_size: int) -> int:
         return len(batch_bounds(len(self._stream), batch_size)) - 1

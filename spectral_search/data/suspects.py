@@ -58,7 +58,7 @@ def _marked(values: Mapping[str, np.ndarray]) -> np.ndarray:
     marks_L = np.zeros(pixels, np.uint32)
     addresses = {name: array.ctypes.data for name, array in values.items()}
     error, together = addresses.pop("error"), divmod(spectra, _ROWS_TOGETHER)
-    for other in addresses.values():
+    for other in addresses.values() or [error]:
         _FUNCTIONS.get()["mark"](other, error, *together, pixels, marks_L.ctypes.data)
     return marks_L >= _SIGN
 

@@ -166,6 +166,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
     with ExitStack() as afterwards, _open_study(plan, paths, around) as (study, progress):
         stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
         prepared = _search_trials(plan, paths, around, study, stopping, afterwards)
+        stopping.check()
         from spectral_search.search.finish import finish_run
         from spectral_search.search.reseed_progress import CopyProgress
 
@@ -208,12 +209,18 @@ def _search_on_ray(
     from spectral_search.search.ray_session import ray_session
 
     ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
+
+    def begin() -> None:
+        stopping.check()
+        ahead.begin()
+
     session = ray_session(
         plan.spec.resources,
         plan.slots,
         data_bytes=_data_bytes(plan),
         dashboard=around.dashboard,
-        meanwhile=ahead.begin,
+        meanwhile=begin,
+        check=stopping.check,
         afterwards=afterwards,
     )
     stopping.listen_later()

@@ -73,6 +73,7 @@ class Stopping:
         self._ask()
         if not self._later:
             raise KeyboardInterrupt
+        os.write(2, b"\nStopping as soon as Ray has started; once more ends at once.\n")
 
     def _ask(self) -> None:
         self._asked = True
@@ -91,10 +92,15 @@ class Stopping:
     def listening(self) -> Iterator[None]:
         """Answer to the signals; in a thread other than the main one they are somebody else's."""
         before = {number: signal.getsignal(number) for number in self._heard}
-        self.listen()
         hook, sys.unraisablehook = sys.unraisablehook, self._hear_dropped
         try:
+            self.listen()
             yield
+        except Exception as error:
+            if self._asked and self._later:
+                # What was being started was to end anyway; a signal to all processes may be why it failed.
+                raise KeyboardInterrupt from error
+            raise
         except SystemExit:
             # While Ray starts, its own handler of SIGTERM stands, which exits.
             self._ask()
@@ -114,29 +120,29 @@ class Stopping:
         self._later = True
 
     def listen(self) -> None:
-        """Take the signals (again): `ray.init` may put handlers of its own in their place.
+        """From here on, signals are raised where they come.
 
         Raises:
             KeyboardInterrupt: One came before.
         """
         self._later = False
-        if in_main_thread():
-            for number in self._heard:
-                signal.signal(number, self.handle)
         self.check()
 
     def check(self) -> None:
-        """End here if a signal came.
+        """End here if a signal came, and take the signals (again): `ray.init` puts other handlers in their place.
 
         Raises:
             KeyboardInterrupt: One came before.
         """
+        if in_main_thread():
+            for number in self._heard:
+                signal.signal(number, self.handle)
         if self._asked:
             raise KeyboardInterrupt
 
     def _hear_dropped(self, unraisable: "sys.UnraisableHookArgs") -> None:
         """Python prints and drops what is raised in a finaliser or around a fork, where a signal may well land."""
-        if isinstance(unraisable.exc_value, SystemExit):  # Ray's handler, which did nothing else
+        if isinstance(unraisable.exc_value, SystemExit) and self._later:  # Ray's handler, which did nothing else
             self._ask()
         elif not isinstance(unraisable.exc_value, KeyboardInterrupt):
             sys.__unraisablehook__(unraisable)

@@ -109,6 +109,7 @@ def ray_session(
     data_bytes: int,
     dashboard: bool,
     meanwhile: Callable[[], object] = lambda: None,
+    check: Callable[[], object] = lambda: None,
     afterwards: ExitStack | None = None,
 ) -> Iterator[Session]:
     """Join the cluster at `resources.address`, or start one on this machine and stop it at the end.
@@ -120,6 +121,7 @@ def ray_session(
         dashboard: Whether a local cluster gets its dashboard.
         meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
             variables are set: neither may happen while another thread loads libraries.
+        check: Called before each attempt to start Ray; what it raises ends them.
         afterwards: Where given, the cluster's last processes leave beside what comes next, and are waited for when this
             is left; unless they held a GPU, or the block failed.
     """
@@ -140,6 +142,7 @@ def ray_session(
             slots = (_cluster_passes if slots.passes else _cluster_slots)(resources, slots, nodes)
         else:
             context = _start(
+                check,
                 num_cpus=cpu_count(),
                 num_gpus=len(slots.gpus),
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
@@ -184,12 +187,13 @@ def protect_token() -> None:
         token.chmod(0o600)
 
 
-def _start(**options: Any) -> "BaseContext":
+def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
     """Start Ray on this machine. It allows itself half a minute, which is not always enough on a busy one."""
     import ray
 
     options |= {"address": "local", "dashboard_host": "127.0.0.1", **QUIETLY}
     for _ in range(STARTS):
+        check()
         earlier = set(started_processes())
         try:
             with _handlers_kept():
@@ -208,7 +212,7 @@ def _start(**options: Any) -> "BaseContext":
 def _handlers_kept() -> Iterator[None]:
     """Keep Ray from setting its own handlers of SIGTERM, which exit wherever they find this process.
 
-    A Ray that sets them in another way is left to.
+    If Ray sets them in another way, nothing is changed.
     """
     import ray._private.utils as private
 

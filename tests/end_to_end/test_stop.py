@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,7 @@ from processes import Running, recorded_epochs
 from small_search import ON_RAY, cli, facts, make_data, make_spec
 
 from spectral_search import service
+from spectral_search.errors import RequestError
 from spectral_search.results.paths import RunPaths
 from spectral_search.search import driver
 from spectral_search.search.hold import Stopping
@@ -164,6 +166,7 @@ def test_signal_that_lands_in_a_finaliser_is_kept_and_not_told_of(
 
     with stopping.listening():
         if rays:
+            stopping.listen_later()
             signal.signal(signal.SIGTERM, exit_as_ray)
         Finalised()
         with pytest.raises(KeyboardInterrupt):
@@ -172,7 +175,7 @@ def test_signal_that_lands_in_a_finaliser_is_kept_and_not_told_of(
     assert capfd.readouterr().err == ""
 
 
-def test_signal_is_kept_until_it_may_be_raised() -> None:
+def test_signal_is_kept_until_it_may_be_raised(capfd: pytest.CaptureFixture[str]) -> None:
     """While a thread imports, an exception here can leave Python's import lock taken."""
     stopping, halted = Stopping("farewell"), []
     stopping.on_stop.append(lambda: halted.append(1))
@@ -185,6 +188,37 @@ def test_signal_is_kept_until_it_may_be_raised() -> None:
             with pytest.raises(KeyboardInterrupt):
                 heard()
     assert halted == [1]
+    assert capfd.readouterr().err == "\nStopping as soon as Ray has started; once more ends at once.\n"
+
+
+def test_check_takes_the_signals_again() -> None:
+    """From `ray.init` on a handler of Ray's in C++ stands before Python's, and aborts where that one waits too long."""
+    stopping = Stopping("farewell")
+    with pytest.raises(KeyboardInterrupt), stopping.listening():
+        stopping.listen_later()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stopping.check()
+        signal.raise_signal(signal.SIGTERM)
+        stopping.check()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_fails_to_start_after_a_signal_was_interrupted(asked: bool) -> None:
+    stopping = Stopping("farewell")
+    with pytest.raises(KeyboardInterrupt if asked else RequestError), stopping.listening():
+        stopping.listen_later()
+        if asked:
+            signal.raise_signal(signal.SIGTERM)
+        raise RequestError("no Ray")
+
+
+def test_what_fails_after_the_start_is_told() -> None:
+    """A stop that runs into a full disk says so."""
+    stopping = Stopping("farewell")
+    with pytest.raises(RequestError, match="no space"), stopping.listening():
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise RequestError("no space")
 
 
 @pytest.mark.parametrize("rays", [False, True])
@@ -211,6 +245,7 @@ def test_sigterm_around_a_fork_of_ray_is_kept() -> None:
 
     os.register_at_fork(after_in_parent=strike)
     with pytest.raises(KeyboardInterrupt), stopping.listening():
+        stopping.listen_later()
         signal.signal(signal.SIGTERM, exit_as_ray)
         subprocess.run([sys.executable, "-c", ""], check=True, preexec_fn=lambda: None)
         assert not armed

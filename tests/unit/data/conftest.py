@@ -1,11 +1,11 @@
-"""One real Ray for all tests of this folder."""
+"""A real Ray for those tests of this folder that need one."""
 
 from collections.abc import Iterator
 
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small_ray() -> Iterator[None]:
     """A real Ray with two CPU slots, shut down at the end."""
     import ray

@@ -8,6 +8,7 @@ import pytest
 from shard_variants import VARIANTS, make_sample, write_variant
 from small_shards import PIXELS, flux_of, make_shard
 
+from spectral_search.data import blocks as blocks_module
 from spectral_search.data.blocks import RowRange, epoch_ranges, iter_blocks, read_block, read_ranges, row_ranges
 from spectral_search.data.root import DataRoot
 from spectral_search.data.shard import Shard
@@ -110,6 +111,58 @@ def test_a_spectrum_full_of_invalid_values(tmp_path: Path) -> None:
     assert (block.error_BL[4] == 0).all()
     assert (block.flux_BL[4] == 0).all()
     assert (block.flux_BL[3] > 0).all()
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which shards were opened, and, with a minus, closed."""
+    events: list[str] = []
+    real_open, real_close = Shard.open, Shard.close
+
+    def open_shard(path: Path, **options: bool) -> Shard:
+        events.append(Path(path).parent.name)
+        return real_open(path, **options)
+
+    def close(shard: Shard) -> None:
+        events.append(f"-{shard.path.parent.name}")
+        real_close(shard)
+
+    monkeypatch.setattr(blocks_module.Shard, "open", open_shard)
+    monkeypatch.setattr(blocks_module.Shard, "close", close)
+    return events
+
+
+def mixed_ranges(folder: Path, **storage: object) -> list[RowRange]:
+    """One range of a, b, c, a, b, c."""
+    for number, name in enumerate("abc"):
+        make_shard(folder / f"train_{name}/dataset.h5", 16, seed=number, shift=100.0 * number, **storage)
+    ranges = row_ranges(Selection.all_of(DataRoot.find(folder).train), target_bytes=8 * ROW_BYTES)
+    return ranges[::2] + ranges[1::2]
+
+
+def test_shards_stay_open_until_the_end(tmp_path: Path, opened: list[str]) -> None:
+    ranges = mixed_ranges(tmp_path)
+    opened.clear()
+    values = [float(block.flux_BL[0, 1]) for block in read_ranges(ranges)]
+    assert values == [
+        float(flux_of(np.array([r.start]), shift=100.0 * i)[0, 1]) for r, i in zip(ranges, [0, 1, 2] * 2, strict=True)
+    ]
+    assert opened == ["train_a", "train_b", "train_c", "-train_a", "-train_b", "-train_c"]
+
+
+def test_no_more_shards_are_open_than_a_few(tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks_module, "_OPEN_SHARDS", 2)
+    ranges = mixed_ranges(tmp_path)
+    opened.clear()
+    assert sum(len(block) for block in read_ranges([*ranges[:2], ranges[0], ranges[2]])) == 32
+    assert opened == ["train_a", "train_b", "-train_b", "train_c", "-train_a", "-train_c"]
+
+
+def test_a_compressed_shard_is_open_alone(tmp_path: Path, opened: list[str]) -> None:
+    ranges = mixed_ranges(tmp_path, compression="gzip")
+    opened.clear()
+    assert sum(len(block) for block in read_ranges(ranges[:3])) == 24
+    assert opened == ["train_a", "-train_a", "train_b", "-train_b", "train_c", "-train_c"]
 
 
 def test_noisy_is_none_unless_every_shard_has_it(tmp_path: Path) -> None:

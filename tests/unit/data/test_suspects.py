@@ -16,9 +16,9 @@ from spectral_search.data.suspects import compile_search, suspect_pixels
 
 TINY, LARGEST = np.float32(1e-45), np.finfo(np.float32).max
 NEGATIVE_NAN = np.array([0xFFC00001], np.uint32).view(np.float32)[0]
-QUIET_NAN = np.array([0x7F800001], np.uint32).view(np.float32)[0]
+SIGNALLING_NAN = np.array([0x7F800001], np.uint32).view(np.float32)[0]
 FINITE = [0.0, -0.0, TINY, -TINY, 1.0, -1.0, LARGEST, -LARGEST]
-NOT_FINITE = [np.nan, NEGATIVE_NAN, QUIET_NAN, np.inf, -np.inf]
+NOT_FINITE = [np.nan, NEGATIVE_NAN, SIGNALLING_NAN, np.inf, -np.inf]
 PIXELS = 37
 """No multiple of a vector's length."""
 
@@ -65,7 +65,14 @@ def test_machine_code_refuses_what_it_would_misread(wrong: np.ndarray) -> None:
         suspect_pixels(good(4) | {"flux": wrong})
 
 
-def test_a_stream_compiles_and_reads_what_is_read_without(tmp_path: Path, way: str) -> None:
+def test_errors_alone_are_looked_at(way: str) -> None:
+    error_PL = good(5)["error"]
+    error_PL[3, 7] = 0.0
+    assert np.flatnonzero(suspect_pixels({"error": error_PL})).tolist() == [7]
+
+
+def test_a_stream_compiles_and_reads_what_is_read_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "_FUNCTIONS", CompiledOnce(suspects._written))
     make_shard(tmp_path / "train_0/dataset.h5", 21)
     selection = Selection.all_of(DataRoot.find(tmp_path).train)
     (plain,) = iter_blocks(selection)

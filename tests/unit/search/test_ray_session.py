@@ -20,6 +20,12 @@ from spectral_search.search.ray_session import STARTS, _see_off, ray_session
 from spectral_search.spec.search import ResourcesSpec
 
 
+@pytest.fixture(autouse=True)
+def no_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is started here, and a Ray that other tests use must live on."""
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+
+
 def test_ray_that_does_not_start_is_tried_again_and_then_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
@@ -35,6 +41,26 @@ def test_ray_that_does_not_start_is_tried_again_and_then_told_of(monkeypatch: py
     ):
         pass
     assert len(tried) == STARTS
+
+
+def test_ray_is_not_started_again_for_who_wants_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, checks = [], []
+
+    def init(**options: Any) -> None:
+        tried.append(options)
+        raise Exception("The raylet was killed too.")
+
+    def check() -> None:
+        checks.append(1)
+        if tried:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray, "init", init)
+    resources = ResourcesSpec(gpus=[])
+    session = ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False, check=check)
+    with pytest.raises(KeyboardInterrupt), session:
+        pass
+    assert (len(tried), len(checks)) == (1, 2)
 
 
 def test_while_ray_starts_sigterm_is_answered_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
