@@ -33,10 +33,10 @@ cluster.shutdown()
 def test_trials_of_a_dead_node_go_on_on_the_other(tmp_path: Path) -> None:
     # Without ASHA, so that the trials' ends do not depend on which of two was faster.
     search = {"sampler": "grid", "pruner": "none"}
-    grid = {"fit.lr": [1e-4, 1e-3, 3e-3, 1e-2]}
+    grid = {"fit.lr": [1e-4, 1e-3, 3e-3]}
     spec = tmp_path / "small.yaml"
     resources = {"gpus": [], "concurrent": 2}
-    fit = {"epochs": 60, "patience": None}
+    fit = {"epochs": 200, "patience": None}
     make_spec(tmp_path, make_data(tmp_path / "data"), search=search, grid=grid, resources=resources, fit=fit)
     results = tmp_path / "results"
     call("run", spec, "--name", "whole", "--results", results, "--executor", "inline", folder=tmp_path).require()
@@ -52,6 +52,7 @@ def test_trials_of_a_dead_node_go_on_on_the_other(tmp_path: Path) -> None:
         paths = RunPaths(results, "nodes")
         both = [paths.trial(number).progress_jsonl for number in (0, 1)]
         assert running.wait_for(lambda: all(path.exists() for path in both)), running.end()[1]
+        # Neither is over yet, though one began earlier: whichever was on the node has to go on elsewhere.
         assert recorded_epochs(paths.folder) < 200
         cluster.stdin.write("\n")
         cluster.stdin.flush()
