@@ -3,6 +3,7 @@
 Shape suffixes: B spectra of a block, L pixels.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,7 +18,7 @@ from spectral_search.bench.around import Around
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.memory import MemoryWatch
 from spectral_search.bench.spectra import SEED, repeated_shard
-from spectral_search.data.blocks import Block, iter_blocks, row_ranges
+from spectral_search.data.blocks import Block, epoch_ranges, iter_blocks, row_ranges
 from spectral_search.data.dataset import Stream, oracle_bins
 from spectral_search.data.preprocess import fit_preprocessing
 from spectral_search.data.root import DataRoot
@@ -33,11 +34,15 @@ from spectral_search.search.ray_session import ray_session
 from spectral_search.spec.search import ResourcesSpec
 
 BATCH = 2048
+SHARDS = 4
+PLAIN_BYTES = 16 << 20
+"""What plain h5py reads before it reads over it: more takes longer, being larger than a cache."""
 EPOCHS = 4
 """Epochs streamed after the first; the best is the steady state."""
 PHYSICS = (
-    "Plain h5py reads flux and error with read_direct into one float32 buffer, block after block: the page cache is "
-    "warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. What a search reads is also "
+    "Plain h5py reads flux and error of four shards with read_direct into one float32 buffer, block after block: the "
+    "page cache is warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. What a search "
+    "reads comes in the shuffled order of an epoch, a new one each time. It is also "
     "searched for invalid values, and waits in memory, for it is read ahead. Uncompressed shards, as these, are "
     "read by a thread of the process that needs them. Ray Data, which reads compressed ones, adds a copy to the object "
     "store and worker processes, which the first epoch has to start. Memory is summed over this process and Ray's (a "
@@ -65,7 +70,7 @@ def measure(around: Around) -> Findings:
     rows: list[Row] = []
     for dtype, spectra in (("float64", sizes.large), ("float32", sizes.fast)):
         around.say(f"reading: {spectra:,} spectra of {sizes.pixels} pixels as {dtype}")
-        with _shard(around.scratch, spectra, sizes.pixels, dtype) as selection:
+        with _shards(around.scratch, spectra, sizes.pixels, dtype) as selection:
             if dtype == "float64":
                 # In a session of its own, and first: an object store keeps what it has once held.
                 with _ray():
@@ -80,23 +85,27 @@ def _ray() -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _shard(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[Selection]:
-    """A shard in a data root of its own, removed afterwards: it may hold gigabytes."""
-    path = repeated_shard(folder / dtype / "train_0" / "dataset.h5", spectra, pixels, dtype)
+def _shards(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[Selection]:
+    """Shards of equal size in a data root of their own, removed afterwards: they may hold gigabytes."""
+    root = folder / dtype
     try:
-        yield Selection.all_of(DataRoot.find([str(path.parents[1])]).train)
+        first = repeated_shard(root / "train_0" / "dataset.h5", spectra // SHARDS, pixels, dtype)
+        for number in range(1, SHARDS):
+            (root / f"train_{number}").mkdir(parents=True)
+            shutil.copyfile(first, root / f"train_{number}" / "dataset.h5")
+        yield Selection.all_of(DataRoot.find([str(root)]).train)
     finally:
-        path.unlink()
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _speeds(selection: Selection, dtype: str) -> list[Row]:
-    ranges = row_ranges(selection, RANGE_BYTES)
-    first = _rate(read_plainly(ranges))
-    first_ray = _rate(iter_blocks_ray(ranges))
+    in_order = row_ranges(selection, RANGE_BYTES)
+    first = _rate(read_plainly(epoch_ranges(in_order, SEED, 0)))
+    first_ray = _rate(iter_blocks_ray(epoch_ranges(in_order, SEED, 0)))
     # They take turns, so that a disturbance of the machine falls on all of them.
     turns = [
         (_rate(_plain_blocks(selection)), _rate(read_plainly(ranges)), _rate(iter_blocks_ray(ranges)))
-        for _ in range(EPOCHS)
+        for ranges in (epoch_ranges(in_order, SEED, epoch) for epoch in range(1, EPOCHS + 1))
     ]
     plain, steady, steady_ray = (max(rates) for rates in zip(*turns, strict=True))
     batches, batches_ray = (_batch_rate(selection, read) for read in (read_plainly, iter_blocks_ray))
@@ -165,7 +174,7 @@ def _batch_rate(selection: Selection, read: ReadBlocks) -> float:
 def _plain_blocks(selection: Selection) -> Iterator[np.ndarray]:
     """What one would write with h5py alone: whole chunks in order, into memory that is used again."""
     for shard in selection.shards:
-        rows = max(1, RANGE_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
+        rows = max(1, PLAIN_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
         flux_BL, error_BL = (np.empty((rows, shard.pixels), np.float32) for _ in range(2))
         with h5py.File(shard.path, "r") as file:
             arrays = file["dataset/arrays"]
