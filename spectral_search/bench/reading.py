@@ -36,17 +36,17 @@ from spectral_search.spec.search import ResourcesSpec
 BATCH = 2048
 SHARDS = 4
 PLAIN_BYTES = 16 << 20
-"""What plain h5py reads before it reads over it: more takes longer, being larger than a cache."""
+"""What plain h5py reads before it reads over it."""
 EPOCHS = 4
 """Epochs streamed after the first; the best is the steady state."""
 PHYSICS = (
     "Plain h5py reads flux and error of four shards with read_direct into one float32 buffer, block after block: the "
     "page cache is warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. What a search "
-    "reads comes in the shuffled order of an epoch, a new one each time. It is also "
-    "searched for invalid values, and waits in memory, for it is read ahead. Uncompressed shards, as these, are "
-    "read by a thread of the process that needs them. Ray Data, which reads compressed ones, adds a copy to the object "
-    "store and worker processes, which the first epoch has to start. Memory is summed over this process and Ray's (a "
-    "page that n processes share counts as 1/n in each)."
+    "reads comes in the shuffled order of an epoch, a new one each time; it is searched for invalid values, and waits "
+    "in memory, for it is read ahead. Uncompressed shards, as these, are read by a thread of the process that needs "
+    "them. Ray Data, which reads compressed ones, adds a copy to the object store and worker processes, which the "
+    "first epoch has to start. Memory is summed over this process and Ray's (a page that n processes share counts as 1/n in "
+    "each)."
 )
 
 

@@ -209,23 +209,17 @@ def _search_on_ray(
     from spectral_search.search.ray_session import ray_session
 
     ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
-
-    def begin() -> None:
-        stopping.check()
-        ahead.begin()
-
     session = ray_session(
         plan.spec.resources,
         plan.slots,
         data_bytes=_data_bytes(plan),
         dashboard=around.dashboard,
-        meanwhile=begin,
+        meanwhile=ahead.begin,
         check=stopping.check,
         afterwards=afterwards,
     )
     stopping.listen_later()
     with ahead, session as ray:
-        stopping.check()
         # Of two threads that import torch at a time each may find half of it: this one waits for the other.
         import_module(BRINGS_TORCH)
         from spectral_search.search.ray_tune import run_separate, run_shared, start_passes

@@ -121,7 +121,8 @@ def ray_session(
         dashboard: Whether a local cluster gets its dashboard.
         meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
             variables are set: neither may happen while another thread loads libraries.
-        check: Called before each attempt to start Ray; what it raises ends them.
+        check: Called before anything is begun, before each attempt to start Ray and when it has started; what it raises
+            ends the session.
         afterwards: Where given, the cluster's last processes leave beside what comes next, and are waited for when this
             is left; unless they held a GPU, or the block failed.
     """
@@ -132,6 +133,7 @@ def ray_session(
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
     import ray
 
+    check()
     meanwhile()
     earlier = set(started_processes())
     done = False
@@ -148,6 +150,7 @@ def ray_session(
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
                 include_dashboard=dashboard,
             )
+        check()
         yield Session(context.dashboard_url or None, slots)
         done = True
     finally:

@@ -43,6 +43,13 @@ def test_ranges_are_whole_chunks_in_order(train: Selection) -> None:
     assert all(r.keep_rows is None for r in ranges)
 
 
+def test_blocks_are_cut_between_the_pieces_of_statistics(tmp_path: Path) -> None:
+    make_shard(tmp_path / "train_0/dataset.h5", 800)
+    selection = Selection.all_of(DataRoot.find(tmp_path).train)
+    for rows, starts in ((300, [0, 256, 512, 768]), (600, [0, 512]), (255, [0, 248, 496, 744])):
+        assert [r.start for r in row_ranges(selection, target_bytes=rows * ROW_BYTES)] == starts
+
+
 @pytest.mark.parametrize("size", [1, 3, 20, 80, 87])
 @pytest.mark.parametrize("target_rows", [1, 5, 8, 20, 1000])
 def test_every_selected_spectrum_comes_once_in_order(train: Selection, size: int, target_rows: int) -> None:

@@ -60,7 +60,7 @@ def test_ray_is_not_started_again_for_who_wants_to_stop(monkeypatch: pytest.Monk
     session = ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False, check=check)
     with pytest.raises(KeyboardInterrupt), session:
         pass
-    assert (len(tried), len(checks)) == (1, 2)
+    assert (len(tried), len(checks)) == (1, 3)
 
 
 def test_while_ray_starts_sigterm_is_answered_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
