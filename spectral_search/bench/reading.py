@@ -45,8 +45,8 @@ PHYSICS = (
     "reads comes in the shuffled order of an epoch, a new one each time; it is searched for invalid values, and waits "
     "in memory, for it is read ahead. Uncompressed shards, as these, are read by a thread of the process that needs "
     "them. Ray Data, which reads compressed ones, adds a copy to the object store and worker processes, which the "
-    "first epoch has to start. Memory is summed over this process and Ray's (a page that n processes share counts as 1/n in "
-    "each)."
+    "first epoch has to start. Memory is summed over this process and Ray's (a page that n processes share counts as "
+    "1/n in each)."
 )
 
 
