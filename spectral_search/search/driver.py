@@ -270,7 +270,7 @@ def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> 
     from spectral_search.search.prepare import prepare
 
     known = paths.preprocessing_safetensors.exists()
-    prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
+    prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else plan.prep
     prepared = prepare(plan.spec, plan.splits, read, prep)
     if not known:
         write_atomic(paths.preprocessing_safetensors, to_safetensors(prepared.dataset.prep.to_arrays()))

@@ -7,23 +7,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Splits, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.results.baselines import error_alone, load_audit
+from spectral_search.search.candidates import candidates, drawn_in, inputs, needs_subspace
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
 from spectral_search.search.points import planned_trials
 from spectral_search.search.residency import Room, decide_residency, tell_reader
 from spectral_search.search.sample_check import check_sample
+from spectral_search.search.subspace_plan import find_subspace
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 T = TypeVar("T")
-CHECKED_CHOICES = 500
-"""Combinations of architecture values that are checked against the spectra before anything starts."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Plan:
         slots: What the trials run on.
         executor: Which processes train them.
         notes: What the user should know, a sentence each.
+        prep: Preprocessing with the subspace of the signal, where an input is made of its components.
     """
 
     spec: RunSpec
@@ -45,6 +47,7 @@ class Plan:
     slots: Slots
     executor: Executor = "separate"
     notes: tuple[str, ...] = field(default=())
+    prep: Preprocessing | None = field(default=None, repr=False)
 
     @cached_property
     def trials(self) -> int:
@@ -143,8 +146,16 @@ def make_plan(
         gathered(faults, lambda: check_sample(splits))
     if faults or splits is None:
         raise RequestError(*faults)
-    spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
-    said.append(residency)
+    prep: Preprocessing | None = None
+    if needs_subspace(spec):
+        found = find_subspace(spec, splits, candidates(spec))
+        spec, prep = _with_components(spec, found.automatic), found.prep
+        said += found.notes()
+    if "pixels" in drawn_in(spec):
+        spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
+        said.append(residency)
+    else:
+        spec = _in_memory(spec)
     chosen, slots, why = decide_executor(spec, root.pixels, executor)
     said.append(why)
     if spec.data.residency == "stream" and chosen != "inline":
@@ -153,12 +164,27 @@ def make_plan(
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
         said.append(f"The space holds {points} points, so {points} trials are made, not {spec.search.trials}.")
-    leaky = sorted(_inputs(spec) & LEAKY_INPUTS)
+    leaky = sorted(inputs(spec) & LEAKY_INPUTS)
     if leaky:
         said.append(_leak_note(leaky, results, root))
-    if "raw_whiten" in _inputs(spec):
+    if "raw_whiten" in inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
-    return Plan(spec, root, splits, slots, chosen, (*notes, *said))
+    return Plan(spec, root, splits, slots, chosen, (*notes, *said), prep)
+
+
+def _with_components(spec: RunSpec, automatic: int) -> RunSpec:
+    """The spec with what `components: auto` stands for, which then belongs to it."""
+    given = spec.data.input
+    if given.components != "auto":
+        return spec
+    given = given.model_copy(update={"components": automatic})
+    return spec.model_copy(update={"data": spec.data.model_copy(update={"input": given})})
+
+
+def _in_memory(spec: RunSpec) -> RunSpec:
+    """Components always fit: a million spectra take less than 400 MB."""
+    update = {"residency": "resident", "stored_as": "float32"}
+    return spec.model_copy(update={"data": spec.data.model_copy(update=update)})
 
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
@@ -183,12 +209,12 @@ def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, S
     """
     found, trials = visible_gpus(), planned_trials(spec)
     gpus = len(found if spec.resources.gpus == "auto" else spec.resources.gpus)
-    candidates = _candidates(spec)
-    choice = choose_executor(asked, spec, candidates, pixels, trials=trials, gpus=gpus)
+    configs = candidates(spec)
+    choice = choose_executor(asked, spec, configs, pixels, trials=trials, gpus=gpus)
     # A trial that is alone has the machine to itself.
     resources = spec.resources if trials > 1 else spec.resources.model_copy(update={"concurrent": 1})
     slots = plan_slots(resources, choice.executor, choice.members)
-    if choice.executor == "inline" and not gpus and {config.model.kind for config in candidates} - {"mlp"}:
+    if choice.executor == "inline" and not gpus and {config.model.kind for config in configs} - {"mlp"}:
         # All but MLPs round otherwise on another number of cores, and here the trials of a process each are to be met.
         with suppress(RequestError):  # more cores for each than there are
             slots = replace(slots, cpus_per_trial=plan_slots(resources).cpus_per_trial)
@@ -210,21 +236,10 @@ def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tu
     return (spec.model_copy(update={"data": data.model_copy(update=changes)}) if changes else spec), notes
 
 
-def _inputs(spec: RunSpec) -> set[str]:
-    """Every kind of input that a trial may have."""
-    kinds: set[str] = {spec.data.input.kind}
-    key = "data.input.kind"
-    if spec.search.sampler == "grid":
-        kinds |= {point[key] for point in spec.grid_points() if key in point}
-    elif key in spec.space:
-        kinds |= set(spec.space[key].choices or [])
-    return kinds
-
-
 def _check_networks(spec: RunSpec, pixels: int) -> None:
     """Refuse networks that cannot read the spectra."""
     faults: dict[str, None] = {}
-    for config in _candidates(spec):
+    for config in candidates(spec):
         given = config.data.input
         try:
             require_fit(config.model, pixels=given.kept_pixels(pixels), channels=given.channels)
@@ -232,15 +247,3 @@ def _check_networks(spec: RunSpec, pixels: int) -> None:
             faults |= dict.fromkeys(error.faults)
     if faults:
         raise RequestError(*faults)
-
-
-def _candidates(spec: RunSpec) -> list[TrialConfig]:
-    """What trials may be: every grid point, or every value of the space by itself."""
-    points = spec.grid_points() if spec.search.sampler == "grid" else [{}]
-    if spec.search.sampler != "grid":
-        points += [{key: value} for key, domain in spec.space.items() for value in domain.probes()]
-    found = []
-    for point in points[:CHECKED_CHOICES]:
-        with suppress(RequestError):  # a value that is possible only together with others
-            found.append(spec.with_params(point))
-    return found
