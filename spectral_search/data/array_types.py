@@ -42,7 +42,9 @@ def _fault(name: str, data: h5py.Dataset) -> str:
     names = h5py.check_enum_dtype(dtype)  # None for bool, which HDF5 stores as one
     if names is not None:
         good = "integers (0 = good) or bool (True = good)" if name == "mask" else "float32"
-        return f"is stored as an enumeration ({', '.join(names)}), expected numbers; write it as {good}"
+        return f"is stored as an enumeration ({', '.join(sorted(names))}), expected numbers; write it as {good}"
+    if data.id.get_type().get_class() == h5py.h5t.BITFIELD:  # read as integers they would mean the opposite in a mask
+        return "is stored as a bitfield, as PyTables stores bool; write it with h5py, a mask as bool (True = good)"
     if dtype.kind not in (_MASKS if name == "mask" else _NUMBERS):
         cure = "write it as integers, 0 = good" if name == "mask" else _CURES.get(dtype.kind, "write one 2-D array")
         return f"is stored as {_words(dtype)} (shape {data.shape}), expected numbers; {cure}"

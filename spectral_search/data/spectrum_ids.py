@@ -29,6 +29,8 @@ COLUMNS = (
 """Names of the label column with the ids, in any case; the first that is there counts."""
 DATASETS = ("dataset/id", "dataset/ids", "dataset/arrays/id", "spectrumdataset/id")
 """Where ids may lie when no label column holds them, each or with `/value`."""
+_MISSING = ("nan", "NaN", "None", "<NA>")
+"""What pandas and numpy write for a text that is not there."""
 _EXACT = 2.0**53
 
 
@@ -77,8 +79,9 @@ def as_ids(stored_N: np.ndarray, name: str, file_name: str) -> np.ndarray:
         return np.array([repr(float(v)) if known else "" for v, known in zip(stored_N, known_N, strict=True)], object)
     if kind == "M":
         return np.where(np.isnat(stored_N), "", np.datetime_as_string(stored_N)).astype(object)
-    if kind == "O":
-        return stored_N
+    if kind == "O" and all(isinstance(value, str) for value in stored_N):
+        missing_N = np.isin(stored_N.astype(str), _MISSING)
+        return np.where(missing_N, "", stored_N).astype(object)
     raise RequestError(
         f"{file_name}: the ids of the spectra ({name}) are stored as {stored_N.dtype}; write numbers or texts."
     )

@@ -44,6 +44,8 @@ class StoredColumn:
     @property
     def complaint(self) -> str:
         """Why the column cannot be used, as the end of "NAME ..."; empty for one that can be read."""
+        if self.categories is not None and self.categories.complaint:
+            return self.categories.complaint
         if self.fault or self.noted == "bool" or _TIME.fullmatch(self.noted) or _AS_STORED.fullmatch(self.noted):
             return self.fault
         return f"is of pandas' type {self.noted}, kept as numbers of another meaning; write it as float64"
@@ -51,7 +53,7 @@ class StoredColumn:
     @property
     def is_plain(self) -> bool:
         """Whether it holds numbers, truths, times or texts."""
-        dtype = self._dtype
+        dtype = (self.categories or self)._dtype
         return not self.complaint and (dtype.kind in PLAIN_KINDS or h5py.check_string_dtype(dtype) is not None)
 
     @property
@@ -62,13 +64,24 @@ class StoredColumn:
         dtype = self.source.dtype if self.field is None else self.source.dtype[self.field]
         return dtype if dtype.subdtype is None else dtype.subdtype[0]
 
+    @property
+    def _is_bitfield(self) -> bool:
+        if self.source is None:
+            return False
+        kind = self.source.id.get_type()
+        if self.field is not None:
+            kind = kind.get_member_type(kind.get_member_index(self.field.encode()))
+        while kind.get_class() == h5py.h5t.ARRAY:
+            kind = kind.get_super()
+        return bool(kind.get_class() == h5py.h5t.BITFIELD)
+
     def pick(self, block: np.ndarray) -> np.ndarray:
         """The column's values out of what was read of its source; (N,), codes where there are categories."""
         values = block if self.position is None else block[:, self.position]
         names = h5py.check_enum_dtype(self._dtype)
         if names is not None and self.noted != "bool":
             return _named(values, names)
-        if self.noted == "bool":
+        if self.noted == "bool" or (self._is_bitfield and values.dtype.itemsize == 1):  # PyTables' bool
             return values.astype(bool)
         time = _TIME.fullmatch(self.noted)
         if time and values.dtype.kind in "iu":
