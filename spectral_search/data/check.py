@@ -125,16 +125,15 @@ def _mask(shard: Shard, masked_fraction: float) -> list[Finding]:
 
 def _wavelengths(shard: Shard) -> list[Finding]:
     findings: list[Finding] = []
-    with h5py.File(shard.path, "r", locking="best-effort") as file:
-        edges = file.get(WAVE_EDGES)
-        if edges is not None and shard.wave_edges_angstrom_L1 is None:
-            kind = f"shape {edges.shape} of {edges.dtype}" if isinstance(edges, h5py.Dataset) else "no values"
-            findings.append(
-                Finding(
-                    "hint",
-                    f"{WAVE_EDGES} has {kind}, no finite numbers of shape (pixels + 1,) or (2, pixels); it is ignored.",
-                )
+    if shard.wave.ignored_edges:
+        findings.append(
+            Finding(
+                "hint",
+                f"the pixel edges ({WAVE_EDGES}) {shard.wave.ignored_edges}, and are no finite numbers of shape "
+                "(pixels + 1,) or (2, pixels); they are ignored.",
             )
+        )
+    with h5py.File(shard.path, "r", locking="best-effort") as file:
         if "dataset/arrays/wave" in file:
             findings.append(
                 Finding("warning", "each spectrum has its own wavelengths (dataset/arrays/wave); they are not used.")

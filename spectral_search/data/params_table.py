@@ -247,7 +247,10 @@ def _member(name: str, item: h5py.Group | h5py.Dataset) -> StoredColumn:
         return replace(codes, categories=categories)
     if not isinstance(item, h5py.Dataset):
         return StoredColumn(name, None, fault=f"is a group (of {', '.join(sorted(item)) or 'nothing'}), no dataset")
-    shape = (item.shape or ()) + item.dtype.shape
+    try:
+        shape = (item.shape or ()) + item.dtype.shape
+    except TypeError as error:  # h5py has no numpy type for it, as for HDF5's times
+        return StoredColumn(name, None, fault=f"has a type that cannot be read ({error})")
     if item.shape is None:
         return StoredColumn(name, None, fault=f"is an empty dataset (of {item.dtype}, no values); leave it out")
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):

@@ -79,6 +79,7 @@ class Wavelengths:
         edges_angstrom_L1: Pixel edges in the order of the centres, or None.
         unit: In which they are stored.
         unit_from: Whether an attribute says the unit, or the range of the values, or nothing (then Angstrom).
+        ignored_edges: What the edges are instead, where they are there and cannot be used.
         rounding_angstrom: How far the stored centres may be from those that were meant: half a last digit of float32.
     """
 
@@ -86,6 +87,7 @@ class Wavelengths:
     edges_angstrom_L1: np.ndarray | None
     unit: WaveUnit = ANGSTROM
     unit_from: Origin = "unknown"
+    ignored_edges: str = ""
     rounding_angstrom: float = 0.0
 
     @property
@@ -103,7 +105,7 @@ def wave_order(wave_L: np.ndarray | None) -> Order:
 def read_wavelengths(path: Path, file: h5py.File, pixels: int) -> Wavelengths:
     """Reads pixel centres and edges.
 
-    Edges of another type or shape than (L+1,) or (2, L) are left to the checker.
+    Edges are not needed: those of another type or shape than (L+1,) or (2, L) are left out, which the checker says.
 
     Raises:
         RequestError: The centres are no finite numbers, not one per pixel, or in a unit that is not known.
@@ -111,12 +113,13 @@ def read_wavelengths(path: Path, file: h5py.File, pixels: int) -> Wavelengths:
     wave, edges = _dataset(file, WAVE), _dataset(file, WAVE_EDGES)
     wave_L = None if wave is None else _centres(path, wave, pixels)
     edges_L1 = None if edges is None else _edges(edges, pixels, wave_L)
+    ignored = _described(edges) if edges is not None and edges_L1 is None else ""
     if wave is not None and wave_L is not None:
         unit, origin = _unit(path, wave, wave_L)
     elif edges is not None and edges_L1 is not None:
         unit, origin = _unit(path, edges, edges_L1)
     else:
-        return Wavelengths(None, None)
+        return Wavelengths(None, None, ignored_edges=ignored)
     if edges is not None and edges_L1 is not None:
         edge_unit = _unit(path, edges, edges_L1)[0] if _said_unit(edges) else unit
         edges_L1 = edge_unit.to_angstrom(edges_L1)
@@ -126,7 +129,7 @@ def read_wavelengths(path: Path, file: h5py.File, pixels: int) -> Wavelengths:
         wave_L = unit.to_angstrom(wave_L)
     elif edges_L1 is not None:
         wave_L = 0.5 * (edges_L1[:-1] + edges_L1[1:])
-    return Wavelengths(wave_L, edges_L1, unit, origin, rounding)
+    return Wavelengths(wave_L, edges_L1, unit, origin, ignored, rounding)
 
 
 def parse_unit(text: str) -> WaveUnit | None:
@@ -198,6 +201,11 @@ def _edges(edges: h5py.Dataset, pixels: int, wave_L: np.ndarray | None) -> np.nd
         decreasing = wave_order(low_L if wave_L is None else wave_L) == "decreasing"
         return np.append(high_L[0], low_L) if decreasing else np.append(low_L, high_L[-1])
     return values
+
+
+def _described(data: h5py.Dataset) -> str:
+    fault = _type_fault(data)
+    return f"are stored as {fault}" if fault else f"have shape {data.shape}"
 
 
 def _type_fault(data: h5py.Dataset) -> str:

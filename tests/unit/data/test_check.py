@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     ),
     "edges shape": (
         _edit("spectrumdataset/wave_edges", lambda edges: edges[:-1]),
-        "hint: spectrumdataset/wave_edges has shape (53,) of float64, no finite numbers",
+        "hint: the pixel edges (spectrumdataset/wave_edges) have shape (53,), and are no finite",
     ),
     "own wave": (
         lambda file: file.create_dataset("dataset/arrays/wave/value", (37, 53), "f4"),
