@@ -52,7 +52,7 @@ def check_shard(path: str | os.PathLike[str]) -> list[Finding]:
 
 def check_open_shard(shard: Shard, statistics: ShardStatistics) -> list[Finding]:
     """As `check_shard`, for a shard that is open and scanned already."""
-    findings = [*_labels(shard), *_values(shard, statistics), *_wavelengths(shard), *_speed(shard)]
+    findings = [*_labels(shard), *_ids(shard), *_values(shard, statistics), *_wavelengths(shard), *_speed(shard)]
     order: dict[Level, int] = {"fault": 0, "warning": 1, "hint": 2}
     return sorted(findings, key=lambda finding: order[finding.level])
 
@@ -78,6 +78,15 @@ def _labels(shard: Shard) -> list[Finding]:
             Finding("warning", f"the labels {', '.join(missing)} are missing: splits are stratified by what is there.")
         )
     return findings
+
+
+def _ids(shard: Shard) -> list[Finding]:
+    """A run reads the ids with the labels, to carry them into tables of predictions."""
+    try:
+        shard.ids()
+    except RequestError as error:
+        return [Finding("fault", sentence) for sentence in error.faults]
+    return []
 
 
 def _values(shard: Shard, statistics: ShardStatistics) -> list[Finding]:

@@ -72,23 +72,18 @@ class ParamsTable:
     def __init__(self, node: h5py.Group | h5py.Dataset, file_name: str) -> None:
         self._file_name = file_name
         table = node.get("table") if isinstance(node, h5py.Group) else node
-        try:
-            if isinstance(table, h5py.Dataset) and table.dtype.names is not None:
-                self.layout = "pandas table" if _is_pandas_table(table) else "plain compound"
-                self.rows = int(table.shape[0]) if len(table.shape or ()) == 1 else -1
-                columns = list(self._compound_columns(node, table))
-            elif isinstance(node, h5py.Group) and "block0_items" in node:
-                self.layout = "pandas fixed"
-                columns, self.rows = self._fixed_columns(node)
-            elif isinstance(node, h5py.Group):
-                self.layout = "one dataset per column"
-                columns, self.rows = self._group_columns(node)
-            else:
-                columns, self.rows = [], -1
-        except TypeError as error:  # h5py has no numpy type for it, as for HDF5's times
-            raise RequestError(
-                f"{file_name}: {PARAMS} holds a type that cannot be read ({error}); write the labels again as numbers."
-            ) from error
+        if isinstance(table, h5py.Dataset) and self._fields(table):
+            self.layout = "pandas table" if _is_pandas_table(table) else "plain compound"
+            self.rows = int(table.shape[0]) if len(table.shape or ()) == 1 else -1
+            columns = list(self._compound_columns(node, table))
+        elif isinstance(node, h5py.Group) and "block0_items" in node:
+            self.layout = "pandas fixed"
+            columns, self.rows = self._fixed_columns(node)
+        elif isinstance(node, h5py.Group):
+            self.layout = "one dataset per column"
+            columns, self.rows = self._group_columns(node)
+        else:
+            columns, self.rows = [], -1
         if not columns or self.rows < 0:
             found = ", ".join(sorted(node)) if isinstance(node, h5py.Group) else f"a dataset of {node.dtype}"
             raise RequestError(
@@ -99,6 +94,9 @@ class ParamsTable:
         for column in columns:
             twice = replace(column, fault="is there twice; leave one of the columns out")
             self._columns[column.name] = twice if column.name in self._columns else column
+        index = self._index(node)
+        if index is not None and index.name not in self._columns:  # pandas keeps one beside a column of its name
+            self._columns[index.name] = index
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -158,12 +156,32 @@ class ParamsTable:
             )
         return found
 
+    def _fields(self, table: h5py.Dataset) -> tuple[str, ...]:
+        try:
+            return table.dtype.names or ()
+        except TypeError as error:  # h5py has no numpy type for it, as for HDF5's times
+            raise RequestError(
+                f"{self._file_name}: {PARAMS} holds a type that cannot be read ({error}); write the labels again as "
+                "numbers."
+            ) from error
+
+    def _index(self, node: h5py.Group | h5py.Dataset) -> StoredColumn | None:
+        """The index of a pandas frame, where it has a name."""
+        if not isinstance(node, h5py.Group):
+            return None
+        if self.layout == "pandas table":
+            name, table = _index_name(node.attrs.get("info")), node["table"]
+            if name is not None and "index" in table.dtype.names:
+                return StoredColumn(name, table, "index", None, _noted(table, "index_kind"))
+        axis = node.get("axis1") if self.layout == "pandas fixed" else None
+        if isinstance(axis, h5py.Dataset) and axis.shape == (self.rows,):
+            name = _noted(axis, "name")
+            if name not in ("", "N."):  # what pandas makes of None
+                return StoredColumn(name, axis, None, None, _noted(axis, "kind"))
+        return None
+
     def _compound_columns(self, node: h5py.Group | h5py.Dataset, table: h5py.Dataset) -> Iterator[StoredColumn]:
         pandas_table = _is_pandas_table(table)
-        if pandas_table:
-            index = _index_name(node.attrs.get("info"))
-            if index is not None and "index" in table.dtype.names:
-                yield StoredColumn(index, table, "index", None, _noted(table, "index_kind"))
         for field in table.dtype.names:
             if pandas_table and field == "index":
                 continue  # the frame's row index, not a label
@@ -229,10 +247,6 @@ class ParamsTable:
             rows = int(values.shape[0])
             noted = _noted(values, "value_type")
             columns += [StoredColumn(name, values, None, position, noted) for position, name in enumerate(names)]
-        index = node.get("axis1")
-        name = _noted(index, "name") if isinstance(index, h5py.Dataset) and index.shape == (rows,) else ""
-        if name and name != "N.":  # what pandas makes of None
-            columns.append(StoredColumn(name, index, None, None, _noted(index, "kind")))
         return columns, rows
 
 

@@ -196,6 +196,23 @@ def test_a_named_index_is_a_column(format_: str, tmp_path: Path) -> None:
         assert ParamsTable(file["dataset/params"], "b.h5").columns == ("log_g",)
 
 
+def test_an_index_beside_a_column_of_its_name_is_not_there_twice(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": [7, 8], "log_g": [1.0, 2.0]}).set_index("id", drop=False)
+    frame.to_hdf(tmp_path / "a.h5", key="dataset/params", format="table")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert ParamsTable(file["dataset/params"], "a.h5").read()["id"].tolist() == [7, 8]
+
+
+def test_a_compound_with_a_type_that_numpy_lacks_is_a_plain_sentence(tmp_path: Path) -> None:
+    kind = h5py.h5t.create(h5py.h5t.COMPOUND, 12)
+    kind.insert(b"log_g", 0, h5py.h5t.IEEE_F64LE)
+    kind.insert(b"seen", 8, h5py.h5t.UNIX_D32LE)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        h5py.h5d.create(file.create_group("dataset").id, b"params", kind, h5py.h5s.create_simple((2,)))
+        with pytest.raises(RequestError, match="a.h5: dataset/params holds a type that cannot be read"):
+            ParamsTable(file["dataset/params"], "a.h5")
+
+
 def test_other_columns_of_odd_types_are_left_alone(tmp_path: Path) -> None:
     table = np.zeros(
         3, [("log_g", "f8"), ("abundances", "f4", (20,)), ("cov", [("a", "f4")]), ("c", "c16"), ("s", "V3")]

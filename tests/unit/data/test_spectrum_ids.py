@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from small_shards import fake_labels, make_shard
 
+from spectral_search.data.check import check_shard
 from spectral_search.data.labels import read_labels
 from spectral_search.data.root import DataRoot
 from spectral_search.data.shard import Shard
@@ -81,8 +82,10 @@ def test_too_few_ids_are_refused(tmp_path: Path) -> None:
     path = make_shard(tmp_path / "test_0/dataset.h5", 3, labels=fake_labels(3).drop(columns="id"))
     with h5py.File(path, "r+") as file:
         file["dataset/id"] = np.arange(2)
-    with pytest.raises(RequestError, match=r"dataset/id has shape \(2,\) but there are 3 spectra"):
+    with pytest.raises(RequestError, match=r"dataset/id has shape \(2,\) but there are 3 spectra") as caught:
         read_labels(DataRoot.find(path).train)
+    found = [finding.sentence for finding in check_shard(path) if finding.level == "fault"]
+    assert found == list(caught.value.faults)  # inspection says what a run says
 
 
 def test_labels_carry_ids_of_any_column_and_type(tmp_path: Path) -> None:
