@@ -10,7 +10,8 @@ import numpy as np
 from spectral_search.data.label_numbers import NUMBERS
 from spectral_search.data.scan import ShardStatistics, scan
 from spectral_search.data.shard import Shard
-from spectral_search.data.wavelengths import ANGSTROM, WAVE, WAVE_EDGES, Wavelengths
+from spectral_search.data.wave_units import ANGSTROM
+from spectral_search.data.wavelengths import WAVE, WAVE_EDGES, Wavelengths
 from spectral_search.errors import RequestError
 
 Level = Literal["fault", "warning", "hint"]

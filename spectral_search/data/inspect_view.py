@@ -17,7 +17,7 @@ from spectral_search.data.inspect import (
     snr_percentiles,
     wave_range,
 )
-from spectral_search.data.wavelengths import ANGSTROM
+from spectral_search.data.wave_units import ANGSTROM
 
 _STYLES = {"fault": "bold red", "warning": "yellow", "hint": "dim"}
 

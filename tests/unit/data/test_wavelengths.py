@@ -14,7 +14,7 @@ from spectral_search.data.check import check_shard
 from spectral_search.data.inspect import inspect_path
 from spectral_search.data.root import DataRoot
 from spectral_search.data.shard import Shard
-from spectral_search.data.wavelengths import ANGSTROM, guess_unit, parse_unit
+from spectral_search.data.wave_units import ANGSTROM, guess_unit, parse_unit
 from spectral_search.data.writer import edges_from_centres, repack
 from spectral_search.errors import RequestError
 
