@@ -7,8 +7,11 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from spectral_search.data.label_numbers import NUMBERS
 from spectral_search.data.scan import ShardStatistics, scan
-from spectral_search.data.shard import WAVE, WAVE_EDGES, Shard
+from spectral_search.data.shard import Shard
+from spectral_search.data.wave_units import ANGSTROM
+from spectral_search.data.wavelengths import WAVE, WAVE_EDGES, Wavelengths
 from spectral_search.errors import RequestError
 
 Level = Literal["fault", "warning", "hint"]
@@ -50,7 +53,7 @@ def check_shard(path: str | os.PathLike[str]) -> list[Finding]:
 
 def check_open_shard(shard: Shard, statistics: ShardStatistics) -> list[Finding]:
     """As `check_shard`, for a shard that is open and scanned already."""
-    findings = [*_labels(shard), *_values(shard, statistics), *_wavelengths(shard), *_speed(shard)]
+    findings = [*_labels(shard), *_ids(shard), *_values(shard, statistics), *_wavelengths(shard), *_speed(shard)]
     order: dict[Level, int] = {"fault": 0, "warning": 1, "hint": 2}
     return sorted(findings, key=lambda finding: order[finding.level])
 
@@ -63,7 +66,7 @@ def _labels(shard: Shard) -> list[Finding]:
         return [Finding("warning", f"there is no label log_g (found: {found}): usable for prediction only.")]
     findings: list[Finding] = []
     try:
-        log_g = shard.params(["log_g"])["log_g"]
+        log_g = shard.params([name for name in NUMBERS if name in shard.columns])["log_g"]
     except RequestError as error:
         return [Finding("fault", sentence) for sentence in error.faults]
     if ((log_g < -1) | (log_g > 7)).any():
@@ -76,6 +79,15 @@ def _labels(shard: Shard) -> list[Finding]:
             Finding("warning", f"the labels {', '.join(missing)} are missing: splits are stratified by what is there.")
         )
     return findings
+
+
+def _ids(shard: Shard) -> list[Finding]:
+    """A run reads the ids with the labels, to carry them into tables of predictions."""
+    try:
+        shard.ids()
+    except RequestError as error:
+        return [Finding("fault", sentence) for sentence in error.faults]
+    return []
 
 
 def _values(shard: Shard, statistics: ShardStatistics) -> list[Finding]:
@@ -123,29 +135,43 @@ def _mask(shard: Shard, masked_fraction: float) -> list[Finding]:
 
 def _wavelengths(shard: Shard) -> list[Finding]:
     findings: list[Finding] = []
-    with h5py.File(shard.path, "r", locking="best-effort") as file:
-        edges = file.get(WAVE_EDGES)
-        if edges is not None and shard.wave_edges_angstrom_L1 is None:
-            shape = getattr(edges, "shape", "of a group")
-            findings.append(
-                Finding(
-                    "hint", f"{WAVE_EDGES} has shape {shape}, neither (pixels + 1,) nor (2, pixels); it is ignored."
-                )
+    if shard.wave.ignored_edges:
+        findings.append(
+            Finding(
+                "hint",
+                f"the pixel edges ({WAVE_EDGES}) {shard.wave.ignored_edges}, and are no finite numbers of shape "
+                "(pixels + 1,) or (2, pixels); they are ignored.",
             )
+        )
+    with h5py.File(shard.path, "r", locking="best-effort") as file:
         if "dataset/arrays/wave" in file:
             findings.append(
                 Finding("warning", "each spectrum has its own wavelengths (dataset/arrays/wave); they are not used.")
             )
-    wave_L = shard.wave_angstrom_L
+    return findings + _wave_values(shard.wave)
+
+
+def _wave_values(wave: Wavelengths) -> list[Finding]:
+    """Unit and order; a decreasing order is as good as an increasing one."""
+    wave_L, findings = wave.centres_angstrom_L, []
     if wave_L is None:
-        findings.append(Finding("warning", f"there are no wavelengths ({WAVE}); shards cannot be compared by them."))
-    elif not np.isfinite(wave_L).all() or not (np.diff(wave_L) > 0).all():
-        findings.append(Finding("warning", "the wavelengths do not increase from pixel to pixel."))
-    elif wave_L[-1] < 2500:
+        return [Finding("warning", f"there are no wavelengths ({WAVE}); shards cannot be compared by them.")]
+    if wave.order == "mixed":
+        findings.append(Finding("warning", "the wavelengths neither increase nor decrease from pixel to pixel."))
+    if wave.unit_from == "unknown":
         findings.append(
             Finding(
                 "warning",
-                f"the wavelengths end at {wave_L[-1]:,.4g}: they look like nm or um, but are read as Angstrom.",
+                f"the wavelengths, {wave_L.min():,.4g} to {wave_L.max():,.4g}, are those of starlight in no unit; they "
+                f"are read as Angstrom, unless the attribute `unit` of {WAVE} says another.",
+            )
+        )
+    elif wave.unit_from == "range" and wave.unit != ANGSTROM:
+        findings.append(
+            Finding(
+                "warning",
+                f"the wavelengths have no unit and are read as {wave.unit.name} by their range ({wave_L.min():,.1f} to "
+                f"{wave_L.max():,.1f} Å); write it into the attribute `unit` of {WAVE}.",
             )
         )
     return findings

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spectral_search.data.check import Finding, check_open_shard
+from spectral_search.data.grids import Grid, grid_faults
 from spectral_search.data.scan import SAMPLE_ROWS, ShardStatistics, scan
 from spectral_search.data.shard import Shard
+from spectral_search.data.wavelengths import Wavelengths
 from spectral_search.errors import RequestError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class ShardInspection:
         storage: As `Shard.storage`.
         labels: Per numeric label: lowest and highest finite value, and how many are not finite.
         statistics: From the sampled rows.
-        wave_angstrom_L: Pixel centres, or None.
+        wave: Pixel centres, and the unit and order in which they are stored.
     """
 
     name: str
@@ -47,7 +49,7 @@ class ShardInspection:
     storage: dict[str, dict[str, Any]]
     labels: dict[str, dict[str, float | None]]
     statistics: ShardStatistics
-    wave_angstrom_L: np.ndarray | None
+    wave: Wavelengths
     findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,7 +63,8 @@ class ShardInspection:
             "chunk_rows": self.chunk_rows,
             "storage": self.storage,
             "labels": self.labels,
-            "wavelength_angstrom": _wave_range([self]),
+            "wavelength_angstrom": wave_range([self]),
+            "wavelength_stored": _stored_wave(self.wave),
             "snr": snr_percentiles([self]),
             "invalid": invalid_counts([self]),
             "findings": [finding.to_dict() for finding in self.findings],
@@ -98,7 +101,7 @@ class Inspection:
             "kind": self.kind,
             "spectra": sum(shard.spectra for shard in self.shards),
             "pixels": sorted({shard.pixels for shard in self.shards}),
-            "wavelength_angstrom": _wave_range(self.shards),
+            "wavelength_angstrom": wave_range(self.shards),
             "splits": {
                 name or "other": {"shards": len(shards), "spectra": sum(shard.spectra for shard in shards)}
                 for name, shards in self.splits.items()
@@ -181,7 +184,7 @@ def inspect_shard(file: Path, name: str, sample_rows: int = SAMPLE_ROWS) -> Shar
             storage=shard.storage,
             labels=_label_ranges(shard),
             statistics=statistics,
-            wave_angstrom_L=shard.wave_angstrom_L,
+            wave=shard.wave,
             findings=tuple(check_open_shard(shard, statistics)),
         )
 
@@ -234,7 +237,10 @@ def merge_labels(shards: Iterable[ShardInspection]) -> dict[str, dict[str, float
 def _label_ranges(shard: Shard) -> dict[str, dict[str, float | None]]:
     ranges: dict[str, dict[str, float | None]] = {}
     for name in shard.columns:
-        values = shard.label(name)
+        try:
+            values = shard.label(name)
+        except RequestError:  # what is wrong with a label that is needed, `check` says
+            continue
         if values.dtype.kind not in "fiu":
             continue
         finite = values[np.isfinite(values)]
@@ -246,30 +252,26 @@ def _label_ranges(shard: Shard) -> dict[str, dict[str, float | None]]:
     return ranges
 
 
-def _wave_range(shards: Iterable[ShardInspection]) -> dict[str, float] | None:
-    waves = [shard.wave_angstrom_L for shard in shards if shard.wave_angstrom_L is not None]
+def wave_range(shards: Iterable[ShardInspection]) -> dict[str, float] | None:
+    """Lowest and highest wavelength of all shards in Angstrom; None where none has any."""
+    waves = [wave_L for shard in shards if (wave_L := shard.wave.centres_angstrom_L) is not None]
     if not waves:
         return None
     return {"min": float(min(wave.min() for wave in waves)), "max": float(max(wave.max() for wave in waves))}
 
 
+def _stored_wave(wave: Wavelengths) -> dict[str, str] | None:
+    if wave.centres_angstrom_L is None:
+        return None
+    return {"unit": wave.unit.name, "unit_from": wave.unit_from, "order": wave.order}
+
+
 def _disagreements(shards: list[ShardInspection]) -> list[Finding]:
-    """Shards of one root must have the same pixels; only then can one model read them all."""
-    first = shards[0]
-    findings: list[Finding] = []
-    for other in shards[1:]:
-        if other.pixels != first.pixels:
-            findings.append(
-                Finding(
-                    "fault", f"{other.name} has {other.pixels:,} pixels but {first.name} {first.pixels:,}; part them."
-                )
-            )
-        elif other.wave_angstrom_L is not None and first.wave_angstrom_L is not None:
-            shift = float(np.abs(other.wave_angstrom_L - first.wave_angstrom_L).max())
-            if not shift < 1e-3:
-                findings.append(
-                    Finding("fault", f"the wavelengths of {other.name} and {first.name} differ by up to {shift:.3g} A.")
-                )
+    """What keeps one model from reading all shards of the root."""
+    findings = [
+        Finding("fault", fault)
+        for fault in grid_faults([Grid(shard.name, shard.pixels, shard.wave) for shard in shards])
+    ]
     if not any(shard.split == "train" for shard in shards):
         findings.append(Finding("warning", "there is no train*/dataset.h5: nothing can be trained on this root."))
     return findings

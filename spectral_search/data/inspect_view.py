@@ -1,6 +1,6 @@
 """Shows an inspection in a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -15,7 +15,9 @@ from spectral_search.data.inspect import (
     invalid_counts,
     merge_labels,
     snr_percentiles,
+    wave_range,
 )
+from spectral_search.data.wave_units import ANGSTROM
 
 _STYLES = {"fault": "bold red", "warning": "yellow", "hint": "dim"}
 
@@ -36,10 +38,26 @@ def _headline(inspection: Inspection) -> Text:
     pixels = sorted({shard.pixels for shard in inspection.shards})
     widths = " / ".join(f"{size:,}" for size in pixels)
     text = f"{inspection.path}: {inspection.kind}, {spectra:,} spectra, {widths} pixels"
-    wave = inspection.to_dict()["wavelength_angstrom"]
-    if wave:
-        text += f", {wave['min']:,.1f} to {wave['max']:,.1f} Å"
-    return Text(text, style="bold")
+    return Text(text + _wave_text(inspection.shards), style="bold")
+
+
+def _wave_text(shards: Sequence[ShardInspection]) -> str:
+    """The wavelengths in the unit in which they are stored; in Angstrom too where that is another."""
+    found = wave_range(shards)
+    if found is None:
+        return ""
+    waves = [shard.wave for shard in shards if shard.wave.centres_angstrom_L is not None]
+    low, high = found["min"], found["max"]
+    text = f", {low:,.1f} to {high:,.1f} Å"
+    units = {wave.unit.name: wave.unit for wave in waves}
+    if set(units) == {ANGSTROM.name}:
+        pass
+    elif len(units) > 1 or ANGSTROM in (unit := next(iter(units.values())), unit.shown):
+        text += f" (stored in {' and '.join(units)})"
+    else:
+        text = f", {unit.from_angstrom(low):,.6g} to {unit.from_angstrom(high):,.6g} {unit.name} ({text[2:]})"
+    orders = {wave.order for wave in waves} - {"increasing"}
+    return text + "".join(f", {order}" for order in sorted(orders))
 
 
 def _shard_table(inspection: Inspection) -> Table:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spectral_search.data.label_numbers import NUMBERS
 from spectral_search.data.root import ShardInfo
 from spectral_search.data.shard import Shard
+from spectral_search.data.spectrum_ids import joined
 from spectral_search.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NUMBERS = ("log_g", "T_eff", "M_H", "snr")
-"""Label columns in dex, kelvin, dex and (median flux/error); NaN where a shard lacks one."""
 
 
 def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
@@ -25,8 +24,8 @@ def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
         shards: The shards, in order.
 
     Returns:
-        One row a spectrum in shard order, index 0 to N-1: log_g, T_eff, M_H, snr (float64) and id - int64 with -1
-        where absent, or text with "" where absent when any shard's ids are text.
+        One row a spectrum in shard order, index 0 to N-1: log_g, T_eff, M_H, snr (float64) and the spectra's own id
+        (see `Shard.ids`) - int64 with -1 where absent, or text with "" where absent when any shard's ids are text.
 
     Raises:
         RequestError: A label that must be there cannot be used; the faults of all shards at once.
@@ -34,13 +33,15 @@ def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
     import pandas as pd
 
     tables: list[pd.DataFrame] = []
+    ids: list[np.ndarray | None] = []
     faults: list[str] = []
     for info in shards:
         try:
             # Whether labels must be there was settled when the shard was found.
             with Shard.open(info.path, need_labels=False) as shard:
-                columns = [name for name in (*NUMBERS, "id") if name in shard.columns]
+                columns = [name for name in NUMBERS if name in shard.columns]
                 tables.append(shard.params(columns) if columns else pd.DataFrame(index=range(shard.spectra)))
+                ids.append(shard.ids())
         except RequestError as error:
             faults += error.faults
     if faults:
@@ -48,28 +49,8 @@ def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
     if not tables:
         return pd.DataFrame({**{name: np.zeros(0) for name in NUMBERS}, "id": np.zeros(0, dtype=np.int64)})
     labels = {name: np.concatenate([_numbers(table, name) for table in tables]) for name in NUMBERS}
-    return pd.DataFrame({**labels, "id": _ids(tables)})
+    return pd.DataFrame({**labels, "id": joined(ids, [len(table) for table in tables])})
 
 
 def _numbers(table: "pd.DataFrame", name: str) -> np.ndarray:
-    import pandas as pd
-
-    if name not in table:
-        return np.full(len(table), np.nan)
-    numbers = pd.to_numeric(table[name], errors="coerce")
-    return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
-
-
-def _ids(tables: "list[pd.DataFrame]") -> np.ndarray:
-    import pandas as pd
-
-    present = [table["id"] for table in tables if "id" in table]
-    if all(pd.api.types.is_numeric_dtype(column) for column in present):
-        return np.concatenate(
-            [
-                table["id"].fillna(-1).to_numpy(dtype=np.int64) if "id" in table else np.full(len(table), -1)
-                for table in tables
-            ]
-        )
-    texts = [table["id"].astype(str) if "id" in table else pd.Series([""] * len(table)) for table in tables]
-    return np.concatenate([column.to_numpy(dtype=object) for column in texts])
+    return table[name].to_numpy(dtype=np.float64) if name in table else np.full(len(table), np.nan)

@@ -46,7 +46,7 @@ def plot_samples(path: str | os.PathLike[str], file: str | os.PathLike[str], *, 
         figure.legend(
             *axes[0].get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=9, frameon=False
         )
-        axes[-1].set_xlabel("pixel" if shard.wave_angstrom_L is None else "wavelength (Å)")
+        axes[-1].set_xlabel("pixel" if shard.wave_angstrom_L is None else f"wavelength ({shard.wave.unit.shown.name})")
         figure.supylabel("flux (units of the file)", fontsize=10)
         noise = "noise as stored" if shard.has_noisy else "noise drawn for this picture"
         figure.suptitle(
@@ -90,7 +90,8 @@ def _draw(axis: Axes, shard: Shard, row: int) -> None:
     else:
         noise_L = np.random.default_rng(row).standard_normal(shard.pixels)
         noisy_L = np.clip(flux_L + error_L * noise_L, 0, None)
-    x_L = np.arange(shard.pixels) if shard.wave_angstrom_L is None else shard.wave_angstrom_L
+    wave_L = shard.wave_angstrom_L
+    x_L = np.arange(shard.pixels) if wave_L is None else shard.wave.unit.shown.from_angstrom(wave_L)
     axis.plot(x_L, noisy_L, color=_NOISY, linewidth=0.4, label="with noise", zorder=1, rasterized=True)
     # Above the noise, which would hide it; clipped at 0 as the noisy flux is.
     low_L, high_L = np.clip(flux_L - error_L, 0, None), flux_L + error_L
@@ -104,7 +105,7 @@ def _draw(axis: Axes, shard: Shard, row: int) -> None:
     # A few pixels on bright sky lines must not set the scale: they run out of the panel.
     top = float(np.fmax(np.max(flux_L[good_L]), np.nanpercentile(noisy_L[good_L], 99)))
     axis.set_ylim(0, 1.1 * top if top > 0 else 1.0)
-    axis.set_xlim(float(x_L[0]), float(x_L[-1]))
+    axis.set_xlim(float(x_L.min()), float(x_L.max()))
     axis.tick_params(labelsize=8)
 
 

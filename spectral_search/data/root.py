@@ -6,17 +6,17 @@ Shape suffixes: L pixels.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spectral_search.data.grids import Grid, grid_faults
 from spectral_search.data.shard import Shard
 from spectral_search.errors import RequestError
 
-WAVE_TOLERANCE_ANGSTROM = 1e-3
 SHARD_FILE = "dataset.h5"
 PARTS = ("train", "val", "test")
 _SUFFIXES = (".h5", ".hdf5")
@@ -90,18 +90,16 @@ class DataRoot:
         faults: list[str] = []
         found = _find_files([roots] if isinstance(roots, str | Path) else roots, faults)
         infos: dict[str, list[ShardInfo]] = {part: [] for part in PARTS}
-        waves: dict[str, np.ndarray] = {}
+        grids: dict[str, Grid] = {}
         for part, name, path in found:
             try:
-                info, wave_angstrom_L = _read_header(path, name, need_labels)
+                info, grids[name] = _read_header(path, name, need_labels)
             except RequestError as error:
                 faults += error.faults
                 continue
             infos[part].append(info)
-            if wave_angstrom_L is not None:
-                waves[name] = wave_angstrom_L
         shards = [info for part in PARTS for info in infos[part]]
-        faults += _disagreements(shards, waves)
+        faults += grid_faults([grids[shard.name] for shard in shards])  # train before val before test
         if need_train and found and not any(part == "train" for part, _, _ in found):
             faults.append(
                 f"There is nothing to train on: only {', '.join(name for _, name, _ in found)} were found, and no "
@@ -109,7 +107,7 @@ class DataRoot:
             )
         if faults:
             raise RequestError(*faults)
-        return cls(**infos, pixels=shards[0].pixels, wave_angstrom_L=_first_wave(shards, waves))
+        return cls(**infos, pixels=shards[0].pixels, wave_angstrom_L=_first_wave(grids[shard.name] for shard in shards))
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
         """Says which data this is, cheaply and wherever the root lies.
@@ -214,7 +212,7 @@ def _named(found: list[tuple[str, Path, Path]]) -> list[tuple[str, str, Path]]:
     return [(part, name(base, path), path) for part, base, path in found]
 
 
-def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, np.ndarray | None]:
+def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, Grid]:
     with Shard.open(path, need_labels=need_labels) as shard:
         info = ShardInfo(
             path=path,
@@ -228,34 +226,12 @@ def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, n
             columns=tuple(shard.columns),
             bytes=path.stat().st_size,
         )
-        return info, shard.wave_angstrom_L
+        return info, Grid.of(shard, name)
 
 
-def _first_wave(shards: list[ShardInfo], waves: dict[str, np.ndarray]) -> np.ndarray | None:
-    return next((waves[shard.name] for shard in shards if shard.name in waves), None)
-
-
-def _disagreements(shards: list[ShardInfo], waves: dict[str, np.ndarray]) -> list[str]:
-    """Compares every shard with the first, train before val before test."""
-    faults = []
-    same_pixels = [shard for shard in shards if shard.pixels == shards[0].pixels]
-    for shard in shards:
-        if shard.pixels != shards[0].pixels:
-            faults.append(
-                f"The shards disagree on pixels: {shards[0].name} has {shards[0].pixels} a spectrum, "
-                f"{shard.name} has {shard.pixels}; keep shards of one grid in a data root."
-            )
-    first_name, *names = [shard.name for shard in same_pixels if shard.name in waves] or [""]
-    for name in names:
-        first_L, wave_angstrom_L = waves[first_name], waves[name]
-        apart = float(np.max(np.abs(wave_angstrom_L - first_L), initial=0.0))
-        if not apart <= WAVE_TOLERANCE_ANGSTROM:
-            faults.append(
-                f"The shards disagree on wavelength: {first_name} covers {first_L[0]:.3f} to {first_L[-1]:.3f} "
-                f"Angstrom, {name} {wave_angstrom_L[0]:.3f} to {wave_angstrom_L[-1]:.3f}, up to {apart:.3g} Angstrom "
-                f"apart (allowed {WAVE_TOLERANCE_ANGSTROM:g}); keep shards of one grid in a data root."
-            )
-    return faults
+def _first_wave(grids: Iterable[Grid]) -> np.ndarray | None:
+    waves = (grid.wave.centres_angstrom_L for grid in grids)
+    return next((wave_L for wave_L in waves if wave_L is not None), None)
 
 
 def _content_hash(info: ShardInfo) -> str:

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any, Self
 import h5py
 import numpy as np
 
+from spectral_search.data.array_types import refuse_unusable
+from spectral_search.data.label_numbers import check_finite, label_values
 from spectral_search.data.params_table import PARAMS, ParamsTable
+from spectral_search.data.spectrum_ids import as_ids, id_column, read_id_dataset
 from spectral_search.data.stored_array import StoredArray
+from spectral_search.data.wavelengths import read_wavelengths
 from spectral_search.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ARRAYS = ("flux", "error", "noisy", "mask")
-WAVE = "spectrumdataset/wave"
-WAVE_EDGES = "spectrumdataset/wave_edges"
 
 
 class Shard:
@@ -34,8 +36,7 @@ class Shard:
         spectra: Number of spectra N.
         pixels: Number of pixels L.
         columns: Names of the labels; empty when there are none (only with `need_labels=False`).
-        wave_angstrom_L: Pixel centres, or None when the file has neither centres nor usable edges.
-        wave_edges_angstrom_L1: Pixel edges, or None.
+        wave: Its wavelengths, and the unit in which they are stored.
         storage: Per array: dtype, byte_order, shape, chunks, compression, shuffle, bytes (as stored).
         chunk_rows: Rows that are read together most cheaply; align reads to multiples of it.
         has_noisy, has_mask: Whether the optional arrays are there.
@@ -49,7 +50,7 @@ class Shard:
         self.columns: tuple[str, ...] = self._table.columns if self._table else ()
         _check_shapes(path, self._arrays, self._table)
         self.spectra, self.pixels = self._arrays["flux"].shape
-        self.wave_angstrom_L, self.wave_edges_angstrom_L1 = _read_wave(path, file, self.pixels)
+        self.wave = read_wavelengths(path, file, self.pixels)
         self.storage: dict[str, dict[str, Any]] = {name: data.storage for name, data in self._arrays.items()}
         self.has_noisy = "noisy" in self._arrays
         self.has_mask = "mask" in self._arrays
@@ -87,6 +88,16 @@ class Shard:
         for array in self._arrays.values():
             array.close()
         self._file.close()
+
+    @property
+    def wave_angstrom_L(self) -> np.ndarray | None:
+        """Pixel centres in stored order, or None when the file has neither centres nor usable edges."""
+        return self.wave.centres_angstrom_L
+
+    @property
+    def wave_edges_angstrom_L1(self) -> np.ndarray | None:
+        """Pixel edges in the order of the centres, or None."""
+        return self.wave.edges_angstrom_L1
 
     def read(
         self,
@@ -132,33 +143,57 @@ class Shard:
         """Reads the labels.
 
         Args:
-            columns: Which of `self.columns`; all by default.
+            columns: Which of `self.columns`; all that are numbers, bool, times or texts by default.
 
         Returns:
             One row per spectrum in stored order, index 0 to N - 1.
 
         Raises:
-            RequestError: log_g is read and has non-finite values.
+            RequestError: log_g is read and has non-finite values, a label that must be a number is none, or a column
+                that was asked for cannot be understood; the faults of all labels at once.
         """
         import pandas as pd  # half a second that header-only work does not pay
 
         if self._table is None:
             raise RequestError(f"{self.path}: there is no {PARAMS} in the file, so it has no labels.")
-        values = self._table.read(None if columns is None else list(columns))
-        if "log_g" in values:
-            bad = int(np.count_nonzero(~np.isfinite(values["log_g"].astype(np.float64))))
-            if bad:
-                raise RequestError(
-                    f"{self.path}: log_g is not finite for {bad:,} of {self.spectra:,} spectra; remove those rows or "
-                    "write their labels again."
-                )
+        stored = self._table.read(None if columns is None else list(columns))
+        values: dict[str, np.ndarray] = {}
+        faults: list[str] = []
+        for name, stored_N in stored.items():
+            try:
+                values[name] = label_values(stored_N, name, str(self.path))
+                if name == "log_g":
+                    check_finite(values[name], stored_N, name, str(self.path))
+            except RequestError as error:
+                faults += error.faults
+        if faults:
+            raise RequestError(*faults)
         return pd.DataFrame(values)
 
     def label(self, name: str) -> np.ndarray:
-        """One column of `columns` as stored, unchecked: (N,) numbers, bool or str."""
+        """One column of `columns`, log_g also where it is not finite: (N,) numbers, bool, times or str.
+
+        Raises:
+            RequestError: A label that must be a number is none, or the column cannot be understood.
+        """
         if self._table is None:
             raise KeyError(name)
-        return self._table.read([name])[name]
+        return label_values(self._table.read([name])[name], name, str(self.path))
+
+    def ids(self) -> np.ndarray | None:
+        """The spectra's own ids, from a label column or a dataset of `spectrum_ids`; None where the shard has none.
+
+        Returns:
+            (N,) int64 with -1 where there is none, or text with "" where there is none.
+
+        Raises:
+            RequestError: What is called id is no number, text or time, or not one for each spectrum.
+        """
+        name = id_column(self.columns)
+        if self._table is not None and name is not None:
+            return as_ids(self._table.read([name])[name], name, str(self.path))
+        found_N = read_id_dataset(self._file, self.spectra, str(self.path))
+        return None if found_N is None else as_ids(found_N, "id", str(self.path))
 
 
 def _open_file(path: Path) -> h5py.File:
@@ -209,6 +244,7 @@ def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
             f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors "
             "are needed for the noise."
         )
+    refuse_unusable(path, found)
     return {name: StoredArray(path, name, data) for name, data in found.items()}
 
 
@@ -221,8 +257,8 @@ def _find_params(path: Path, file: h5py.File, need_labels: bool) -> ParamsTable 
             f"{path}: {PARAMS} is missing, so the spectra have no labels; write the labels into the file."
         )
     table = ParamsTable(node, str(path))
-    if need_labels and "log_g" not in table.columns:
-        raise RequestError(f"{path}: {PARAMS} has no column log_g (found: {', '.join(table.columns)}); add the label.")
+    if need_labels:
+        table.require("log_g")
     return table
 
 
@@ -238,8 +274,6 @@ def _check_shapes(path: Path, arrays: dict[str, StoredArray], table: ParamsTable
     for name, data in arrays.items():
         if data.shape != shape:
             faults.append(f"{path}: {name} has shape {data.shape} but flux {shape}; write both with the same shape.")
-        if data.dtype.kind not in ("fiub" if name == "mask" else "fiu"):
-            faults.append(f"{path}: {name} is stored as {data.dtype}, expected numbers; write it as float32.")
     if table is not None and table.rows != shape[0]:
         faults.append(
             f"{path}: {PARAMS} has {table.rows:,} rows but flux {shape[0]:,} spectra; write one row of labels "
@@ -247,22 +281,3 @@ def _check_shapes(path: Path, arrays: dict[str, StoredArray], table: ParamsTable
         )
     if faults:
         raise RequestError(*faults)
-
-
-def _read_wave(path: Path, file: h5py.File, pixels: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Pixel centres and edges in Angstrom; edges of any other shape than (L+1,) or (2, L) are left to the checker."""
-    wave, edges = file.get(WAVE), file.get(WAVE_EDGES)
-    wave_L = None if not isinstance(wave, h5py.Dataset) else np.asarray(wave[()], dtype=np.float64).squeeze()
-    if wave_L is not None and wave_L.shape != (pixels,):
-        raise RequestError(
-            f"{path}: {WAVE} has shape {wave.shape} but the spectra {pixels:,} pixels; write one per pixel."
-        )
-    edges_L1 = None
-    if isinstance(edges, h5py.Dataset) and edges.shape == (pixels + 1,):
-        edges_L1 = np.asarray(edges[()], dtype=np.float64)
-    elif isinstance(edges, h5py.Dataset) and edges.shape == (2, pixels):
-        low_high = np.asarray(edges[()], dtype=np.float64)
-        edges_L1 = np.append(low_high[0], low_high[1, -1])
-    if wave_L is None and edges_L1 is not None:
-        wave_L = 0.5 * (edges_L1[:-1] + edges_L1[1:])
-    return wave_L, edges_L1

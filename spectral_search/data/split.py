@@ -238,12 +238,17 @@ def make_splits(root: DataRoot, spec: DataSpec) -> Splits:
     Val is the root's val set, or else a stratified part of train; `num_train` and `num_val` take stratified subsets.
 
     Raises:
-        RequestError: Too few spectra to split, or more asked for than there are; all faults at once.
+        RequestError: Too few spectra to split, or more asked for than there are, or labels of any part that cannot be
+            used; all faults at once.
     """
-    train, train_labels = Selection.all_of(root.train), read_labels(root.train)
+    # Those of the test set are needed only at the end: what is wrong with them is said before the work.
+    labels = read_labels([*root.train, *root.val, *root.test])
+    train = Selection.all_of(root.train)
+    train_labels = labels.iloc[: len(train)]
     held_out = 0
     if root.val:
-        val, val_labels = Selection.all_of(root.val), read_labels(root.val)
+        val = Selection.all_of(root.val)
+        val_labels = labels.iloc[len(train) : len(train) + len(val)]
     else:
         keep_N, held_N = stratified_holdout(train_labels, spec.val_fraction, spec.split_seed)
         val, val_labels = train.take(held_N), train_labels.iloc[held_N]

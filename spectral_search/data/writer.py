@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from spectral_search.data.params_table import PARAMS
-from spectral_search.data.shard import WAVE, WAVE_EDGES, Shard
+from spectral_search.data.shard import Shard
+from spectral_search.data.wavelengths import WAVE, WAVE_EDGES
 from spectral_search.errors import RequestError
 
 
@@ -82,6 +83,8 @@ class ShardWriter:
         self._file.attrs.update(attributes or {})
         self._file[WAVE] = np.asarray(wave_angstrom_L, dtype=np.float64)
         self._file[WAVE_EDGES] = edges_from_centres(wave_angstrom_L)
+        for name in (WAVE, WAVE_EDGES):
+            self._file[name].attrs["unit"] = "Angstrom"
 
     def write(
         self,

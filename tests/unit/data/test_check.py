@@ -83,14 +83,21 @@ CASES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     ),
     "edges shape": (
         _edit("spectrumdataset/wave_edges", lambda edges: edges[:-1]),
-        "hint: spectrumdataset/wave_edges has shape (53,), neither",
+        "hint: the pixel edges (spectrumdataset/wave_edges) have shape (53,), and are no finite",
     ),
     "own wave": (
         lambda file: file.create_dataset("dataset/arrays/wave/value", (37, 53), "f4"),
         "warning: each spectrum has its own wavelengths",
     ),
-    "nanometres": (_edit("spectrumdataset/wave", lambda wave: wave / 10), "warning: the wavelengths end at 883.3"),
-    "reversed": (_edit("spectrumdataset/wave", lambda wave: wave[::-1]), "warning: the wavelengths do not increase"),
+    "nanometres": (
+        _edit("spectrumdataset/wave", lambda wave: wave / 10),
+        "warning: the wavelengths have no unit and are read as nm",
+    ),
+    "mixed": (
+        _edit("spectrumdataset/wave", lambda wave: np.roll(wave, 9)),
+        "warning: the wavelengths neither increase",
+    ),
+    "no wavelengths": (_edit("spectrumdataset/wave", lambda wave: wave * 1e9), "warning: the wavelengths, 7.1"),
     "no labels": (lambda file: file.__delitem__("dataset/params"), "warning: there are no labels"),
     "no log_g": (lambda file: file.__delitem__("dataset/params/log_g"), "warning: there is no label log_g (found: M_H"),
     "log_g": (

@@ -98,7 +98,13 @@ def test_shards_that_disagree_and_shards_that_cannot_be_read(tmp_path: Path, sam
     faults = [finding["sentence"] for finding in inspect_path(tmp_path).to_dict()["findings"]]
     assert len(faults) == 3
     for fault, expected in zip(
-        faults, ["not an HDF5 file", "52 pixels but train_0/dataset.h5 53", "differ by up to 2 A"], strict=True
+        faults,
+        [
+            "not an HDF5 file",
+            "train_0/dataset.h5 has 53 a spectrum, train_1/dataset.h5 has 52",
+            "up to 2 Angstrom apart",
+        ],
+        strict=True,
     ):
         assert expected in fault
 

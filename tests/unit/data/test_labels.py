@@ -38,3 +38,17 @@ def test_unusable_labels_of_all_shards_are_named_at_once(tmp_path: Path) -> None
 
 def test_no_shards_give_an_empty_table() -> None:
     assert len(read_labels([])) == 0
+
+
+def test_words_for_a_label_that_is_not_known_are_nan(tmp_path: Path) -> None:
+    words = ["4500", "--", "", "nan", "N/A", "masked"]
+    make_shard(tmp_path / "train_0/dataset.h5", 6, labels=fake_labels(6).assign(T_eff=words))
+    np.testing.assert_array_equal(read_labels(DataRoot.find(tmp_path).train)["T_eff"], [4500.0] + 5 * [np.nan])
+
+
+def test_all_labels_that_are_no_numbers_are_named_at_once(tmp_path: Path) -> None:
+    labels = fake_labels(2).assign(T_eff=["hot", "cool"], M_H=[True, False], snr=["10", "twelve"])
+    make_shard(tmp_path / "train_0/dataset.h5", 2, labels=labels)
+    with pytest.raises(RequestError) as error:
+        read_labels(DataRoot.find(tmp_path).train)
+    assert [fault.split("the label ")[1].split()[0] for fault in error.value.faults] == ["T_eff", "M_H", "snr"]

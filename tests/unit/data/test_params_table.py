@@ -102,3 +102,133 @@ def test_names_that_do_not_fit_the_block(attribute: list[str] | None, message: s
             table.attrs[f"{block}_kind"] = np.bytes_(pickle.dumps(attribute, 0))
     with pytest.raises(RequestError, match=message):
         Shard.open(path)
+
+
+def _group(path: Path, **columns: object) -> h5py.Group:
+    file = h5py.File(path, "w")
+    group: h5py.Group = file.create_group("dataset/params")
+    for name, values in columns.items():
+        group[name] = values
+    return group
+
+
+def test_categories_of_columns_in_groups_of_their_own(tmp_path: Path) -> None:
+    """As AnnData writes a data frame."""
+    group = _group(tmp_path / "a.h5", T_eff=np.ones(4), **{
+        "log_g/codes": np.array([1, 0, -1, 1], "i1"), "log_g/categories": np.array([1.5, 4.5]),
+    })  # fmt: skip
+    with group.file:
+        table = ParamsTable(group, "a.h5")
+        np.testing.assert_array_equal(table.read(["log_g"])["log_g"], [4.5, 1.5, np.nan, 4.5])
+
+
+def test_missing_truths_are_not_false(tmp_path: Path) -> None:
+    group = _group(tmp_path / "a.h5", **{
+        "binary/codes": np.array([1, 0, -1], "i1"), "binary/categories": np.array([False, True]),
+    })  # fmt: skip
+    with group.file:
+        assert ParamsTable(group, "a.h5").read()["binary"].tolist() == ["True", "False", ""]
+
+
+def test_codes_without_a_category_are_refused_with_their_row(tmp_path: Path) -> None:
+    for codes in (np.array([0, 1, 2, 0]), np.array([0, 1, -2, 0])):
+        group = _group(tmp_path / "a.h5", **{"log_g/codes": codes, "log_g/categories": np.array([1.5, 4.5])})
+        with (
+            group.file,
+            pytest.raises(RequestError, match=f"log_g holds code {codes[2]} in row 2 and there is no such"),
+        ):
+            ParamsTable(group, "a.h5").read(["log_g"])
+
+
+def test_categories_that_are_lost(tmp_path: Path) -> None:
+    path = tmp_path / "labels.h5"
+    frame = pd.DataFrame({"log_g": pd.Categorical([1.5, 4.5]), "T_eff": [4000.0, 5000.0]})
+    frame.to_hdf(path, key="dataset/params", format="table")
+    with h5py.File(path, "r+") as file:
+        del file["dataset/params/meta"]
+        table = ParamsTable(file["dataset/params"], "labels.h5")
+        assert list(table.read()) == ["T_eff"]
+        with pytest.raises(RequestError, match=r"log_g is a pandas categorical whose categories .* are missing"):
+            table.read(["log_g"])
+
+
+def test_several_categoricals_have_categories_of_their_own(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {name: pd.Categorical([first, 9.0, first]) for name, first in {"log_g": 1.5, "T_eff": 4e3}.items()}
+    )
+    frame.to_hdf(tmp_path / "a.h5", key="dataset/params", format="table")
+    with h5py.File(tmp_path / "a.h5") as file:
+        values = ParamsTable(file["dataset/params"], "a.h5").read()
+    assert {name: column.tolist() for name, column in values.items()} == {
+        "log_g": [1.5, 9, 1.5],
+        "T_eff": [4e3, 9, 4e3],
+    }
+
+
+def test_a_column_that_is_there_twice_is_refused_only_where_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "labels.h5"
+    pd.DataFrame(np.ones((3, 3)), columns=["log_g", "T_eff", "log_g"]).to_hdf(
+        path, key="dataset/params", format="table"
+    )
+    with h5py.File(path) as file:
+        table = ParamsTable(file["dataset/params"], "labels.h5")
+        assert table.columns == ("log_g", "T_eff") and list(table.read()) == ["T_eff"]
+        with pytest.raises(RequestError, match="log_g is there twice"):
+            table.read(["log_g"])
+
+
+@pytest.mark.parametrize("name", ["logg", "LOG_G", "Log g", "logG"])
+def test_a_name_that_may_be_meant_is_offered(name: str, tmp_path: Path) -> None:
+    group = _group(tmp_path / "a.h5", **{name: np.ones(2), "T_eff": np.ones(2)})
+    with group.file, pytest.raises(RequestError, match=f"no column log_g .*; rename {name} to log_g"):
+        ParamsTable(group, "a.h5").require("log_g")
+
+
+@pytest.mark.parametrize("format_", ["table", "fixed"])
+def test_a_named_index_is_a_column(format_: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"log_g": [1.0, 2.0]}, index=pd.Index(["HD 1", "HD 2"], name="id"))
+    frame.to_hdf(tmp_path / "a.h5", key="dataset/params", format=format_)
+    frame.rename_axis(None).to_hdf(tmp_path / "b.h5", key="dataset/params", format=format_)
+    with h5py.File(tmp_path / "a.h5") as file:
+        values = ParamsTable(file["dataset/params"], "a.h5").read()
+    assert values["id"].tolist() == ["HD 1", "HD 2"] and values["log_g"].tolist() == [1, 2]
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert ParamsTable(file["dataset/params"], "b.h5").columns == ("log_g",)
+
+
+def test_an_index_beside_a_column_of_its_name_is_not_there_twice(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": [7, 8], "log_g": [1.0, 2.0]}).set_index("id", drop=False)
+    frame.to_hdf(tmp_path / "a.h5", key="dataset/params", format="table")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert ParamsTable(file["dataset/params"], "a.h5").read()["id"].tolist() == [7, 8]
+
+
+def test_a_compound_with_a_type_that_numpy_lacks_is_a_plain_sentence(tmp_path: Path) -> None:
+    kind = h5py.h5t.create(h5py.h5t.COMPOUND, 12)
+    kind.insert(b"log_g", 0, h5py.h5t.IEEE_F64LE)
+    kind.insert(b"seen", 8, h5py.h5t.UNIX_D32LE)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        h5py.h5d.create(file.create_group("dataset").id, b"params", kind, h5py.h5s.create_simple((2,)))
+        with pytest.raises(RequestError, match="a.h5: dataset/params holds a type that cannot be read"):
+            ParamsTable(file["dataset/params"], "a.h5")
+
+
+def test_other_columns_of_odd_types_are_left_alone(tmp_path: Path) -> None:
+    table = np.zeros(
+        3, [("log_g", "f8"), ("abundances", "f4", (20,)), ("cov", [("a", "f4")]), ("c", "c16"), ("s", "V3")]
+    )
+    table["log_g"] = [1, 2, 3]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["dataset/params/table"] = table
+        found = ParamsTable(file["dataset/params"], "a.h5")
+        assert list(found.read()) == ["log_g"] and len(found.columns) == 5
+
+
+def test_a_type_that_numpy_lacks_is_a_plain_sentence(tmp_path: Path) -> None:
+    group = _group(tmp_path / "a.h5", log_g=np.ones(2))
+    h5py.h5d.create(group.id, b"seen", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,)))
+    with group.file:
+        table = ParamsTable(group, "a.h5")
+        assert list(table.read()) == ["log_g"]
+        with pytest.raises(RequestError, match="the label seen has a type that cannot be read"):
+            table.read(["seen"])

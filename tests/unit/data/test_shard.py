@@ -142,7 +142,7 @@ FAULTS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
         _replace("dataset/arrays/error/value", np.ones((37, 52))),
         r"error has shape \(37, 52\) but flux \(37, 53\)",
     ),
-    "text flux": (_replace("dataset/arrays/noisy/value", np.full((37, 53), b"x")), r"noisy is stored as \|S1"),
+    "text flux": (_replace("dataset/arrays/noisy/value", np.full((37, 53), b"x")), r"noisy is stored as text \(\|S1\)"),
     "one spectrum": (_replace("dataset/arrays/flux/value", np.ones(53)), r"flux has shape \(53,\), expected"),
     "empty params": (_replace("dataset/params", np.ones(37)), "holds no table of labels"),
     "wave length": (_replace("spectrumdataset/wave", np.ones(52)), r"wave has shape \(52,\) but the spectra 53 pixels"),

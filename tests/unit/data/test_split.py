@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_shards import make_shard
+from small_shards import fake_labels, make_shard
 
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import (
@@ -152,3 +152,12 @@ def test_recorded_splits_refuse_other_data(tmp_path: Path) -> None:
         Splits.from_arrays(arrays, DataRoot.find(str(tmp_path / "b")))
     with pytest.raises(RequestError, match="which this data root does not hold"):
         Splits.from_arrays(arrays, DataRoot.find(str(tmp_path / "c")))
+
+
+def test_labels_of_all_parts_are_judged_before_any_work(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        log_g = np.array(["4.5"] * 19 + [f"{part} star"], object)
+        make_shard(tmp_path / f"{part}_0/dataset.h5", 20, labels=fake_labels(20).assign(log_g=log_g))
+    with pytest.raises(RequestError) as caught:
+        make_splits(DataRoot.find(tmp_path), DataSpec())
+    assert [fault.split("'")[1] for fault in caught.value.faults] == ["train star", "val star", "test star"]

@@ -4,7 +4,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_dataset import make_spectra, small_dataset, trial_config
@@ -57,14 +59,22 @@ def test_a_bundle_from_disk_predicts_what_the_member_did(
     np.testing.assert_allclose(predictor.predict(dataset.val), expected_DN, rtol=1e-6)
 
 
-def write_shard(path: Path, spectra: int, *, noisy: bool, pixels: int = 32, chunk_rows: int = 16) -> Selection:
+def write_shard(
+    path: Path,
+    spectra: int,
+    *,
+    noisy: bool,
+    pixels: int = 32,
+    chunk_rows: int = 16,
+    labels: pd.DataFrame | None = None,
+) -> Selection:
     data = make_spectra(spectra, 9, pixels=pixels, nan_edges=True)
     error_NL = np.where(data.error_NL > 0, data.error_NL, np.nan)
     wave_L = np.linspace(7100.0, 8850.0, pixels)
     options = {"with_noisy": noisy, "with_mask": False, "chunk_rows": chunk_rows}
     with ShardWriter(path, spectra=spectra, pixels=pixels, wave_angstrom_L=wave_L, **options) as writer:
         writer.write(0, data.flux_NL, error_NL, data.flux_NL * 1.1 if noisy else None, None)
-        writer.write_params(fake_labels(spectra))
+        writer.write_params(fake_labels(spectra) if labels is None else labels)
     return Selection.all_of(DataRoot.find(path).train)
 
 
@@ -115,3 +125,22 @@ def test_foreign_weights_are_refused(dataset: Dataset) -> None:
     ):
         with pytest.raises(RequestError, match="are not those of the network"):
             Predictor(replace(bundle, weights=weights), CPU)
+
+
+def test_predictions_carry_the_ids_of_the_shards(dataset: Dataset, tmp_path: Path) -> None:
+    """Each as it is stored: beyond the digits of a float64, under another name, as categories, without labels."""
+    predictor = Predictor(exported(dataset, trial_config(MODELS["mlp"]))[0], CPU)
+    stars = [6_417_812_345_678_901_235 + row for row in range(5)]
+    labels = fake_labels(5).drop(columns="id")
+    for number, column in enumerate(
+        [{"SOURCE_ID": stars}, {"star_id": pd.Categorical([f"HD {n}" for n in stars])}, {}]
+    ):
+        path = tmp_path / f"{number}/dataset.h5"
+        write_shard(path, 5, noisy=False, labels=labels.assign(**column))
+        if not column:
+            with h5py.File(path, "r+") as file:
+                del file["dataset/params"]
+                file["dataset/id"] = stars
+        root = DataRoot.find(path, need_labels=False)
+        found = predictor.predict_shards(Selection.all_of(root.train)).table["id"].tolist()
+        assert found == ([f"HD {n}" for n in stars] if number == 1 else stars)
