@@ -158,7 +158,7 @@ class SubspaceTransform:
 
 
 def input_pixels(spec: InputSpec, prep: Preprocessing) -> int:
-    """Values a channel of the network's input; all components that there are where the spec leaves their number open."""
+    """Values a channel of the network's input; all components that there are where the spec leaves that open."""
     if spec.kind == "signal" and spec.components == "auto":
         return len(prep.strength_K)
     return spec.kept_pixels(prep.pixels)

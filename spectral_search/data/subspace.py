@@ -22,6 +22,7 @@ FEWEST_JUDGED = 64
 """Spectra: of fewer, half of the directions may well all be signal."""
 _SPARE = 16
 _POWERS = 1
+_GRAM_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -56,23 +57,49 @@ def whitened(flux_NL: np.ndarray, mean_L: np.ndarray, inverse_noise_L: np.ndarra
 
 
 def find_directions(z_NL: np.ndarray, seed: int) -> Subspace:
-    """All candidate directions of whitened spectra, by a randomised singular value decomposition.
+    """All candidate directions of whitened spectra: the range of a random sketch, sharpened by two power steps.
 
-    Halko, Martinsson and Tropp (SIAM Review 53, 217, 2011), with scikit-learn's implementation.
+    Halko, Martinsson and Tropp (SIAM Review 53, 217, 2011), algorithms 4.4 and 5.1, orthonormalised by Cholesky factors
+    of small Gram matrices: all that is large are products. With QR and singular values of the large factors, as
+    libraries have it, it took five times as long.
 
     Args:
         z_NL: Whitened noise-free spectra, float32.
         seed: Of the random start; the directions found do not depend on it beyond their last digits.
     """
-    from sklearn.utils.extmath import randomized_svd  # half a second that other inputs do not pay
-
     most = min(CANDIDATES, *z_NL.shape)
-    _, singular_Q, directions_QL = randomized_svd(
-        z_NL, most, n_oversamples=_SPARE, n_iter=_POWERS, power_iteration_normalizer="QR", random_state=seed % 2**32
-    )
-    variance_Q = np.square(singular_Q.astype(np.float64)) / len(z_NL)
-    directions_LQ = np.ascontiguousarray(directions_QL.T, dtype=np.float32)
+    columns = min(most + _SPARE, *z_NL.shape)
+    random_LM = np.random.default_rng(seed % 2**63).standard_normal((z_NL.shape[1], columns), dtype=np.float32)
+    basis_NM = _orthonormal(z_NL @ random_LM)
+    for _ in range(_POWERS):
+        basis_NM = _orthonormal(z_NL @ _orthonormal(z_NL.T @ basis_NM))
+    sketch_ML = basis_NM.T @ z_NL
+    square_M, turn_MM = np.linalg.eigh(_gram(sketch_ML.T))
+    strongest = np.argsort(-square_M)[:most]
+    variance_Q = np.maximum(square_M[strongest], 0.0) / len(z_NL)
+    directions_LQ = _orthonormal(sketch_ML.T @ turn_MM[:, strongest].astype(np.float32))
     return Subspace(directions_LQ, np.sqrt(variance_Q).astype(np.float32), variance_Q)
+
+
+def _orthonormal(columns_AM: np.ndarray) -> np.ndarray:
+    """An orthonormal basis of the span of the columns, float32; where they nearly depend on each other, of some."""
+    # Columns that came from the same strongest direction differ by its last digits: scaled alike, then raised a little.
+    scale_M = np.maximum(np.linalg.norm(columns_AM, axis=0), np.finfo(np.float32).tiny)
+    columns_AM = columns_AM / scale_M
+    for _ in range(2):  # the second time makes up for what the first one's conditioning lost
+        gram_MM = _gram(columns_AM)
+        gram_MM += 1e-12 * np.trace(gram_MM) * np.eye(len(gram_MM))
+        columns_AM = columns_AM @ np.linalg.inv(np.linalg.cholesky(gram_MM)).T.astype(np.float32)
+    return columns_AM
+
+
+def _gram(columns_AM: np.ndarray) -> np.ndarray:
+    """Products of the columns with each other, summed in float64."""
+    total_MM = np.zeros((columns_AM.shape[1],) * 2)
+    for start in range(0, len(columns_AM), _GRAM_ROWS):
+        part = columns_AM[start : start + _GRAM_ROWS].astype(np.float64)
+        total_MM += part.T @ part
+    return total_MM
 
 
 def enough_components(variance_Q: np.ndarray, noise_level: float) -> int:

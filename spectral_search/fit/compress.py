@@ -66,9 +66,7 @@ def compress(
             told(done, len(selection))
     log_g_N = labels["log_g"].to_numpy(np.float32)
     factors_RKK = shared.factors_RKK if noise_level > 0 else shared.factors_RKK[:0]
-    return Components(
-        mean_NK, mix_NR[:, : len(factors_RKK)], factors_RKK, log_g_N, oracle_bins(labels), shared.error
-    )
+    return Components(mean_NK, mix_NR[:, : len(factors_RKK)], factors_RKK, log_g_N, oracle_bins(labels), shared.error)
 
 
 def project(noisy_DNL: np.ndarray, prep: Preprocessing) -> np.ndarray:
@@ -109,9 +107,7 @@ class _Moments:
 
     def __call__(self, flux_PL: np.ndarray, error_PL: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         mean_PL, variance_PL = self._memory(flux_PL.shape)
-        fill_moments(
-            flux_PL, error_PL, self._centre_L, self._inverse_noise_L, self._noise_level, mean_PL, variance_PL
-        )
+        fill_moments(flux_PL, error_PL, self._centre_L, self._inverse_noise_L, self._noise_level, mean_PL, variance_PL)
         return torch.from_numpy(mean_PL), torch.from_numpy(variance_PL)
 
     def _memory(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -68,11 +68,11 @@ class Trainer:
 
     def _source(self, config: TrialConfig) -> TrainSource | ComponentSource:
         """Where a trial's training spectra come from: in components where its input is made of them, else in pixels."""
-        found = self._components if config.data.input.kind in SUBSPACE_INPUTS else None
-        found = found or self._pixels
-        if found is None:
+        if config.data.input.kind in SUBSPACE_INPUTS and self._components is not None:
+            return self._components
+        if self._pixels is None:
             raise ValueError(f"this dataset holds no spectra for the input {config.data.input.kind}")
-        return found
+        return self._pixels
 
     def transform(self, spec: InputSpec) -> InputTransform:
         """The input of a spec, made once and shared by all members that use it."""

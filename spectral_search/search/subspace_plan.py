@@ -53,12 +53,12 @@ class FoundSubspace:
         )
         if self.outside <= OUTSIDE_ALLOWED:
             return [found]
-        return [
-            found,
+        warning = (
             f"That is more than {100 * OUTSIDE_ALLOWED:g}%: val spectra differ from the training spectra in ways that "
             "these do not show. Give more training spectra, set data.input.components higher, or use --input "
-            "standardize.",
-        ]
+            "standardize."
+        )
+        return [found, warning]
 
 
 def find_subspace(spec: RunSpec, splits: Splits, configs: Iterable[TrialConfig]) -> FoundSubspace:
