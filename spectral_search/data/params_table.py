@@ -123,11 +123,11 @@ class ParamsTable:
         Args:
             names: Which columns; all by default.
         """
-        blocks: dict[tuple[str, str | None], np.ndarray] = {}  # several columns share a block: read it once
+        blocks: dict[tuple[int, str | None], np.ndarray] = {}  # several columns share a block: read it once
         result: dict[str, np.ndarray] = {}
         for name in self.columns if names is None else names:
             column = self._columns[name]
-            key = (column.source.name, column.field)
+            key = (id(column.source), column.field)  # not its name: two links may lead to one name in two files
             if key not in blocks:
                 source = column.source if column.field is None else column.source.fields(column.field)
                 blocks[key] = source[:]

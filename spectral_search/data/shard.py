@@ -14,6 +14,17 @@ from typing import TYPE_CHECKING, Any, Self
 import h5py
 import numpy as np
 
+from spectral_search.data.hdf5_file import first_line, open_hdf5, why_unreadable
+from spectral_search.data.hdf5_filters import refuse_unknown_filters
+from spectral_search.data.hdf5_links import (
+    check_columns,
+    check_values,
+    find_node,
+    nothing_written,
+    refuse_undefined_fill,
+    refuse_unwritten,
+)
+from spectral_search.data.packing import Packing, refuse_packed
 from spectral_search.data.params_table import PARAMS, ParamsTable
 from spectral_search.data.stored_array import StoredArray
 from spectral_search.errors import RequestError
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ARRAYS = ("flux", "error", "noisy", "mask")
+_FOLDER = "dataset/arrays"
 WAVE = "spectrumdataset/wave"
 WAVE_EDGES = "spectrumdataset/wave_edges"
 
@@ -67,7 +79,7 @@ class Shard:
             RequestError: With the file's name, what was found and what to do, for every fault found.
         """
         path = Path(path)
-        file = _open_file(path)
+        file = open_hdf5(path)
         try:
             return cls(path, file, need_labels=need_labels)
         except BaseException:
@@ -121,10 +133,7 @@ class Shard:
             try:
                 self._arrays[name].fill(start, stop, target)
             except OSError as error:
-                raise RequestError(
-                    f"{self.path}: reading rows {start}:{stop} of {name} failed ({_first_line(error)}); the file is "
-                    "damaged, copy or write it again."
-                ) from error
+                raise RequestError(_read_fault(self.path, f"rows {start}:{stop} of {name}", error)) from error
             result[name] = target
         return result
 
@@ -161,42 +170,14 @@ class Shard:
         return self._table.read([name])[name]
 
 
-def _open_file(path: Path) -> h5py.File:
-    if not path.exists():
-        raise RequestError(f"{path}: no such file; check the path.")
-    if path.is_dir():
-        raise RequestError(f"{path} is a folder, not a shard; name the dataset.h5 inside it.")
-    try:
-        # best-effort: read-only network file systems often refuse the lock, and nothing is written here.
-        return h5py.File(path, "r", locking="best-effort")
-    except PermissionError as error:
-        raise RequestError(f"{path}: no permission to read the file; ask its owner or copy it.") from error
-    except OSError as error:
-        raise RequestError(_open_fault(path, error)) from error
-
-
-def _open_fault(path: Path, error: OSError) -> str:
-    size = path.stat().st_size
-    if size == 0:
-        return f"{path}: the file is empty (0 bytes); copy or write it again."
-    if "truncated" in str(error) or h5py.is_hdf5(path):
-        return f"{path}: the HDF5 file is truncated or damaged ({size:,} bytes; {_first_line(error)}); copy it again."
-    return (
-        f"{path}: not an HDF5 file ({size:,} bytes without an HDF5 signature); name a dataset.h5 in the shard format."
-    )
-
-
-def _first_line(error: OSError) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
     """The arrays of a shard, each `dataset/arrays/NAME/value` or `dataset/arrays/NAME` itself."""
-    found: dict[str, h5py.Dataset] = {}
+    found: dict[str, tuple[h5py.Dataset, h5py.Group | None]] = {}
     for name in ARRAYS:
-        node = file.get(f"dataset/arrays/{name}/value", file.get(f"dataset/arrays/{name}"))
-        if isinstance(node, h5py.Dataset):
-            found[name] = node
+        holder = find_node(path, file, f"{_FOLDER}/{name}")
+        node = find_node(path, file, f"{_FOLDER}/{name}/value") if isinstance(holder, h5py.Group) else holder
+        if isinstance(node, h5py.Dataset) and not (name == "noisy" and nothing_written(node)):
+            found[name] = node, holder if isinstance(holder, h5py.Group) else None
     if "flux" not in found:
         top = ", ".join(sorted(file)) or "nothing"
         raise RequestError(
@@ -204,22 +185,45 @@ def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
             "in the format of docs/shard_format.md."
         )
     if "error" not in found:
-        listed = ", ".join(sorted(file["dataset/arrays"]))
+        listed = ", ".join(sorted(file[_FOLDER]))
         raise RequestError(
             f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors "
             "are needed for the noise."
         )
-    return {name: StoredArray(path, name, data) for name, data in found.items()}
+    return {name: _stored_array(path, name, *nodes) for name, nodes in found.items()}
+
+
+def _stored_array(path: Path, name: str, data: h5py.Dataset, holder: h5py.Group | None) -> StoredArray:
+    """Makes sure that the values are there before anything is read."""
+    if data.shape is None:
+        raise RequestError(f"{path}: {name} holds nothing (an empty dataset); write it as a 2-D array.")
+    refuse_unknown_filters(path, name, data)
+    check_values(path, name, data)
+    if name == "mask":
+        refuse_undefined_fill(path, name, data)
+        refuse_packed(path, name, data)
+        return StoredArray(path, name, data)
+    refuse_unwritten(path, name, data)
+    packing = Packing.read(path, name, data, holder) if data.dtype.kind in "fiu" else None
+    return StoredArray(path, name, data, packing)
+
+
+def _read_fault(path: Path, what: str, error: OSError) -> str:
+    """A disk that fails is another matter than bytes that do not decompress."""
+    if error.errno is not None:
+        return f"{path}: reading {what} failed: {why_unreadable(path, error)}"
+    return f"{path}: reading {what} failed ({first_line(error)}); the file is damaged, copy or write it again."
 
 
 def _find_params(path: Path, file: h5py.File, need_labels: bool) -> ParamsTable | None:
-    node = file.get(PARAMS)
+    node = find_node(path, file, PARAMS)
     if node is None:
         if not need_labels:
             return None
         raise RequestError(
             f"{path}: {PARAMS} is missing, so the spectra have no labels; write the labels into the file."
         )
+    check_columns(path, PARAMS, node)
     table = ParamsTable(node, str(path))
     if need_labels and "log_g" not in table.columns:
         raise RequestError(f"{path}: {PARAMS} has no column log_g (found: {', '.join(table.columns)}); add the label.")
@@ -249,9 +253,20 @@ def _check_shapes(path: Path, arrays: dict[str, StoredArray], table: ParamsTable
         raise RequestError(*faults)
 
 
+def _find_grid(path: Path, file: h5py.File, name: str) -> Any:
+    """Opens one of the wavelength arrays, whose values must be there: a dataset, something else, or None."""
+    node = find_node(path, file, name)
+    if isinstance(node, h5py.Dataset):
+        refuse_unknown_filters(path, name, node)
+        check_values(path, name, node)
+        refuse_unwritten(path, name, node)
+        refuse_packed(path, name, node)
+    return node
+
+
 def _read_wave(path: Path, file: h5py.File, pixels: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Pixel centres and edges in Angstrom; edges of any other shape than (L+1,) or (2, L) are left to the checker."""
-    wave, edges = file.get(WAVE), file.get(WAVE_EDGES)
+    wave, edges = (_find_grid(path, file, name) for name in (WAVE, WAVE_EDGES))
     wave_L = None if not isinstance(wave, h5py.Dataset) else np.asarray(wave[()], dtype=np.float64).squeeze()
     if wave_L is not None and wave_L.shape != (pixels,):
         raise RequestError(
