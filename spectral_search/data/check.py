@@ -4,9 +4,9 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 
+from spectral_search.data.hdf5_file import open_hdf5
 from spectral_search.data.scan import ShardStatistics, scan
 from spectral_search.data.shard import WAVE, WAVE_EDGES, Shard
 from spectral_search.errors import RequestError
@@ -50,7 +50,13 @@ def check_shard(path: str | os.PathLike[str]) -> list[Finding]:
 
 def check_open_shard(shard: Shard, statistics: ShardStatistics) -> list[Finding]:
     """As `check_shard`, for a shard that is open and scanned already."""
-    findings = [*_labels(shard), *_values(shard, statistics), *_wavelengths(shard), *_speed(shard)]
+    findings = [
+        *_labels(shard),
+        *_never_written(shard),
+        *_values(shard, statistics),
+        *_wavelengths(shard),
+        *_speed(shard),
+    ]
     order: dict[Level, int] = {"fault": 0, "warning": 1, "hint": 2}
     return sorted(findings, key=lambda finding: order[finding.level])
 
@@ -76,6 +82,13 @@ def _labels(shard: Shard) -> list[Finding]:
             Finding("warning", f"the labels {', '.join(missing)} are missing: splits are stratified by what is there.")
         )
     return findings
+
+
+def _never_written(shard: Shard) -> list[Finding]:
+    return [
+        Finding("warning", f"{name} was made but never written: it counts as absent; write it, or leave it out.")
+        for name in shard.never_written
+    ]
 
 
 def _values(shard: Shard, statistics: ShardStatistics) -> list[Finding]:
@@ -123,7 +136,7 @@ def _mask(shard: Shard, masked_fraction: float) -> list[Finding]:
 
 def _wavelengths(shard: Shard) -> list[Finding]:
     findings: list[Finding] = []
-    with h5py.File(shard.path, "r", locking="best-effort") as file:
+    with open_hdf5(shard.path) as file:
         edges = file.get(WAVE_EDGES)
         if edges is not None and shard.wave_edges_angstrom_L1 is None:
             shape = getattr(edges, "shape", "of a group")

@@ -6,6 +6,9 @@ import h5py
 
 from spectral_search.errors import RequestError
 
+_OF_PYTABLES = frozenset({305, 307, 32001, 32026})
+"""lzo, bzip2, blosc and blosc2; pandas calls them complib."""
+
 
 def filters_of(data: h5py.Dataset) -> list[tuple[int, str]]:
     """Number and name of each filter, in the order in which they were applied."""
@@ -25,7 +28,12 @@ def refuse_unknown_filters(path: Path, name: str, data: h5py.Dataset, known: fro
     """
     for code, label in filters_of(data):
         if code not in known and not h5py.h5z.filter_avail(code):
+            cure = (
+                "repack the file: ptrepack --complib=zlib --complevel=1 IN:/ OUT:/ (it comes with PyTables)."
+                if code in _OF_PYTABLES
+                else "repack the file where it was written: h5repack -f GZIP=1 IN OUT."
+            )
             raise RequestError(
                 f"{path}: {name} is compressed with {label or 'an unknown filter'} (HDF5 filter {code}), "
-                "which cannot be read here; repack the file where it was written: h5repack -f GZIP=1 IN OUT."
+                f"which cannot be read here; {cure}"
             )

@@ -18,6 +18,8 @@ import numpy as np
 
 from spectral_search.data.hdf5_file import first_line, open_hdf5, why_unreadable
 from spectral_search.data.hdf5_filters import refuse_unknown_filters
+from spectral_search.data.label_chunks import UNDONE_HERE
+from spectral_search.data.packing import refuse_packed
 from spectral_search.errors import RequestError
 
 _DEEPEST = 16
@@ -67,10 +69,12 @@ def check_values(shard: Path, name: str, data: h5py.Dataset) -> None:
 
 
 def check_columns(shard: Path, name: str, node: h5py.Group | h5py.Dataset) -> None:
-    """As `check_values`, for a dataset or for all that lie in a group; values that were never written are refused."""
+    """Makes sure that all labels of a dataset or a group are there, each written whole and as it is meant."""
     if isinstance(node, h5py.Dataset):
+        refuse_unknown_filters(shard, name, node, UNDONE_HERE)
         check_values(shard, name, node)
         refuse_unwritten(shard, name, node)
+        refuse_packed(shard, name, node)
         return
     for key in node:
         inner = _find(_Place(shard, f"{name}/{key}"), node, key, _DEEPEST)
@@ -79,9 +83,9 @@ def check_columns(shard: Path, name: str, node: h5py.Group | h5py.Dataset) -> No
 
 
 def nothing_written(data: h5py.Dataset) -> bool:
-    """Whether no value was ever written, so that reading gives the fill value everywhere."""
+    """Whether no value was ever written, and no fill value chosen that could be meant."""
     written, pieces = _pieces_written(data)
-    return written == 0 < pieces
+    return written == 0 < pieces and not _has_chosen_fill(data)
 
 
 def refuse_unwritten(shard: Path, name: str, data: h5py.Dataset) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from spectral_search.data.label_chunks import read_labels
 from spectral_search.errors import RequestError
 
 PARAMS = "dataset/params"
@@ -129,8 +130,7 @@ class ParamsTable:
             column = self._columns[name]
             key = (id(column.source), column.field)  # not its name: two links may lead to one name in two files
             if key not in blocks:
-                source = column.source if column.field is None else column.source.fields(column.field)
-                blocks[key] = source[:]
+                blocks[key] = read_labels(self._file_name, column.source, column.field)
             result[name] = column.pick(blocks[key])
         return result
 
@@ -178,7 +178,7 @@ class ParamsTable:
             if items.dtype.kind != "S" or values.dtype.kind not in "iufb":
                 continue  # object columns of this layout are pickled: never opened
             rows = int(values.shape[0])
-            for position, name in enumerate(items[:]):
+            for position, name in enumerate(read_labels(self._file_name, items)):
                 columns.append(_Column(name.decode("utf-8", "replace"), values, None, position))
         return columns, rows
 

@@ -51,12 +51,13 @@ class Shard:
         storage: Per array: dtype, byte_order, shape, chunks, compression, shuffle, bytes (as stored).
         chunk_rows: Rows that are read together most cheaply; align reads to multiples of it.
         has_noisy, has_mask: Whether the optional arrays are there.
+        never_written: Optional arrays that were made but never written; they count as absent.
     """
 
     def __init__(self, path: Path, file: h5py.File, *, need_labels: bool = True) -> None:
         self.path = path
         self._file = file
-        self._arrays = _find_arrays(path, file)
+        self._arrays, self.never_written = _find_arrays(path, file)
         self._table = _find_params(path, file, need_labels)
         self.columns: tuple[str, ...] = self._table.columns if self._table else ()
         _check_shapes(path, self._arrays, self._table)
@@ -170,13 +171,16 @@ class Shard:
         return self._table.read([name])[name]
 
 
-def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
-    """The arrays of a shard, each `dataset/arrays/NAME/value` or `dataset/arrays/NAME` itself."""
+def _find_arrays(path: Path, file: h5py.File) -> tuple[dict[str, StoredArray], tuple[str, ...]]:
+    """The arrays of a shard, each `dataset/arrays/NAME/value` or `dataset/arrays/NAME` itself, and those left empty."""
     found: dict[str, tuple[h5py.Dataset, h5py.Group | None]] = {}
+    never_written: list[str] = []
     for name in ARRAYS:
         holder = find_node(path, file, f"{_FOLDER}/{name}")
         node = find_node(path, file, f"{_FOLDER}/{name}/value") if isinstance(holder, h5py.Group) else holder
-        if isinstance(node, h5py.Dataset) and not (name == "noisy" and nothing_written(node)):
+        if isinstance(node, h5py.Dataset) and name == "noisy" and nothing_written(node):
+            never_written.append(name)
+        elif isinstance(node, h5py.Dataset):
             found[name] = node, holder if isinstance(holder, h5py.Group) else None
     if "flux" not in found:
         top = ", ".join(sorted(file)) or "nothing"
@@ -190,7 +194,7 @@ def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
             f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors "
             "are needed for the noise."
         )
-    return {name: _stored_array(path, name, *nodes) for name, nodes in found.items()}
+    return {name: _stored_array(path, name, *nodes) for name, nodes in found.items()}, tuple(never_written)
 
 
 def _stored_array(path: Path, name: str, data: h5py.Dataset, holder: h5py.Group | None) -> StoredArray:
