@@ -39,6 +39,20 @@ def why_unreadable(path: Path, error: OSError) -> str:
     return _system_reason(error) or _hdf5_reason(path, error)
 
 
+def read_refusal(path: Path | str, what: str, error: OSError | RuntimeError) -> RequestError:
+    """Says why something of an open file could not be read: a disk that fails is another matter than damaged bytes.
+
+    Args:
+        path: The file.
+        what: What was being done, as the beginning of the sentence.
+        error: What HDF5 or the system raised.
+    """
+    reason = _system_reason(error) if isinstance(error, OSError) else None
+    if reason is not None:
+        return RequestError(f"{path}: {what}: {reason}")
+    return RequestError(f"{path}: {what} ({first_line(error)}); the file is damaged, copy or write it again.")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the name of its type: HDF5 adds lines of addresses and buffers."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

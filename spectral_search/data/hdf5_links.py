@@ -160,6 +160,11 @@ def _find(place: _Place, node: h5py.Group, name: str, depth: int) -> h5py.Group 
     except (KeyError, OSError, RuntimeError) as error:
         _explain(place, node, name, depth, error)
         return None
+    if isinstance(found, h5py.Dataset):
+        try:
+            _ = found.dtype
+        except (TypeError, ValueError) as error:
+            raise place.fault(f"is of a type that cannot be read here ({error})", "write it as float32") from error
     return found if isinstance(found, h5py.Group | h5py.Dataset) else None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
+from spectral_search.data.hdf5_file import read_refusal
 from spectral_search.data.hdf5_filters import filters_of
 from spectral_search.errors import RequestError
 
@@ -29,10 +30,13 @@ def read_labels(file_name: str, data: h5py.Dataset, field: str | None = None) ->
         field: One field of a compound; all of the dataset otherwise.
 
     Raises:
-        RequestError: Its bytes cannot be decompressed.
+        RequestError: Its bytes cannot be read or decompressed.
     """
     if all(h5py.h5z.filter_avail(code) for code, _ in filters_of(data)):
-        return (data if field is None else data.fields(field))[:]
+        try:
+            return (data if field is None else data.fields(field))[:]
+        except (OSError, RuntimeError) as error:
+            raise read_refusal(file_name, f"reading the labels in {data.name} failed", error) from error
     try:
         values = _read_chunks(data)
     except (OSError, ValueError, RuntimeError, EOFError, zlib.error) as error:

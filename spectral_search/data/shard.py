@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import h5py
 import numpy as np
 
-from spectral_search.data.hdf5_file import first_line, open_hdf5, why_unreadable
+from spectral_search.data.hdf5_file import open_hdf5, read_refusal
 from spectral_search.data.hdf5_filters import refuse_unknown_filters
 from spectral_search.data.hdf5_links import (
     check_columns,
@@ -83,8 +83,10 @@ class Shard:
         file = open_hdf5(path)
         try:
             return cls(path, file, need_labels=need_labels)
-        except BaseException:
+        except BaseException as error:
             file.close()
+            if isinstance(error, OSError | RuntimeError):
+                raise read_refusal(path, "reading its header failed", error) from error
             raise
 
     def __enter__(self) -> Self:
@@ -133,8 +135,8 @@ class Shard:
                 raise ValueError(f"out[{name!r}] must be C-contiguous {dtype} ({stop - start}, {self.pixels})")
             try:
                 self._arrays[name].fill(start, stop, target)
-            except OSError as error:
-                raise RequestError(_read_fault(self.path, f"rows {start}:{stop} of {name}", error)) from error
+            except (OSError, RuntimeError) as error:  # HDF5 has no better name for some faults than RuntimeError
+                raise read_refusal(self.path, f"reading rows {start}:{stop} of {name} failed", error) from error
             result[name] = target
         return result
 
@@ -183,13 +185,13 @@ def _find_arrays(path: Path, file: h5py.File) -> tuple[dict[str, StoredArray], t
         elif isinstance(node, h5py.Dataset):
             found[name] = node, holder if isinstance(holder, h5py.Group) else None
     if "flux" not in found:
-        top = ", ".join(sorted(file)) or "nothing"
+        top = ", ".join(sorted(map(str, file))) or "nothing"
         raise RequestError(
             f"{path}: no spectra, dataset/arrays/flux/value is missing (top level holds: {top}); this is not a shard "
             "in the format of docs/shard_format.md."
         )
     if "error" not in found:
-        listed = ", ".join(sorted(file[_FOLDER]))
+        listed = ", ".join(sorted(map(str, file[_FOLDER])))
         raise RequestError(
             f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors "
             "are needed for the noise."
@@ -210,13 +212,6 @@ def _stored_array(path: Path, name: str, data: h5py.Dataset, holder: h5py.Group 
     refuse_unwritten(path, name, data)
     packing = Packing.read(path, name, data, holder) if data.dtype.kind in "fiu" else None
     return StoredArray(path, name, data, packing)
-
-
-def _read_fault(path: Path, what: str, error: OSError) -> str:
-    """A disk that fails is another matter than bytes that do not decompress."""
-    if error.errno is not None:
-        return f"{path}: reading {what} failed: {why_unreadable(path, error)}"
-    return f"{path}: reading {what} failed ({first_line(error)}); the file is damaged, copy or write it again."
 
 
 def _find_params(path: Path, file: h5py.File, need_labels: bool) -> ParamsTable | None:
