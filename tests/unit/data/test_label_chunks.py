@@ -64,19 +64,22 @@ def _damage(path: Path, raw: bytes, at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("complib", "raw", "at"),
+    ("complib", "raw", "at", "reason"),
     [
-        ("blosc", b"\xff" * 8, 4),  # the header claims four gigabytes
-        ("blosc", b"\0" * 16, 0),
-        ("blosc", b"\xff" * 200, 40),
-        ("bzip2", b"\xff" * 200, 40),
-        ("bzip2", bz2.compress(b"short"), 0),
+        ("blosc", b"\xff\xff\xff\x7f", 4, "a chunk whose sizes do not agree"),  # of two gigabytes, says the header
+        ("blosc", b"\0" * 16, 0, "a chunk whose sizes do not agree"),
+        ("blosc", b"\xff" * 200, 40, "Cannot decompress"),
+        ("bzip2", b"\xff" * 200, 40, "Invalid data stream"),
+        ("bzip2", bz2.compress(b"short"), 0, "a chunk of 5 bytes instead of"),
     ],
 )
-def test_damage_is_one_sentence(complib: str, raw: bytes, at: int, tmp_path: Path) -> None:
+def test_damage_is_one_sentence(complib: str, raw: bytes, at: int, reason: str, tmp_path: Path) -> None:
     path = _write(tmp_path / "dataset.h5", complib)
     _damage(path, raw, at)
-    with Shard.open(path) as shard, pytest.raises(RequestError, match="dataset.h5: the labels in .*cannot be decomp"):
+    with (
+        Shard.open(path) as shard,
+        pytest.raises(RequestError, match=rf"the labels in .*cannot be decompressed \({reason}"),
+    ):
         shard.params()
 
 
