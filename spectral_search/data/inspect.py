@@ -149,8 +149,11 @@ def find_shards(root: Path) -> list[Path]:
     Raises:
         RequestError: There are none, or the folder may not be looked into.
     """
-    if not os.access(root, os.R_OK | os.X_OK):
-        raise RequestError(f"{root}: no permission to look into the folder; ask its owner.")
+    try:
+        (root / ".").stat()
+        os.listdir(root)
+    except PermissionError as error:  # a glob would find nothing and say nothing
+        raise RequestError(f"{root}: no permission to look into the folder; ask its owner.") from error
     files = sorted({*root.glob("*/dataset.h5"), *root.glob("*.h5")})
     if not files:
         raise RequestError(

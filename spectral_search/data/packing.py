@@ -47,14 +47,10 @@ class Packing:
             RequestError: An attribute is not a finite number, or the scale is 0.
         """
         nodes = [data.attrs] if holder is None else [data.attrs, holder.attrs]
-        scale = _numbers(path, name, nodes, _SCALE) or [1.0]
-        offset = _numbers(path, name, nodes, _OFFSET) or [0.0]
-        for attribute, found in ((_SCALE, scale), (_OFFSET, offset)):
-            if len(found) != 1 or not np.isfinite(found[0]) or (attribute == _SCALE and found[0] == 0):
-                raise _refusal(path, name, attribute, found)
+        scale, offset = _unit(path, name, nodes)
         noted = [value for attribute in _MISSING for value in _numbers(path, name, nodes, attribute)]
         missing = dict.fromkeys(value for value in noted if not np.isnan(value))  # NaN is no value as it is
-        return cls(scale[0], offset[0], tuple(value for value in missing if _can_hold(data.dtype, value)))
+        return cls(scale, offset, tuple(value for value in missing if _can_hold(data.dtype, value)))
 
     def __bool__(self) -> bool:
         """Whether stored numbers differ from values."""
@@ -83,12 +79,22 @@ def refuse_packed(path: Path, name: str, data: h5py.Dataset) -> None:
     Raises:
         RequestError: There is a scale other than 1 or an offset other than 0.
     """
-    found = Packing.read(path, name, data)
-    if (found.scale, found.offset) != (1.0, 0.0):
+    scale, offset = _unit(path, name, [data.attrs])
+    if (scale, offset) != (1.0, 0.0):
         raise RequestError(
-            f"{path}: {name} has the attributes {_SCALE} {found.scale:g} and {_OFFSET} {found.offset:g}, which are "
+            f"{path}: {name} has the attributes {_SCALE} {scale:g} and {_OFFSET} {offset:g}, which are "
             "applied to flux, error and noisy only; write its values themselves, without these attributes."
         )
+
+
+def _unit(path: Path, name: str, nodes: list[Mapping[str, Any]]) -> tuple[float, float]:
+    """Scale and offset: 1 and 0 where nothing is said."""
+    scale = _numbers(path, name, nodes, _SCALE) or [1.0]
+    offset = _numbers(path, name, nodes, _OFFSET) or [0.0]
+    for attribute, found in ((_SCALE, scale), (_OFFSET, offset)):
+        if len(found) != 1 or not np.isfinite(found[0]) or (attribute == _SCALE and found[0] == 0):
+            raise _refusal(path, name, attribute, found)
+    return scale[0], offset[0]
 
 
 def _numbers(path: Path, name: str, nodes: list[Mapping[str, Any]], attribute: str) -> list[int | float]:
@@ -109,9 +115,10 @@ def _numbers(path: Path, name: str, nodes: list[Mapping[str, Any]], attribute: s
 
 
 def _refusal(path: Path, name: str, attribute: str, found: object) -> RequestError:
+    expected = {_SCALE: "one finite number other than 0", _OFFSET: "one finite number"}.get(attribute, "a number")
     return RequestError(
-        f"{path}: the attribute {attribute} of {name} is {found}, where one finite number is expected"
-        f"{' other than 0' * (attribute == _SCALE)}; write it as a number, or remove it if the values need none."
+        f"{path}: the attribute {attribute} of {name} is {found}, where {expected} is expected; write it as a number, "
+        "or remove it if the values need none."
     )
 
 

@@ -16,14 +16,9 @@ import numpy as np
 
 from spectral_search.data.hdf5_file import open_hdf5, read_refusal
 from spectral_search.data.hdf5_filters import refuse_unknown_filters
-from spectral_search.data.hdf5_links import (
-    check_columns,
-    check_values,
-    find_node,
-    nothing_written,
-    refuse_undefined_fill,
-    refuse_unwritten,
-)
+from spectral_search.data.hdf5_links import find_node
+from spectral_search.data.hdf5_sources import check_columns, check_values
+from spectral_search.data.hdf5_written import nothing_written, refuse_undefined_fill, refuse_unwritten
 from spectral_search.data.packing import Packing, refuse_packed
 from spectral_search.data.params_table import PARAMS, ParamsTable
 from spectral_search.data.stored_array import StoredArray

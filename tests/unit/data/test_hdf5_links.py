@@ -186,19 +186,36 @@ def test_raw_files_that_are_missing_or_short(path: Path) -> None:
     assert f"raw file {raw}: the file cannot be read (Is a directory)" in _said(path)
 
 
-def test_the_folder_of_raw_files_may_be_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+SUMMED = """
+import sys
+from spectral_search.data.shard import Shard
+with Shard.open(sys.argv[1]) as shard:
+    print(shard.read(0, 16)["flux"].sum())
+"""
+
+
+@pytest.mark.parametrize("kind", ["HDF5_EXTFILE_PREFIX", "HDF5_VDS_PREFIX", "HDF5_EXT_PREFIX"])
+def test_the_folder_of_other_files_may_be_given_in_the_environment(
+    kind: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir("/")
-    (path.parent / "flux.raw").write_bytes(FLUX.tobytes())
-    _raw(path, ("flux.raw", 0, FLUX.nbytes))
-    assert "the raw file flux.raw, which is missing; copy it there (a relative name counts from the" in _said(path)
-    # HDF5 asks the environment of the process that opens, so another one is asked whether it reads the values.
-    code = (
-        "import sys; from spectral_search.data.shard import Shard\n"
-        "with Shard.open(sys.argv[1]) as shard: print(shard.read(0, 16)['flux'].sum())"
-    )
-    environment = {**os.environ, "HDF5_EXTFILE_PREFIX": "${ORIGIN}", "PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, capture_output=True, text=True)
-    assert float(done.stdout) == FLUX.sum(), done.stderr
+    (path.parent / "far").mkdir()
+    (path.parent / "other.h5").rename(path.parent / "far" / "other.h5")
+    (path.parent / "far" / "flux.raw").write_bytes(FLUX.tobytes())
+    if kind == "HDF5_EXTFILE_PREFIX":
+        _raw(path, ("flux.raw", 0, FLUX.nbytes))
+        assert "the raw file flux.raw, which is missing; copy it there (a relative name counts from the" in _said(path)
+    elif kind == "HDF5_VDS_PREFIX":
+        _join(path, ("other.h5", "flux", 16))
+        assert f"source {path.parent}/other.h5, and that file is missing" in _said(path)
+    else:
+        _put(path, VALUE.format("flux"), h5py.ExternalLink("/gone/other.h5", "flux"))
+        assert "is a link to /gone/other.h5, and that file is missing" in _said(path)
+    folder = f"/gone:{path.parent}/far" if kind == "HDF5_EXT_PREFIX" else "${ORIGIN}/far"
+    # HDF5 reads its environment as it starts, so another process is asked whether it finds the values.
+    environment = {**os.environ, kind: folder, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run([sys.executable, "-c", SUMMED, str(path)], env=environment, capture_output=True, text=True)
+    assert done.stdout and float(done.stdout) == FLUX.sum(), done.stderr
 
 
 def _create(path: Path, name: str, *, written: slice | None = None, dtype: str = "f4", **options: object) -> None:

@@ -75,7 +75,7 @@ def test_a_wider_fill_value_is_found_among_narrow_values(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["scale_factor", "add_offset", "_FillValue"])
 @pytest.mark.parametrize("value", ["0.5", [[1.0, 2.0]], 1 + 2j, h5py.Empty("f4"), True], ids=str)
 def test_what_is_no_number_is_refused(name: str, value: object, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=rf"dataset.h5: the attribute {name} of flux is .*one finite number"):
+    with pytest.raises(RequestError, match=rf"dataset.h5: the attribute {name} of flux is .* number.* is expected"):
         Shard.open(_write(tmp_path / "dataset.h5", **{name: value}))
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_number_is_refused(name: str, value: object, tmp_path: Path) 
     "attributes", [{"scale_factor": 0}, {"scale_factor": np.nan}, {"add_offset": np.inf}, {"scale_factor": [1.0, 2.0]}]
 )
 def test_numbers_that_cannot_be_meant_are_refused(attributes: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="one finite number is expected"):
+    with pytest.raises(RequestError, match="one finite number.* is expected"):
         Shard.open(_write(tmp_path / "dataset.h5", **attributes))
 
 
