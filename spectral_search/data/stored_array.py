@@ -67,7 +67,7 @@ class StoredArray:
         self.chunk_rows = self._rows_read_together(data, bool(filters))
         self._data = _with_chunk_cache(data, bool(filters))
         # HDF5's own, and only while the array is open: the number is another file's afterwards.
-        self._descriptor: int | None = None if self._offset is None else self._data.file.id.get_vfd_handle()
+        self._descriptor = -1 if self._offset is None else int(self._data.file.id.get_vfd_handle())
 
     def fill(self, start: int, stop: int, target_BL: np.ndarray) -> None:
         """Fills a C-contiguous float32 buffer (bool for the mask, True = bad) with rows start to stop.
@@ -75,6 +75,8 @@ class StoredArray:
         Raises:
             OSError: The bytes cannot be read.
         """
+        if not self._data.id.valid:
+            raise ValueError(f"{self.name} is read after it was closed")
         if start == stop:
             return
         if self.name == "mask":
@@ -90,7 +92,6 @@ class StoredArray:
 
     def close(self) -> None:
         """Closes the dataset, and the file it lies in if that is not the shard; further reads fail."""
-        self._descriptor = None
         if self._data.id.valid:
             self._data.id.close()
 
@@ -114,8 +115,6 @@ class StoredArray:
 
     def _pread(self, position: int, target_BL: np.ndarray) -> None:
         """Reads plain bytes; unlike a memory map this adds nothing to the resident size of the process."""
-        if self._descriptor is None:
-            raise ValueError(f"{self.name} is read after it was closed")
         rest = target_BL.reshape(-1).view(np.uint8).data
         while len(rest):
             count = os.preadv(self._descriptor, [rest], position)

@@ -280,3 +280,30 @@ def test_many_shards_open_at_once_leave_no_file_open(tmp_path: Path) -> None:
     for shard in shards:
         shard.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("storage", [name for name in STORAGES if "external" in name or "virtual" in name])
+def test_shards_that_share_a_file_are_closed_one_by_one(storage: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.h5", tmp_path / "second.h5"
+    write_shard(first, storage, "<f4")
+    write_shard(second, storage, "<f4")  # writes the other files again, with the same values
+    known = expected(first)
+    one, two = Shard.open(first), Shard.open(second)
+    read = [shard.read(0, ROWS, ("flux", "mask")) for shard in (one, two)]
+    one.close()
+    with h5py.File(tmp_path / "flux_0.h5") if (tmp_path / "flux_0.h5").exists() else h5py.File(first):
+        read.append(two.read(0, ROWS, ("flux", "mask")))
+    read.append(two.read(0, ROWS, ("flux", "mask")))
+    two.close()
+    for arrays in read:
+        np.testing.assert_array_equal(arrays["flux"], known["flux"])
+        np.testing.assert_array_equal(arrays["mask"], known["mask"])
+
+
+def test_a_shard_that_is_closed_reads_nothing(tmp_path: Path) -> None:
+    for storage in ("contiguous", "chunked", "an external link, contiguous"):
+        write_shard(tmp_path / "dataset.h5", storage, "<f4")
+        shard = Shard.open(tmp_path / "dataset.h5")
+        shard.close()
+        with pytest.raises(ValueError):
+            shard.read(0, ROWS)
