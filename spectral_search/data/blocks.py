@@ -31,7 +31,7 @@ are cut between such pieces where they can be, so that the last digits do not de
 _SKIP_BYTES = 256 << 10
 """Unwanted chunks of fewer bytes are read along with their neighbours: another read would cost as much."""
 _OPEN_SHARDS = 64
-"""One that is not compressed takes 0.9 MB and two files."""
+"""One that is not compressed takes 0.9 MB and one file, and the files that it links to."""
 
 Condition = Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]
 """Brings flux, error and noisy of some spectra into the units of training, in place; it keeps error 0 as it is."""

@@ -131,7 +131,7 @@ def inspect_path(path: str | os.PathLike[str], *, sample_rows: int = SAMPLE_ROWS
         RequestError: There is nothing there, or no shard in it can be read.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike Path.is_dir, False also in a folder without permission: the shard tells it
         return Inspection(path, "shard", (inspect_shard(path, path.name, sample_rows),), ())
     shards: list[ShardInspection] = []
     faults: list[str] = []
@@ -150,8 +150,13 @@ def find_shards(root: Path) -> list[Path]:
     """The shards of a folder in reading order: train, val, test, others, each by name.
 
     Raises:
-        RequestError: There are none.
+        RequestError: There are none, or the folder may not be looked into.
     """
+    try:
+        (root / ".").stat()
+        os.listdir(root)
+    except PermissionError as error:  # a glob would find nothing and say nothing
+        raise RequestError(f"{root}: no permission to look into the folder; ask its owner.") from error
     files = sorted({*root.glob("*/dataset.h5"), *root.glob("*.h5")})
     if not files:
         raise RequestError(

@@ -77,7 +77,8 @@ def _stored(shard: ShardInspection) -> str:
     chunks = "contiguous" if flux["chunks"] is None else f"chunks {flux['chunks'][0]:,} x {flux['chunks'][1]:,}"
     packed = f", {flux['compression']}" if flux["compression"] else ""
     shuffled = ", shuffle" if flux["shuffle"] else ""
-    return f"{flux['dtype']}{order}, {chunks}{packed}{shuffled}"
+    unit = f" x {flux['packing']['scale_factor']:g} + {flux['packing']['add_offset']:g}" if "packing" in flux else ""
+    return f"{flux['dtype']}{unit}{order}, {chunks}{packed}{shuffled}"
 
 
 def _size(count: int) -> str:

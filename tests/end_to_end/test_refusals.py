@@ -29,7 +29,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "a root without shards": (["run", "tiny.yaml", "--data-root", "hollow"], ["holds no train*/dataset.h5"]),
     "no such stage": (["run", "cnn_stag1a", *DATA], ["did you mean cnn_stage1a"]),
     "no such file": (["run", "nowhere/x.yaml", *DATA], ["there is no file"]),
-    "a truncated shard": (["run", "tiny.yaml", "--data-root", "truncated"], ["truncated or damaged"]),
+    "a truncated shard": (
+        ["run", "tiny.yaml", "--data-root", "truncated"],
+        ["file is truncated", "copy or write"],
+    ),
     "a foreign HDF5": (["run", "tiny.yaml", "--data-root", "foreign"], ["this is not a shard"]),
     "no HDF5 at all": (["run", "tiny.yaml", "--data-root", "text"], ["not an HDF5 file"]),
     "other pixels": (["run", "tiny.yaml", "--data-root", "disagree"], ["disagree on pixels"]),

@@ -45,8 +45,8 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
 }
 WITHOUT_TORCH = {"models/shape.py", "models/count.py"}
 WITH_RAY_IN_DATA = {"data/source.py"}
-# pydantic pins pydantic_core to one exact version and re-exports only a part of it.
-BROUGHT_BY = {"pydantic_core": "pydantic"}
+# pydantic pins pydantic_core to one exact version and re-exports only a part of it; tables writes blosc with blosc2.
+BROUGHT_BY = {"pydantic_core": "pydantic", "blosc2": "tables"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -155,3 +156,18 @@ def test_inspection_imports_only_what_it_needs(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    tmp_path.chmod(0o755)
+    root.chmod(0)
+    if os.getuid() == 0:
+        os.seteuid(65534)  # root may look everywhere
+    try:
+        with pytest.raises(RequestError, match="no permission"):
+            inspect_path(root)
+    finally:
+        os.seteuid(os.getuid())
+        root.chmod(0o755)

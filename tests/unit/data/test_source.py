@@ -2,6 +2,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import ray
@@ -72,6 +73,19 @@ def test_streamed_blocks_are_those_of_plain_h5py_in_order(
         assert (ours.noisy_BL is None) == (not noisy)
         if noisy:
             np.testing.assert_array_equal(ours.noisy_BL, theirs.noisy_BL)
+
+
+def test_workers_follow_links_to_other_files(selection: Selection) -> None:
+    plain = list(read_ranges(row_ranges(selection, CHUNK_BYTES)))
+    for info in selection.shards:
+        with h5py.File(info.path, "r+") as file, h5py.File(info.path.with_name("raw.h5"), "w") as raw:
+            for name in ("flux", "error"):
+                raw[name] = file[f"dataset/arrays/{name}/value"][...].astype(np.float32)  # contiguous
+                del file[f"dataset/arrays/{name}"]
+                file[f"dataset/arrays/{name}"] = h5py.ExternalLink("raw.h5", name)
+    for ours, theirs in zip(iter_blocks_ray(row_ranges(selection, CHUNK_BYTES)), plain, strict=True):
+        np.testing.assert_array_equal(ours.flux_BL, theirs.flux_BL)
+        np.testing.assert_array_equal(ours.error_BL, theirs.error_BL)
 
 
 def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(selection: Selection) -> None:
