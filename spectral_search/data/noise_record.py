@@ -12,7 +12,7 @@ import numpy as np
 
 HALF_NORMAL_MEDIAN = 0.67449
 LEVEL_ERROR = 1.17
-"""Standard error of the level is so many times level / sqrt(M), M values above the flux: 1 / (2 f(m) m), f half normal."""
+"""Standard error of the level: so many times level / sqrt(M), M values above the flux. 1 / (2 f(m) m), half normal."""
 NOTHING = 1e-3
 """A difference from the flux of so many errors is none."""
 WHOLLY = 0.99

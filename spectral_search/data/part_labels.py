@@ -1,8 +1,8 @@
 """Whether the labels of all shards are of one kind: their ranges, and numbers that stand for unknown.
 
 The range of some labels is that of their inner 99%, widened by what so few spectra cannot show of it. val and test are
-held against train, since a network can only learn what it is shown; a narrower val or test is no fault. Train shards may
-well be sorted, by T_eff say, so that one of them is refused only where it lies as far out as the others are wide.
+held against train, since a network can only learn what it is shown; a narrower val or test is no fault. Train shards
+may well be sorted, by T_eff say, so that one of them is refused only where it lies as far out as the others are wide.
 Shape suffixes: N spectra.
 """
 
@@ -22,7 +22,7 @@ OF_THE_STAR = ("log_g", "T_eff", "M_H")
 """Labels that cannot be of other stars in every spectrum; S/N, magnitude and abundances may be chosen."""
 INNER = (0.005, 0.995)
 MARGIN, SMALL_MARGIN = 0.1, 5.0
-"""A range is widened by this part of its width, and by this many parts of its width divided by the spectra it rests on."""
+"""A range is widened by these parts of its width, the second divided by the number of spectra that it rests on."""
 MOSTLY, SOME = 0.5, 0.05
 
 
@@ -36,7 +36,10 @@ class _Range:
 
     @classmethod
     def of(cls, value_N: np.ndarray) -> "_Range | None":
-        return None if not len(value_N) else cls(*map(float, np.quantile(value_N, INNER)), len(value_N))
+        if not len(value_N):
+            return None
+        low, high = np.quantile(value_N, INNER)
+        return cls(float(low), float(high), len(value_N))
 
     @classmethod
     def joined(cls, ranges: "Sequence[_Range]") -> "_Range":
@@ -134,7 +137,9 @@ def _judge_train(label: str, own: Known, ranges: Mapping[str, _Range], found: Mi
             return True
         odd.append(f"{name} ({here})")
     if odd:
-        found.odd.append(f"{label} of {listed(odd)} lies mostly outside what the other train shards hold: sorted shards?")
+        found.odd.append(
+            f"{label} of {listed(odd)} lies mostly outside what the other train shards hold: sorted shards?"
+        )
     return False
 
 

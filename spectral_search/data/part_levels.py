@@ -3,14 +3,14 @@
 Each train shard is held against the train shard that is most like the others; each val and test shard against all of
 train. What decides, of two typical levels that are apart by more than FACTOR:
 
-- Flux. A unit moves the flux and leaves the S/N (error moved along), or moves both by the same factor without the error,
-  out of all that the other shard has. Brighter stars move flux and S/N in the same sense, and their fluxes overlap the
-  others'. So fluxes that do not overlap are refused, and so is flux that moves without its S/N.
+- Flux. A unit moves flux and error and leaves the S/N, or moves flux and S/N by the same factor, out of all that the
+  other shard has. Brighter stars move flux and S/N in the same sense, and their fluxes overlap the others'. So fluxes
+  that do not overlap are refused, and so is flux that moves without its S/N.
 - Error at equal flux. That is the S/N, which a survey may well choose: S/N 20 to 30 in test beside 3 to 30 in train is
-  odd, not wrong. It is refused where even the ranges of S/N are apart by FACTOR, and where the error is the square, or one
-  over it, of what the other shard has: a variance.
-- Contrast, the variation of the flux within a spectrum as a part of its level: no unit changes it, a continuum that was
-  divided out or an offset does. Contrasts that are apart and do not overlap are refused.
+  odd, not wrong. It is refused where even the ranges of S/N are apart by FACTOR, and where the error is the square of
+  what the other shard has, or one over it: a variance.
+- Contrast, the variation of the flux within a spectrum as a part of its level: no unit changes it, a continuum that
+  was divided out or an offset does. Contrasts that are apart and do not overlap are refused.
 
 A few spectra have no typical level, so that nothing counts that is not SIGMAS standard errors of the medians apart.
 """
@@ -35,7 +35,7 @@ SIGMAS = 4.0
 SAME_FACTOR = 1.5
 """Two factors that differ by less are one."""
 SNR_MOVES = 0.35
-"""Log S/N moves by at least this part of log flux when stars are brighter: 1/2 by photon noise alone, 1 in front of a sky."""
+"""Of brighter stars, log S/N moves by at least this part of log flux: 1/2 by photon noise alone, 1 on a bright sky."""
 TORN_FACTOR = 100.0
 """No spectrum of a data set is so far from the next brighter one."""
 MANY = 0.5
@@ -131,7 +131,9 @@ def _judged(one: _Group, other: _Group) -> list[Judged]:
     elif one.snr and other.snr and _apart(one.snr, other.snr, ODD_FACTOR):
         judged.append(_odd_snr(one, other))
     elif _apart(one.flux, other.flux, ODD_FACTOR):
-        judged.append(("odd flux", f"{_both('flux', one.name, one.flux, other.name, other.flux)}: other stars, or another unit?"))
+        judged.append(
+            ("odd flux", f"{_both('flux', one.name, one.flux, other.name, other.flux)}: other stars, or another unit?")
+        )
     if one.contrast and other.contrast and _apart(one.contrast, other.contrast):
         judged.append(_contrast_apart(one.name, one.contrast, other.name, other.contrast))
     return judged
@@ -149,7 +151,10 @@ def _flux_apart(one: _Group, other: _Group, flux: Level, whole: Level) -> Judged
         return "odd flux", f"{told}, and its S/N goes along: other stars, to which a network has to extrapolate."
     if abs(snr_shift) < math.log(SAME_FACTOR):
         return "flux and error", f"{told}, at about the same S/N: one of the two is in another unit{_power(shift)}."
-    return "flux", f"{told}, and S/N {_two(one.snr, other.snr)}: its flux is in another unit than its error{_power(shift)}."
+    return (
+        "flux",
+        f"{told}, and S/N {_two(one.snr, other.snr)}: its flux is in another unit than its error{_power(shift)}.",
+    )
 
 
 def _error_apart(one: _Group, other: _Group, error: Level, whole: Level) -> Judged:
@@ -171,8 +176,8 @@ def _odd_snr(one: _Group, other: _Group) -> Judged:
 
 def _contrast_apart(name: str, contrast: Level, other_name: str, whole: Level) -> Judged:
     told = (
-        f"The flux within a spectrum of {name} typically varies by {contrast.value:.2g} of its level, in {other_name} by "
-        f"{whole.value:.2g}"
+        f"The flux within a spectrum of {name} typically varies by {contrast.value:.2g} of its level, in {other_name} "
+        f"by {whole.value:.2g}"
     )
     if contrast.gap(whole) > 0:
         return "contrast", f"{told}: in one the continuum was divided out, or an offset was added."
@@ -192,8 +197,8 @@ def _squared(error: Level, whole: Level) -> str | None:
 def _both(what: str, name: str, level: Level, other_name: str, whole: Level) -> str:
     factor = math.exp(abs(level.shift(whole)))
     return (
-        f"The {what} of {name} is typically {level.value:.3g} and that of {other_name} {whole.value:.3g}, apart by a factor "
-        f"of {factor:.3g}"
+        f"The {what} of {name} is typically {level.value:.3g} and that of {other_name} {whole.value:.3g}, apart by a "
+        f"factor of {factor:.3g}"
     )
 
 
@@ -215,7 +220,9 @@ def _within(sample: ShardSample) -> Mismatches:
     seen = int(np.isfinite(sample.flux_K).sum())
     dark = int((sample.flux_K == 0).sum())
     if dark:
-        told = f"{dark} of {seen} sampled spectra of {sample.name} have flux 0 throughout: rows that were never written?"
+        told = (
+            f"{dark} of {seen} sampled spectra of {sample.name} have flux 0 throughout: rows that were never written?"
+        )
         (found.refused if dark > MANY * seen else found.odd).append(told)
     for what, values_K in (("flux", sample.flux_K), ("error", sample.error_K)):
         log_K = np.sort(logs(values_K))
@@ -226,8 +233,8 @@ def _within(sample: ShardSample) -> Mismatches:
         low, high = (math.exp(float(np.median(part))) for part in (log_K[:cut], log_K[cut:]))
         few = min(cut, len(log_K) - cut)
         told = (
-            f"The {what} of {few} of {len(log_K)} sampled spectra of {sample.name} is of another level than that of the "
-            f"rest: {low:.3g} and {high:.3g}, and nothing between"
+            f"The {what} of {few} of {len(log_K)} sampled spectra of {sample.name} is of another level than that of "
+            f"the rest: {low:.3g} and {high:.3g}, and nothing between"
         )
         if few > 0.05 * len(log_K):
             found.refused.append(f"{told}: the shard was put together from parts in different units.")

@@ -54,18 +54,20 @@ def _judge(name: str, noise: NoiseRecord, found: Mismatches) -> None:
     bias = abs(noise.above - 0.5)
     if noise.level is None or bias > BIASED:
         found.refused.append(
-            f"The recorded noisy spectra of {name} lie above its flux in {noise.above:.0%} of all values instead of half: "
-            "noisy and flux are in different units, or belong to different spectra."
+            f"The recorded noisy spectra of {name} lie above its flux in {noise.above:.0%} of all values instead of "
+            "half: noisy and flux are in different units, or belong to different spectra."
         )
         return
     allowed = SIGMAS * noise.level_error
     told = (
-        f"The recorded noise of {name} is typically {noise.level:.3g} times its error, and the search takes it for 1 time "
-        "(data.noise_level)"
+        f"The recorded noise of {name} is typically {noise.level:.3g} times its error, and the search takes it for 1 "
+        "time (data.noise_level)"
     )
     if not 1 / OTHER_LEVEL - allowed < noise.level < OTHER_LEVEL + allowed:
         found.refused.append(f"{told}: it was made at another noise level, or its error array is in another unit.")
     elif not 1 / ODD_LEVEL - allowed < noise.level < ODD_LEVEL + allowed:
         found.odd.append(f"{told}.")
     if bias > ODDLY_BIASED and bias * noise.values**0.5 > SIGMAS:
-        found.odd.append(f"The recorded noisy spectra of {name} lie above its flux in {noise.above:.0%} of all values, not half.")
+        found.odd.append(
+            f"The recorded noisy spectra of {name} lie above its flux in {noise.above:.0%} of all values, not half."
+        )

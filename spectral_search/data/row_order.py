@@ -1,9 +1,9 @@
 """Whether the rows of the labels stand in the order of the spectra, as far as labels can be seen in spectra.
 
-S/N can be measured and is the surest witness, magnitude next, for it makes S/N, error or flux; where a shard has neither,
-the parameters of the stars must show in their colours, the spectra being free of noise. Witnesses are judged by rank
-correlation, so that neither units nor logarithms matter. That of unrelated rows is normal with standard deviation
-1 / sqrt(K - 1).
+S/N can be measured and is the surest witness, magnitude next, for it makes S/N, error or flux; where a shard has
+neither, the parameters of the stars must show in their colours, the spectra being free of noise. Witnesses are judged
+by rank correlation, so that neither units nor logarithms matter. That of unrelated rows is normal with standard
+deviation 1 / sqrt(K - 1).
 Shape suffixes: K sampled spectra, N spectra, C colours.
 """
 
@@ -27,7 +27,8 @@ def order_suspicions(samples: list[ShardSample]) -> list[str]:
         if told := _suspicion(sample):
             suspected.setdefault(told, []).append(sample.name)
     return [
-        f"The labels of {listed(names)} may stand in another order than the spectra: {told}." for told, names in suspected.items()
+        f"The labels of {listed(names)} may stand in another order than the spectra: {told}."
+        for told, names in suspected.items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""A few spectra of every shard and all of its labels: what tells, before anything starts, whether shards belong together.
+"""A few spectra of every shard and all of its labels: what tells, before anything starts, whether they belong together.
 
 The spectra stand in a few runs spread over a shard; of wide spectra only some pixels are looked at. So it takes tens of
 milliseconds a shard, however large that is.
@@ -19,7 +19,7 @@ from spectral_search.errors import RequestError
 
 SPECTRA = 128
 """Looked at in each shard."""
-ALL_SPECTRA = 2048
+ALL_SPECTRA = 1024
 """Looked at in all shards together, but for the few that each shard is owed."""
 FEWEST = 16
 RUN = 32
@@ -27,6 +27,8 @@ RUN = 32
 PIXELS = 512
 """Looked at in each spectrum, evenly spread."""
 COLOURS = 8
+INNER = (0.16, 0.84)
+"""The inner 68% of a spectrum's values."""
 LABELS = ("log_g", "T_eff", "M_H", "a_M", "C_M", "mag", "snr", "redshift")
 
 
@@ -71,7 +73,8 @@ def sample_shards(shards: Sequence[ShardInfo]) -> list[ShardSample]:
     Raises:
         RequestError: One cannot be read, or its labels cannot be used; the faults of all at once.
     """
-    samples, faults = [], []
+    samples: list[ShardSample] = []
+    faults: list[str] = []
     wanted = min(SPECTRA, max(FEWEST, ALL_SPECTRA // max(1, len(shards))))
     for info in shards:
         try:
@@ -133,17 +136,21 @@ def _levels(
     flux_KL: np.ndarray, error_KL: np.ndarray, valid_KL: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Typical flux, error, S/N and contrast of each spectrum, NaN where it has no valid pixel."""
-    levels = np.full((4, len(flux_KL)), np.nan)
-    for row, valid_L in enumerate(valid_KL):
-        flux_L, error_L = flux_KL[row, valid_L], error_KL[row, valid_L]
-        if not len(flux_L):
-            continue
-        size = float(np.median(np.abs(flux_L)))
-        low, high = np.quantile(flux_L, (0.16, 0.84))
-        contrast = 0.5 * (high - low) / size if size > 0 else np.nan
-        levels[:, row] = size, np.median(error_L), np.median(flux_L / error_L), contrast
-    flux_K, error_K, snr_K, contrast_K = levels
-    return flux_K, error_K, snr_K, contrast_K
+    flux_KL, error_KL = np.where(valid_KL, flux_KL, np.nan), np.where(valid_KL, error_KL, np.nan)
+    size_K, error_K, snr_K = (
+        _quantiles(values_KL, (0.5,))[0] for values_KL in (np.abs(flux_KL), error_KL, flux_KL / error_KL)
+    )
+    low_K, high_K = _quantiles(flux_KL, INNER)
+    half_K = 0.5 * (high_K - low_K)
+    return size_K, error_K, snr_K, np.divide(half_K, size_K, out=np.full(len(half_K), np.nan), where=size_K > 0)
+
+
+def _quantiles(values_KL: np.ndarray, parts: Sequence[float]) -> list[np.ndarray]:
+    """Quantiles of each row without its NaN, (K,) each; NaN for a row of nothing else. The nearest value serves."""
+    sorted_KL = np.sort(values_KL, axis=1)  # NaN come last
+    last_K = np.maximum(np.isfinite(sorted_KL).sum(1) - 1, 0)
+    rows_K = np.arange(len(sorted_KL))
+    return [sorted_KL[rows_K, np.rint(part * last_K).astype(np.int64)] for part in parts]
 
 
 def _colours(flux_KL: np.ndarray) -> np.ndarray:
@@ -153,7 +160,5 @@ def _colours(flux_KL: np.ndarray) -> np.ndarray:
     return np.divide(np.stack(bands, axis=1), total_K1, out=np.zeros((len(flux_KL), len(bands))), where=total_K1 > 0)
 
 
-def _noise(
-    flux_KL: np.ndarray, error_KL: np.ndarray, noisy_KL: np.ndarray, valid_KL: np.ndarray
-) -> NoiseRecord | None:
+def _noise(flux_KL: np.ndarray, error_KL: np.ndarray, noisy_KL: np.ndarray, valid_KL: np.ndarray) -> NoiseRecord | None:
     return measure_noise(flux_KL, error_KL, noisy_KL, valid_KL) if valid_KL.any() else None

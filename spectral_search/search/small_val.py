@@ -37,8 +37,9 @@ def small_val_notes(spectra: int) -> list[str]:
     if NORMAL_95 * standard_error(SUPPOSED_R2, spectra) <= TOO_WIDE:
         return []
     low, high = simulated_interval(SUPPOSED_R2, spectra)
-    return [
-        f"val holds {spectra} spectra: the val R2 of a network whose true R2 is {SUPPOSED_R2:g} will lie between {low:.2f} and "
-        f"{high:.2f} (95% interval), so the winner is chosen by luck as much as by merit; 1,000 spectra give 0.45 to 0.54, "
-        "10,000 give 0.49 to 0.51."
-    ]
+    told = (
+        f"val holds {spectra} spectra: the val R2 of a network whose true R2 is {SUPPOSED_R2:g} will lie between "
+        f"{low:.2f} and {high:.2f} (95% interval), so the winner is chosen by luck as much as by merit; 1,000 spectra "
+        "give 0.45 to 0.54, 10,000 give 0.49 to 0.51."
+    )
+    return [told]
