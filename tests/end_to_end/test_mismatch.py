@@ -1,4 +1,4 @@
-"""A plan refuses parts that cannot be one data set, in a sentence each; told to go on, it says so wherever numbers are."""
+"""Parts that cannot be one data set are refused in a sentence; a run told to go on says so wherever its numbers are."""
 
 from pathlib import Path
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed_root import changed, times, write_good_root
 from rich.console import Console
 from shard_variants import VARIANTS, Sample, Variant, make_sample, write_variant
 
@@ -149,3 +150,11 @@ def test_inspection_imports_only_what_it_needs(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_shards_that_cannot_be_one_data_set_are_told(tmp_path: Path) -> None:
+    good = write_good_root(tmp_path / "good")
+    assert inspect_path(good).findings == ()
+    found = inspect_path(changed(good, tmp_path / "mixed", times("val_0", 1e-17))).findings
+    (fault,) = [finding.sentence for finding in found if finding.level == "fault"]
+    assert "flux of val_0" in fault and "train_0" in fault

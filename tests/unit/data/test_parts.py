@@ -49,7 +49,7 @@ REFUSED: dict[str, tuple[list[Change], list[str]]] = {
         [another("train_0", "train_1"), another("train_0", "train_2"), times("train_1", CGS)],
         ["flux of train_1", "train_0", "1e17"],
     ),
-    "a half of a shard": ([times("train_0", CGS, rows=slice(0, 80))], ["sampled spectra of train_0", "nothing between"]),
+    "half of a shard": ([times("train_0", CGS, rows=slice(0, 80))], ["spectra of train_0", "nothing between"]),
     "a shard of zeros": ([times("val_0", 0.0, "flux", "noisy")], ["val_0 have flux 0 throughout"]),
     "no noise": ([arrays_of("val_0", without_noise)], ["noisy spectra of val_0", "the flux itself", "noise level 1"]),
     "no noise in test": ([arrays_of("test_0", without_noise)], ["noisy spectra of test_0", "the flux itself"]),
@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[list[Change], list[str]]] = {
     "noisy never written": ([times("val_0", 0.0, "noisy")], ["noisy spectra of val_0 are 0 throughout"]),
     "noisy in another unit": ([times("test_0", 3.0, "noisy")], ["noisy spectra of test_0 lie above its flux"]),
     "T_eff in kK": ([labels("val_0", lambda t: t.assign(T_eff=t.T_eff / 1e3))], ["T_eff of val_0", "train_0", "100%"]),
-    "log_g of other stars": ([labels("test_0", lambda t: t.assign(log_g=t.log_g + 4.5))], ["log_g of test_0", "train_0"]),
+    "log_g of others": ([labels("test_0", lambda t: t.assign(log_g=t.log_g + 4.5))], ["log_g of test_0", "train_0"]),
     "T_eff in kK in a train shard": (
         [another("train_0", "train_1"), labels("train_1", lambda t: t.assign(T_eff=t.T_eff / 1e3))],
         ["T_eff of train_", "another unit"],
@@ -122,7 +122,8 @@ def test_what_is_odd_but_possible_is_said(good: Path, tmp_path: Path, case: str)
 def test_the_error_as_a_variance_is_recognised(good: Path, tmp_path: Path) -> None:
     """Squares are told from another S/N by their spread; the unit is one in which the fluxes are near 1."""
     units = [times(shard, 1.0 / CGS) for shard in ("train_0", "val_0", "test_0")]
-    (told,) = found_in(changed(good, tmp_path, *units, arrays_of("train_0", lambda a: a.update(error=a["error"] ** 2)))).refused
+    squared = arrays_of("train_0", lambda arrays: arrays.update(error=arrays["error"] ** 2))
+    (told,) = found_in(changed(good, tmp_path, *units, squared)).refused
     assert "the error of train_0 looks like a variance" in told
 
 
@@ -158,7 +159,11 @@ def test_order_is_seen_in_magnitudes_and_colours_too(tmp_path: Path, witness: st
     assert witness in told and "another order" in told
 
 
-SIZES = [{"train": 60, "val": 0, "test": 0}, {"train": 48, "val": 5, "test": 9, "shards": 3}, {"train": 60, "val": 20, "test": 20}]
+SIZES = [
+    {"train": 60, "val": 0, "test": 0},
+    {"train": 48, "val": 5, "test": 9, "shards": 3},
+    {"train": 60, "val": 20, "test": 20},
+]
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -176,7 +181,7 @@ def test_masked_and_invalid_values_count_for_nothing(good: Path, tmp_path: Path)
             arrays[name][1::2, 30:] = 1e9
 
     def mask(root: Path) -> None:
-            with h5py.File(root / "val_0" / "dataset.h5", "r+") as file:
+        with h5py.File(root / "val_0" / "dataset.h5", "r+") as file:
             bad = np.zeros((96, 48), np.int64)
             bad[1::2, 30:] = 1
             file["dataset/arrays/mask/value"][:] = bad
