@@ -28,7 +28,7 @@ class NoiseRecord:
         noise_free: How many of them are the flux itself.
         empty: How many of them are 0 where the flux is not.
         level: Noise of the others in units of the error; None where no value lies above the flux.
-        above: Part of the others' values that lies above the flux.
+        above: Part of the others' values that lies above the flux; half of those that lie on it, as whole numbers may.
         values: How many values do.
     """
 
@@ -60,7 +60,7 @@ def measure_noise(flux_KL: np.ndarray, error_KL: np.ndarray, noisy_KL: np.ndarra
         noise_free=int(same_K.sum()),
         empty=int(empty_K.sum()),
         level=float(np.median(above_M)) / HALF_NORMAL_MEDIAN if len(above_M) else None,
-        above=len(above_M) / max(1, len(deviate_M)),
+        above=(len(above_M) + 0.5 * float((deviate_M == 0).sum())) / max(1, len(deviate_M)),
         values=len(above_M),
     )
 

@@ -4,8 +4,8 @@ Each train shard is held against the train shard that is most like the others; e
 train. What decides, of two typical levels that are apart by more than FACTOR:
 
 - Flux. A unit moves flux and error and leaves the S/N, or moves flux and S/N by the same factor, out of all that the
-  other shard has. Brighter stars move flux and S/N in the same sense, and their fluxes overlap the others'. So fluxes
-  that do not overlap are refused, and so is flux that moves without its S/N.
+  other shard has. Brighter stars move flux and S/N in the same sense, and their fluxes overlap the others', or their
+  magnitudes say so. So fluxes that do not overlap are refused, and so is flux that moves without its S/N.
 - Error at equal flux. That is the S/N, which a survey may well choose: S/N 20 to 30 in test beside 3 to 30 in train is
   odd, not wrong. It is refused where even the ranges of S/N are apart by FACTOR, and where the error is the square of
   what the other shard has, or one over it: a variance.
@@ -66,6 +66,14 @@ class _Group:
     @cached_property
     def contrast(self) -> Level | None:
         return self._level(lambda sample: sample.contrast_K)
+
+    @cached_property
+    def magnitude(self) -> float | None:
+        """Median magnitude of the sampled spectra, where it is known."""
+        known = [sample.labels["mag"][sample.rows_K] for sample in self.samples if "mag" in sample.labels]
+        magnitude_K = np.concatenate(known) if known else np.zeros(0)
+        magnitude_K = magnitude_K[np.isfinite(magnitude_K)]
+        return float(np.median(magnitude_K)) if len(magnitude_K) else None
 
 
 Judged = tuple[str, str]
@@ -147,7 +155,8 @@ def _flux_apart(one: _Group, other: _Group, flux: Level, whole: Level) -> Judged
     shift = flux.shift(whole)
     snr_shift = one.snr.shift(other.snr) if one.snr and other.snr else 0.0
     told = _both("flux", one.name, flux, other.name, whole)
-    if flux.gap(whole) == 0 and snr_shift * math.copysign(1.0, shift) >= SNR_MOVES * abs(shift):
+    brighter = flux.gap(whole) == 0 and snr_shift * math.copysign(1.0, shift) >= SNR_MOVES * abs(shift)
+    if brighter or _as_magnitudes_say(one, other, shift):
         return "odd flux", f"{told}, and its S/N goes along: other stars, to which a network has to extrapolate."
     if abs(snr_shift) < math.log(SAME_FACTOR):
         return "flux and error", f"{told}, at about the same S/N: one of the two is in another unit{_power(shift)}."
@@ -155,6 +164,14 @@ def _flux_apart(one: _Group, other: _Group, flux: Level, whole: Level) -> Judged
         "flux",
         f"{told}, and S/N {_two(one.snr, other.snr)}: its flux is in another unit than its error{_power(shift)}.",
     )
+
+
+def _as_magnitudes_say(one: _Group, other: _Group, shift: float) -> bool:
+    """Whether the stars are brighter by that much by their magnitudes too."""
+    if one.magnitude is None or other.magnitude is None:
+        return False
+    meant = -0.4 * math.log(10.0) * (one.magnitude - other.magnitude)
+    return abs(meant) > math.log(SAME_FACTOR) and abs(shift - meant) < math.log(SAME_FACTOR)
 
 
 def _error_apart(one: _Group, other: _Group, error: Level, whole: Level) -> Judged:

@@ -132,6 +132,17 @@ def test_recorded_noise_that_no_search_uses_is_not_judged(good: Path, tmp_path: 
     assert found_in(root, noise_level=0.5) == Mismatches()
 
 
+def test_brighter_stars_are_told_from_another_unit_by_their_magnitudes(good: Path, tmp_path: Path) -> None:
+    """A factor of 8 in flux and of its root in error: 2.26 magnitudes, and beyond what train holds."""
+    brighter = [times("test_0", 8.0, "flux"), times("test_0", 8.0**0.5, "error"), noise("test_0", 1.0)]
+    same = [labels(shard, lambda t: t.assign(mag=22.0 - 0.1 * t.log_g)) for shard in ("train_0", "test_0")]
+    moved = labels("test_0", lambda t: t.assign(mag=t.mag - 2.5 * np.log10(8.0)))
+    found = found_in(changed(good, tmp_path / "moved", *brighter, *same, moved))
+    assert found.refused == [] and "flux of test_0" in found.odd[0] and "extrapolate" in found.odd[0]
+    (told,) = found_in(changed(good, tmp_path / "same", *brighter, *same)).refused
+    assert "flux of test_0" in told and "another unit" in told
+
+
 def test_several_shards_of_a_kind_make_one_sentence(good: Path, tmp_path: Path) -> None:
     changes = [*(another("val_0", f"val_{i}") for i in (1, 2)), *(times(f"val_{i}", CGS) for i in range(3))]
     (told,) = found_in(changed(good, tmp_path, *changes)).refused
@@ -145,7 +156,7 @@ def test_labels_in_another_order_are_suspected(good: Path, tmp_path: Path, sorts
     renamed = labels("val_0", lambda t: t if sorts else t.assign(id=np.random.default_rng(0).permutation(len(t))))
     (told,) = found_in(changed(good, tmp_path, shuffled, renamed)).odd
     assert "labels of val_0 may stand in another order" in told and "snr" in told
-    assert told.endswith("sorted by id." if sorts else "ids are not in order.")
+    assert told.endswith("they would if sorted by id." if sorts else "their ids are not in order.")
 
 
 @pytest.mark.parametrize("witness", ["mag", "T_eff"])
