@@ -25,6 +25,9 @@ def baselines(
     like: Annotated[
         str | None, typer.Option("--like", metavar="NAME", help="Take split, noise and preprocessing of this run.")
     ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of data, as in `run`.")
+    ] = None,
     only: Annotated[
         str | None, typer.Option("--only", help="Some of ridge,lightgbm,oracle_mixture,ceiling [all].")
     ] = None,
@@ -36,7 +39,9 @@ def baselines(
     with answering():
         from spectral_search import service
 
-        options = service.RunOptions(data_root=tuple(data_root or ()), num_train=num_train, results=results)
+        options = service.RunOptions(
+            data_root=tuple(data_root or ()), sets=tuple(sets or ()), num_train=num_train, results=results
+        )
         names = [name.strip().replace("-", "_") for name in (only or "").split(",") if name.strip()]
         try:
             found = service.baselines(

@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -548,7 +548,7 @@ def baselines(
     """Fit what networks are measured against, on exactly the split, noise and test set of a search, and store it.
 
     Args:
-        options: The data root, `num_train` and the results folder.
+        options: The data root, `num_train`, overrides of the data section and the results folder.
         shown: Where progress is shown.
         noise_level: Factor on the error, 1 when absent.
         like: A run whose split, noise level and preprocessing are taken.
@@ -562,6 +562,13 @@ def baselines(
     question, root = _question(options, shown, noise_level, like), results_root(options.results)
     from spectral_search.search.apply import best_device
     from spectral_search.search.baselines import chosen_methods, measure
+    from spectral_search.search.parts_check import check_parts
+
+    if like is None:  # the data of a run were looked at when it began
+        parts = check_parts(question.root, question.spec.data)
+        for sentence in parts.told:
+            shown.say(sentence)
+        question = replace(question, mismatches=parts.mismatches)
 
     methods, left_out = chosen_methods(question, only)
     for sentence in left_out:
@@ -596,13 +603,15 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
         data = {"num_train": options.num_train, "noise_level": noise_level}
         given = {key: value for key, value in data.items() if value is not None}
         document = {"stage": "baselines", "data": given, "model": {"kind": "mlp"}}
-        spec = RunSpec.from_dict(document).override(options.overrides())
+        spec = RunSpec.from_dict(document).override({**options.overrides(), **_data_sets(options.sets)})
         spec, notes = _with_data(spec, shown, False)
         for note in notes:
             shown.say(note)
         return question_of(spec)
-    if options.num_train is not None or noise_level is not None:
-        raise RequestError("--like takes split and noise level from a run: leave --num-train and --noise-level out.")
+    if options.num_train is not None or noise_level is not None or options.sets:
+        raise RequestError(
+            "--like takes split and noise level from a run: leave --num-train, --noise-level and --set out."
+        )
     from spectral_search.data.preprocess import Preprocessing
     from spectral_search.results.bundle import read_safetensors
     from spectral_search.results.records import RunRecord
@@ -610,7 +619,15 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
     record = RunRecord.load(RunPaths(results_root(options.results), like).require())
     made, file = _recorded_plan(record, options), record.paths.preprocessing_safetensors
     prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
-    return Question(made.spec, made.root, made.splits, prep)
+    return Question(made.spec, made.root, made.splits, prep, tuple(record.mismatches))
+
+
+def _data_sets(sets: Sequence[str]) -> dict[str, Any]:
+    """Overrides of the data section, which is all that baselines have of a spec."""
+    values = dict(parse_set(text) for text in sets)
+    if other := [key for key in values if not key.startswith("data.")]:
+        raise RequestError(f"Baselines have no {', '.join(other)}: --set takes keys of data, such as data.num_val.")
+    return values
 
 
 def baselines_document(found: "Baselines") -> dict[str, Any]:

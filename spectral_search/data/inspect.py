@@ -14,6 +14,8 @@ import numpy as np
 
 from spectral_search.data.check import Finding, check_open_shard
 from spectral_search.data.grids import Grid, grid_faults
+from spectral_search.data.parts import find_mismatches
+from spectral_search.data.root import DataRoot
 from spectral_search.data.scan import SAMPLE_ROWS, ShardStatistics, scan
 from spectral_search.data.shard import Shard
 from spectral_search.data.wavelengths import Wavelengths
@@ -143,6 +145,8 @@ def inspect_path(path: str | os.PathLike[str], *, sample_rows: int = SAMPLE_ROWS
     if not shards:
         raise RequestError(*faults)
     findings = [Finding("fault", fault) for fault in faults] + _disagreements(shards)
+    if not any(finding.level == "fault" for finding in findings):
+        findings += _mismatches(path, shards)
     return Inspection(path, "data root", tuple(shards), tuple(findings))
 
 
@@ -269,6 +273,17 @@ def _stored_wave(wave: Wavelengths) -> dict[str, str] | None:
     if wave.centres_angstrom_L is None:
         return None
     return {"unit": wave.unit.name, "unit_from": wave.unit_from, "order": wave.order}
+
+
+def _mismatches(path: Path, shards: list[ShardInspection]) -> list[Finding]:
+    """What a search would say of shards that stand in one root; it looks at roots with something to train on alone."""
+    if not any(shard.split == "train" for shard in shards):
+        return []
+    try:
+        found = find_mismatches(DataRoot.find(path, need_labels=False), noise_level=1.0)
+    except RequestError:
+        return []  # labels that cannot be used, which each shard's own findings tell
+    return [Finding("fault", text) for text in found.refused] + [Finding("warning", text) for text in found.odd]
 
 
 def _disagreements(shards: list[ShardInspection]) -> list[Finding]:

@@ -193,7 +193,7 @@ def render_baselines(found: Baselines) -> RenderableType:
 
 
 def _remarks(found: Baselines) -> list[str]:
-    lines = []
+    lines = [f"data parts do not match: {text}" for text in found.document["data"].get("mismatches", ())]
     ridge, ceiling = found.methods.get("ridge"), found.methods.get("ceiling")
     if ridge:
         fresh = ridge["facts"]["fresh_noise_r2"]

@@ -96,6 +96,7 @@ def load_standing(root: Path, names: Sequence[str] = ()) -> Standing:
         named.append(run)
         if run.record.state != "finished":
             notes.append(f"{name} is {run.record.state}: `spectral-search resume {name}` goes on with it.")
+        notes.extend(f"{name}: data parts do not match: {text}" for text in run.record.mismatches)
     others = []
     for name in finished:
         if name not in wanted:

@@ -47,12 +47,14 @@ class Question:
         root: The data.
         splits: Which spectra train, validate and test.
         prep: Preprocessing of the run that is to be compared with; fitted on the training set when absent.
+        mismatches: Why the parts of the data cannot be one data set, where the spec says to go on all the same.
     """
 
     spec: RunSpec
     root: DataRoot
     splits: Splits
     prep: Preprocessing | None = None
+    mismatches: tuple[str, ...] = ()
 
     @property
     def evaluated(self) -> Selection:
@@ -152,7 +154,7 @@ def _begun(question: Question, results: Path) -> Baselines:
         "created_at": utc_now(),
         "versions": _versions(),
         "hardware": {"machine": platform.machine(), "cores": cpu_count()},
-        "data": {"shards": shards, "split": splits.digest()},
+        "data": {"shards": shards, "split": splits.digest(), "mismatches": list(question.mismatches)},
         "settings": {key: getattr(data, key) for key in ("noise_level", "split_seed", "val_draws")},
         "spectra": {
             "train": len(splits.train),

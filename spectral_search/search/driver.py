@@ -88,7 +88,11 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
             versions=_versions(),
             seed=plan.spec.search.seed,
             hardware=_hardware(plan.slots),
-            data={"shards": plan.root.fingerprint(), "split": plan.splits.digest()},
+            data={
+                "shards": plan.root.fingerprint(),
+                "split": plan.splits.digest(),
+                "mismatches": list(plan.mismatches),
+            },
             spec_sha256=[digest(hidden.spec_yaml)],
             planned_trials=plan.trials,
         )

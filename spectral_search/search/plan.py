@@ -15,9 +15,11 @@ from spectral_search.models.shape import require_fit
 from spectral_search.results.baselines import error_alone, load_audit
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
+from spectral_search.search.parts_check import check_parts
 from spectral_search.search.points import planned_trials
 from spectral_search.search.residency import Room, decide_residency, tell_reader
 from spectral_search.search.sample_check import check_sample
+from spectral_search.search.small_val import small_val_notes
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -37,6 +39,7 @@ class Plan:
         slots: What the trials run on.
         executor: Which processes train them.
         notes: What the user should know, a sentence each.
+        mismatches: Why the parts of the data cannot be one data set, where the spec says to go on all the same.
     """
 
     spec: RunSpec
@@ -45,6 +48,7 @@ class Plan:
     slots: Slots
     executor: Executor = "separate"
     notes: tuple[str, ...] = field(default=())
+    mismatches: tuple[str, ...] = field(default=())
 
     @cached_property
     def trials(self) -> int:
@@ -91,6 +95,7 @@ class Plan:
             "executor": self.executor,
             "concurrent": self.slots.concurrent or None,
             "notes": list(self.notes),
+            "mismatches": list(self.mismatches),
             "space": {key: domain.to_yaml() for key, domain in spec.space.items()} if grid is None else {},
             "grid": [{"params": point, "parameters": self.parameters(point)} for point in grid or []],
             "spec": spec.to_dict(),
@@ -141,8 +146,10 @@ def make_plan(
     gathered(faults, lambda: _check_networks(spec, root.pixels))
     if splits is not None:
         gathered(faults, lambda: check_sample(splits))
-    if faults or splits is None:
+    parts = gathered(faults, lambda: check_parts(root, spec.data)) if splits is not None else None
+    if faults or splits is None or parts is None:
         raise RequestError(*faults)
+    said += [*parts.told, *small_val_notes(len(splits.val))]
     spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
     said.append(residency)
     chosen, slots, why = decide_executor(spec, root.pixels, executor)
@@ -158,7 +165,7 @@ def make_plan(
         said.append(_leak_note(leaky, results, root))
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
-    return Plan(spec, root, splits, slots, chosen, (*notes, *said))
+    return Plan(spec, root, splits, slots, chosen, (*notes, *said), parts.mismatches)
 
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:

@@ -53,6 +53,11 @@ class DataSpec(Section):
         "auto", description="frozen noise draws of each val spectrum; auto: enough for 10,000 noisy spectra, at most 8"
     )
     noise_level: Annotated[float, Field(ge=0.0)] = Field(1.0, description="noisy = flux + noise_level * error * N(0,1)")
+    allow_mismatch: bool = Field(
+        False,
+        description="go on with train, val and test that cannot be one data set (units, recorded noise, labels); the "
+        "leaderboard says what does not match",
+    )
     split_seed: int = Field(42, description="fixes the split and the subsets, apart from the training seed")
     residency: Literal["auto", "resident", "stream"] = Field(
         "auto", description="keep the spectra in memory or read them again each epoch; auto decides by size"

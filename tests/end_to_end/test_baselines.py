@@ -66,7 +66,7 @@ def test_the_audit_answers_in_sentences_and_json(place: Path) -> None:
         (["--data-root", "data", "--num-train", "100000"], "data.num_train asks for 100000"),
         (["--data-root", "data", "--noise-level", "-1"], "--noise-level"),
         (["--like", "nobody"], "No run 'nobody'"),
-        (["--like", "small", "--num-train", "100"], "leave --num-train and --noise-level out"),
+        (["--like", "small", "--num-train", "100"], "leave --num-train, --noise-level and --set out"),
         (["--data-root", "data", "--only", "ceiling", "--noise-level", "0"], "noise level 0"),
         (["--data-root", "data", "--results", "/proc/results"], "cannot be written"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed_root import changed, times, write_good_root
 from rich.console import Console
 from shard_variants import VARIANTS, Sample, Variant, make_sample, write_variant
 
@@ -171,3 +172,11 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
     finally:
         os.seteuid(os.getuid())
         root.chmod(0o755)
+
+
+def test_shards_that_cannot_be_one_data_set_are_told(tmp_path: Path) -> None:
+    good = write_good_root(tmp_path / "good")
+    assert inspect_path(good).findings == ()
+    found = inspect_path(changed(good, tmp_path / "mixed", times("val_0", 1e-17))).findings
+    (fault,) = [finding.sentence for finding in found if finding.level == "fault"]
+    assert "flux of val_0" in fault and "train_0" in fault
