@@ -60,12 +60,12 @@ def test_a_run_finds_the_baselines_of_its_own_spectra(root: Path, tmp_path: Path
     question = ask(root)
     fit(question, tmp_path, "ridge")
     fit(ask(root, num_train=200), tmp_path, "ridge")
-    manifest_data = {"shards": question.root.fingerprint(), "split": question.splits.digest()}
+    manifest_data = baselines.manifest_data(question)
     known = stored.find_baselines(tmp_path, manifest_data, question.spec.data)
     assert known is not None and known.document["spectra"] == {"train": 300, "val": 100, "test": 80}
     other = question.spec.data.model_copy(update={"noise_level": 0.5})
     assert stored.find_baselines(tmp_path, manifest_data, other) is None
-    assert [b.document["spectra"]["train"] for b in stored.list_baselines(tmp_path, manifest_data["shards"])] == [
+    assert [b.document["spectra"]["train"] for b in stored.list_baselines(tmp_path, manifest_data)] == [
         200,
         300,
     ]
