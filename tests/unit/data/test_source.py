@@ -10,6 +10,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from small_shards import PIXELS, make_shard
 
 from spectral_search.data.blocks import Condition, epoch_ranges, iter_blocks, read_ranges, row_ranges
+from spectral_search.data.content import Gathering, read_hashes
 from spectral_search.data.preprocess import Conditioning
 from spectral_search.data.root import DataRoot
 from spectral_search.data.source import (
@@ -72,6 +73,17 @@ def test_streamed_blocks_are_those_of_plain_h5py_in_order(
         assert (ours.noisy_BL is None) == (not noisy)
         if noisy:
             np.testing.assert_array_equal(ours.noisy_BL, theirs.noisy_BL)
+
+
+def test_streamed_blocks_have_the_hashes_of_plain_ones(selection: Selection) -> None:
+    expected = read_hashes(selection, ("flux", "error", "noisy", "mask"))
+    gathering = Gathering(selection)
+    for _ in gathering.watch(iter_selection_ray(selection, True, CHUNK_BYTES, hashed=True)):
+        pass
+    found = gathering.whole()
+    assert found.keys() == expected.keys()
+    for array, hash_N in expected.items():
+        np.testing.assert_array_equal(found[array], hash_N, err_msg=array)
 
 
 def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(selection: Selection) -> None:
