@@ -231,7 +231,7 @@ def _read_piece(
 
 
 def _hash_piece(values: dict[str, np.ndarray], bad_PL: np.ndarray | None, out: dict[str, np.ndarray]) -> None:
-    """Fills the hashes of a piece while it is in the processor's cache, where that costs a tenth of the reading."""
+    """Fills the hashes of a piece while it is in the processor's cache (docs/log.md: what it costs)."""
     for name, array in values.items():
         out[name][:] = row_hashes(array)
     if bad_PL is not None:
