@@ -483,6 +483,8 @@ def evaluate(
             f"R2 {scores['r2']:.4f}, MAE {scores['mae_dex']:.4f} dex, RMSE {scores['rmse_dex']:.4f} dex on "
             f"{scores['spectra']:,} spectra ({scores['part']}; {scores['noise']})"
         )
+        if note := scores.get("note"):
+            typer.echo(note)
 
 
 @app.command()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from spectral_search.data.inspect import Inspection
+    from spectral_search.data.root import DataRoot
+    from spectral_search.data.split import Splits
     from spectral_search.fit.predictor import Predictions
     from spectral_search.results.baselines import Baselines
     from spectral_search.results.comparison import Comparison as Comparison
@@ -142,15 +144,18 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     """
     from spectral_search.data.root import DataRoot
     from spectral_search.search.plan import make_plan
+    from spectral_search.search.same_data import parent_note
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     if not dry_run:
         run_name(spec, options)
     _check_cluster(spec, options)
-    spec, notes = _inherited(spec, options)
+    spec, notes, parent = _inherited(spec, options)
     spec, data_notes = _with_data(spec, shown, dry_run)
     root = DataRoot.find(spec.data.root or [])
     results = results_root(options.results)
+    if parent is not None and (told := parent_note(parent, root)):
+        notes.append(told)
     return make_plan(spec, root, options.explicit(), [*notes, *data_notes], executor=options.executor, results=results)
 
 
@@ -165,11 +170,11 @@ def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
     check_address(spec.resources.address)
 
 
-def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
-    """Fill the keys that a stage takes from another stage's winner."""
+def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str], RunPaths | None]:
+    """Fill the keys that a stage takes from another stage's winner; what to say of it, and whose they are."""
     keys = spec.pending_inherit(options.explicit())
     if spec.inherit is None or not keys:
-        return spec, []
+        return spec, [], None
     from spectral_search.results.records import RunRecord, newest_finished
 
     root = results_root(options.results)
@@ -201,7 +206,7 @@ def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
     ]
     if other:
         notes.append(f"{found.name} had another setting ({'; '.join(other)}): its best may not be the best here.")
-    return spec.inheriting(values), notes
+    return spec.inheriting(values), notes, record.paths
 
 
 def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:
@@ -323,44 +328,64 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         if record.state == "running":
             raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
         wanted = Extension(options.trials, options.epochs)
+        if record.state == "finished" and not wanted:
+            return record
+        # Before the run's record is touched: what is refused leaves the run as it was.
+        data = _recorded_data(record, options, shown)
         if wanted:
-            _require_own_spec(record)
             shown.say(extend(record, wanted))
             record = RunRecord.load(paths)
-        if record.state == "finished":
-            return record
-        made = _recorded_plan(record, options)
+            if record.state == "finished":
+                return record
+        made = _recorded_plan(record, options, data)
         manifest = Manifest.load(paths.manifest_json)
+        manifest.data = {**manifest.data, "shards": data.shards}
         manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
         manifest.save(paths.manifest_json)
         return carry_out(made, paths, _surroundings(options, shown))
 
 
-def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
-    """The plan of a run as it was recorded, on the machine as it is now.
+@dataclass(frozen=True)
+class _RecordedData:
+    """The data of a run, found to be what they were: their shards as the manifest should know them from now on."""
+
+    root: "DataRoot"
+    splits: "Splits"
+    shards: dict[str, dict[str, Any]]
+
+
+def _recorded_spec(record: "RunRecord", options: RunOptions) -> RunSpec:
+    """Where it runs may change, what it computes may not: these values go into the plan, not into the record."""
+    return RunSpec.from_dict(record.spec).override(
+        {key: value for key, value in options.overrides().items() if key not in ("search.trials", "fit.epochs")}
+    )
+
+
+def _recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> _RecordedData:
+    """The data of a run.
 
     Raises:
-        RequestError: The data is not the data that the run began with.
+        RequestError: The spec was edited, or the data are not the data that the run began with.
     """
     from spectral_search.data.root import DataRoot
     from spectral_search.data.split import Splits
-    from spectral_search.search.plan import Plan, decide_executor
+    from spectral_search.search.same_data import require_same_data
 
     _require_own_spec(record)
-    # Where it runs may change, what it computes may not: these values go into the plan, not into the record.
-    spec = RunSpec.from_dict(record.spec).override(options.overrides())
+    spec = _recorded_spec(record, options)
     _check_cluster(spec, options)
     root = DataRoot.find(spec.data.root or [])
-    present = root.fingerprint()
-    recorded = record.manifest.data.get("shards", {})
-    changed = [name for name, known in recorded.items() if present.get(name, {}).get("sha256") != known["sha256"]]
-    if changed:
-        raise RequestError(
-            f"{', '.join(changed)} changed since run {record.paths.name} began: restore the data, or start a new run."
-        )
     splits = Splits.from_arrays(read_arrays(record.paths.split_npz), root)
-    executor, slots, _ = decide_executor(spec, root.pixels, options.executor)
-    return Plan(spec, root, splits, slots, executor)
+    return _RecordedData(root, splits, require_same_data(record.paths, root, splits, shown.say))
+
+
+def _recorded_plan(record: "RunRecord", options: RunOptions, data: _RecordedData) -> "Plan":
+    """The plan of a run as it was recorded, on the machine as it is now."""
+    from spectral_search.search.plan import Plan, decide_executor
+
+    spec = _recorded_spec(record, options)
+    executor, slots, _ = decide_executor(spec, data.root.pixels, options.executor)
+    return Plan(spec, data.root, data.splits, slots, executor)
 
 
 def _require_own_spec(record: "RunRecord") -> None:
@@ -617,9 +642,9 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
     from spectral_search.results.records import RunRecord
 
     record = RunRecord.load(RunPaths(results_root(options.results), like).require())
-    made, file = _recorded_plan(record, options), record.paths.preprocessing_safetensors
+    found, file = _recorded_data(record, options, shown), record.paths.preprocessing_safetensors
     prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
-    return Question(made.spec, made.root, made.splits, prep, tuple(record.mismatches))
+    return Question(_recorded_spec(record, options), found.root, found.splits, prep, tuple(record.mismatches))
 
 
 def _data_sets(sets: Sequence[str]) -> dict[str, Any]:

@@ -169,6 +169,11 @@ class RunPaths:
         return self.folder / "split.npz"
 
     @property
+    def content_npz(self) -> Path:
+        """A hash of each spectrum that the run has read, by part and array."""
+        return self.folder / "content.npz"
+
+    @property
     def trials_dir(self) -> Path:
         """The folder of the trials."""
         return self.folder / "trials"
@@ -307,7 +312,7 @@ class BaselinePaths:
 
     Args:
         root: The results root.
-        data: Which data, see `results.baselines.data_key`.
+        data: Which data, see `results.baselines.data_key` and `audit_key`.
     """
 
     root: Path

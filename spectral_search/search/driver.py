@@ -10,7 +10,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from threading import Event
@@ -38,6 +39,7 @@ from spectral_search.search.hold import Stopping
 from spectral_search.search.plan import Plan
 from spectral_search.search.progress import Progress
 from spectral_search.search.residency import loads_on_ray, reads_on_ray
+from spectral_search.search.same_data import Reading, keep_content
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
 
 if TYPE_CHECKING:
@@ -201,7 +203,7 @@ def _search_trials(
         return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.search.inline import run_inline
 
-    prepared = _prepared(plan, paths, around, iter_blocks)
+    prepared = _kept(plan, paths, *_prepared(plan, paths, partial(iter_blocks, hashed=True)))
     run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots)
     return prepared
 
@@ -212,7 +214,7 @@ def _search_on_ray(
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.search.ray_session import ray_session
 
-    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
+    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, abandoned))
     session = ray_session(
         plan.spec.resources,
         plan.slots,
@@ -232,7 +234,7 @@ def _search_on_ray(
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = ahead.result() or _prepared(plan, paths, around, _reader(plan))
+        prepared = _kept(plan, paths, *(ahead.result() or _prepared(plan, paths, _reader(plan))))
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
@@ -240,7 +242,7 @@ def _search_on_ray(
     return prepared
 
 
-def _prepared_ahead(plan: Plan, paths: RunPaths, around: Surroundings, abandoned: Event) -> Prepared | None:
+def _prepared_ahead(plan: Plan, paths: RunPaths, abandoned: Event) -> tuple[Prepared, Reading] | None:
     """The dataset, while Ray's processes start; None where Ray's are to read, or LightGBM to rank pixels, for long."""
     import_module(BRINGS_TORCH)
     from spectral_search.search.prepare import needs_ranking
@@ -250,34 +252,47 @@ def _prepared_ahead(plan: Plan, paths: RunPaths, around: Surroundings, abandoned
         return None
 
     def read(selection: Selection, noisy: bool) -> Iterator[Block]:
-        for block in iter_blocks(selection, noisy):
+        for block in iter_blocks(selection, noisy, hashed=True):
             if abandoned.is_set():
                 raise RuntimeError("nobody wants the spectra any more")
             yield block
 
-    return _prepared(plan, paths, around, read)
+    return _prepared(plan, paths, read)
 
 
 def _reader(plan: Plan) -> Read:
     def read(selection: Selection, noisy: bool) -> Iterator[Block]:
         if not loads_on_ray(plan.spec.resources, selection):
-            return iter_blocks(selection, noisy)
+            return iter_blocks(selection, noisy, hashed=True)
         from spectral_search.data.source import iter_selection_ray  # Ray Data takes a second to import
 
-        return iter_selection_ray(selection, noisy)
+        return iter_selection_ray(selection, noisy, hashed=True)
 
     return read
 
 
-def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> Prepared:
-    """The dataset; its preprocessing is fitted once and then belongs to the run."""
+def _prepared(plan: Plan, paths: RunPaths, read: Read) -> tuple[Prepared, Reading]:
+    """The dataset, and what was read for it; nothing is written."""
     from spectral_search.search.prepare import prepare
 
     known = paths.preprocessing_safetensors.exists()
     prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
-    prepared = prepare(plan.spec, plan.splits, read, prep)
-    if not known:
-        write_atomic(paths.preprocessing_safetensors, to_safetensors(prepared.dataset.prep.to_arrays()))
+    reading = Reading(plan.splits)
+    return prepare(plan.spec, plan.splits, reading.watched(read), prep), reading
+
+
+def _kept(plan: Plan, paths: RunPaths, prepared: Prepared, reading: Reading) -> Prepared:
+    """The dataset once it is certain what it is of; its preprocessing is fitted once and then belongs to the run.
+
+    Raises:
+        RequestError: The spectra are not those that the run has read before.
+    """
+    keep_content(paths, plan.splits, reading)
+    if not paths.preprocessing_safetensors.exists():
+        prep = prepared.dataset.prep
+        if plan.root.wave_angstrom_L is not None:
+            prep = replace(prep, wave_angstrom_L=plan.root.wave_angstrom_L)
+        write_atomic(paths.preprocessing_safetensors, to_safetensors(prep.to_arrays()))
     return prepared
 
 

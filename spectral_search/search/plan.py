@@ -7,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spectral_search.data.content import known_digests
 from spectral_search.data.root import DataRoot
-from spectral_search.data.split import Splits, make_splits
+from spectral_search.data.split import Selection, Splits, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
-from spectral_search.results.baselines import error_alone, load_audit
+from spectral_search.results.baselines import audit_key, error_alone, load_audit
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
 from spectral_search.search.parts_check import check_parts
@@ -170,7 +171,8 @@ def make_plan(
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
     """Why numbers of some inputs do not compare with others, with what the audit measured on these data."""
-    known = load_audit(results, root.fingerprint()) if results else None
+    content = known_digests(Selection.all_of(root.shards)) if results else None
+    known = load_audit(results, audit_key(root.fingerprint(), content)) if results and content else None
     measured = error_alone(known) if known else None
     how_much = (
         "on real spectra the error alone reached R2 0.99; `spectral-search audit` measures it on yours"
