@@ -27,7 +27,7 @@ def run_inline(
 
 
 def _run(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, concurrent: int) -> None:
-    shared = SharedPass(lambda: Trainer(dataset, device), spec, paths)
+    shared = SharedPass(lambda: Trainer(dataset, device, allow_oversize=spec.resources.allow_oversize), spec, paths)
     while True:
         while len(shared.members) < concurrent and (trial := study.next_trial()) is not None:
             shared.join(trial.number, trial.params, trial.settled)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
+from spectral_search.fit.admission import NoRoomError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.points import Params
@@ -45,6 +46,7 @@ class SharedPass:
         self._joining: dict[int, Joining] = {}
         self._runs: dict[int, TrialRun] = {}
         self._alone: set[int] = set()
+        self._crowded: set[int] = set()
         self._attempts: Counter[int] = Counter()
 
     @property
@@ -74,6 +76,7 @@ class SharedPass:
         self._joining.pop(number, None)
         self._runs.pop(number, None)
         self._alone.discard(number)
+        self._crowded.clear()
 
     def at_rung(self, number: int) -> bool:
         """Whether the trial has just told an epoch after which it may be stopped."""
@@ -106,11 +109,18 @@ class SharedPass:
         """Make the trials that have joined; steps of those that cannot be made."""
         failed = {}
         for number, joining in list(self._joining.items()):
+            if number in self._crowded and self._runs:
+                continue
             try:
                 run = TrialRun(self._trainer, self._spec, self._paths, number, joining.params, joining.settled)
+            except NoRoomError as error:
+                if self._runs:  # it joins when there is room: its turn comes when others leave
+                    self._crowded.add(number)
+                    self._joining[number] = replace(joining, note=joining.note or f"Waited for memory: {error}")
+                elif (step := self._not_begun(number, joining, error)) is not None:
+                    failed[number] = step
             except Exception as error:
-                step = failed_step(self._paths.trial(number), error)
-                if not self._again(number, joining.settled, step):
+                if (step := self._not_begun(number, joining, error)) is not None:
                     failed[number] = step
             else:
                 if joining.note is not None:
@@ -118,6 +128,11 @@ class SharedPass:
                 self._runs[number] = run
                 del self._joining[number]
         return failed
+
+    def _not_begun(self, number: int, joining: Joining, error: Exception) -> Step | None:
+        """The step of a trial that could not be made, unless it makes another attempt."""
+        step = failed_step(self._paths.trial(number), error)
+        return None if self._again(number, joining.settled, step) else step
 
     def _groups(self, runs: list[TrialRun]) -> list[list[TrialRun]]:
         """Trials that can train on the same batches; one that is to train alone is a group of its own."""
