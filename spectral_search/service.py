@@ -344,7 +344,7 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
     """
     from spectral_search.data.root import DataRoot
     from spectral_search.data.split import Splits
-    from spectral_search.search.plan import Plan, decide_executor
+    from spectral_search.search.plan import Plan, decide_machine
 
     _require_own_spec(record)
     # Where it runs may change, what it computes may not: these values go into the plan, not into the record.
@@ -359,8 +359,10 @@ def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
             f"{', '.join(changed)} changed since run {record.paths.name} began: restore the data, or start a new run."
         )
     splits = Splits.from_arrays(read_arrays(record.paths.split_npz), root)
-    executor, slots, _ = decide_executor(spec, root.pixels, options.executor)
-    return Plan(spec, root, splits, slots, executor)
+    executor, slots, notes, memory = decide_machine(
+        spec, splits, options.executor, "resume the run where more memory is free"
+    )
+    return Plan(spec, root, splits, slots, executor, tuple(notes), memory)
 
 
 def _require_own_spec(record: "RunRecord") -> None:

@@ -10,10 +10,10 @@ ALLOW = "--set resources.allow_oversize=true"
 
 def needs(config: TrialConfig, one: Footprint) -> str:
     """How much a network needs, and what for."""
-    held = max(one.peak - one.state, 0)
+    what = "while a checkpoint is written" if one.save > one.step + one.inputs else "for a step on a batch"
     return (
         f"This {config.model.kind} needs about {size(one.peak)} to train ({size(one.state)} for weights, gradients and "
-        f"the optimiser, {size(held)} for a step on a batch of {config.fit.batch_size:,} or for a checkpoint)"
+        f"the optimiser, {size(one.peak - one.state)} {what})"
     )
 
 

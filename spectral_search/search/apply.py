@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from spectral_search.data.dataset import freeze, labelled, val_draws
+from spectral_search.data.dataset import freeze, labelled
+from spectral_search.data.draws import val_draws
 from spectral_search.data.root import SHARD_FILE, DataRoot
 from spectral_search.data.split import Selection, val_selection
 from spectral_search.errors import RequestError
