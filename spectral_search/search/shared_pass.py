@@ -6,7 +6,7 @@ that began together stay together, and reach every rung together.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -15,7 +15,8 @@ from spectral_search.fit.admission import NoRoomError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.points import Params
-from spectral_search.search.trial import RETRIES, Step, TrialRun, failed_step
+from spectral_search.search.trial import Step, TrialRun, failed_step
+from spectral_search.search.under_way import RETRIES, UnderWay
 from spectral_search.spec.run import RunSpec
 
 
@@ -36,16 +37,25 @@ class SharedPass:
         spec: The search.
         paths: The run's folder.
         most: Trials of one pass at most; any number when absent.
+        alone: Trials that are to train an epoch by themselves first: one of them may have been a process's death.
+        under_way: Where it is written down which trials train.
     """
 
     def __init__(
-        self, make_trainer: Callable[[], Trainer], spec: RunSpec, paths: RunPaths, most: int | None = None
+        self,
+        make_trainer: Callable[[], Trainer],
+        spec: RunSpec,
+        paths: RunPaths,
+        most: int | None = None,
+        alone: Iterable[int] = (),
+        under_way: UnderWay | None = None,
     ) -> None:
         self._make_trainer, self._spec, self._paths, self._most = make_trainer, spec, paths, most
+        self._under_way = under_way or UnderWay(paths.under_way("inline"))
         self._params: dict[int, Params] = {}
         self._joining: dict[int, Joining] = {}
         self._runs: dict[int, TrialRun] = {}
-        self._alone: set[int] = set()
+        self._alone = set(alone)
         self._crowded: set[int] = set()
         self._attempts: Counter[int] = Counter()
 
@@ -112,7 +122,9 @@ class SharedPass:
             if number in self._crowded and self._runs:
                 continue
             try:
-                run = TrialRun(self._trainer, self._spec, self._paths, number, joining.params, joining.settled)
+                trainer = self._trainer
+                with self._under_way.training([number]):
+                    run = TrialRun(trainer, self._spec, self._paths, number, joining.params, joining.settled)
             except NoRoomError as error:
                 if self._runs:  # it joins when there is room: its turn comes when others leave
                     self._crowded.add(number)
@@ -146,6 +158,10 @@ class SharedPass:
         return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
     def _train(self, group: list[TrialRun]) -> dict[int, Step]:
+        with self._under_way.training(run.number for run in group):
+            return self._trained(group)
+
+    def _trained(self, group: list[TrialRun]) -> dict[int, Step]:
         try:
             results = self._trainer.run_epoch([run.member for run in group])
         except Exception as error:
