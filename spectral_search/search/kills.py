@@ -9,7 +9,7 @@ from spectral_search.fit.sizes import needs
 from spectral_search.spec.run import TrialConfig
 
 VMSTAT = Path("/proc/vmstat")
-KILLED = "a process that dies so was killed (signal 9), most likely by the kernel for want of memory"
+KILLED = "it was killed (signal 9): most likely by the kernel for want of memory, unless somebody else did it"
 
 
 def kernel_kills(vmstat: Path = VMSTAT) -> int | None:
@@ -41,10 +41,8 @@ class Watch:
             return KILLED
         if killed := now - self._before:
             processes = "a process" if killed == 1 else f"{killed} processes"
-            return f"the kernel has killed {processes} for want of memory (signal 9) since this session began"
-        return (
-            "the kernel has counted no process killed for want of memory, so that somebody else killed it, or a crash"
-        )
+            return f"the kernel has killed {processes} for want of memory (signal 9) since the search began"
+        return "the kernel counts no process killed for want of memory since: it crashed, or somebody killed it"
 
 
 def need_told(config: TrialConfig, pixels: int, spectra: int, *, gpu: bool) -> str:

@@ -29,9 +29,9 @@ class LostPassError(Exception):
 class PassTrial(tune.Trainable):
     """A member of a shared pass.
 
-    A pass whose process died is started again by Ray, elsewhere if its node is gone. For the trials that it trained just
-    then that was an attempt: in the next they join it again, or another pass if it does not come back, and go on from
-    their checkpoints. So do the others, whom it costs no attempt.
+    A pass whose process died is started again by Ray, elsewhere if its node is gone. For the trials that it trained
+    just then that was an attempt: in the next they join it again, or another pass if it does not come back, and go on
+    from their checkpoints. So do the others, whom it costs no attempt.
     """
 
     def setup(

@@ -319,9 +319,8 @@ class Study:
                 return f"{told} It is tried again."
             self._unfinished.remove(trial)
             log = "/".join(self.paths.trial(number).log_txt.parts[-3:])
-            self._end(
-                trial, handle, "failed", f"Its process died {count} times in epoch {epoch + 1} (see {log}); {about}"
-            )
+            reason = f"Its process died {count} times in epoch {epoch + 1} (see {log}); {about}"
+            self._end(trial, handle, "failed", reason)
             self.listener("failed", trial)
             return f"{told} That was {count} times in a row, so the trial has failed."
 
