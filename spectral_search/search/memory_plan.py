@@ -172,7 +172,13 @@ class _Comparison:
         in_all = gpu if self._on_gpu and self._unused.gpu is not None and gpu > self._unused.gpu.free else host
         beside = f", {size(in_all)} with spectra and libraries" if in_all > 1.02 * first.footprint.peak else ""
         told = f"{self._which(too_large)}{needs(first.config, first.footprint)}{beside}, and {self._free_text()}"
-        return f"{told}: {self._way_out or advice(first.config, first.footprint)}."
+        return f"{told}: {self._way_out or self._remedy(first)}."
+
+    def _remedy(self, sized: Sized) -> str:
+        spectra = self._spectra_bytes()
+        if self._on_gpu or spectra < sized.footprint.peak:
+            return advice(sized.config, sized.footprint)
+        return f"the spectra take {size(spectra)} of it; set data.residency to stream, or lower data.num_train"
 
     def _which(self, too_large: list[Sized]) -> str:
         if self._spec.search.sampler != "grid":
