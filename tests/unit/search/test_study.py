@@ -470,17 +470,17 @@ def test_deaths_without_an_epoch_between_them_end_a_trial(reopen: Open) -> None:
     first, second = begin(study), begin(study)
     study.record(second.number, record(1, 0.5))
     for death in range(3):
-        said = reopen().mourn(first.number, "it was killed.", 2)
+        study = reopen()
+        said = study.mourn(first.number, "it was killed.", 2)
         assert said is not None
         assert said.startswith("The process that trained trial 0 died in its epoch 1: it was killed. ")
         assert said.endswith("so the trial has failed." if death == 2 else "It is tried again.")
-    study = reopen()
+    assert begin(study).number == second.number, "the search goes on"
     frozen = stored(study, first.number)
     assert frozen.state == TrialState.FAIL
     assert frozen.user_attrs["error"] == "Its process died 3 times in epoch 1 (see trials/0000/log.txt); it was killed."
     assert len(frozen.user_attrs["notes"]) == 3
-    assert study.mourn(first.number, "it was killed.", 2) is None, "it is over"
-    assert begin(study).number == second.number, "the search goes on"
+    assert reopen().mourn(first.number, "it was killed.", 2) is None, "it is over"
 
 
 def test_a_trial_that_gets_on_between_deaths_goes_on(reopen: Open) -> None:
