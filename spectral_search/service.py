@@ -381,11 +381,13 @@ def _recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> _R
 
 def _recorded_plan(record: "RunRecord", options: RunOptions, data: _RecordedData) -> "Plan":
     """The plan of a run as it was recorded, on the machine as it is now."""
-    from spectral_search.search.plan import Plan, decide_executor
+    from spectral_search.search.plan import Plan, decide_machine
 
     spec = _recorded_spec(record, options)
-    executor, slots, _ = decide_executor(spec, data.root.pixels, options.executor)
-    return Plan(spec, data.root, data.splits, slots, executor)
+    executor, slots, notes, memory = decide_machine(
+        spec, data.splits, options.executor, "resume the run where more memory is free"
+    )
+    return Plan(spec, data.root, data.splits, slots, executor, tuple(notes), memory=memory)
 
 
 def _require_own_spec(record: "RunRecord") -> None:

@@ -192,6 +192,15 @@ class RunPaths:
         return TrialPaths(self.retest_dir / f"{trial:04d}_seed{seed}")
 
     @property
+    def under_way_dir(self) -> Path:
+        """What each process that trains is at, while it is."""
+        return self.folder / "under_way"
+
+    def under_way(self, process: str) -> Path:
+        """Which trials one process is training."""
+        return self.under_way_dir / f"{process}.json"
+
+    @property
     def predictions_dir(self) -> Path:
         """The folder of tables of predictions and of labels that belong to predictions."""
         return self.folder / "predictions"

@@ -9,7 +9,8 @@ import torch
 
 from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.content import Gathering, digests_of
-from spectral_search.data.dataset import freeze, labelled, val_draws
+from spectral_search.data.dataset import freeze, labelled
+from spectral_search.data.draws import val_draws
 from spectral_search.data.root import SHARD_FILE, DataRoot, sampled_sha256
 from spectral_search.data.spectra import load_spectra
 from spectral_search.data.split import Selection, val_selection

@@ -36,11 +36,13 @@ from spectral_search.results.view import LiveView
 from spectral_search.search.ahead import Ahead
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
+from spectral_search.search.kills import KILLED, need_told
 from spectral_search.search.plan import Plan
 from spectral_search.search.progress import Progress
 from spectral_search.search.residency import loads_on_ray, reads_on_ray
 from spectral_search.search.same_data import Reading, keep_content
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
+from spectral_search.search.under_way import RETRIES, asked_to_end, forget, found_dead
 
 if TYPE_CHECKING:
     import torch
@@ -129,6 +131,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
         state = "interrupted"
         raise
     finally:
+        forget(paths)
         _release(paths, state, earlier + time.monotonic() - started)
     return RunRecord.load(paths)
 
@@ -170,8 +173,9 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
 def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
     spec = plan.spec
     with ExitStack() as afterwards, _open_study(plan, paths, around) as (study, progress):
-        stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
-        prepared = _search_trials(plan, paths, around, study, stopping, afterwards)
+        stopping.on_stop += [lambda: study.halt(KeyboardInterrupt()), lambda: asked_to_end(paths)]
+        suspects = _mourned(plan, paths, around, study)
+        prepared = _search_trials(plan, paths, around, study, stopping, afterwards, suspects)
         stopping.check()
         from spectral_search.search.finish import finish_run
         from spectral_search.search.reseed_progress import CopyProgress
@@ -189,6 +193,19 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
         return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
 
 
+def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
+    """Tell of what an earlier session died of; the trials that it trained then, which are now to show alone which."""
+    suspects = found_dead(paths)
+    train = plan.splits.train
+    told = {trial.number: trial.user_attrs["params"] for trial in study.trials() if trial.number in suspects}
+    for number, params in told.items():
+        config = plan.spec.with_params(params)
+        need = need_told(config, train.pixels, len(train), gpu=bool(plan.slots.gpus))
+        if sentence := study.mourn(number, f"{KILLED}. {need}.", RETRIES):
+            around.say(sentence)
+    return suspects
+
+
 def _device(plan: Plan) -> torch.device:
     """This process's: also after a search on Ray, whose trials have left the GPU, for one precision throughout."""
     import torch
@@ -197,14 +214,20 @@ def _device(plan: Plan) -> torch.device:
 
 
 def _search_trials(
-    plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, afterwards: ExitStack
+    plan: Plan,
+    paths: RunPaths,
+    around: Surroundings,
+    study: Study,
+    stopping: Stopping,
+    afterwards: ExitStack,
+    suspects: Sequence[int],
 ) -> Prepared:
     if plan.executor != "inline" and not study.over:
         return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.search.inline import run_inline
 
     prepared = _kept(plan, paths, *_prepared(plan, paths, partial(iter_blocks, hashed=True)))
-    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots)
+    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots, suspects)
     return prepared
 
 

@@ -146,7 +146,7 @@ def _retrained(
     ]
     left = [copy for copy in copies if (copy.trial, copy.seed) not in {(made.trial, made.seed) for made in done}]
     if left:
-        trainer = Trainer(prepared.dataset, device)
+        trainer = Trainer(prepared.dataset, device, allow_oversize=spec.resources.allow_oversize)
 
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:

@@ -16,6 +16,7 @@ from spectral_search.models.shape import require_fit
 from spectral_search.results.baselines import audit_key, error_alone, load_audit
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
+from spectral_search.search.memory_plan import MemoryPlan, Unused, plan_memory
 from spectral_search.search.parts_check import check_parts
 from spectral_search.search.points import planned_trials
 from spectral_search.search.residency import Room, decide_residency, tell_reader
@@ -41,6 +42,7 @@ class Plan:
         executor: Which processes train them.
         notes: What the user should know, a sentence each.
         mismatches: Why the parts of the data cannot be one data set, where the spec says to go on all the same.
+        memory: What trials need of it; None where nothing is known beforehand.
     """
 
     spec: RunSpec
@@ -50,6 +52,7 @@ class Plan:
     executor: Executor = "separate"
     notes: tuple[str, ...] = field(default=())
     mismatches: tuple[str, ...] = field(default=())
+    memory: MemoryPlan | None = None
 
     @cached_property
     def trials(self) -> int:
@@ -95,6 +98,8 @@ class Plan:
             "device": self.slots.device,
             "executor": self.executor,
             "concurrent": self.slots.concurrent or None,
+            "largest_trial_bytes": self.memory.largest_bytes if self.memory else None,
+            "free_bytes": self.memory.free_bytes if self.memory else None,
             "notes": list(self.notes),
             "mismatches": list(self.mismatches),
             "space": {key: domain.to_yaml() for key, domain in spec.space.items()} if grid is None else {},
@@ -138,7 +143,8 @@ def make_plan(
         results: The results root, where an audit of the data may lie.
 
     Raises:
-        RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there; all at once.
+        RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there, all at once; or
+            a network that does not fit into memory.
     """
     spec, said = _cap_spectra(spec, root, explicit)
     faults: list[str] = []
@@ -153,8 +159,8 @@ def make_plan(
     said += [*parts.told, *small_val_notes(len(splits.val))]
     spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
     said.append(residency)
-    chosen, slots, why = decide_executor(spec, root.pixels, executor)
-    said.append(why)
+    chosen, slots, why, memory = decide_machine(spec, splits, executor)
+    said += why
     if spec.data.residency == "stream" and chosen != "inline":
         said.append(tell_reader(spec.resources, splits.train))
     if splits.test is None:
@@ -166,7 +172,7 @@ def make_plan(
         said.append(_leak_note(leaky, results, root))
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
-    return Plan(spec, root, splits, slots, chosen, (*notes, *said), parts.mismatches)
+    return Plan(spec, root, splits, slots, chosen, (*notes, *said), parts.mismatches, memory)
 
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
@@ -183,6 +189,23 @@ def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
         f"Input {', '.join(leaky)} is leaky: the error array is computed from the noise-free flux and gives log g away "
         f"({how_much}). Its numbers do not compare with flux-only ones."
     )
+
+
+def decide_machine(
+    spec: RunSpec, splits: Splits, asked: str, way_out: str | None = None
+) -> tuple[Executor, Slots, list[str], MemoryPlan | None]:
+    """Executor and slots for what there is of cores, GPUs and memory, and why.
+
+    Raises:
+        RequestError: No trial of the search fits into memory, or not all of its grid; `way_out` says what to do then.
+    """
+    chosen, slots, why = decide_executor(spec, splits.train.pixels, asked)
+    memory = plan_memory(spec, splits, chosen, slots, Unused.here(slots), way_out=way_out)
+    if memory is not None and memory.concurrent < slots.concurrent:
+        fewer = spec.resources.model_copy(update={"concurrent": memory.concurrent})
+        fitting = spec.model_copy(update={"resources": fewer})
+        chosen, slots, why = decide_executor(fitting, splits.train.pixels, asked)
+    return chosen, slots, [why, *(memory.notes if memory is not None else ())], memory
 
 
 def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, Slots, str]:

@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spectral_search.results.wording import params_text, short_value
+from spectral_search.results.wording import params_text, short_value, size
+from spectral_search.search.memory_plan import MemoryPlan
 from spectral_search.search.plan import Plan
 from spectral_search.spec.domain import Domain
 
@@ -25,6 +26,7 @@ def render_plan(plan: Plan) -> RenderableType:
         ("search", _search_text(plan)),
         ("cost", f"at most {plan.epochs:,} epochs in all, {plan.spectra_epochs:,} spectra x epochs"),
         ("device", plan.slots.device),
+        *([("memory", _memory_text(plan.memory))] if plan.memory is not None else []),
     ]
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -38,6 +40,10 @@ def render_plan(plan: Plan) -> RenderableType:
         for index, note in enumerate(plan.notes)
     ]
     return Group(*parts)
+
+
+def _memory_text(memory: MemoryPlan) -> str:
+    return f"about {size(memory.largest_bytes)} to train the largest network, {size(memory.free_bytes)} free"
 
 
 def _search_text(plan: Plan) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from spectral_search.data.dataset import Frozen
 from spectral_search.errors import DiskFullError
+from spectral_search.fit.admission import NoRoomError
 from spectral_search.fit.checkpoint import (
     DamagedCheckpointError,
     discard_checkpoint,
@@ -118,15 +119,28 @@ class _Pack:
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
     def train(self) -> None:
-        for number, copy in self._copies.items():
+        left = list(self._copies)
+        while left:
+            left = self._begin(left)
+            while self._members:
+                self._end_finished()
+                if self._members:
+                    self._epoch()
+
+    def _begin(self, numbers: list[int]) -> list[int]:
+        """Begin copies; those that there is no room for beside the others, which come after them."""
+        crowded = []
+        for number in numbers:
             try:
-                self._members[number] = self._begun(copy)
+                self._members[number] = self._begun(self._copies[number])
+            except NoRoomError as error:
+                if self._members:
+                    crowded.append(number)
+                else:
+                    self._fail([number], error)
             except Exception as error:
                 self._fail([number], error)
-        while self._members:
-            self._end_finished()
-            if self._members:
-                self._epoch()
+        return crowded
 
     def _begun(self, copy: Copy) -> Member:
         folder, config = self._folder(copy).create(), copy.config(self._spec)

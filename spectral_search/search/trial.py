@@ -17,8 +17,6 @@ from spectral_search.spec.run import RunSpec
 
 CHECKPOINT_SHARE = 0.05
 """Largest part of a trial's time that checkpoints between rungs may take."""
-RETRIES = 3
-"""How often a trial that raised, or whose process died, is started again from its checkpoint."""
 LASTING = (
     RequestError,
     ArithmeticError,

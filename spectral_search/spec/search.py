@@ -103,6 +103,10 @@ class ResourcesSpec(Section):
         "takes less than 1 GiB); thread: a thread of the process that needs them; auto: ray where they must be "
         "decompressed, else thread, for copying takes less than handing over",
     )
+    allow_oversize: bool = Field(
+        False,
+        description="train what is estimated not to fit into memory all the same, where the estimate is wrong",
+    )
     address: str | None = Field(None, description="Ray cluster to join; a local one is started when absent")
 
 

@@ -43,7 +43,9 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "cli_bench": {"torch", "ray", "optuna"},
     "cli_report": {"torch", "ray", "optuna"},
 }
-WITHOUT_TORCH = {"models/shape.py", "models/count.py"}
+WITHOUT_TORCH = {f"models/{name}.py" for name in ("shape", "count", "footprint")} | {
+    f"fit/{name}.py" for name in ("capacity", "cpu", "free_memory", "sizes")
+}
 WITH_RAY_IN_DATA = {"data/source.py"}
 # pydantic pins pydantic_core to one exact version and re-exports only a part of it; tables writes blosc with blosc2.
 BROUGHT_BY = {"pydantic_core": "pydantic", "blosc2": "tables"}
@@ -123,7 +125,9 @@ def loaded_of(names: set[str], code: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("module", ["spec.load", "data.inspect", "models.count", "models.shape", "cli"])
+@pytest.mark.parametrize(
+    "module", ["spec.load", "data.inspect", "models.count", "models.footprint", "models.shape", "search.plan", "cli"]
+)
 def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     heavy = {"torch", "ray", "optuna", "lightgbm", "matplotlib"}
     assert loaded_of(heavy, f"import spectral_search.{module}") == []

@@ -463,3 +463,30 @@ def test_halving_where_all_go_on_makes_none_wait(tmp_path: Path, paths: RunPaths
     study = studies(make_spec(tmp_path, tmp_path, search=search), paths)
     trial = begin(study)
     assert [study.report(trial.number, record(epoch, 0.1)) for epoch in (1, 2, 3)] == [False] * 3
+
+
+def test_deaths_without_an_epoch_between_them_end_a_trial(reopen: Open) -> None:
+    study = reopen()
+    first, second = begin(study), begin(study)
+    study.record(second.number, record(1, 0.5))
+    for death in range(3):
+        study = reopen()
+        said = study.mourn(first.number, "it was killed.", 2)
+        assert said is not None
+        assert said.startswith("The process that trained trial 0 died in its epoch 1: it was killed. ")
+        assert said.endswith("so the trial has failed." if death == 2 else "It is tried again.")
+    assert begin(study).number == second.number, "the search goes on"
+    frozen = stored(study, first.number)
+    assert frozen.state == TrialState.FAIL
+    assert frozen.user_attrs["error"] == "Its process died 3 times in epoch 1 (see trials/0000/log.txt); it was killed."
+    assert len(frozen.user_attrs["notes"]) == 3
+    assert reopen().mourn(first.number, "it was killed.", 2) is None, "it is over"
+
+
+def test_a_trial_that_gets_on_between_deaths_goes_on(reopen: Open) -> None:
+    begin(reopen())
+    for epoch in range(1, 5):
+        study = reopen()
+        assert (study.mourn(0, "it was killed.", 1) or "").endswith("It is tried again.")
+        assert begin(study).number == 0
+        study.record(0, record(epoch, 0.5))
