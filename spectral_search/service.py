@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path
 from spectral_search.results.durable import digest, plain, read_arrays
-from spectral_search.results.paths import RunPaths, next_free_name, results_root
+from spectral_search.results.paths import NameTakenError, RunPaths, next_free_name, results_root
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.yaml_io import show
@@ -92,7 +93,7 @@ class RunOptions:
             "resources.gpus": None if self.gpus is None else list(self.gpus),
             "resources.concurrent": self.concurrent,
             "resources.address": self.address,
-            "data.root": [str(Path(root).expanduser().absolute()) for root in self.data_root] or None,
+            "data.root": [str(given_path(root, "--data-root").absolute()) for root in self.data_root] or None,
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -144,8 +145,7 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     from spectral_search.search.plan import make_plan
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
-    if not dry_run:
-        run_name(spec, options)
+    run_name(spec, options, dry_run=dry_run)
     _check_cluster(spec, options)
     spec, notes = _inherited(spec, options)
     spec, data_notes = _with_data(spec, shown, dry_run)
@@ -210,7 +210,7 @@ def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, lis
         return spec, []
     given = os.environ.get("DATA_ROOT")
     if given:
-        return spec.override({"data.root": str(Path(given).expanduser().absolute())}), []
+        return spec.override({"data.root": str(given_path(given, "DATA_ROOT").absolute())}), []
     folder = cache_folder()
     if not folder.is_dir():
         if dry_run:
@@ -253,7 +253,7 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
 
     Args:
         made: From `plan(..., dry_run=False)`.
-        name: From `run_name`.
+        name: From `run_name`; the record has the name that it got, see `begin`.
         options: The options it was planned with.
         shown: Where it is shown.
         command: The command line, for the record.
@@ -262,12 +262,40 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
         RequestError: The name is taken, the folder cannot be written, or the cluster cannot be joined.
         KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
     """
-    from spectral_search.search.driver import begin, carry_out, told_plainly
+    return search(made, begin(made, name, options, shown, command), options, shown)
+
+
+def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> str:
+    """Make the folder of a planned run and its records; what it is called.
+
+    Where no name was asked for and another run that began meanwhile took this one, it is the next that is free.
+
+    Raises:
+        RequestError: The name that was asked for is taken, or the folder cannot be written.
+    """
+    from spectral_search.search.driver import begin as make
+    from spectral_search.search.driver import told_plainly
+
+    root = results_root(options.results)
+    while True:
+        paths = RunPaths(root, name)
+        try:
+            with told_plainly(paths):
+                make(made, paths, command)
+            return name
+        except NameTakenError:
+            if options.name is not None:
+                raise
+            taken, name = name, next_free_name(root, made.spec.stage)
+            shown.say(f"{taken} was taken meanwhile by another run: this one is {name}.")
+
+
+def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRecord":
+    """Carry out a run that was begun; otherwise as `run`."""
+    from spectral_search.search.driver import carry_out
     from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name)
-    with told_plainly(paths):
-        begin(made, paths, command)
     try:
         with hold(paths):
             return carry_out(made, paths, _surroundings(options, shown))
@@ -283,12 +311,23 @@ def exists(name: str, results: str | None = None) -> bool:
     return RunPaths(results_root(results), name).exists()
 
 
-def run_name(spec: RunSpec, options: RunOptions) -> str:
-    """The name that a run will get, refused early if it is taken or the results folder cannot be written."""
+def run_name(spec: RunSpec, options: RunOptions, *, dry_run: bool = False) -> str:
+    """The name that a run will get, refused early if it is taken or the results folder cannot be written.
+
+    A dry run tries no writing.
+    """
     root = results_root(options.results)
-    paths = RunPaths(root, options.name or next_free_name(root, spec.stage))
-    paths.require_free()
+    paths = RunPaths(root, next_free_name(root, spec.stage) if options.name is None else options.name)
+    if dry_run:
+        paths.require_unused()
+    else:
+        paths.require_free()
     return paths.name
+
+
+def run_folder(name: str, results: str | None = None) -> Path:
+    """Where a run lies or will lie."""
+    return RunPaths(results_root(results), name).folder
 
 
 def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
@@ -323,6 +362,8 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         if record.state == "running":
             raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
         wanted = Extension(options.trials, options.epochs)
+        if wanted or record.state != "finished":
+            paths.require_writable()
         if wanted:
             _require_own_spec(record)
             shown.say(extend(record, wanted))
@@ -497,7 +538,8 @@ def evaluate(
     path = find_model(model, results)
     from spectral_search.search.apply import evaluate_model
 
-    run = RunPaths(results_root(results), model) if path.name == "best" and path != Path(model).expanduser() else None
+    is_run = path.name == "best" and path != given_path(model, "The model")
+    run = RunPaths(results_root(results), model) if is_run else None
     return evaluate_model(path, Path(data), part, observed, run)
 
 
@@ -674,7 +716,7 @@ def find_model(model: str, results: str | None = None) -> Path:
     Raises:
         RequestError: It means none.
     """
-    path = Path(model).expanduser()
+    path = given_path(model, "The model")
     if path.exists():
         return path
     root = results_root(results)

@@ -91,6 +91,12 @@ class Inspection:
         groups = {name: [shard for shard in self.shards if shard.split == name] for name in names}
         return {name: shards for name, shards in groups.items() if shards}
 
+    @property
+    def has_faults(self) -> bool:
+        """Whether anything found keeps the data from being used as they are."""
+        found = [*self.findings, *(finding for shard in self.shards for finding in shard.findings)]
+        return any(finding.level == "fault" for finding in found)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; units are in the keys or in docs/shard_format.md."""
         return {

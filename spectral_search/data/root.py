@@ -15,6 +15,7 @@ import numpy as np
 
 from spectral_search.data.shard import Shard
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path, require_text
 
 WAVE_TOLERANCE_ANGSTROM = 1e-3
 SHARD_FILE = "dataset.h5"
@@ -93,7 +94,7 @@ class DataRoot:
         waves: dict[str, np.ndarray] = {}
         for part, name, path in found:
             try:
-                info, wave_angstrom_L = _read_header(path, name, need_labels)
+                info, wave_angstrom_L = _read_header(require_text(path), name, need_labels)
             except RequestError as error:
                 faults += error.faults
                 continue
@@ -139,7 +140,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _expand(root: str | Path) -> list[Path]:
     """Expands ~ and globs; a path that exists as written is never taken for a pattern."""
-    path = Path(root).expanduser()
+    path = given_path(root, "The data root")
     if path.exists():
         return [path.resolve()]
     # Path.glob takes no absolute pattern, and a root usually is one: it is taken apart at its anchor.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spectral_search.errors import RequestError
+from spectral_search.results.database import sqlite_file
 from spectral_search.results.durable import append_line, read_json, read_lines, replacing, write_atomic, write_json
 from spectral_search.results.paths import RunPaths, next_free_name, results_root, run_names
 
@@ -31,7 +32,7 @@ def test_every_path_lies_in_the_run_folder(tmp_path: Path) -> None:
     assert trial.folder == tmp_path / "cnn_stage1a-2" / "trials" / "0007"
     properties = [name for name, value in vars(RunPaths).items() if isinstance(value, property) and name != "study_url"]
     assert all(getattr(run, name).is_relative_to(run.folder) for name in properties)
-    assert run.study_url == f"sqlite:///{run.study_db}"
+    assert sqlite_file(run.study_url) == run.study_db
 
 
 def test_a_taken_name_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
