@@ -79,7 +79,7 @@ def require_output(path: Path, *, makes_folders: bool = False) -> None:
         RunError: The disk is full.
     """
     require_text(path)
-    with told(path):
+    with writing(path):
         if path.is_dir():
             raise RequestError(f"{path} is a folder: name a file in it.")
         if path.exists() and not path.is_file():
@@ -102,7 +102,7 @@ def require_folder(folder: Path) -> None:
         RunError: The disk is full.
     """
     require_text(folder)
-    with told(folder):
+    with writing(folder):
         try_folder(folder)
 
 
@@ -130,7 +130,7 @@ def _try(file: Path) -> None:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Tell in a sentence what keeps a file or a folder from being written.
 
     Raises:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
-from spectral_search.places import given_path
+from spectral_search.places import given_path, require_folder, writing
 from spectral_search.results.durable import digest, plain, read_arrays
 from spectral_search.results.paths import NameTakenError, RunPaths, next_free_name, results_root
 from spectral_search.spec.load import load_spec, parse_set
@@ -240,8 +240,9 @@ def _simulate_cache(folder: Path, shown: Shown) -> None:
     try:
         write(partial, **CACHE_SIZES, dtype="float32", progress=shown.progress("simulating"))
         # Renamed when whole: another run that started at the same time, or a cut, never leaves half a set behind.
-        partial.rename(folder)
-    except OSError:
+        with writing(folder):
+            partial.rename(folder)
+    except RequestError:
         if not folder.is_dir():
             raise
     finally:
@@ -507,10 +508,12 @@ def inspect(path: str, picture: str | None = None) -> "Inspection":
     """Look into a shard or a data root, and draw sample spectra if a file is named."""
     from spectral_search.data.inspect import inspect_path
 
+    if picture is not None:
+        from spectral_search.data.plot import check_picture_name, plot_samples
+
+        check_picture_name(Path(picture))
     found = inspect_path(path)
     if picture is not None:
-        from spectral_search.data.plot import plot_samples
-
         plot_samples(path, picture)
     return found
 
@@ -706,7 +709,8 @@ def predict(
     from spectral_search.search.apply import predict_shards
 
     predictions = predict_shards(path, Path(data), observed)
-    write_table(predictions.table, Path(destination))
+    with writing(Path(destination)):
+        write_table(predictions.table, Path(destination))
     return predictions
 
 
@@ -761,11 +765,15 @@ def bench(
         record: File of JSON lines that the document is appended to.
 
     Raises:
-        RequestError: There is no such part, or the record cannot be written.
+        RequestError: There is no such part, or the record or the figures cannot be written.
         RunError: A measured search failed.
     """
-    from spectral_search.bench.bench import append_record, run_bench
+    from spectral_search.bench.bench import append_record, check_record, run_bench
 
+    if figures is not None:
+        require_folder(given_path(figures, "--figures"))
+    if record is not None:
+        check_record(given_path(record, "--record"))
     document = plain(run_bench(parts, shown, quick=quick, figures=None if figures is None else Path(figures)))
     if record is not None:
         append_record(document, Path(record))

@@ -76,9 +76,14 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def json_text(document: Mapping[str, Any]) -> str:
+    """What a JSON file holds; non-finite numbers become null."""
+    return json.dumps(plain(document), indent=2, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Replace a JSON file as a whole; non-finite numbers become null."""
-    write_atomic(path, json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
+    write_atomic(path, json_text(document))
 
 
 def read_json(path: Path) -> dict[str, Any]:

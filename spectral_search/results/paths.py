@@ -269,10 +269,7 @@ class RunPaths:
             RequestError: The folder cannot be written.
         """
         self.require_unused()
-        try:
-            try_folder(self.root)
-        except OSError as fault:
-            raise RequestError(_unwritable(self.root, fault)) from None
+        require_root(self.root)
 
     def require_writable(self) -> None:
         """Refuse to go on with a run whose folder takes no more files.
@@ -370,8 +367,13 @@ class BaselinePaths:
         return self.folder / "audit.json"
 
     def create(self) -> "BaselinePaths":
-        """Make the folder, if it is not there."""
+        """Make the folder, if it is not there.
+
+        Raises:
+            RequestError: It cannot be written.
+        """
         _make_folders(self.folder)
+        require_root(self.folder)
         return self
 
     def setting(self, key: str) -> "BaselineSettingPaths":
@@ -399,8 +401,13 @@ class BaselineSettingPaths:
         return self.folder / f"{method}.parquet"
 
     def create(self) -> "BaselineSettingPaths":
-        """Make the folder, if it is not there."""
+        """Make the folder, if it is not there.
+
+        Raises:
+            RequestError: It cannot be written.
+        """
         _make_folders(self.folder)
+        require_root(self.folder)
         return self
 
 
@@ -419,6 +426,18 @@ def run_names(root: Path) -> list[str]:
             f"The results folder {root} cannot be read ({fault.strerror}); give --results DIR."
         ) from None
     return [name for name in entries if (root / name / "manifest.json").is_file()]
+
+
+def require_root(folder: Path) -> None:
+    """Refuse a results root, or a folder in it, that takes no files; what is written to try it is gone at once.
+
+    Raises:
+        RequestError: It cannot be written.
+    """
+    try:
+        try_folder(folder)
+    except OSError as fault:
+        raise RequestError(_unwritable(folder, fault)) from None
 
 
 def _make_folders(folder: Path) -> None:

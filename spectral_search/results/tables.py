@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectral_search.errors import RequestError
-from spectral_search.places import require_output, told
+from spectral_search.places import require_output
 from spectral_search.results.durable import replacing
 
 if TYPE_CHECKING:
@@ -29,10 +29,9 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
     """Write a table as a whole, by its ending.
 
     Raises:
-        RequestError: It cannot be written.
-        RunError: The disk is full.
+        OSError: It cannot be written.
     """
-    with told(path), replacing(path) as temporary:
+    with replacing(path) as temporary:
         if path.suffix.lower() == ".csv":
             table.to_csv(temporary, index=False)
         else:

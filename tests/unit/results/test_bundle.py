@@ -123,5 +123,5 @@ def test_other_paths_are_no_bundles(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="names no exported model"):
         read_bundle(tmp_path / "model.safetensors")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="cannot be written"):
+    with pytest.raises(OSError, match="File exists"):
         write(tmp_path / "file" / "best.yaml")
