@@ -389,7 +389,8 @@ def export(
 def _tell_files(files: list[Any]) -> None:
     for file in files:
         typer.echo(f"wrote {file}")
-    typer.echo(f"Next: spectral-search train {files[0]}, or evaluate {files[0]} --data PATH")
+    first = shlex.quote(str(files[0]))
+    typer.echo(f"Next: spectral-search train {first}, or evaluate {first} --data PATH")
 
 
 @app.command()
@@ -452,7 +453,7 @@ def simulate(
             print_json({"path": str(path), **sizes, **rest})
         else:
             typer.echo(f"Wrote simulated spectra, an approximation, to {path}.")
-            typer.echo(f"Next: spectral-search inspect {path} --plot spectra.png")
+            typer.echo(f"Next: spectral-search inspect {shlex.quote(str(path))} --plot spectra.png")
 
 
 @app.command()

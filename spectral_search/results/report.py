@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,6 @@ def _records(standing: Standing) -> list[list[str]]:
         versions = ", ".join(
             f"{name} {manifest.versions[name]}" for name in ("torch", "optuna") if name in manifest.versions
         )
-        command = manifest.command if isinstance(manifest.command, str) else " ".join(manifest.command)
+        command = manifest.command if isinstance(manifest.command, str) else shlex.join(manifest.command)
         rows.append([run.name, manifest.stage, manifest.created_at[:16], spectra, device, versions, command])
     return rows

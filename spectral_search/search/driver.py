@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -181,7 +182,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
         if not reseed and spec.search.retest_seeds > 1:
             around.say(
                 "The finalists are not trained with other seeds, since this machine has no GPU: "
-                f"`spectral-search train {paths.best_dir} --seeds {spec.search.retest_seeds} --address ...` does it "
+                f"`spectral-search train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ...` does it "
                 "there."
             )
         shown = CopyProgress(paths.name, around.view, progress.snapshot)
