@@ -500,21 +500,23 @@ def simulate(directory: str, shown: Shown, **sizes: Any) -> Path:
     """Write a simulated data set in the layout of real shards."""
     from spectral_search.data.simulate import simulate as write
 
-    write(directory, progress=shown.progress("simulating"), **sizes)
-    return Path(directory)
+    root = given_path(directory, "The folder to simulate into")
+    write(root, progress=shown.progress("simulating"), **sizes)
+    return root
 
 
 def inspect(path: str, picture: str | None = None) -> "Inspection":
     """Look into a shard or a data root, and draw sample spectra if a file is named."""
     from spectral_search.data.inspect import inspect_path
 
+    data = given_path(path, "The shard or data root")
     if picture is not None:
         from spectral_search.data.plot import check_picture_name, plot_samples
 
         check_picture_name(Path(picture))
-    found = inspect_path(path)
+    found = inspect_path(data)
     if picture is not None:
-        plot_samples(path, picture)
+        plot_samples(data, picture)
     return found
 
 
@@ -543,7 +545,7 @@ def evaluate(
 
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
-    return evaluate_model(path, Path(data), part, observed, run)
+    return evaluate_model(path, given_path(data, "--data"), part, observed, run)
 
 
 def report(names: Sequence[str], page: str | None, shown: Shown, results: str | None = None) -> "Report":
@@ -708,7 +710,7 @@ def predict(
     path = find_model(model, results)
     from spectral_search.search.apply import predict_shards
 
-    predictions = predict_shards(path, Path(data), observed)
+    predictions = predict_shards(path, given_path(data, "The shard or data root"), observed)
     with writing(Path(destination)):
         write_table(predictions.table, Path(destination))
     return predictions

@@ -180,10 +180,10 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
         # What a cluster's GPUs trained in minutes could take this machine's cores days.
         reseed = plan.slots.address is None or device.type == "cuda"
         if not reseed and spec.search.retest_seeds > 1:
+            command = f"train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ..."
             around.say(
                 "The finalists are not trained with other seeds, since this machine has no GPU: "
-                f"`spectral-search train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ...` does it "
-                "there."
+                f"`spectral-search {command}` does it there."
             )
         shown = CopyProgress(paths.name, around.view, progress.snapshot)
         return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
