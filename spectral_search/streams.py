@@ -82,7 +82,8 @@ def _guard(stream: TextIO, *, ends: bool) -> TextIO:
     return io.TextIOWrapper(
         guarded if raw is buffer else io.BufferedWriter(guarded),
         encoding=stream.encoding,
-        errors=stream.errors,
+        # File names may hold bytes that are no text, and an encoding may lack letters.
+        errors="backslashreplace" if stream.errors == "strict" else stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

@@ -16,6 +16,7 @@ from spectral_search.data.check import Finding, check_open_shard
 from spectral_search.data.scan import SAMPLE_ROWS, ShardStatistics, scan
 from spectral_search.data.shard import Shard
 from spectral_search.errors import RequestError
+from spectral_search.places import require_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -175,7 +176,7 @@ def inspect_shard(file: Path, name: str, sample_rows: int = SAMPLE_ROWS) -> Shar
     Raises:
         RequestError: The shard cannot be read.
     """
-    with Shard.open(file, need_labels=False) as shard:
+    with Shard.open(require_text(file), need_labels=False) as shard:
         statistics = scan(shard, sample_rows)
         return ShardInspection(
             name=name,
