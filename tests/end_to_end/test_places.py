@@ -11,6 +11,9 @@ from full_disks import NO_TEXT, limited, mounted
 from learnable_root import write_root
 from small_search import command
 
+from spectral_search.results.paths import RunPaths
+from spectral_search.results.records import RunRecord
+
 ODD = "exp #1?%41 {x}[1] é"
 SEARCH = """
 model: {kind: mlp, hidden: [16]}
@@ -37,9 +40,9 @@ def test_a_run_in_an_odd_place_is_found_again(place: Path) -> None:
     there = ["--results", f"{ODD}/results"]
     (entry,) = call("status", *there, "--json", folder=place).require().json()
     assert (entry["name"], entry["state"]) == ("found", "finished")
-    done = call("resume", "found", "--trials", "3", *INLINE, "--json", folder=place).require().json()
-    assert len(done["trials"]) == 3
-    assert {trial["params"]["fit.weight_decay"] for trial in done["trials"]} == {0.1}
+    call("resume", "found", "--trials", "3", *INLINE, folder=place).require()
+    trials = RunRecord.load(RunPaths(place / ODD / "results", "found")).trials
+    assert [trial.params["fit.weight_decay"] for trial in trials] == [0.1] * 3  # a range of one point
     call("report", "-o", f"{ODD}/page #1.html", *there, folder=place).require()
     call("best", "found", *there, folder=place).require()
     assert sorted(path.name for path in (place / ODD / "results").iterdir()) == ["found"]
@@ -61,8 +64,8 @@ def test_what_comes_of_it_has_odd_names_too(place: Path) -> None:
 
 
 def test_results_are_shown_whatever_brackets_a_folder_has(place: Path) -> None:
-    shutil.copytree(place / ODD / "data" / "train_0", place / ODD / "more" / "train_[bold]")
-    assert "train_[bold]/dataset.h5" in call("inspect", f"{ODD}/more", folder=place).require().stdout
+    shutil.copytree(place / ODD / "data" / "train_0", place / ODD / "more" / "train_[b]")
+    assert "train_[b]/dataset.h5" in call("inspect", f"{ODD}/more", folder=place).require().stdout
 
 
 def test_bytes_that_are_no_text_are_refused_before_any_work(place: Path) -> None:
@@ -158,7 +161,9 @@ def test_a_fault_in_the_data_is_an_exit_code(place: Path) -> None:
 def test_a_disk_that_gets_full_under_predictions_leaves_none(place: Path) -> None:
     """One of room for the try of a block, and for no table."""
     model = place / ODD / "results" / "found" / "best"
-    done = limited("predict", model, place / ODD / "data", "-o", "x.csv", folder=place.parent, most_bytes=4096)
+    done = limited(
+        "predict", model, place / ODD / "data" / "train_0", "-o", "x.csv", folder=place.parent, most_bytes=4096
+    )
     assert (done.code, done.stdout) == (1, "")
     (told,) = errors(done)
     assert told.startswith("x.csv cannot be written (File too large)")
