@@ -143,6 +143,9 @@ def test_a_dry_run_refuses_the_names_that_a_run_refuses(place: Path, name: str) 
     dry = call("run", *arguments, "--dry-run", folder=place).require(2)
     assert (place / ODD / "results").stat().st_mtime_ns == before
     assert errors(dry) == errors(call("run", *arguments, folder=place).require(2))
+    # Before the data is looked for, too.
+    nowhere = [part if part != f"{ODD}/data" else "nowhere" for part in arguments]
+    assert errors(call("run", *nowhere, "--dry-run", folder=place).require(2)) == errors(dry)
 
 
 def test_a_fault_in_the_data_is_an_exit_code(place: Path) -> None:

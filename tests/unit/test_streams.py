@@ -62,6 +62,26 @@ def test_output_that_nobody_reads_ends_the_command_quietly(tmp_path: Path, unbuf
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+def test_the_end_of_a_reader_is_raised_once_and_later_words_are_dropped(tmp_path: Path) -> None:
+    """What is raised must not come again while what was begun is put in order."""
+    code = (
+        "import sys\nfrom spectral_search.errors import OutputClosedError\nfrom spectral_search.streams import guarded\n"
+        "raised = 0\n"
+        "with guarded():\n"
+        "    for _ in range(3):\n"
+        "        try:\n            print('word', flush=True)\n"
+        "        except OutputClosedError:\n            raised += 1\n"
+        "print(raised, file=sys.stderr)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=paths(), stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "1\n")
+
+
 def test_streams_in_memory_are_left_alone(tmp_path: Path) -> None:
     before = sys.stdout, sys.stderr
     assert "Commands:" in call("--help", folder=tmp_path).require().stdout
