@@ -14,6 +14,7 @@ from spectral_search.cli_shared import (
     make_shown,
     print_json,
 )
+from spectral_search.errors import RequestError
 
 
 def baselines(
@@ -43,6 +44,8 @@ def baselines(
             data_root=tuple(data_root or ()), sets=tuple(sets or ()), num_train=num_train, results=results
         )
         names = [name.strip().replace("-", "_") for name in (only or "").split(",") if name.strip()]
+        if only is not None and not names:
+            raise RequestError("--only names no method: name some, or leave it out for all.")
         try:
             found = service.baselines(
                 options, make_shown(as_json), noise_level=noise_level, like=like, only=names, again=again

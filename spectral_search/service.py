@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path, require_folder, writing
 from spectral_search.results.durable import digest, plain, read_arrays
-from spectral_search.results.paths import RunPaths, next_free_name, results_root
+from spectral_search.results.paths import NameTakenError, RunPaths, next_free_name, results_root
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.yaml_io import show
@@ -94,7 +95,7 @@ class RunOptions:
             "resources.gpus": None if self.gpus is None else list(self.gpus),
             "resources.concurrent": self.concurrent,
             "resources.address": self.address,
-            "data.root": [str(Path(root).expanduser().absolute()) for root in self.data_root] or None,
+            "data.root": [str(given_path(root, "--data-root").absolute()) for root in self.data_root] or None,
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -147,8 +148,7 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     from spectral_search.search.same_data import parent_note
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
-    if not dry_run:
-        run_name(spec, options)
+    run_name(spec, options, dry_run=dry_run)
     _check_cluster(spec, options)
     spec, notes, parent = _inherited(spec, options)
     spec, data_notes = _with_data(spec, shown, dry_run)
@@ -215,7 +215,7 @@ def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, lis
         return spec, []
     given = os.environ.get("DATA_ROOT")
     if given:
-        return spec.override({"data.root": str(Path(given).expanduser().absolute())}), []
+        return spec.override({"data.root": str(given_path(given, "DATA_ROOT").absolute())}), []
     folder = cache_folder()
     if not folder.is_dir():
         if dry_run:
@@ -245,8 +245,9 @@ def _simulate_cache(folder: Path, shown: Shown) -> None:
     try:
         write(partial, **CACHE_SIZES, dtype="float32", progress=shown.progress("simulating"))
         # Renamed when whole: another run that started at the same time, or a cut, never leaves half a set behind.
-        partial.rename(folder)
-    except OSError:
+        with writing(folder):
+            partial.rename(folder)
+    except RequestError:
         if not folder.is_dir():
             raise
     finally:
@@ -258,7 +259,7 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
 
     Args:
         made: From `plan(..., dry_run=False)`.
-        name: From `run_name`.
+        name: From `run_name`; the record has the name that it got, see `begin`.
         options: The options it was planned with.
         shown: Where it is shown.
         command: The command line, for the record.
@@ -267,12 +268,40 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
         RequestError: The name is taken, the folder cannot be written, or the cluster cannot be joined.
         KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
     """
-    from spectral_search.search.driver import begin, carry_out, told_plainly
+    return search(made, begin(made, name, options, shown, command), options, shown)
+
+
+def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> str:
+    """Make the folder of a planned run and its records; what it is called.
+
+    Where no name was asked for and another run that began meanwhile took this one, it is the next that is free.
+
+    Raises:
+        RequestError: The name that was asked for is taken, or the folder cannot be written.
+    """
+    from spectral_search.search.driver import begin as make
+    from spectral_search.search.driver import told_plainly
+
+    root = results_root(options.results)
+    while True:
+        paths = RunPaths(root, name)
+        try:
+            with told_plainly(paths):
+                make(made, paths, command)
+            return name
+        except NameTakenError:
+            if options.name is not None:
+                raise
+            taken, name = name, next_free_name(root, made.spec.stage)
+            shown.say(f"{taken} was taken meanwhile by another run: this one is {name}.")
+
+
+def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRecord":
+    """Carry out a run that was begun; otherwise as `run`."""
+    from spectral_search.search.driver import carry_out
     from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name)
-    with told_plainly(paths):
-        begin(made, paths, command)
     try:
         with hold(paths):
             return carry_out(made, paths, _surroundings(options, shown))
@@ -288,12 +317,23 @@ def exists(name: str, results: str | None = None) -> bool:
     return RunPaths(results_root(results), name).exists()
 
 
-def run_name(spec: RunSpec, options: RunOptions) -> str:
-    """The name that a run will get, refused early if it is taken or the results folder cannot be written."""
+def run_name(spec: RunSpec, options: RunOptions, *, dry_run: bool = False) -> str:
+    """The name that a run will get, refused early if it is taken or the results folder cannot be written.
+
+    A dry run tries no writing.
+    """
     root = results_root(options.results)
-    paths = RunPaths(root, options.name or next_free_name(root, spec.stage))
-    paths.require_free()
+    paths = RunPaths(root, next_free_name(root, spec.stage) if options.name is None else options.name)
+    if dry_run:
+        paths.require_unused()
+    else:
+        paths.require_free()
     return paths.name
+
+
+def run_folder(name: str, results: str | None = None) -> Path:
+    """Where a run lies or will lie."""
+    return RunPaths(results_root(results), name).folder
 
 
 def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
@@ -330,6 +370,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         wanted = Extension(options.trials, options.epochs)
         if record.state == "finished" and not wanted:
             return record
+        paths.require_writable()
         # Before the run's record is touched: what is refused leaves the run as it was.
         data = _recorded_data(record, options, shown)
         if wanted:
@@ -485,19 +526,23 @@ def simulate(directory: str, shown: Shown, **sizes: Any) -> Path:
     """Write a simulated data set in the layout of real shards."""
     from spectral_search.data.simulate import simulate as write
 
-    write(directory, progress=shown.progress("simulating"), **sizes)
-    return Path(directory)
+    root = given_path(directory, "The folder to simulate into")
+    write(root, progress=shown.progress("simulating"), **sizes)
+    return root
 
 
 def inspect(path: str, picture: str | None = None) -> "Inspection":
     """Look into a shard or a data root, and draw sample spectra if a file is named."""
     from spectral_search.data.inspect import inspect_path
 
-    found = inspect_path(path)
+    data = given_path(path, "The shard or data root")
     if picture is not None:
-        from spectral_search.data.plot import plot_samples
+        from spectral_search.data.plot import check_picture_name, plot_samples
 
-        plot_samples(path, picture)
+        check_picture_name(Path(picture))
+    found = inspect_path(data)
+    if picture is not None:
+        plot_samples(data, picture)
     return found
 
 
@@ -524,8 +569,9 @@ def evaluate(
     path = find_model(model, results)
     from spectral_search.search.apply import evaluate_model
 
-    run = RunPaths(results_root(results), model) if path.name == "best" and path != Path(model).expanduser() else None
-    return evaluate_model(path, Path(data), part, observed, run)
+    is_run = path.name == "best" and path != given_path(model, "The model")
+    run = RunPaths(results_root(results), model) if is_run else None
+    return evaluate_model(path, given_path(data, "--data"), part, observed, run)
 
 
 def report(names: Sequence[str], page: str | None, shown: Shown, results: str | None = None) -> "Report":
@@ -707,8 +753,9 @@ def predict(
     path = find_model(model, results)
     from spectral_search.search.apply import predict_shards
 
-    predictions = predict_shards(path, Path(data), observed)
-    write_table(predictions.table, Path(destination))
+    predictions = predict_shards(path, given_path(data, "The shard or data root"), observed)
+    with writing(Path(destination)):
+        write_table(predictions.table, Path(destination))
     return predictions
 
 
@@ -718,7 +765,7 @@ def find_model(model: str, results: str | None = None) -> Path:
     Raises:
         RequestError: It means none.
     """
-    path = Path(model).expanduser()
+    path = given_path(model, "The model")
     if path.exists():
         return path
     root = results_root(results)
@@ -763,11 +810,15 @@ def bench(
         record: File of JSON lines that the document is appended to.
 
     Raises:
-        RequestError: There is no such part, or the record cannot be written.
+        RequestError: There is no such part, or the record or the figures cannot be written.
         RunError: A measured search failed.
     """
-    from spectral_search.bench.bench import append_record, run_bench
+    from spectral_search.bench.bench import append_record, check_record, run_bench
 
+    if figures is not None:
+        require_folder(given_path(figures, "--figures"))
+    if record is not None:
+        check_record(given_path(record, "--record"))
     document = plain(run_bench(parts, shown, quick=quick, figures=None if figures is None else Path(figures)))
     if record is not None:
         append_record(document, Path(record))

@@ -20,6 +20,7 @@ from spectral_search.data.scan import SAMPLE_ROWS, ShardStatistics, scan
 from spectral_search.data.shard import Shard
 from spectral_search.data.wavelengths import Wavelengths
 from spectral_search.errors import RequestError
+from spectral_search.places import require_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -95,6 +96,12 @@ class Inspection:
         names = [*SPLITS, ""]
         groups = {name: [shard for shard in self.shards if shard.split == name] for name in names}
         return {name: shards for name, shards in groups.items() if shards}
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether anything found keeps the data from being used as they are."""
+        found = [*self.findings, *(finding for shard in self.shards for finding in shard.findings)]
+        return any(finding.level == "fault" for finding in found)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; units are in the keys or in docs/shard_format.md."""
@@ -181,7 +188,7 @@ def inspect_shard(file: Path, name: str, sample_rows: int = SAMPLE_ROWS) -> Shar
     Raises:
         RequestError: The shard cannot be read.
     """
-    with Shard.open(file, need_labels=False) as shard:
+    with Shard.open(require_text(file), need_labels=False) as shard:
         statistics = scan(shard, sample_rows)
         return ShardInspection(
             name=name,

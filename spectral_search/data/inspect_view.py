@@ -66,7 +66,7 @@ def _shard_table(inspection: Inspection) -> Table:
         table.add_column(name, justify="right" if name in ("spectra", "size") else "left")
     for shard in inspection.shards:
         table.add_row(
-            shard.name, f"{shard.spectra:,}", _size(shard.file_bytes), " ".join(shard.storage), _stored(shard)
+            Text(shard.name), f"{shard.spectra:,}", _size(shard.file_bytes), " ".join(shard.storage), _stored(shard)
         )
     return table
 
@@ -118,7 +118,9 @@ def _label_table(labels: dict[str, dict[str, float | None]]) -> Table:
     table.add_column("not finite", justify="right")
     for name, found in labels.items():
         low, high = ("-" if found[end] is None else f"{found[end]:.6g}" for end in ("min", "max"))
-        table.add_row(name, low, high, UNITS.get(name, ""), f"{found['not_finite']:,}" if found["not_finite"] else "-")
+        table.add_row(
+            Text(name), low, high, UNITS.get(name, ""), f"{found['not_finite']:,}" if found["not_finite"] else "-"
+        )
     return table
 
 

@@ -21,6 +21,7 @@ from spectral_search.data.row_hash import digest_texts
 from spectral_search.data.shard import ARRAYS, Shard
 from spectral_search.data.wavelengths import Wavelengths
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path, require_text
 
 SHARD_FILE = "dataset.h5"
 PARTS = ("train", "val", "test")
@@ -107,7 +108,7 @@ class DataRoot:
         grids: dict[str, Grid] = {}
         for part, name, path in found:
             try:
-                info, grids[name] = _read_header(path, name, need_labels)
+                info, grids[name] = _read_header(require_text(path), name, need_labels)
             except RequestError as error:
                 faults += error.faults
                 continue
@@ -159,7 +160,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _expand(root: str | Path) -> list[Path]:
     """Expands ~ and globs; a path that exists as written is never taken for a pattern."""
-    path = Path(root).expanduser()
+    path = given_path(root, "The data root")
     if path.exists():
         return [path.resolve()]
     # Path.glob takes no absolute pattern, and a root usually is one: it is taken apart at its anchor.

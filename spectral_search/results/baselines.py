@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spectral_search.errors import RequestError
+from spectral_search.places import writing
 from spectral_search.results.durable import digest_of, read_json, write_json
 from spectral_search.results.manifest import sampled, utc_now
 from spectral_search.results.paths import BaselinePaths, BaselineSettingPaths
@@ -74,12 +75,14 @@ class Baselines:
 
     def keep(self, method: str, entry: Mapping[str, Any], table: "pd.DataFrame") -> "Baselines":
         """Store a finished method; the others stay as they are on disk."""
-        write_table(table, self.paths.predictions(method))
+        with writing(self.paths.predictions(method)):
+            write_table(table, self.paths.predictions(method))
         known = load(self.paths)
         methods = {**(known.methods if known else {}), method: dict(entry)}
         ordered = {name: methods[name] for name in METHODS if name in methods}
         document = {**self.document, "methods": ordered, "updated_at": utc_now()}
-        write_json(self.paths.baselines_json, document)
+        with writing(self.paths.baselines_json):
+            write_json(self.paths.baselines_json, document)
         return Baselines(self.paths, document)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectral_search.errors import RequestError
+from spectral_search.places import require_output
 from spectral_search.results.durable import replacing
 
 if TYPE_CHECKING:
@@ -16,18 +17,22 @@ def check_table_name(path: Path) -> None:
     """Refuse a table's name before any work.
 
     Raises:
-        RequestError: The ending is neither .csv nor .parquet, or the folder is not there.
+        RequestError: The ending is neither .csv nor .parquet, or the file cannot be written.
+        RunError: The disk is full.
     """
-    if path.suffix not in TABLE_ENDINGS:
+    if path.suffix.lower() not in TABLE_ENDINGS:
         raise RequestError(f"{path} must end in {' or '.join(TABLE_ENDINGS)}.")
-    if not path.absolute().parent.is_dir():
-        raise RequestError(f"The folder {path.absolute().parent} is not there: make it, or name another file.")
+    require_output(path)
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as a whole, by its ending."""
+    """Write a table as a whole, by its ending.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     with replacing(path) as temporary:
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             table.to_csv(temporary, index=False)
         else:
             table.to_parquet(temporary, index=False)

@@ -24,6 +24,7 @@ from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Selection, Splits, make_splits
 from spectral_search.errors import RequestError
+from spectral_search.places import writing
 from spectral_search.results import baselines as stored
 from spectral_search.results.baselines import Baselines
 from spectral_search.results.durable import write_json
@@ -251,7 +252,8 @@ def audit(question: Question, results: Path, told: Told) -> dict[str, Any]:
         "spectra": {name: len(selection) for name, selection in data.parts.items()},
         "findings": [finding.to_dict() for finding in findings],
     }
-    write_json(paths.audit_json, document)
+    with writing(paths.audit_json):
+        write_json(paths.audit_json, document)
     return document
 
 

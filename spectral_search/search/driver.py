@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +29,9 @@ from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
 from spectral_search.data.split import Selection
 from spectral_search.errors import DiskFullError, RunError
+from spectral_search.places import FULL, UNWRITABLE
 from spectral_search.results.bundle import read_safetensors, to_safetensors
-from spectral_search.results.durable import FULL, digest, replacing, write_atomic
+from spectral_search.results.durable import digest, replacing, write_atomic
 from spectral_search.results.manifest import Manifest, RunState
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
@@ -127,7 +130,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
         with stopping.listening(), around.view, told_plainly(paths):
             found = _search(plan, paths, around, stopping)
         state = "finished" if found else "failed"
-    except (KeyboardInterrupt, RunError):
+    except (KeyboardInterrupt, RunError):  # also when nobody reads the output any more
         state = "interrupted"
         raise
     finally:
@@ -158,9 +161,12 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
     except DiskFullError as error:
         raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno in FULL:
+            raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+        # Of what else cannot be opened, such as spectra, this knows nothing.
+        if error.errno not in UNWRITABLE or not Path(error.filename or "").is_relative_to(paths.folder):
             raise
-        raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+        raise RunError(f"The folder {paths.folder} can no longer be written ({error}). {kept}") from error
     except (StorageInternalError, OperationalError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         reason = str(getattr(cause, "orig", None) or error).splitlines()[0]
@@ -184,10 +190,10 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
         # What a cluster's GPUs trained in minutes could take this machine's cores days.
         reseed = plan.slots.address is None or device.type == "cuda"
         if not reseed and spec.search.retest_seeds > 1:
+            command = f"train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ..."
             around.say(
                 "The finalists are not trained with other seeds, since this machine has no GPU: "
-                f"`spectral-search train {paths.best_dir} --seeds {spec.search.retest_seeds} --address ...` does it "
-                "there."
+                f"`spectral-search {command}` does it there."
             )
         shown = CopyProgress(paths.name, around.view, progress.snapshot)
         return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)

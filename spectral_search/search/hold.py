@@ -27,9 +27,10 @@ def hold(paths: RunPaths) -> Iterator[None]:
     """Keep every other process out of a run; the system lets go of it when this process ends, however it ends.
 
     Raises:
-        RequestError: Another process works on the run.
+        RequestError: Another process works on the run, or its folder cannot be written.
     """
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    with paths.going_on():
+        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -9,7 +9,8 @@ from spectral_search.errors import RequestError
 from spectral_search.fit.checkpoint import DamagedCheckpointError, discard_checkpoint, load_checkpoint, save_checkpoint
 from spectral_search.fit.member import EpochRecord, NonFiniteLossError
 from spectral_search.fit.trainer import Trainer
-from spectral_search.results.durable import FULL, append_line
+from spectral_search.places import FULL
+from spectral_search.results.durable import append_line
 from spectral_search.results.paths import RunPaths, TrialPaths
 from spectral_search.search.asha import rung_epochs
 from spectral_search.search.points import Params
