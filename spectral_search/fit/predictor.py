@@ -1,6 +1,8 @@
 """An exported model at work: predictions for spectra in memory or in shards. Shape suffixes as in `network`."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,17 @@ from spectral_search.spec.run import RunSpec
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels of the shards' spectra with `log_g_predicted` (dex) beside them, and where the noise came from."""
+    """Labels of the shards' spectra with `log_g_predicted` (dex) beside them, and where the noise came from.
+
+    Attributes:
+        table: A row a spectrum.
+        noise: In words.
+        provenance: What they were made with and from, plain values.
+    """
 
     table: pd.DataFrame
     noise: str
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 class Predictor:
@@ -56,11 +65,18 @@ class Predictor:
         """Predicted log g in dex of shape (D, N)."""
         return predict_frozen(self._network, frozen, self._transform)
 
-    def predict_shards(self, selection: Selection, *, observed: bool = False) -> Predictions:
+    def predict_shards(
+        self,
+        selection: Selection,
+        *,
+        observed: bool = False,
+        accept: Callable[[pd.DataFrame], None] = lambda labels: None,
+    ) -> Predictions:
         """Predict every selected spectrum once, at constant memory.
 
         At noise level 1 noisy spectra are taken as the shards hold them. Shards without, and models of other levels,
-        get one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already.
+        get one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already. `accept` is
+        shown the labels before any work, and may refuse them.
 
         Raises:
             RequestError: The shards have another number of pixels than the model was trained on, or lack the T_eff and
@@ -72,6 +88,7 @@ class Predictor:
                 "give shards on the wavelength grid it was trained on."
             )
         labels = selection.labels()
+        accept(labels)
         unknown = int((oracle_bins(labels) < 0).sum())
         if needs_bin(self.config.model) and unknown:
             raise RequestError(
