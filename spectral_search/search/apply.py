@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from spectral_search import __version__
-from spectral_search.data.dataset import freeze, labelled, val_draws
+from spectral_search.data.dataset import freeze, labelled
+from spectral_search.data.draws import val_draws
 from spectral_search.data.root import SHARD_FILE, DataRoot
 from spectral_search.data.split import Selection, val_selection
 from spectral_search.errors import RequestError

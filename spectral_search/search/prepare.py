@@ -16,8 +16,8 @@ from spectral_search.data.dataset import (
     freeze,
     labelled,
     oracle_bins,
-    val_draws,
 )
+from spectral_search.data.draws import val_draws
 from spectral_search.data.half import halved
 from spectral_search.data.preprocess import Preprocessing, PreprocessingFit, Validity, set_validity
 from spectral_search.data.spectra import Spectra, load_spectra
