@@ -510,7 +510,9 @@ def evaluate(
 def predict(
     model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
     path: Annotated[str, typer.Argument(help="A shard or a data root.")],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Table to write, .csv or .parquet.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Table to write: .csv, .parquet, .fits or .ecsv.")
+    ],
     observed: Observed = False,
     results: Results = None,
     as_json: Json = False,

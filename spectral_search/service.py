@@ -743,19 +743,22 @@ def stop_signals(record: "RunRecord") -> list[str]:
 def predict(
     model: str, data: str, destination: str, results: str | None = None, *, observed: bool = False
 ) -> "Predictions":
-    """Write predicted log g of every spectrum beside the labels there are, as .csv or .parquet.
+    """Write predicted log g of every spectrum beside the labels there are, as .csv, .parquet, .fits or .ecsv.
 
     With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
     """
+    from spectral_search.results.astro_tables import require_ascii
     from spectral_search.results.tables import check_table_name, write_table
 
-    check_table_name(Path(destination))
+    file = Path(destination)
+    check_table_name(file)
     path = find_model(model, results)
     from spectral_search.search.apply import predict_shards
 
-    predictions = predict_shards(path, given_path(data, "The shard or data root"), observed)
-    with writing(Path(destination)):
-        write_table(predictions.table, Path(destination))
+    where = given_path(data, "The shard or data root")
+    predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))
+    with writing(file):
+        write_table(predictions.table, file, {**predictions.provenance, "model": model})
     return predictions
 
 

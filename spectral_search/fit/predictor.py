@@ -1,6 +1,8 @@
 """An exported model at work: predictions for spectra in memory or in shards. Shape suffixes as in `network`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,13 +29,15 @@ class Predictions:
 
     Attributes:
         table: One row a spectrum.
-        noise: Where its noise came from.
+        noise: Where its noise came from, in words.
         content: Digests of what was read, see `data.content`.
+        provenance: What they were made with and from, plain values.
     """
 
     table: pd.DataFrame
     noise: str
     content: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 class Predictor:
@@ -66,11 +70,18 @@ class Predictor:
         """Predicted log g in dex of shape (D, N)."""
         return predict_frozen(self._network, frozen, self._transform)
 
-    def predict_shards(self, selection: Selection, *, observed: bool = False) -> Predictions:
+    def predict_shards(
+        self,
+        selection: Selection,
+        *,
+        observed: bool = False,
+        accept: Callable[[pd.DataFrame], None] = lambda labels: None,
+    ) -> Predictions:
         """Predict every selected spectrum once, at constant memory.
 
         At noise level 1 noisy spectra are taken as the shards hold them. Shards without, and models of other levels,
-        get one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already.
+        get one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already. `accept` is
+        shown the labels before any work, and may refuse them.
 
         Raises:
             RequestError: The shards are on another wavelength grid than the model was trained on, or lack the T_eff
@@ -78,6 +89,7 @@ class Predictor:
         """
         self.require_grid(selection)
         labels = selection.labels()
+        accept(labels)
         unknown = int((oracle_bins(labels) < 0).sum())
         if needs_bin(self.config.model) and unknown:
             raise RequestError(

@@ -1,12 +1,14 @@
 """An exported model on other spectra: evaluate and predict."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from spectral_search import __version__
 from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.content import Gathering, digests_of
 from spectral_search.data.dataset import freeze, labelled
@@ -16,12 +18,17 @@ from spectral_search.data.spectra import load_spectra
 from spectral_search.data.split import Selection, val_selection
 from spectral_search.errors import RequestError
 from spectral_search.fit.predictor import Predictions, Predictor
-from spectral_search.results.bundle import read_bundle
-from spectral_search.results.manifest import Manifest, sampled
+from spectral_search.results.baselines import data_key
+from spectral_search.results.bundle import Bundle, read_bundle
+from spectral_search.results.manifest import Manifest, sampled, utc_now
 from spectral_search.results.metrics import scores
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.predictions import read_test_predictions, write_test_predictions
 from spectral_search.search.same_data import same_bytes
+from spectral_search.spec.run import RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def best_device() -> torch.device:
@@ -129,12 +136,39 @@ def _score_val(predictor: Predictor, root: DataRoot, known: Mapping[str, Any]) -
     return document
 
 
-def predict_shards(model: Path, data: Path, observed: bool) -> Predictions:
+def predict_shards(
+    model: Path, data: Path, observed: bool, accept: "Callable[[pd.DataFrame], None]" = lambda labels: None
+) -> Predictions:
     """Predict a shard, or the test, else val, else train spectra of a data root; labels need not be there.
+
+    Args:
+        model: The exported model.
+        data: A shard, its folder, or a data root.
+        observed: The flux is as observed: no noise is added to it.
+        accept: Shown the labels before any work; may refuse them.
 
     Raises:
         RequestError: The model or the data cannot be read, or do not fit each other.
     """
-    predictor = Predictor(read_bundle(model), best_device())
+    bundle = read_bundle(model)
+    predictor = Predictor(bundle, best_device())
     root = DataRoot.find(_shard_file(data), need_train=False, need_labels=False)
-    return predictor.predict_shards(Selection.all_of(root.test or root.val or root.train), observed=observed)
+    selection = Selection.all_of(root.test or root.val or root.train)
+    made = predictor.predict_shards(selection, observed=observed, accept=accept)
+    shards = [shard.name for shard in selection.shards]
+    about = {"model": str(model), "data": str(data), "shards": shards, "noise": made.noise}
+    return replace(made, provenance={**_origin(bundle), **about})
+
+
+def _origin(bundle: Bundle) -> dict[str, Any]:
+    """What a model is from, and when it was used."""
+    known = bundle.provenance
+    trained_on = known.get("data_fingerprint")
+    return {
+        "creator": f"spectral-search {__version__}",
+        "date": utc_now().removesuffix("+00:00"),  # FITS wants no zone: it is UTC
+        **{key: known.get(key) for key in ("run", "trial", "epoch", "val_r2")},
+        "weights_sha256": (known.get("sha256") or {}).get("model"),
+        "trained_on": data_key(trained_on) if trained_on else None,
+        "noise_level": RunSpec.from_dict(bundle.config).data.noise_level,
+    }

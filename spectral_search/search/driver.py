@@ -187,8 +187,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
         from spectral_search.search.reseed_progress import CopyProgress
 
         device = _device(plan)
-        # What a cluster's GPUs trained in minutes could take this machine's cores days.
-        reseed = plan.slots.address is None or device.type == "cuda"
+        reseed = plan.trains_anew
         if not reseed and spec.search.retest_seeds > 1:
             command = f"train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ..."
             around.say(
@@ -196,7 +195,9 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
                 f"`spectral-search {command}` does it there."
             )
         shown = CopyProgress(paths.name, around.view, progress.snapshot)
-        return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+        found = finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+        shown.end()
+        return found
 
 
 def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
@@ -330,7 +331,7 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[t
     manifest = Manifest.load(paths.manifest_json)
     with open_storage(storage_url(manifest, paths)) as storage:
         study = Study(plan.spec, paths, storage, manifest.study_name)
-        progress = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
+        progress = Progress(plan.spec, paths.name, study, around.view, plan.afterwards)
         study.listener = progress
         yield study, progress
 

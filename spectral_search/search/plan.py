@@ -14,6 +14,7 @@ from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.results.baselines import audit_key, error_alone, load_audit
+from spectral_search.search.afterwards import Afterwards
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
 from spectral_search.search.memory_plan import MemoryPlan, Unused, plan_memory
@@ -76,6 +77,42 @@ class Plan:
         """Most spectra x epochs."""
         return self.epochs * len(self.splits.train)
 
+    @cached_property
+    def afterwards(self) -> Afterwards:
+        """What comes after the last trial."""
+        lanes = 1 if self.executor == "inline" else max(1, min(len(self.slots.gpus), self.trials))
+        return Afterwards.of(self.spec, self.splits, trains=self.trains_anew, lanes=lanes)
+
+    @property
+    def trains_anew(self) -> bool:
+        """Whether finalists are trained with other seeds, which this machine does.
+
+        What a cluster's GPUs trained in minutes could take its cores days.
+        """
+        return self.slots.address is None or bool(self.slots.gpus)
+
+    @property
+    def retest(self) -> dict[str, Any]:
+        """The most that comes after the last trial, by what is known before the first."""
+        search, after, longest = self.spec.search, self.afterwards, self._longest
+        best = [longest] * min(search.finalists, self.trials)
+        equivalent = after.equivalent_epochs(best, self.epochs)
+        return {
+            "finalists": len(best),
+            "draws": search.retest_draws,
+            "copies": sum(after.copies(best, self.epochs)),
+            "epochs": after.training_epochs(best, self.epochs),
+            "share_of_time": round(equivalent / (equivalent + self.epochs), 3),
+        }
+
+    @property
+    def _longest(self) -> int:
+        """Most epochs of any trial."""
+        key, spec = "fit.epochs", self.spec
+        if spec.search.sampler == "grid":
+            return max(point.get(key, spec.fit.epochs) for point in spec.grid_points())
+        return int(max(spec.space[key].probes())) if key in spec.space else spec.fit.epochs
+
     def parameters(self, params: dict[str, Any]) -> int:
         """Weights of the network of one proposal."""
         return network_parameters(self.spec.with_params(params), self.root.pixels)
@@ -94,6 +131,7 @@ class Plan:
             "test_spectra": len(test) if test is not None else 0,
             "pixels": self.root.pixels,
             "spectra_epochs": self.spectra_epochs,
+            "retest": self.retest,
             "base_parameters": self.parameters({}),
             "device": self.slots.device,
             "executor": self.executor,

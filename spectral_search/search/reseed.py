@@ -65,13 +65,13 @@ def planned_copies(spec: RunSpec, finalists: Sequence[TrialRecord], epochs_train
         finalists: The winner first.
         epochs_trained: Of all trials of the search together.
     """
-    budget, spent, copies = spec.search.retest_share * epochs_trained, 0, []
-    for place, trial in enumerate(finalists):
-        own, epochs = spec.with_params(trial.params).fit.seed, trial.best_epoch or 0
-        for number in range(1, spec.search.retest_seeds):
-            spent += epochs
-            if place == 0 or spent <= budget:
-                copies.append(Copy(trial.number, trial.params, (own + number) % SEEDS, epochs))
+    best_epochs, copies = [trial.best_epoch or 0 for trial in finalists], []
+    for trial, count in zip(finalists, spec.search.copies_of(best_epochs, epochs_trained), strict=True):
+        own = spec.with_params(trial.params).fit.seed
+        copies += [
+            Copy(trial.number, trial.params, (own + number) % SEEDS, trial.best_epoch or 0)
+            for number in range(1, count + 1)
+        ]
     return copies
 
 
@@ -98,7 +98,6 @@ def train_copies(
     progress.begin(copies)
     for _, members in groupby(sorted(copies, key=group), key=group):
         _Pack(trainer, spec, paths, list(members), progress, keep).train()
-    progress.end()
 
 
 class _Pack:

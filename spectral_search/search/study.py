@@ -151,7 +151,7 @@ class Study:
             pruner=NopPruner(),  # never asked either: see `asha` and `halving`
             load_if_exists=True,
         )
-        self._proposals = Proposals(spec)
+        self._proposals = Proposals(spec, self.trials())
         self._live: dict[int, tuple[LiveTrial, Trial]] = {}
         self._held: dict[int, LiveTrial] = {}
         self._ids: dict[int, int] = {}

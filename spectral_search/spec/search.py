@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -72,6 +73,22 @@ class SearchSpec(Section):
             for rung in self.rungs(epochs):
                 total, done, left = total + left * (rung - done), rung, self.survivors_of(left)
         return total + left * (epochs - done)
+
+    def copies_of(self, best_epochs: Sequence[int], epochs_trained: float) -> list[int]:
+        """How many copies of each finalist are trained with other seeds.
+
+        The winner is trained with all its seeds, the others while the budget lasts.
+
+        Args:
+            best_epochs: The best epoch of each finalist, for which its copies are trained; the winner's first.
+            epochs_trained: Of all trials of the search together.
+        """
+        budget, spent, counts = self.retest_share * epochs_trained, 0, [0] * len(best_epochs)
+        for place, epochs in enumerate(best_epochs):
+            for _ in range(1, self.retest_seeds):
+                spent += epochs
+                counts[place] += place == 0 or spent <= budget
+        return counts
 
     @field_validator("storage")
     @classmethod

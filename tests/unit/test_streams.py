@@ -65,7 +65,8 @@ def test_output_that_nobody_reads_ends_the_command_quietly(tmp_path: Path, unbuf
 def test_the_end_of_a_reader_is_raised_once_and_later_words_are_dropped(tmp_path: Path) -> None:
     """What is raised must not come again while what was begun is put in order."""
     code = (
-        "import sys\nfrom spectral_search.errors import OutputClosedError\nfrom spectral_search.streams import guarded\n"
+        "import sys\nfrom spectral_search.errors import OutputClosedError\n"
+        "from spectral_search.streams import guarded\n"
         "raised = 0\n"
         "with guarded():\n"
         "    for _ in range(3):\n"

@@ -70,6 +70,25 @@ def rows(paths: RunPaths, number: int) -> list[int]:
     return [line["epoch"] for line in read_lines(paths.trial(number).progress_jsonl).records]
 
 
+def test_a_study_of_an_earlier_version_keeps_its_choices(reopen: Open, spec: RunSpec) -> None:
+    study = reopen()
+    first = begin(study)
+    assert isinstance(stored(study, 0).params["model.dropout"], float)
+    study.finish(0, "failed", "x")
+    older = Study(spec, study.paths, study._storage, "older")
+    params = {**first.params, "model.dropout": str(first.params["model.dropout"])}
+    lr = stored(study, 0).distributions["fit.lr"]
+    distributions = {"fit.lr": lr, "model.dropout": optuna.distributions.CategoricalDistribution(["0.0", "0.2"])}
+    attributes = {"params": first.params}
+    older._study.add_trial(
+        optuna.trial.create_trial(value=0.5, params=params, distributions=distributions, user_attrs=attributes)
+    )
+    reopened = Study(spec, study.paths, study._storage, "older")
+    second = begin(reopened)
+    assert second.params["model.dropout"] in (0.0, 0.2)
+    assert stored(reopened, 1).params["model.dropout"] == str(second.params["model.dropout"])
+
+
 def test_trial_is_on_disk_before_it_is_handed_out(reopen: Open, paths: RunPaths) -> None:
     study = reopen()
     trial = begin(study)
