@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_search.errors import RequestError
 from spectral_search.results.durable import digest, plain, read_arrays
 from spectral_search.results.paths import RunPaths, next_free_name, results_root
+from spectral_search.spec.base import SEEDS
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.yaml_io import show
@@ -445,7 +446,7 @@ def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOp
     first = spec.fit.seed
     sets = (
         *options.sets,
-        f"grid.fit.seed={list(range(first, first + seeds))}",
+        f"grid.fit.seed={[(first + number) % SEEDS for number in range(seeds)]}",
         "search.sampler=grid",
         "search.pruner=none",
         "search.retest_seeds=1",  # the trials are the seeds
