@@ -166,6 +166,14 @@ def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
     check_address(spec.resources.address)
 
 
+def _check_ray(made: "Plan") -> None:
+    """Refuse, before anything is begun, what Ray could not start for on this machine."""
+    if made.executor != "inline" and made.slots.address is None:
+        from spectral_search.search.ray_home import check_session_root
+
+        check_session_root()
+
+
 def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
     """Fill the keys that a stage takes from another stage's winner."""
     keys = spec.pending_inherit(options.explicit())
@@ -267,6 +275,7 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
     from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name)
+    _check_ray(made)
     with told_plainly(paths):
         begin(made, paths, command)
     try:
@@ -331,6 +340,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         if record.state == "finished":
             return record
         made = _recorded_plan(record, options)
+        _check_ray(made)
         manifest = Manifest.load(paths.manifest_json)
         manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
         manifest.save(paths.manifest_json)

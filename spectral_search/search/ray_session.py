@@ -1,22 +1,23 @@
 """Starting or joining Ray, quietly and safely: loopback, with a token that only its owner can read."""
 
+import errno
 import logging
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from spectral_search.errors import RequestError, RunError
+from spectral_search.results.durable import FULL
 from spectral_search.search.device import Slots, cpu_count, gpu_slots
 from spectral_search.search.hold import kill, kill_started, started_processes
+from spectral_search.search.ray_home import protect_token, session_folder
 from spectral_search.spec.search import ResourcesSpec
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def ray_session(
     check()
     meanwhile()
     earlier = set(started_processes())
-    done = False
+    done, folders = False, ExitStack()
     try:
         if resources.address is not None:
             context = _join(resources.address)
@@ -145,6 +146,7 @@ def ray_session(
         else:
             context = _start(
                 check,
+                _temp_dir=str(folders.enter_context(session_folder())),
                 num_cpus=cpu_count(),
                 num_gpus=len(slots.gpus),
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
@@ -163,10 +165,15 @@ def ray_session(
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
+
+        def leave() -> None:
+            with folders:  # gone when nobody writes there any more
+                _see_off(ours)
+
         if afterwards is None or slots.gpus or not done:
-            _see_off(ours)
+            leave()
         else:
-            leaving = Thread(target=_see_off, args=(ours,), name="ray leaves")
+            leaving = Thread(target=leave, name="ray leaves")
             leaving.start()
             afterwards.callback(leaving.join)
 
@@ -178,20 +185,12 @@ def _see_off(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(left, timeout=GONE_SECONDS)
 
 
-def protect_token() -> None:
-    """Make the token of Ray's local clusters before Ray does: Ray's own is readable as the umask allows."""
-    token = Path.home() / ".ray" / "auth_token"
-    with suppress(OSError):
-        token.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-    with suppress(OSError):
-        token.chmod(0o600)
-
-
 def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
-    """Start Ray on this machine. It allows itself half a minute, which is not always enough on a busy one."""
+    """Start Ray on this machine. It allows itself half a minute, which is not always enough on a busy one.
+
+    Raises:
+        RunError: It did not start in several attempts, or failed for a reason that time does not mend.
+    """
     import ray
 
     options |= {"address": "local", "dashboard_host": "127.0.0.1", **QUIETLY}
@@ -204,11 +203,36 @@ def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
         except Exception as error:
             kill_started(earlier)
             ray.shutdown()
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            if (remedy := _lasting_fault(error)) is not None:
+                raise RunError(f"Ray does not start on this machine ({reason}): {remedy}") from error
     raise RunError(
         f"Ray does not start on this machine ({reason}): `resume` the run when the machine is less busy, or with "
         "--executor inline, which needs no Ray."
     )
+
+
+def _lasting_fault(error: Exception) -> str | None:
+    """What to do about a failed start that would fail again; None where waiting may mend it."""
+    inline = "or `resume` the run with --executor inline, which needs no Ray."
+    if not _has_free_port():
+        return f"no port of this machine is free. End what holds them, {inline}"
+    if isinstance(error, ConnectionError | TimeoutError):
+        return None
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"free some space there or set TMPDIR to another disk, then `resume`, {inline}"
+    if isinstance(error, OSError | ValueError):
+        return f"mend that, {inline}"
+    return None
+
+
+def _has_free_port() -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
 
 
 @contextmanager
