@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted 
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -27,6 +26,7 @@ from spectral_search.cli_shared import (
     print_json,
 )
 from spectral_search.errors import RequestError
+from spectral_search.terminal import degrade, take_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -514,9 +514,8 @@ def main() -> NoReturn:
     # OpenMP's threads wait for each other by spinning. Where cores are shared with other processes, they so keep the
     # thread that they wait for off its core: steps of small networks took 30 times as long. Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # What Ctrl-C ends in good order, the end of a job's time ends likewise.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    degrade()
+    take_signals()
     try:
         code = app(prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as fault:

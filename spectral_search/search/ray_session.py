@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -198,7 +199,7 @@ def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
         check()
         earlier = set(started_processes())
         try:
-            with _handlers_kept():
+            with _handlers_kept(), _deaf_to_hangups():
                 return ray.init(**options)
         except Exception as error:
             kill_started(earlier)
@@ -233,6 +234,20 @@ def _has_free_port() -> bool:
     except OSError as error:
         return error.errno != errno.EADDRINUSE
     return True
+
+
+@contextmanager
+def _deaf_to_hangups() -> Iterator[None]:
+    """Let Ray's processes be started with SIGHUP blocked, and this one hear it later.
+
+    The kernel tells all processes of a terminal that it is gone. Ray's would die of it, at once, of a search that is
+    just ending in good order and sees them off itself.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -13,6 +13,7 @@ from types import FrameType
 import psutil
 import pytest
 from command_line import call
+from default_signals import heard_here
 from processes import Running, recorded_epochs
 from small_search import ON_RAY, cli, facts, make_data, make_spec
 
@@ -22,11 +23,20 @@ from spectral_search.results.paths import RunPaths
 from spectral_search.search import driver
 from spectral_search.search.hold import Stopping
 
+pytestmark = pytest.mark.usefixtures("heard")
+
 STOP_SECONDS = 120.0
 """Generous on a busy machine: a stop takes about two seconds on a quiet one."""
 
 
 ON_RAY_SLOWLY = [pytest.param("ctrl-c", name, marks=pytest.mark.slow) for name in ON_RAY]
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """This process hears the signals that it is sent, whatever the tests were started with."""
+    with heard_here():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,17 @@ PACKAGE = ROOT / "spectral_search"
 MIDDLE = {"spec", "data", "models", "results"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "terminal": set(),
     "spec": set(),
     "data": {"spec"},
     "models": {"spec"},
     "results": {"spec"},
     "fit": MIDDLE,
     "baselines": MIDDLE,
-    "search": MIDDLE | {"fit", "baselines"},
+    "search": MIDDLE | {"fit", "baselines", "terminal"},
     "bench": MIDDLE | {"fit", "baselines", "search"},
     "service": MIDDLE | {"fit", "baselines", "search", "bench"},
-    "cli": {"service", "cli_shared", "cli_baselines", "cli_bench", "cli_report"},
+    "cli": {"service", "terminal", "cli_shared", "cli_baselines", "cli_bench", "cli_report"},
     "cli_shared": {"service"},
     "cli_baselines": {"service", "cli_shared"},
     "cli_bench": {"service", "cli_shared"},
@@ -34,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MUST_NOT_LOAD: dict[str, set[str]] = {
     "errors": {"torch", "ray", "optuna"},
+    "terminal": {"torch", "ray", "optuna"},
     "spec": {"torch", "ray", "optuna"},
     "models": {"ray", "optuna"},
     "fit": {"ray", "optuna"},
