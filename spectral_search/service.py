@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from spectral_search.errors import RequestError
 from spectral_search.results.durable import digest, plain, read_arrays
 from spectral_search.results.paths import RunPaths, next_free_name, results_root
+from spectral_search.spec import home
 from spectral_search.spec.base import SEEDS
+from spectral_search.spec.home import expand_home
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.yaml_io import show
@@ -93,7 +95,7 @@ class RunOptions:
             "resources.gpus": None if self.gpus is None else list(self.gpus),
             "resources.concurrent": self.concurrent,
             "resources.address": self.address,
-            "data.root": [str(Path(root).expanduser().absolute()) for root in self.data_root] or None,
+            "data.root": [str(expand_home(root).absolute()) for root in self.data_root] or None,
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -219,7 +221,7 @@ def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, lis
         return spec, []
     given = os.environ.get("DATA_ROOT")
     if given:
-        return spec.override({"data.root": str(Path(given).expanduser().absolute())}), []
+        return spec.override({"data.root": str(expand_home(given).absolute())}), []
     folder = cache_folder()
     if not folder.is_dir():
         if dry_run:
@@ -234,10 +236,8 @@ def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, lis
 
 def cache_folder() -> Path:
     """Where the small simulated data set lies."""
-    from platformdirs import user_cache_path
-
     sizes = "-".join(str(size) for size in CACHE_SIZES.values())
-    return user_cache_path("spectral-search") / f"simulated-v{CACHE_VERSION}-{sizes}"
+    return home.cache_folder() / f"simulated-v{CACHE_VERSION}-{sizes}"
 
 
 def _simulate_cache(folder: Path, shown: Shown) -> None:
@@ -246,6 +246,13 @@ def _simulate_cache(folder: Path, shown: Shown) -> None:
     total = sum(CACHE_SIZES.values())
     shown.say(f"No data root given: simulating {total:,} spectra once into {folder} (about a minute).")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"No data root given, and a simulated set cannot be kept in {folder.parent} ({error.strerror}): give "
+            "--data-root DIR, or set XDG_CACHE_HOME to a folder that you may write to."
+        ) from error
     try:
         write(partial, **CACHE_SIZES, dtype="float32", progress=shown.progress("simulating"))
         # Renamed when whole: another run that started at the same time, or a cut, never leaves half a set behind.
@@ -508,7 +515,7 @@ def evaluate(
     path = find_model(model, results)
     from spectral_search.search.apply import evaluate_model
 
-    run = RunPaths(results_root(results), model) if path.name == "best" and path != Path(model).expanduser() else None
+    run = RunPaths(results_root(results), model) if path.name == "best" and path != expand_home(model) else None
     return evaluate_model(path, Path(data), part, observed, run)
 
 
@@ -685,7 +692,7 @@ def find_model(model: str, results: str | None = None) -> Path:
     Raises:
         RequestError: It means none.
     """
-    path = Path(model).expanduser()
+    path = expand_home(model)
     if path.exists():
         return path
     root = results_root(results)

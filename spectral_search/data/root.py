@@ -15,6 +15,7 @@ import numpy as np
 
 from spectral_search.data.shard import Shard
 from spectral_search.errors import RequestError
+from spectral_search.spec.home import expand_home
 
 WAVE_TOLERANCE_ANGSTROM = 1e-3
 SHARD_FILE = "dataset.h5"
@@ -139,7 +140,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _expand(root: str | Path) -> list[Path]:
     """Expands ~ and globs; a path that exists as written is never taken for a pattern."""
-    path = Path(root).expanduser()
+    path = expand_home(root)
     if path.exists():
         return [path.resolve()]
     # Path.glob takes no absolute pattern, and a root usually is one: it is taken apart at its anchor.

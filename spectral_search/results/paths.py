@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spectral_search.errors import RequestError
 from spectral_search.results.durable import sync_folder
+from spectral_search.spec.home import expand_home
 
 DEFAULT_ROOT = "ray_results"
 ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
@@ -26,7 +27,7 @@ _BASELINES = "baselines"
 
 def results_root(option: str | Path | None, environ: Mapping[str, str] = os.environ) -> Path:
     """The folder that holds all runs: the option, else the environment, else ./ray_results. Need not exist."""
-    return Path(option or environ.get(ROOT_VARIABLE) or DEFAULT_ROOT).expanduser()
+    return expand_home(option or environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
 def check_name(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.faults import Fault
+from spectral_search.spec.home import expand_home
 from spectral_search.spec.keys import nearest
 from spectral_search.spec.quick import quick as shrink
 from spectral_search.spec.run import RunSpec, assemble
@@ -102,7 +103,7 @@ def find_spec(ref: str, *, beside: Path | None = None) -> Path:
             path = folder / f"{ref}.yaml"
             if ref and path.is_file():
                 return path
-    path = Path(ref).expanduser() if is_path else Path(ref or ".missing")
+    path = expand_home(ref) if is_path else Path(ref or ".missing")
     inside = [path / name for name in ("config.yaml", "spec.yaml")] if path.is_dir() else []
     for candidate in (path, *inside):
         if candidate.is_file():
