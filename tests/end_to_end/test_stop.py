@@ -40,7 +40,13 @@ ON_RAY_SLOWLY = [pytest.param("ctrl-c", name, marks=pytest.mark.slow) for name i
 @pytest.fixture
 def heard() -> Iterator[None]:
     """This process hears the signals that it is sent, whatever the tests were started with."""
+
+    def missed(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"nobody took {signal.Signals(number).name}")  # by default it would end all tests
+
     with heard_here():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, missed)
         yield
 
 
