@@ -202,10 +202,11 @@ def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
             with _handlers_kept(), _deaf_to_hangups():
                 return ray.init(**options)
         except Exception as error:
+            remedy = _lasting_fault(error)  # before what was started lets go of what it holds
             kill_started(earlier)
             ray.shutdown()
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            if (remedy := _lasting_fault(error)) is not None:
+            if remedy is not None:
                 raise RunError(f"Ray does not start on this machine ({reason}): {remedy}") from error
     raise RunError(
         f"Ray does not start on this machine ({reason}): `resume` the run when the machine is less busy, or with "
