@@ -86,6 +86,24 @@ def _prove_writable(folder: Path) -> None:
         pass
 
 
+@contextmanager
+def lent_home(environ: "os._Environ[str]" = os.environ) -> Iterator[None]:
+    """Name a home folder where there is none: Ray Tune asks for one when it is imported, here and in each process.
+
+    Nothing is written there.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        environ["HOME"] = str(session_root().parent)
+        try:
+            yield
+        finally:
+            del environ["HOME"]
+    else:
+        yield
+
+
 def protect_token(environ: "os._Environ[str]" = os.environ) -> None:
     """Make the token of Ray's local clusters before Ray does: Ray's own is readable as the umask allows.
 

@@ -18,7 +18,7 @@ from spectral_search.errors import RequestError, RunError
 from spectral_search.results.durable import FULL
 from spectral_search.search.device import Slots, cpu_count, gpu_slots
 from spectral_search.search.hold import kill, kill_started, started_processes
-from spectral_search.search.ray_home import protect_token, session_folder
+from spectral_search.search.ray_home import lent_home, protect_token, session_folder
 from spectral_search.spec.search import ResourcesSpec
 
 if TYPE_CHECKING:
@@ -138,8 +138,9 @@ def ray_session(
     check()
     meanwhile()
     earlier = set(started_processes())
-    done, folders = False, ExitStack()
+    done, lent, folders = False, ExitStack(), ExitStack()
     try:
+        lent.enter_context(lent_home())
         if resources.address is not None:
             context = _join(resources.address)
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -157,6 +158,7 @@ def ray_session(
         yield Session(context.dashboard_url or None, slots)
         done = True
     finally:
+        lent.close()
         if slots.gpus and resources.address is None:
             # Another run of this process may want other GPUs.
             os.environ.pop("CUDA_VISIBLE_DEVICES")

@@ -1,6 +1,7 @@
 """Where Ray's session and token lie: under a long TMPDIR, one that cannot be written, and without a home folder."""
 
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from spectral_search.search.ray_home import (
     LONGEST_TAIL,
     SOCKET_BYTES,
     check_session_root,
+    lent_home,
     protect_token,
     session_folder,
     session_root,
@@ -97,6 +99,22 @@ def test_without_a_home_folder_the_token_is_in_the_environment(monkeypatch: pyte
     assert len(made) == 64
     protect_token()
     assert os.environ[ray_home.TOKEN] == made
+
+
+def test_a_home_folder_is_lent_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    with lent_home():
+        assert os.environ["HOME"] == "/home/somebody"
+
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with lent_home():
+        assert Path.home() == tmp_path
+    assert "HOME" not in os.environ
 
 
 def test_a_token_that_was_given_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
