@@ -30,6 +30,8 @@ SHUTDOWN_SECONDS, GONE_SECONDS = 0.5, 3.0
 """How long processes of Ray may take to leave by themselves, and how long once killed. Nothing is lost by that: what
 they write is whole or swept, and the study is written by the driver alone."""
 STARTS = 3
+INLINE = "or `resume` the run with --executor inline, which needs no Ray."
+NO_PORT = f"no port of it is free. End what holds them, {INLINE}"
 STORE_HEADROOM = 1.25
 STORE_SPARE_BYTES = 1 << 30
 DEFAULT_PORT = 6379
@@ -196,6 +198,8 @@ def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
     """
     import ray
 
+    if not _has_free_port():  # for which Ray would wait for half a minute
+        raise RunError(f"Ray does not start on this machine: {NO_PORT}")
     options |= {"address": "local", "dashboard_host": "127.0.0.1", **QUIETLY}
     for _ in range(STARTS):
         check()
@@ -218,15 +222,14 @@ def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
 
 def _lasting_fault(error: Exception) -> str | None:
     """What to do about a failed start that would fail again; None where waiting may mend it."""
-    inline = "or `resume` the run with --executor inline, which needs no Ray."
     if not _has_free_port():
-        return f"no port of this machine is free. End what holds them, {inline}"
+        return NO_PORT
     if isinstance(error, ConnectionError | TimeoutError):
         return None
     if isinstance(error, OSError) and error.errno in FULL:
-        return f"free some space there or set TMPDIR to another disk, then `resume`, {inline}"
+        return f"free some space there or set TMPDIR to another disk, then `resume`, {INLINE}"
     if isinstance(error, OSError | ValueError):
-        return f"mend that, {inline}"
+        return f"mend that, {INLINE}"
     return None
 
 

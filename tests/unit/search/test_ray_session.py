@@ -81,8 +81,12 @@ def test_a_machine_without_a_free_port_is_told_of(monkeypatch: pytest.MonkeyPatc
             raise OSError(errno.EADDRINUSE, "Address already in use")
 
     monkeypatch.setattr(socket, "socket", Taken)
-    remedy = ray_session_module._lasting_fault(RuntimeError("no"))
-    assert remedy is not None and remedy.startswith("no port of this machine is free.")
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("it would wait for one"))
+    resources = ResourcesSpec(gpus=[])
+    session = ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False)
+    with pytest.raises(RunError, match=r"on this machine: no port of it is free\. End what holds them, or `resume`"):
+        session.__enter__()
+    assert ray_session_module._lasting_fault(RuntimeError("taken since")) == ray_session_module.NO_PORT
 
 
 def test_while_ray_starts_its_processes_are_made_deaf_to_hangups(monkeypatch: pytest.MonkeyPatch) -> None:
