@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted 
 import errno
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ from spectral_search.cli_shared import (
 from spectral_search.errors import OutputClosedError, RequestError
 from spectral_search.places import require_text
 from spectral_search.streams import guarded, lost_output, lost_sentence, require_output
+from spectral_search.terminal import degrade, take_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -537,9 +537,8 @@ def main() -> NoReturn:
     # OpenMP's threads wait for each other by spinning. Where cores are shared with other processes, they so keep the
     # thread that they wait for off its core: steps of small networks took 30 times as long. Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # What Ctrl-C ends in good order, the end of a job's time ends likewise.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    degrade()
+    take_signals()
     with guarded():
         code = _answer()
         fault = lost_output()

@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from spectral_search.errors import RequestError, RunError
@@ -25,15 +25,21 @@ def given_path(text: str | os.PathLike[str], what: str) -> Path:
         what: What gave it, such as "--results".
 
     Raises:
-        RequestError: It is empty, or no text.
+        RequestError: It is empty, no text, or in a home folder that is not there.
     """
     if not os.fspath(text):
         raise RequestError(f"{what} is empty: name a path, or leave it out.")
     path = require_text(Path(text))
-    # A folder may be called ~name where nobody is.
-    with suppress(RuntimeError):
+    try:
         return path.expanduser()
-    return path
+    except RuntimeError:
+        # A folder may be called ~name where nobody is.
+        if path.exists():
+            return path
+        raise RequestError(
+            f"{path} cannot be found, since there is no home folder {path.parts[0]}: write the path in full, or set "
+            "HOME."
+        ) from None
 
 
 def require_text(path: Path) -> Path:

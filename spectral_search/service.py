@@ -18,6 +18,8 @@ from spectral_search.errors import RequestError
 from spectral_search.places import given_path, require_folder, writing
 from spectral_search.results.durable import digest, plain, read_arrays
 from spectral_search.results.paths import NameTakenError, RunPaths, next_free_name, results_root
+from spectral_search.spec import home
+from spectral_search.spec.base import SEEDS
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.yaml_io import show
@@ -170,6 +172,14 @@ def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
     check_address(spec.resources.address)
 
 
+def _check_ray(made: "Plan") -> None:
+    """Refuse, before anything is begun, what Ray could not start for on this machine."""
+    if made.executor != "inline" and made.slots.address is None:
+        from spectral_search.search.ray_home import check_session_root
+
+        check_session_root()
+
+
 def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str], RunPaths | None]:
     """Fill the keys that a stage takes from another stage's winner; what to say of it, and whose they are."""
     keys = spec.pending_inherit(options.explicit())
@@ -230,10 +240,8 @@ def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, lis
 
 def cache_folder() -> Path:
     """Where the small simulated data set lies."""
-    from platformdirs import user_cache_path
-
     sizes = "-".join(str(size) for size in CACHE_SIZES.values())
-    return user_cache_path("spectral-search") / f"simulated-v{CACHE_VERSION}-{sizes}"
+    return home.cache_folder() / f"simulated-v{CACHE_VERSION}-{sizes}"
 
 
 def _simulate_cache(folder: Path, shown: Shown) -> None:
@@ -242,6 +250,13 @@ def _simulate_cache(folder: Path, shown: Shown) -> None:
     total = sum(CACHE_SIZES.values())
     shown.say(f"No data root given: simulating {total:,} spectra once into {folder} (about a minute).")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"No data root given, and a simulated set cannot be kept in {folder.parent} ({error.strerror}): give "
+            "--data-root DIR, or set XDG_CACHE_HOME to a folder that you may write to."
+        ) from error
     try:
         write(partial, **CACHE_SIZES, dtype="float32", progress=shown.progress("simulating"))
         # Renamed when whole: another run that started at the same time, or a cut, never leaves half a set behind.
@@ -282,6 +297,7 @@ def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: S
     from spectral_search.search.driver import begin as make
     from spectral_search.search.driver import told_plainly
 
+    _check_ray(made)
     root = results_root(options.results)
     while True:
         paths = RunPaths(root, name)
@@ -379,6 +395,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
             if record.state == "finished":
                 return record
         made = _recorded_plan(record, options, data)
+        _check_ray(made)
         manifest = Manifest.load(paths.manifest_json)
         manifest.data = {**manifest.data, "shards": data.shards}
         manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
@@ -513,7 +530,7 @@ def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOp
     first = spec.fit.seed
     sets = (
         *options.sets,
-        f"grid.fit.seed={list(range(first, first + seeds))}",
+        f"grid.fit.seed={[(first + number) % SEEDS for number in range(seeds)]}",
         "search.sampler=grid",
         "search.pruner=none",
         "search.retest_seeds=1",  # the trials are the seeds

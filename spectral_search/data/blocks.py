@@ -19,6 +19,7 @@ from spectral_search.data.row_hash import mask_hashes, row_hashes
 from spectral_search.data.shard import Shard
 from spectral_search.data.split import Selection
 from spectral_search.data.suspects import suspect_pixels
+from spectral_search.spec.seeds import numpy_seed
 
 TARGET_BYTES = 64 << 20
 """Of blocks that other processes read: each costs a task of Ray's."""
@@ -140,7 +141,7 @@ def _shard_ranges(shard: ShardInfo, rows: np.ndarray, first: int, target_bytes: 
 
 def epoch_ranges(ranges: list[RowRange], seed: int, epoch: int) -> list[RowRange]:
     """Puts the ranges into the order of one epoch, a function of (seed, epoch) alone."""
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed % 2**64, epoch))))
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((numpy_seed(seed), epoch))))
     return [ranges[index] for index in generator.permutation(len(ranges))]
 
 

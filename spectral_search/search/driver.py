@@ -116,7 +116,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
     The caller holds the run (see `hold`).
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM came; everything so far is on disk.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP came; everything so far is on disk.
         RunError: The disk is full; everything so far is on it.
         RequestError: The data cannot be used.
     """

@@ -205,12 +205,25 @@ def make_plan(
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
         said.append(f"The space holds {points} points, so {points} trials are made, not {spec.search.trials}.")
+    if (late := _late_rung(spec)) is not None:
+        said.append(late)
     leaky = sorted(_inputs(spec) & LEAKY_INPUTS)
     if leaky:
         said.append(_leak_note(leaky, results, root))
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
     return Plan(spec, root, splits, slots, chosen, (*notes, *said), parts.mismatches, memory)
+
+
+def _late_rung(spec: RunSpec) -> str | None:
+    """That no trial will be stopped early, where the spec asks for it and its first rung comes too late."""
+    rung, pruner = spec.search.min_epochs, spec.search.pruner
+    if rung is None or pruner == "none" or rung < (epochs := max(_values(spec, "fit.epochs"))):
+        return None
+    return (
+        f"search.min_epochs ({rung:,}) is not below fit.epochs ({epochs:,}), so no trial is stopped early: lower it, "
+        "or say search.pruner none."
+    )
 
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
@@ -282,13 +295,18 @@ def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tu
 
 def _inputs(spec: RunSpec) -> set[str]:
     """Every kind of input that a trial may have."""
-    kinds: set[str] = {spec.data.input.kind}
-    key = "data.input.kind"
+    return _values(spec, "data.input.kind")
+
+
+def _values(spec: RunSpec, key: str) -> set[Any]:
+    """The values that trials may have for a key; of a range its ends and what lies next to them."""
+    base = spec.base.value(key)
     if spec.search.sampler == "grid":
-        kinds |= {point[key] for point in spec.grid_points() if key in point}
-    elif key in spec.space:
-        kinds |= set(spec.space[key].choices or [])
-    return kinds
+        return {point.get(key, base) for point in spec.grid_points()}
+    domain = spec.space.get(key)
+    if domain is None:
+        return {base}
+    return set(domain.probes()) | ({base} if domain.when else set())
 
 
 def _check_networks(spec: RunSpec, pixels: int) -> None:

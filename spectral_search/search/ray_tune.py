@@ -257,7 +257,7 @@ def _reason(trial: TuneTrial) -> tuple[str, bool]:
 
     It is found in the text that Ray Tune keeps of each attempt.
     """
-    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
     *_, last = text.split("Failure # ")
     lines = [line.strip() for line in last.splitlines()[1:] if line.strip()]
     told = [line.partition("RetryError: ")[2] for line in lines if "RetryError: " in line]

@@ -32,12 +32,12 @@ from spectral_search.results.predictions import Retest
 from spectral_search.results.records import TrialRecord
 from spectral_search.search.points import Params
 from spectral_search.search.trial import CHECKPOINT_SHARE, failed_step
+from spectral_search.spec.base import SEEDS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 if TYPE_CHECKING:
     from spectral_search.search.reseed_progress import CopyProgress
 
-SEEDS = 2**31
 
 Keep = Callable[[Retest, Callable[[Frozen], np.ndarray] | None], None]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import call, errors, paths, write_spec
+from default_signals import default_signals
 from learnable_root import write_root
 
 from spectral_search.results.standing import load_standing
@@ -86,7 +87,13 @@ def test_ctrl_c_keeps_what_is_finished(place: Path) -> None:
     code = "from spectral_search.cli import main; main()"
     command = [sys.executable, "-c", code, "baselines", "--data-root", "data", "--only", "ridge,lightgbm", "--json"]
     process = subprocess.Popen(
-        command, cwd=place, env=paths(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=place,
+        env=paths(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=default_signals,
     )
     assert process.stderr is not None
     for line in process.stderr:
