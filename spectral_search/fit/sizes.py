@@ -19,16 +19,16 @@ def needs(config: TrialConfig, one: Footprint) -> str:
 
 def advice(config: TrialConfig, one: Footprint) -> str:
     """What to change, the largest part first, and the way past the estimate."""
-    narrower, batch = f"make {_width(config.model)} smaller", "lower fit.batch_size"
+    narrower, batch = f"make {_smaller(config.model)}", "lower fit.batch_size"
     first = f"{batch} or {narrower}" if one.step + one.inputs > one.state else narrower
     return f"{first}; where the estimate is wrong, {ALLOW} tries it all the same"
 
 
-def _width(model: ModelSpec) -> str:
+def _smaller(model: ModelSpec) -> str:
     match model:
         case MlpSpec():
-            return "model.hidden"
+            return "model.hidden smaller"
         case CnnSpec() | MoeCnnSpec() | ResCnnSpec():
-            return "model.channels"
+            return "model.channels smaller"
         case _:
-            return "model.width, or model.patch larger"
+            return "model.width smaller or model.patch larger"

@@ -10,6 +10,7 @@ from default_signals import default_signals
 from small_search import ON_RAY, make_data, make_spec
 
 NOBODY = "12345"
+UNKNOWN = ("HOME", "USER", "LOGNAME", "USERNAME", "XDG_CACHE_HOME")
 AS_NOBODY = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"]
 """A user without an entry in /etc/passwd, who may read what this one may."""
 
@@ -29,7 +30,7 @@ def as_nobody(place: Path, *arguments: object, **environment: str) -> Done:
         allowed = False
     if not allowed:
         pytest.skip("this machine lets nobody make a user namespace")
-    known = {name: value for name, value in paths().items() if name not in ("HOME", "USER", "LOGNAME", "USERNAME")}
+    known = {name: value for name, value in paths().items() if name not in UNKNOWN}
     code = "from spectral_search.cli import main; main()"
     done = subprocess.run(
         [*AS_NOBODY, sys.executable, "-c", code, *map(str, arguments)],

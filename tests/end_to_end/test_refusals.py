@@ -86,7 +86,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "no model to evaluate": (["evaluate", "nope", "--data", "good"], ["nope is neither"]),
     "no part": (["evaluate", "nope", "--data", "good", "--part", "most"], ["auto, train, val, test", "'most'"]),
     "no model to predict": (["predict", "nope", "good", "-o", "x.csv"], ["nope is neither"]),
-    "no table": (["predict", "nope", "good", "-o", "x.txt"], [".csv or .parquet"]),
+    "no table": (["predict", "nope", "good", "-o", "x.txt"], [".csv, .parquet, .fits or .ecsv"]),
     "nothing to inspect": (["inspect", "nowhere"], ["nowhere", "no such file"]),
     "no stage to show": (["show", "nope"], ["there is no stage"]),
     "a place that cannot be simulated to": (["simulate", "/proc/x", "--train", "8"], ["/proc/x"]),

@@ -11,10 +11,14 @@ from spectral_search.errors import RequestError, RunError
 from spectral_search.places import FULL, given_path, require_folder, require_output, require_text, writing
 
 
-def test_a_path_is_taken_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_taken_as_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
     assert given_path("~/x", "--results") == Path("/somewhere/x")
-    assert given_path("~nobody-of-this-name/x", "--results") == Path("~nobody-of-this-name/x")
+    Path(tmp_path / "~nobody-of-this-name").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert given_path("~nobody-of-this-name", "--results") == Path("~nobody-of-this-name")
+    with pytest.raises(RequestError, match="no home folder ~nobody-of-this-name: write the path in full"):
+        given_path("~nobody-of-this-name/x", "--results")
     for name in ODD_NAMES:
         assert str(given_path(name, "--results")) == name
     with pytest.raises(RequestError, match="--results is empty"):
