@@ -42,6 +42,8 @@ class Preprocessing:
     error_quantiles_Q: np.ndarray
     pixel_rank_L: np.ndarray
     """Pixels by falling LightGBM importance; empty until a spec asks for top_pixels."""
+    wave_angstrom_L: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Wavelength of each pixel; empty where the shards do not say, and in models of earlier versions."""
     directions_LK: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     """Principal directions of the noise-free spectra in units of the noise; empty until an input asks for them."""
     strength_K: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))

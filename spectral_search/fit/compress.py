@@ -6,15 +6,14 @@ Shape suffixes: N spectra, P spectra of a piece, L pixels, K components, R share
 """
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 
 import numpy as np
 import torch
 
-from spectral_search.data.blocks import Block, read_ranges, row_ranges
-from spectral_search.data.buffers import Buffers
+from spectral_search.data.blocks import Block, iter_blocks
 from spectral_search.data.clipped import compile_moments, fill_moments
 from spectral_search.data.components import Components
 from spectral_search.data.covariance import SharedCovariance, share_covariance
@@ -27,7 +26,6 @@ from spectral_search.models.threads import for_each
 SAMPLED_SPECTRA = 512
 """Whose covariances the shared matrices are made of, and tested on, half each."""
 PIECE_ROWS = 64
-RANGE_BYTES = 8 << 20
 WAITING_BYTES = 64 << 20
 
 Told = Callable[[int, int], None]
@@ -35,12 +33,17 @@ Told = Callable[[int, int], None]
 
 
 def compress(
-    selection: Selection, prep: Preprocessing, noise_level: float, told: Told = lambda done, total: None
+    selection: Selection,
+    read: Callable[[], Iterator[Block]],
+    prep: Preprocessing,
+    noise_level: float,
+    told: Told = lambda done, total: None,
 ) -> Components:
     """Read a selection and keep its components.
 
     Args:
         selection: The training spectra, noise-free.
+        read: Begins to read them, block by block in any order, as they are stored.
         prep: Statistics of the training set, with the subspace.
         noise_level: Factor on the error.
         told: Shows progress.
@@ -53,13 +56,14 @@ def compress(
     weights_LR = torch.from_numpy(shared.weights_LR)
 
     def fill(block: Block, part: slice) -> None:
+        prep.conditioning(block.flux_BL[part], block.error_BL[part])
         rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
         mean_PL, variance_PL = moments(block.flux_BL[part], block.error_BL[part])
         torch.mm(mean_PL, moments.directions_LK, out=torch.from_numpy(mean_NK[rows]))
         mix_NR[rows] = shared.mix((variance_PL @ weights_LR).numpy())
 
     done = 0
-    with closing(_blocks(selection, prep)) as blocks:
+    with closing(read_ahead(_generator(read), WAITING_BYTES)) as blocks:
         for block in blocks:
             for_each(partial(fill, block), _pieces(len(block)))
             done += len(block)
@@ -126,14 +130,10 @@ def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
 def _shared_covariance(selection: Selection, moments: _Moments, prep: Preprocessing) -> SharedCovariance:
     positions = np.unique(np.linspace(0, len(selection) - 1, SAMPLED_SPECTRA).astype(np.int64))
     sample = selection.take(positions)
-    variances = [moments(block.flux_BL, block.error_BL)[1].numpy().copy() for block in _blocks(sample, prep)]
+    blocks = iter_blocks(sample, condition=prep.conditioning)
+    variances = [moments(block.flux_BL, block.error_BL)[1].numpy().copy() for block in blocks]
     return share_covariance(np.concatenate(variances), prep.directions_LK)
 
 
-def _blocks(selection: Selection, prep: Preprocessing) -> Generator[Block]:
-    """Conditioned blocks in order, read ahead by a thread into memory that is used again."""
-    ranges = row_ranges(selection, RANGE_BYTES)
-    largest = max(ranges, key=len)
-    rotating = min(len(ranges), WAITING_BYTES // largest.nbytes + 4)
-    buffers = Buffers(len(largest), selection.pixels, 2 * rotating)
-    return read_ahead(read_ranges(ranges, False, prep.conditioning, buffers), WAITING_BYTES)
+def _generator(read: Callable[[], Iterator[Block]]) -> Generator[Block]:
+    yield from read()

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -17,18 +18,19 @@ from spectral_search.data.dataset import (
     freeze,
     labelled,
     oracle_bins,
-    val_draws,
 )
+from spectral_search.data.draws import val_draws
 from spectral_search.data.half import halved
 from spectral_search.data.preprocess import Preprocessing, PreprocessingFit, Validity, set_validity
 from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection, Splits
 from spectral_search.fit.compress import compress, project
-from spectral_search.search.candidates import candidates, drawn_in
+from spectral_search.search.candidates import candidates, drawn_in, needs_subspace
 from spectral_search.search.device import cpu_count
 from spectral_search.search.subspace_plan import find_subspace
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.seeds import numpy_seed
 
 Read = Callable[[Selection, bool], Iterator[Block]]
 """Reads the spectra of a selection block by block, with recorded noise where it is asked for and there."""
@@ -68,14 +70,16 @@ def prepare(
             training flux holds noise where an input needs it without.
     """
     data, kinds = spec.data, drawn_in(spec)
-    if "components" in kinds and (prep is None or not len(prep.strength_K)):
+    if needs_subspace(spec) and (prep is None or not len(prep.strength_K)):
         prep = find_subspace(spec, splits, candidates(spec)).prep
     if "pixels" not in kinds:
         return _in_components(spec, splits, read, prep, told)
     prepared = _in_pixels(spec, splits, read, prep)
     if "components" not in kinds:
         return prepared
-    components = compress(splits.train, prepared.dataset.prep, data.noise_level, told)
+    components = compress(
+        splits.train, partial(read, splits.train, False), prepared.dataset.prep, data.noise_level, told
+    )
     return replace(prepared, dataset=replace(prepared.dataset, components=components))
 
 
@@ -85,7 +89,7 @@ def _in_components(
     """A search that reads components alone: nothing of the training set is kept in pixels."""
     assert prep is not None
     data = spec.data
-    components = compress(splits.train, prep, data.noise_level, told)
+    components = compress(splits.train, partial(read, splits.train, False), prep, data.noise_level, told)
     val, frozen = _val(data, load_spectra(splits.val, read(splits.val, True)), prep)
     nothing_NL = np.empty((len(val), 0), np.float32)
     projected = Frozen(project(frozen.noisy_DNL, prep), nothing_NL, frozen.log_g_N, frozen.bin_N, in_components=True)
@@ -154,6 +158,6 @@ def _ranking(spec: RunSpec, splits: Splits, train: Labelled | Stream, prep: Prep
 
     if isinstance(train, Stream):
         count = min(RANKING_SPECTRA, len(splits.train))
-        chosen = np.random.default_rng(spec.data.split_seed).choice(len(splits.train), count, replace=False)
+        chosen = np.random.default_rng(numpy_seed(spec.data.split_seed)).choice(len(splits.train), count, replace=False)
         train = labelled(load_plainly(splits.train.take(np.sort(chosen)), False), prep)
     return rank_pixels(train, spec.data.noise_level, spec.data.split_seed, cpu_count())
