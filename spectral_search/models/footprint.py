@@ -37,7 +37,7 @@ def step_bytes(spec: ModelSpec, *, pixels: int, channels: int, batch: int, eleme
         case MlpSpec():
             of_one = _mlp(spec, element)
         case CnnSpec():
-            of_one = _cnn(spec, pixels, channels, element)
+            of_one = sum(_cnn(spec, pixels, channels, element))
         case ResCnnSpec():
             of_one = _res_cnn(spec, pixels, element)
         case VitSpec():
@@ -57,8 +57,11 @@ def _mlp(spec: MlpSpec, element: int) -> int:
     return kept + 2 * max(spec.hidden) * element
 
 
-def _cnn(spec: CnnSpec, pixels: int, channels: int, element: int) -> int:
-    """Of a layer: the convolution's output, the norm's, the places of the maxima, and what the next layer reads."""
+def _cnn(spec: CnnSpec, pixels: int, channels: int, element: int) -> tuple[int, int]:
+    """Kept, and needed beside it on the way back.
+
+    Of a layer: the convolution's output, the norm's, the places of the maxima, and what the next layer reads.
+    """
     kept, largest = 0, channels * pixels * FULL
     for width in spec.channels:
         full, pooled = width * pixels, width * (pixels // spec.pool)
@@ -66,7 +69,7 @@ def _cnn(spec: CnnSpec, pixels: int, channels: int, element: int) -> int:
         kept += tensors + (pooled * (element + INDEX) if spec.pool > 1 else 0)
         largest = max(largest, full * FULL)
         pixels //= spec.pool
-    return kept + 3 * largest + _head(spec.head, element)
+    return kept + _head(spec.head, element), 3 * largest
 
 
 def _res_cnn(spec: ResCnnSpec, pixels: int, element: int) -> int:
@@ -93,9 +96,12 @@ def _vit(spec: VitSpec, pixels: int, element: int) -> int:
 
 
 def _mixture(spec: MoeCnnSpec, pixels: int, channels: int, element: int, bins: int) -> int:
-    """By the true bin each spectrum is copied to one expert; by a learned gate to all of them, and to the gate."""
-    of_expert = _cnn(expert_spec(spec), pixels, channels, element)
-    return of_expert + channels * pixels * element if spec.gate == "oracle" else (bins + 1) * of_expert
+    """By the true bin each spectrum is copied to one expert; by a learned gate all read it, and so does the gate.
+
+    They go back one after the other.
+    """
+    kept, way_back = _cnn(expert_spec(spec), pixels, channels, element)
+    return way_back + (kept + channels * pixels * element if spec.gate == "oracle" else (bins + 1) * kept)
 
 
 def _head(hidden: list[int], element: int) -> int:

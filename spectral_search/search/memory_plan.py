@@ -6,6 +6,7 @@ joined, nothing is compared beforehand; there, as everywhere, a trial that does 
 (`Admission`).
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from spectral_search.search.candidates import drawn_in, kept_bytes
 from spectral_search.search.corners import DRAWS, Corners, Sized
 from spectral_search.search.device import Slots, gpu_memory
 from spectral_search.search.executor import Executor
+from spectral_search.search.points import planned_trials
 from spectral_search.spec.run import RunSpec
 
 PROCESS_BYTES, CONTEXT_BYTES = 250 << 20, 500 << 20
@@ -119,8 +121,13 @@ class _Comparison:
         return sorted(points, key=lambda sized: -sized.footprint.peak)
 
     def _most(self, points: list[Sized]) -> int:
-        """The largest number of trials at a time that fits."""
-        return next(n for n in range(self._slots.concurrent, 0, -1) if n == 1 or self._fits(self._crowd(points, n)))
+        """The largest number of trials at a time that fits; one does."""
+        wanted = self._slots.concurrent
+        # There are never more at a time than there are trials, whatever number was asked for.
+        trials = max(self._spec.search.trials, planned_trials(self._spec))
+        counts = range(2, min(wanted, trials) + 1)
+        fitting = bisect_left(counts, True, key=lambda count: not self._fits(self._crowd(points, count)))
+        return wanted if fitting == len(counts) else 1 + fitting
 
     def _crowd(self, points: list[Sized], count: int) -> list[Sized]:
         """So many trials at a time: a grid's largest, or the same one again and again."""
