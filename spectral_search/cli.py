@@ -160,6 +160,10 @@ def run(
     trials: Annotated[int | None, typer.Option("--trials", help="Trials of the search.")] = None,
     epochs: Epochs = None,
     sampler: Annotated[str | None, typer.Option("--sampler", help="random, tpe, grid or gp.")] = None,
+    input_kind: Annotated[
+        str | None,
+        typer.Option("--input", metavar="KIND", help="What networks see: signal, denoised, standardize, ..."),
+    ] = None,
     sets: Set = None,
     gpus: Gpus = None,
     concurrent: Concurrent = None,
@@ -180,6 +184,7 @@ def run(
             trials=trials,
             epochs=epochs,
             sampler=sampler,
+            input_kind=input_kind,
             sets=sets,
             gpus=gpus,
             concurrent=concurrent,

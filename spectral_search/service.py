@@ -62,6 +62,7 @@ class RunOptions:
         trials: Trials of the search.
         epochs: Most epochs of a trial.
         sampler: random, tpe, grid or gp.
+        input_kind: What networks see of a spectrum; for all trials, also where the stage searches it.
         gpus: GPU indices; an empty tuple runs on the CPU, None leaves the spec as it is.
         concurrent: Most trials at a time.
         address: Ray cluster to join.
@@ -79,6 +80,7 @@ class RunOptions:
     trials: int | None = None
     epochs: int | None = None
     sampler: str | None = None
+    input_kind: str | None = None
     gpus: tuple[int, ...] | None = None
     concurrent: int | None = None
     address: str | None = None
@@ -94,6 +96,7 @@ class RunOptions:
             "search.trials": self.trials,
             "fit.epochs": self.epochs,
             "search.sampler": self.sampler,
+            "data.input.kind": self.input_kind,
             "resources.gpus": None if self.gpus is None else list(self.gpus),
             "resources.concurrent": self.concurrent,
             "resources.address": self.address,

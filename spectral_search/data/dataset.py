@@ -21,6 +21,8 @@ from spectral_search.data.split import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spectral_search.data.components import Components
+
 ROWS = 1024
 """Spectra handled at a time."""
 
@@ -48,12 +50,16 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Frozen:
-    """Spectra whose noise is drawn once for all: what val_r2 and every quoted number is measured on."""
+    """Spectra whose noise is drawn once for all: what val_r2 and every quoted number is measured on.
+
+    With `in_components` they are in the subspace of the signal: `noisy_DNL` holds components, `error_NL` nothing.
+    """
 
     noisy_DNL: np.ndarray
     error_NL: np.ndarray
     log_g_N: np.ndarray
     bin_N: np.ndarray
+    in_components: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +76,27 @@ class Stream:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All that a trial needs to train and to be measured."""
+    """All that a trial needs to train and to be measured.
 
-    train: Labelled | Stream
+    Attributes:
+        train: Training spectra in pixels; None where every input is made of components.
+        val: What every epoch is measured on.
+        prep: Statistics of the training set.
+        noise_level: Factor on the error.
+        components: Training spectra in the subspace of the signal, in the same order, where an input is made of them.
+    """
+
+    train: Labelled | Stream | None
     val: Frozen
     prep: Preprocessing
     noise_level: float
+    components: "Components | None" = None
+
+    @property
+    def train_spectra(self) -> int:
+        """Training spectra N."""
+        held = self.components if self.train is None else self.train
+        return 0 if held is None else len(held)
 
 
 def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -1,7 +1,8 @@
 """From a noisy spectrum to what the network sees, by the name in `data.input.kind`.
 
 Invalid values (error 0) and masked pixels always give an input of exactly 0, in train, val and test alike.
-Shape suffixes: B spectra, C channels, L pixels of a spectrum, K pixels kept (all, unless `top_pixels` is set).
+Shape suffixes: B spectra, C channels, L pixels of a spectrum, K pixels kept (all, unless `top_pixels` is set), S
+components in the subspace of the signal.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import torch
 
 from spectral_search.data.preprocess import QUANTILES, Preprocessing
 from spectral_search.errors import RequestError
-from spectral_search.spec.data import InputSpec
+from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 
 SMALLEST = float(torch.finfo(torch.float32).tiny)
 """Stands for the error of an invalid value, whose centred flux is 0: 0 / SMALLEST = 0 without a mask."""
@@ -20,7 +21,7 @@ RESOLUTION = 1e-6
 
 
 class InputTransform:
-    """Callable (noisy_BL, error_BL) -> x_BCK on one device.
+    """Callable (noisy_BL, error_BL) -> x_BCK on one device; `of_components` starts from a spectrum's components.
 
     Args:
         spec: The `data.input` section.
@@ -29,14 +30,14 @@ class InputTransform:
         device: Where the spectra are.
 
     Raises:
-        RequestError: `top_pixels` without a pixel ranking.
+        RequestError: `top_pixels` without a pixel ranking, or components without a subspace.
     """
 
     def __init__(
         self, spec: InputSpec, prep: Preprocessing, noise_level: float, device: torch.device | str = "cpu"
     ) -> None:
         self.channels = spec.channels
-        self.pixels = spec.kept_pixels(prep.pixels)
+        self.pixels = input_pixels(spec, prep)
         self._spec = spec
         kept_K = np.arange(prep.pixels) if spec.top_pixels is None else _kept_pixels(prep, self.pixels)
 
@@ -51,24 +52,37 @@ class InputTransform:
         self._inverse_mean_K = tensor(prep.inverse_error_mean_L)
         self._inverse_inverse_std_K = tensor(_inverse_std(prep.inverse_error_var_L, prep.inverse_error_mean_L))
         self._floor = max(SMALLEST, _error_quantile(spec.error_floor, prep))
+        self._subspace = SubspaceTransform(spec, prep, noise_level, device) if spec.kind in SUBSPACE_INPUTS else None
 
     def __call__(self, noisy_BL: torch.Tensor, error_BL: torch.Tensor) -> torch.Tensor:
         """Map flux and 1-sigma error, both conditioned and of shape (B, L), to the input (B, C, K), float32."""
+        if self._subspace is not None:
+            return self.of_components(self._subspace.components(noisy_BL))
         noisy_BK, error_BK = noisy_BL, error_BL
         if self._kept_K is not None:
             noisy_BK, error_BK = (values_BL.index_select(1, self._kept_K) for values_BL in (noisy_BL, error_BL))
-        x_BK = _KINDS[self._spec.kind](self, noisy_BK, error_BK)
+        x_BK = self._bounded(_KINDS[self._spec.kind](self, noisy_BK, error_BK))
+        if self._spec.kind == "flux_error":
+            return torch.stack([x_BK, self._error_channel(error_BK)], 1)
+        if self._spec.kind == "flux_inverse_error":
+            return torch.stack([x_BK, self._inverse_error_channel(error_BK)], 1)
+        return x_BK.unsqueeze(1)
+
+    def of_components(self, component_BS: torch.Tensor) -> torch.Tensor:
+        """Map noisy components in units of the noise, strongest first, at least as many as are used, to the input."""
+        if self._subspace is None:
+            raise ValueError(f"the input {self._spec.kind} is not made of components")
+        return self._bounded(self._subspace(component_BS)).unsqueeze(1)
+
+    def _bounded(self, x_BK: torch.Tensor) -> torch.Tensor:
+        """Squashed and clamped as the spec says, in place."""
         if self._spec.squash == "asinh":
             x_BK.asinh_()
         elif self._spec.squash == "log1p":
             x_BK = x_BK.sign().mul_(x_BK.abs_().log1p_())
         if self._spec.clamp is not None:
             x_BK.clamp_(-self._spec.clamp, self._spec.clamp)
-        if self._spec.kind == "flux_error":
-            return torch.stack([x_BK, self._error_channel(error_BK)], 1)
-        if self._spec.kind == "flux_inverse_error":
-            return torch.stack([x_BK, self._inverse_error_channel(error_BK)], 1)
-        return x_BK.unsqueeze(1)
+        return x_BK
 
     def _standardize(self, noisy_BK: torch.Tensor, error_BK: torch.Tensor) -> torch.Tensor:
         # Invalid values hold the centre since the spectra were conditioned, so they come out as exactly 0.
@@ -86,6 +100,68 @@ class InputTransform:
     def _inverse_error_channel(self, error_BK: torch.Tensor) -> torch.Tensor:
         inverse_BK = error_BK.clamp(min=SMALLEST).reciprocal_()
         return _masked(inverse_BK.sub_(self._inverse_mean_K).mul_(self._inverse_inverse_std_K), error_BK)
+
+
+class SubspaceTransform:
+    """From components in the subspace of the signal to `signal` or `denoised`.
+
+    With S the standard deviation of the signal along a direction in units of the noise, and v that of the noise (the
+    noise level), `signal` is divided by sqrt(S^2 + v^2), its own standard deviation. `denoised` is shrunk by
+    S^2 / (S^2 + v^2), as Wiener's filter does, put back into pixels and divided by what is then its own standard
+    deviation over all pixels.
+
+    Args:
+        spec: The `data.input` section.
+        prep: Statistics of the training set, with the subspace.
+        noise_level: Factor on the error.
+        device: Where the spectra are.
+
+    Raises:
+        RequestError: The statistics hold no subspace, or fewer components than are asked for.
+    """
+
+    def __init__(
+        self, spec: InputSpec, prep: Preprocessing, noise_level: float, device: torch.device | str = "cpu"
+    ) -> None:
+        there = len(prep.strength_K)
+        count = there if spec.components == "auto" else min(spec.components, prep.pixels)
+        if not 0 < count <= there:
+            raise RequestError(
+                f"The input {spec.kind} needs {max(1, count)} components of the signal, and this preprocessing holds "
+                f"{there}: set data.input.components to at most {there}, or search anew."
+            )
+        self._count = count
+        directions_LS = torch.as_tensor(prep.directions_LK[:, :count], dtype=torch.float32, device=device)
+        centre_L, inverse_noise_L = (
+            torch.as_tensor(values_L, dtype=torch.float32, device=device)
+            for values_L in (prep.centre_L, prep.inverse_noise_L)
+        )
+        self._centre_L, self._weight_LS = centre_L, directions_LS * inverse_noise_L.unsqueeze(1)
+        variance_S = np.square(prep.strength_K[:count].astype(np.float64))
+        total_S = variance_S + max(noise_level, 1e-3) ** 2
+        self._scale_S = torch.as_tensor(1.0 / np.sqrt(total_S), dtype=torch.float32, device=device)
+        self._back_SL: torch.Tensor | None = None
+        if spec.kind == "denoised":
+            shrunk_S = variance_S / total_S
+            spread = np.sqrt((shrunk_S**2 * total_S).sum() / max(1, int(prep.valid_L.sum())))
+            scale_S1 = torch.as_tensor(shrunk_S / max(spread, 1e-30), dtype=torch.float32, device=device).unsqueeze(1)
+            self._back_SL = (directions_LS.T * scale_S1).contiguous()
+
+    def components(self, noisy_BL: torch.Tensor) -> torch.Tensor:
+        """Components of conditioned spectra in units of the noise, (B, S). Invalid values hold the centre, so add 0."""
+        return (noisy_BL - self._centre_L) @ self._weight_LS
+
+    def __call__(self, component_BS: torch.Tensor) -> torch.Tensor:
+        """The input of these components: a new tensor of shape (B, S), or (B, L) where they are put back."""
+        used_BS = component_BS[:, : self._count]
+        return used_BS * self._scale_S if self._back_SL is None else used_BS @ self._back_SL
+
+
+def input_pixels(spec: InputSpec, prep: Preprocessing) -> int:
+    """Values a channel of the network's input; all components that there are where the spec leaves that open."""
+    if spec.kind == "signal" and spec.components == "auto":
+        return len(prep.strength_K)
+    return spec.kept_pixels(prep.pixels)
 
 
 def _kept_pixels(prep: Preprocessing, count: int) -> np.ndarray:

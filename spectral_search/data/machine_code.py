@@ -55,6 +55,9 @@ class Value:
     def __mul__(self, other: "Value | float") -> "Value":
         return self._write("mul", other)
 
+    def __truediv__(self, other: "Value | float") -> "Value":
+        return self._write("div", other)
+
     def __xor__(self, other: "Value | int") -> "Value":
         return self._write("xor", other)
 
@@ -96,6 +99,11 @@ class Value:
         zero = ir.Constant(F32, 0.0)
         negative = self._builder.fcmp_ordered("<", self.value, zero)
         return self._of(self._builder.select(negative, zero, self.value))
+
+    def at_most(self, limit: float) -> "Value":
+        """min(x, limit) of a float; NaN becomes the limit."""
+        bound = ir.Constant(F32, limit)
+        return self._of(self._builder.select(self._builder.fcmp_ordered("<", self.value, bound), self.value, bound))
 
     def at(self, index: "Value") -> "Value":
         """The pointer to an element."""

@@ -7,7 +7,7 @@ Shape suffixes: B spectra in a block, P in a piece of a block, L pixels, Q quant
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,10 @@ class Preprocessing:
     """Pixels by falling LightGBM importance; empty until a spec asks for top_pixels."""
     wave_angstrom_L: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """Wavelength of each pixel; empty where the shards do not say, and in models of earlier versions."""
+    directions_LK: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """Principal directions of the noise-free spectra in units of the noise; empty until an input asks for them."""
+    strength_K: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    """Standard deviation of the signal along each direction, in units of the noise at level 1."""
 
     @property
     def pixels(self) -> int:
@@ -64,6 +68,13 @@ class Preprocessing:
         error_sq_mean_L = self.error_var_L + self.error_mean_L**2
         return np.asarray(self.flux_var_L + noise_level**2 * error_sq_mean_L)
 
+    @property
+    def inverse_noise_L(self) -> np.ndarray:
+        """1 / sqrt(mean(error^2)) at level 1, float64; 0 at masked pixels."""
+        square_L = self.error_var_L.astype(np.float64) + self.error_mean_L.astype(np.float64) ** 2
+        usable_L = self.valid_L & (square_L > 0)
+        return np.divide(1.0, np.sqrt(square_L), out=np.zeros(self.pixels), where=usable_L)
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays for safetensors; scalars become arrays of one float64."""
         return {f.name: np.atleast_1d(np.asarray(getattr(self, f.name))) for f in fields(self)}
@@ -75,11 +86,11 @@ class Preprocessing:
         Raises:
             RequestError: An array is missing.
         """
-        arrays = {"wave_angstrom_L": np.zeros(0), **arrays}
-        missing = [f.name for f in fields(cls) if f.name not in arrays]
+        optional = {f.name for f in fields(cls) if f.default_factory is not MISSING}
+        missing = [f.name for f in fields(cls) if f.name not in arrays and f.name not in optional]
         if missing:
             raise RequestError(f"The preprocessing file lacks {', '.join(missing)}: export the model again.")
-        values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(cls)}
+        values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(cls) if f.name in arrays}
         for name in ("flux_scale", "target_mean_dex", "target_std_dex"):
             values[name] = float(values[name][0])
         return cls(**values)

@@ -18,6 +18,8 @@ def train_source(
         read_blocks: How a streamed dataset is read.
         share: Part of the device that this process may fill.
     """
+    if dataset.train is None:
+        raise ValueError("this dataset holds its training spectra as components alone")
     if isinstance(dataset.train, Labelled):
         return ResidentSource(dataset.train, device, share)
     return StreamSource(dataset.train, dataset.prep, device, read_blocks)

@@ -8,15 +8,20 @@ Shape suffixes: B batch, S spectra of a stripe, C channels, K pixels kept, L pix
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from spectral_search.data.batches import Batch
+from spectral_search.data.components import ComponentBatch
 from spectral_search.data.inputs import InputTransform
 from spectral_search.models.threads import for_each
 
 STRIPE_ROWS = 64
 """At most. 32 and 256 rows of 4096 pixels took longer on one core."""
+COMPONENT_ROWS = 512
+"""Of spectra in components, which are a hundredth of their size. Always as many, whatever the number of threads: the
+last digits of a product may depend on its rows."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,48 @@ class Feed:
     def __init__(self, noise_level: float, device: torch.device) -> None:
         self._noise_level, self._device = noise_level, device
 
-    def inputs(self, batch: Batch, wanted: Mapping[str, Wanted], *counter: int | str) -> dict[str, torch.Tensor]:
+    def inputs(
+        self, batch: Batch | ComponentBatch, wanted: Mapping[str, Wanted], *counter: int | str
+    ) -> dict[str, torch.Tensor]:
         """The inputs of a batch by their keys, each of shape (B, C, K); `counter` names the noise."""
         count = len(batch.log_g_B)
         inputs = {key: want.empty((count,), self._device) for key, want in wanted.items()}
-
-        def fill(rows: slice) -> None:
-            noisy_SL, error_SL = batch.noisy(rows, self._noise_level, counter)
-            for key, want in wanted.items():
-                inputs[key][rows] = want.transform(noisy_SL, error_SL)
-
-        for_each(fill, stripes(count, self._device))
+        if isinstance(batch, ComponentBatch):
+            for_each(partial(_fill_of_components, inputs, batch, wanted, counter), component_stripes(count))
+        else:
+            level = self._noise_level
+            for_each(partial(_fill_of_pixels, inputs, batch, wanted, counter, level), stripes(count, self._device))
         return inputs
+
+
+def _fill_of_pixels(
+    inputs: dict[str, torch.Tensor],
+    batch: Batch,
+    wanted: Mapping[str, Wanted],
+    counter: tuple[int | str, ...],
+    noise_level: float,
+    rows: slice,
+) -> None:
+    noisy_SL, error_SL = batch.noisy(rows, noise_level, counter)
+    for key, want in wanted.items():
+        inputs[key][rows] = want.transform(noisy_SL, error_SL)
+
+
+def _fill_of_components(
+    inputs: dict[str, torch.Tensor],
+    batch: ComponentBatch,
+    wanted: Mapping[str, Wanted],
+    counter: tuple[int | str, ...],
+    rows: slice,
+) -> None:
+    component_SK = batch.noisy(rows, counter)
+    for key, want in wanted.items():
+        inputs[key][rows] = want.transform.of_components(component_SK)
+
+
+def component_stripes(rows: int) -> list[slice]:
+    """The parts that rows of components are handled in."""
+    return [slice(start, min(start + COMPONENT_ROWS, rows)) for start in range(0, rows, COMPONENT_ROWS)]
 
 
 def stripes(rows: int, device: torch.device) -> list[slice]:

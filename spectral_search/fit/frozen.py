@@ -87,7 +87,10 @@ class FrozenInputs:
         noisy_BL, error_BL = self._frozen.noisy_DNL[draw, rows], self._frozen.error_NL[rows]
 
         def fill(stripe: slice) -> None:
-            noisy_SL, error_SL = (shared_tensor(v_BL[stripe], self._device) for v_BL in (noisy_BL, error_BL))
-            x_BCK[stripe] = want.transform(noisy_SL, error_SL)
+            noisy_SL = shared_tensor(noisy_BL[stripe], self._device)
+            if self._frozen.in_components:
+                x_BCK[stripe] = want.transform.of_components(noisy_SL)
+            else:
+                x_BCK[stripe] = want.transform(noisy_SL, shared_tensor(error_BL[stripe], self._device))
 
-        for_each(fill, stripes(len(error_BL), self._device))
+        for_each(fill, stripes(len(noisy_BL), self._device))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from spectral_search.data.dataset import Frozen, shared_tensor
-from spectral_search.data.inputs import InputTransform
+from spectral_search.data.inputs import InputTransform, input_pixels
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.fit.precision import FORMATS, autocast, resolve_precision
 from spectral_search.models.build import build_model, needs_bin
@@ -62,7 +62,7 @@ class Network:
     """
 
     def __init__(self, config: TrialConfig, prep: Preprocessing, device: torch.device) -> None:
-        channels, pixels = config.data.input.channels, config.data.input.kept_pixels(prep.pixels)
+        channels, pixels = config.data.input.channels, input_pixels(config.data.input, prep)
         model = build_model(config.model, pixels=pixels, channels=channels)
         if config.fit.target == "ridge_residual":
             model = ResidualOnRidge(_silenced(model), channels * pixels)

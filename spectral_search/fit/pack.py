@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from spectral_search.data.batches import Batch
+from spectral_search.data.components import ComponentBatch
 from spectral_search.fit.dropout import StepDropout
 from spectral_search.fit.member import LOSSES, Member
 from spectral_search.fit.precision import FORMATS
@@ -29,7 +30,7 @@ class Pack(Protocol):
     def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
         """Standardised log g in evaluation, float32 of shape (K, B)."""
 
-    def compute(self, x_BCL: Tensor, batch: Batch) -> None:
+    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
         """Losses and gradients of the members' next step; nothing of it counts until `update`."""
 
     def update(self) -> None:
@@ -48,7 +49,7 @@ class SinglePack:
         network.model.eval()
         return network.output(x_BCL, bin_B).unsqueeze(0)
 
-    def compute(self, x_BCL: Tensor, batch: Batch) -> None:
+    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
         (member,) = self.members
         network = member.network
         network.model.train()
@@ -80,7 +81,7 @@ class MlpPack:
     def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
         return self._outputs(x_BCL, None)
 
-    def compute(self, x_BCL: Tensor, batch: Batch) -> None:
+    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
         seeds = [member.dropout_seed(batch.index) for member in self.members]

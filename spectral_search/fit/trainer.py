@@ -12,7 +12,8 @@ from weakref import WeakSet
 import numpy as np
 import torch
 
-from spectral_search.data.batches import Batch
+from spectral_search.data.batches import Batch, TrainSource
+from spectral_search.data.components import ComponentBatch, ComponentSource
 from spectral_search.data.counter import counter_seed
 from spectral_search.data.dataset import Dataset, Frozen
 from spectral_search.data.inputs import InputTransform
@@ -27,7 +28,7 @@ from spectral_search.fit.network import Network, ResidualOnRidge, eval_rows
 from spectral_search.fit.pack import Pack, make_packs
 from spectral_search.models.ridge import RidgeAccumulator, RidgeSolution
 from spectral_search.results.metrics import scores
-from spectral_search.spec.data import InputSpec
+from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.run import TrialConfig
 
 RIDGE_BATCH = 2048
@@ -54,9 +55,10 @@ class Trainer:
     ) -> None:
         keep_freed_memory()
         self.dataset, self.device = dataset, device
-        self.admission = Admission(device, len(dataset.train), dataset.prep.pixels, allow_oversize=allow_oversize)
+        self.admission = Admission(device, dataset.train_spectra, dataset.prep.pixels, allow_oversize=allow_oversize)
         self._members: WeakSet[Member] = WeakSet()
-        self._source = train_source(dataset, device, read_blocks, share)
+        self._pixels = None if dataset.train is None else train_source(dataset, device, read_blocks, share)
+        self._components = None if dataset.components is None else ComponentSource(dataset.components, device)
         self._transforms: dict[str, InputTransform] = {}
         self._feed = Feed(dataset.noise_level, device)
         self._val = FrozenInputs(dataset.val, device, keep_bytes(device, share))
@@ -79,9 +81,17 @@ class Trainer:
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
-        member = Member(number, network, self._source.steps(config.fit.batch_size))
+        member = Member(number, network, self._source(config).steps(config.fit.batch_size))
         self._members.add(member)
         return member
+
+    def _source(self, config: TrialConfig) -> TrainSource | ComponentSource:
+        """Where a trial's training spectra come from: in components where its input is made of them, else in pixels."""
+        if config.data.input.kind in SUBSPACE_INPUTS and self._components is not None:
+            return self._components
+        if self._pixels is None:
+            raise ValueError(f"this dataset holds no spectra for the input {config.data.input.kind}")
+        return self._pixels
 
     def transform(self, spec: InputSpec) -> InputTransform:
         """The input of a spec, made once and shared by all members that use it."""
@@ -121,9 +131,16 @@ class Trainer:
         return results
 
     def _pass(self, members: list[Member]) -> int:
+        """One pass for members that read pixels, and one for those that read components; gives spectra of each."""
+        by_source: dict[TrainSource | ComponentSource, list[Member]] = {}
+        for member in members:
+            by_source.setdefault(self._source(member.config), []).append(member)
+        return max(self._pass_over(source, sharing) for source, sharing in by_source.items())
+
+    def _pass_over(self, source: TrainSource | ComponentSource, members: list[Member]) -> int:
         fit, epoch, spectra = members[0].config.fit, members[0].epoch + 1, 0
         wanted = self._wanted(members)
-        for batch in self._source.epoch(fit.seed, epoch, fit.batch_size):
+        for batch in source.epoch(fit.seed, epoch, fit.batch_size):
             inputs = self._feed.inputs(batch, wanted, fit.seed, "noise", epoch, batch.index)
             self._step(members, inputs, batch)
             spectra += len(batch.log_g_B)
@@ -142,7 +159,7 @@ class Trainer:
             for member in members
         }
 
-    def _step(self, members: list[Member], inputs: dict[str, torch.Tensor], batch: Batch) -> None:
+    def _step(self, members: list[Member], inputs: dict[str, torch.Tensor], batch: Batch | ComponentBatch) -> None:
         """Let every member take its step, in smaller packs from here on should memory run out."""
         waiting = list(self._packs_of(members))
         while waiting:
@@ -195,6 +212,6 @@ class Trainer:
 
     def _ridge_batches(self, config: TrialConfig) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         prep, wanted = self.dataset.prep, {"x": Wanted(self.transform(config.data.input), torch.float32)}
-        for batch in self._source.epoch(config.fit.seed, 0, RIDGE_BATCH):
+        for batch in self._source(config).epoch(config.fit.seed, 0, RIDGE_BATCH):
             x_BCL = self._feed.inputs(batch, wanted, config.fit.seed, "ridge", batch.index)["x"]
             yield x_BCL.flatten(1), (batch.log_g_B - prep.target_mean_dex) / prep.target_std_dex

@@ -35,6 +35,7 @@ from spectral_search.search.device import cpu_count
 from spectral_search.search.prepare import prepare
 from spectral_search.search.same_data import parts_of
 from spectral_search.search.sample_check import check_sample
+from spectral_search.spec.data import InputSpec
 from spectral_search.spec.run import RunSpec
 
 PACKAGES = ("torch", "numpy", "h5py", "lightgbm")
@@ -188,7 +189,7 @@ def problem_of(
     """Read what the baselines need; the training spectra stay on disk."""
     spec, splits = question.spec, question.splits
     # Streamed whatever the run does: no baseline needs the training spectra in memory.
-    data = spec.data.model_copy(update={"residency": "stream"})
+    data = spec.data.model_copy(update={"residency": "stream", "input": InputSpec()})
     prepared = prepare(spec.model_copy(update={"data": data}), splits, iter_blocks, question.prep)
     dataset = prepared.dataset
     if not isinstance(dataset.train, Stream):

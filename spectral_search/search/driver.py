@@ -37,6 +37,7 @@ from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
 from spectral_search.results.view import LiveView
 from spectral_search.search.ahead import Ahead
+from spectral_search.search.candidates import kept_bytes
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
 from spectral_search.search.kills import KILLED, need_told
@@ -306,7 +307,7 @@ def _prepared(plan: Plan, paths: RunPaths, read: Read) -> tuple[Prepared, Readin
     from spectral_search.search.prepare import prepare
 
     known = paths.preprocessing_safetensors.exists()
-    prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
+    prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else plan.prep
     reading = Reading(plan.splits)
     return prepare(plan.spec, plan.splits, reading.watched(read), prep), reading
 
@@ -338,11 +339,9 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[t
 
 def _data_bytes(plan: Plan) -> int:
     """What the trials share through the object store, or what Ray Data has in flight when it streams."""
-    data, train = plan.spec.data, 0
-    if data.residency == "resident":
-        train = bytes_in_memory(plan.splits.train, stored_as=data.stored_as)
-    elif reads_on_ray(plan.spec.resources, plan.splits.train):
-        train = STREAM_STORE_BYTES
+    train = kept_bytes(plan.spec, plan.splits.train)
+    if plan.spec.data.residency == "stream" and reads_on_ray(plan.spec.resources, plan.splits.train):
+        train += STREAM_STORE_BYTES
     return train + VAL_ARRAYS * bytes_in_memory(plan.splits.val) // 2
 
 

@@ -18,6 +18,7 @@ from spectral_search.fit.capacity import Footprint, together
 from spectral_search.fit.free_memory import Memory, host_memory
 from spectral_search.fit.sizes import advice, needs
 from spectral_search.results.wording import params_text, size
+from spectral_search.search.candidates import drawn_in, kept_bytes
 from spectral_search.search.corners import DRAWS, Corners, Sized
 from spectral_search.search.device import Slots, gpu_memory
 from spectral_search.search.executor import Executor
@@ -156,17 +157,18 @@ class _Comparison:
     def _spectra_bytes(self) -> int:
         """Of the host: what this process holds and, with Ray, what its object store holds of it beside."""
         data, val = self._spec.data, self._splits.val
-        resident = data.residency == "resident"
-        train = bytes_in_memory(self._splits.train, stored_as=data.stored_as) if resident else STREAM_BYTES
+        train = kept_bytes(self._spec, self._splits.train)
+        if "pixels" in drawn_in(self._spec) and data.residency != "resident":
+            train += STREAM_BYTES
         frozen = bytes_in_memory(val) // 2 * (2 + val_draws(data.val_draws, len(val)))
         return (train + frozen) * (1 if self._executor == "inline" else 2)
 
     def _spectra_on_gpu(self) -> int:
         """What of the spectra lies on each GPU; where they would take too much of it, they stay with the host."""
-        data, total = self._spec.data, self._unused.gpu.total if self._unused.gpu is not None else 0
-        train = bytes_in_memory(self._splits.train, stored_as=data.stored_as)
+        total = self._unused.gpu.total if self._unused.gpu is not None else 0
+        train = kept_bytes(self._spec, self._splits.train)
         share = min(1.0, self._slots.gpus_per_trial or 1.0)
-        return train if data.residency == "resident" and train <= DEVICE_SHARE * share * total else 0
+        return train if train <= DEVICE_SHARE * share * total else 0
 
     def _free_text(self) -> str:
         if self._unused.gpu is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spectral_search.data.content import known_digests
+from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Selection, Splits, make_splits
 from spectral_search.errors import RequestError
@@ -15,6 +16,7 @@ from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.results.baselines import audit_key, error_alone, load_audit
 from spectral_search.search.afterwards import Afterwards
+from spectral_search.search.candidates import candidates, drawn_in, inputs, needs_subspace, values
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
 from spectral_search.search.memory_plan import MemoryPlan, Unused, plan_memory
@@ -23,12 +25,11 @@ from spectral_search.search.points import planned_trials
 from spectral_search.search.residency import Room, decide_residency, tell_reader
 from spectral_search.search.sample_check import check_sample
 from spectral_search.search.small_val import small_val_notes
+from spectral_search.search.subspace_plan import find_subspace
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 T = TypeVar("T")
-CHECKED_CHOICES = 500
-"""Combinations of architecture values that are checked against the spectra before anything starts."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Plan:
         notes: What the user should know, a sentence each.
         mismatches: Why the parts of the data cannot be one data set, where the spec says to go on all the same.
         memory: What trials need of it; None where nothing is known beforehand.
+        prep: Preprocessing with the subspace of the signal, where an input is made of its components.
     """
 
     spec: RunSpec
@@ -54,6 +56,7 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
     mismatches: tuple[str, ...] = field(default=())
     memory: MemoryPlan | None = None
+    prep: Preprocessing | None = field(default=None, repr=False)
 
     @cached_property
     def trials(self) -> int:
@@ -195,8 +198,16 @@ def make_plan(
     if faults or splits is None or parts is None:
         raise RequestError(*faults)
     said += [*parts.told, *small_val_notes(len(splits.val))]
-    spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
-    said.append(residency)
+    prep: Preprocessing | None = None
+    if needs_subspace(spec):
+        found = find_subspace(spec, splits, candidates(spec))
+        spec, prep = _with_components(spec, found.automatic), found.prep
+        said += found.notes()
+    if "pixels" in drawn_in(spec):
+        spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
+        said.append(residency)
+    else:
+        spec = _in_memory(spec)
     chosen, slots, why, memory = decide_machine(spec, splits, executor)
     said += why
     if spec.data.residency == "stream" and chosen != "inline":
@@ -207,23 +218,38 @@ def make_plan(
         said.append(f"The space holds {points} points, so {points} trials are made, not {spec.search.trials}.")
     if (late := _late_rung(spec)) is not None:
         said.append(late)
-    leaky = sorted(_inputs(spec) & LEAKY_INPUTS)
+    leaky = sorted(inputs(spec) & LEAKY_INPUTS)
     if leaky:
         said.append(_leak_note(leaky, results, root))
-    if "raw_whiten" in _inputs(spec):
+    if "raw_whiten" in inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
-    return Plan(spec, root, splits, slots, chosen, (*notes, *said), parts.mismatches, memory)
+    return Plan(spec, root, splits, slots, chosen, (*notes, *said), parts.mismatches, memory, prep)
 
 
 def _late_rung(spec: RunSpec) -> str | None:
     """That no trial will be stopped early, where the spec asks for it and its first rung comes too late."""
     rung, pruner = spec.search.min_epochs, spec.search.pruner
-    if rung is None or pruner == "none" or rung < (epochs := max(_values(spec, "fit.epochs"))):
+    if rung is None or pruner == "none" or rung < (epochs := max(values(spec, "fit.epochs"))):
         return None
     return (
         f"search.min_epochs ({rung:,}) is not below fit.epochs ({epochs:,}), so no trial is stopped early: lower it, "
         "or say search.pruner none."
     )
+
+
+def _with_components(spec: RunSpec, automatic: int) -> RunSpec:
+    """The spec with what `components: auto` stands for, which then belongs to it."""
+    given = spec.data.input
+    if given.components != "auto":
+        return spec
+    given = given.model_copy(update={"components": automatic})
+    return spec.model_copy(update={"data": spec.data.model_copy(update={"input": given})})
+
+
+def _in_memory(spec: RunSpec) -> RunSpec:
+    """Components always fit: a million spectra take less than 400 MB."""
+    update = {"residency": "resident", "stored_as": "float32"}
+    return spec.model_copy(update={"data": spec.data.model_copy(update=update)})
 
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
@@ -266,12 +292,12 @@ def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, S
     """
     found, trials = visible_gpus(), planned_trials(spec)
     gpus = len(found if spec.resources.gpus == "auto" else spec.resources.gpus)
-    candidates = _candidates(spec)
-    choice = choose_executor(asked, spec, candidates, pixels, trials=trials, gpus=gpus)
+    configs = candidates(spec)
+    choice = choose_executor(asked, spec, configs, pixels, trials=trials, gpus=gpus)
     # A trial that is alone has the machine to itself.
     resources = spec.resources if trials > 1 else spec.resources.model_copy(update={"concurrent": 1})
     slots = plan_slots(resources, choice.executor, choice.members)
-    if choice.executor == "inline" and not gpus and {config.model.kind for config in candidates} - {"mlp"}:
+    if choice.executor == "inline" and not gpus and {config.model.kind for config in configs} - {"mlp"}:
         # All but MLPs round otherwise on another number of cores, and here the trials of a process each are to be met.
         with suppress(RequestError):  # more cores for each than there are
             slots = replace(slots, cpus_per_trial=plan_slots(resources).cpus_per_trial)
@@ -293,26 +319,10 @@ def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tu
     return (spec.model_copy(update={"data": data.model_copy(update=changes)}) if changes else spec), notes
 
 
-def _inputs(spec: RunSpec) -> set[str]:
-    """Every kind of input that a trial may have."""
-    return _values(spec, "data.input.kind")
-
-
-def _values(spec: RunSpec, key: str) -> set[Any]:
-    """The values that trials may have for a key; of a range its ends and what lies next to them."""
-    base = spec.base.value(key)
-    if spec.search.sampler == "grid":
-        return {point.get(key, base) for point in spec.grid_points()}
-    domain = spec.space.get(key)
-    if domain is None:
-        return {base}
-    return set(domain.probes()) | ({base} if domain.when else set())
-
-
 def _check_networks(spec: RunSpec, pixels: int) -> None:
     """Refuse networks that cannot read the spectra."""
     faults: dict[str, None] = {}
-    for config in _candidates(spec):
+    for config in candidates(spec):
         given = config.data.input
         try:
             require_fit(config.model, pixels=given.kept_pixels(pixels), channels=given.channels)
@@ -320,15 +330,3 @@ def _check_networks(spec: RunSpec, pixels: int) -> None:
             faults |= dict.fromkeys(error.faults)
     if faults:
         raise RequestError(*faults)
-
-
-def _candidates(spec: RunSpec) -> list[TrialConfig]:
-    """What trials may be: every grid point, or every value of the space by itself."""
-    points = spec.grid_points() if spec.search.sampler == "grid" else [{}]
-    if spec.search.sampler != "grid":
-        points += [{key: value} for key, domain in spec.space.items() for value in domain.probes()]
-    found = []
-    for point in points[:CHECKED_CHOICES]:
-        with suppress(RequestError):  # a value that is possible only together with others
-            found.append(spec.with_params(point))
-    return found

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from spectral_search.data.blocks import Block, iter_blocks
 from spectral_search.data.dataset import (
     Dataset,
+    Frozen,
     Labelled,
     Stream,
     as_blocks,
@@ -22,7 +24,10 @@ from spectral_search.data.half import halved
 from spectral_search.data.preprocess import Preprocessing, PreprocessingFit, Validity, set_validity
 from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection, Splits
+from spectral_search.fit.compress import compress, project
+from spectral_search.search.candidates import candidates, drawn_in, needs_subspace
 from spectral_search.search.device import cpu_count
+from spectral_search.search.subspace_plan import find_subspace
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.seeds import numpy_seed
@@ -44,18 +49,54 @@ def load_plainly(selection: Selection, noisy: bool) -> Spectra:
     return load_spectra(selection, iter_blocks(selection, noisy=noisy))
 
 
-def prepare(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | None = None) -> Prepared:
-    """Read what a search needs, each spectrum once.
+def prepare(
+    spec: RunSpec,
+    splits: Splits,
+    read: Read,
+    prep: Preprocessing | None = None,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Prepared:
+    """Read what a search needs, each spectrum once; for components a sample of them twice.
 
     Args:
         spec: The search, its data.residency and data.stored_as decided by the plan.
         splits: Which spectra.
         read: How spectra are read.
-        prep: Preprocessing of an earlier run, kept as it is; fitted on the training set when absent.
+        prep: Preprocessing of an earlier run or of the plan, kept as it is; fitted on the training set when absent.
+        told: Shows how many training spectra of how many have become components.
 
     Raises:
-        RequestError: No pixel is valid in all sets, the labels do not vary, or the spectra do not fit float16.
+        RequestError: No pixel is valid in all sets, the labels do not vary, the spectra do not fit float16, or the
+            training flux holds noise where an input needs it without.
     """
+    data, kinds = spec.data, drawn_in(spec)
+    if needs_subspace(spec) and (prep is None or not len(prep.strength_K)):
+        prep = find_subspace(spec, splits, candidates(spec)).prep
+    if "pixels" not in kinds:
+        return _in_components(spec, splits, read, prep, told)
+    prepared = _in_pixels(spec, splits, read, prep)
+    if "components" not in kinds:
+        return prepared
+    components = compress(
+        splits.train, partial(read, splits.train, False), prepared.dataset.prep, data.noise_level, told
+    )
+    return replace(prepared, dataset=replace(prepared.dataset, components=components))
+
+
+def _in_components(
+    spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | None, told: Callable[[int, int], None]
+) -> Prepared:
+    """A search that reads components alone: nothing of the training set is kept in pixels."""
+    assert prep is not None
+    data = spec.data
+    components = compress(splits.train, partial(read, splits.train, False), prep, data.noise_level, told)
+    val, frozen = _val(data, load_spectra(splits.val, read(splits.val, True)), prep)
+    nothing_NL = np.empty((len(val), 0), np.float32)
+    projected = Frozen(project(frozen.noisy_DNL, prep), nothing_NL, frozen.log_g_N, frozen.bin_N, in_components=True)
+    return Prepared(Dataset(None, projected, prep, data.noise_level, components), val)
+
+
+def _in_pixels(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | None) -> Prepared:
     data = spec.data
     val_spectra = load_spectra(splits.val, read(splits.val, True))
     votes = [set_validity(as_blocks(val_spectra), val_spectra.pixels)]
@@ -64,6 +105,12 @@ def prepare(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | Non
     train, prep = _train(data, splits.train, read, prep, votes)
     if len(prep.pixel_rank_L) == 0 and needs_ranking(spec):
         prep = replace(prep, pixel_rank_L=_ranking(spec, splits, train, prep))
+    val, frozen = _val(data, val_spectra, prep)
+    return Prepared(Dataset(train, frozen, prep, data.noise_level), val)
+
+
+def _val(data: DataSpec, val_spectra: Spectra, prep: Preprocessing) -> tuple[Labelled, Frozen]:
+    """The val spectra without noise, and with the noise that every epoch is measured on."""
     val = labelled(val_spectra, prep)
     frozen = freeze(
         val,
@@ -72,7 +119,7 @@ def prepare(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | Non
         noise_level=data.noise_level,
         counter=(data.split_seed, "val"),
     )
-    return Prepared(Dataset(train, frozen, prep, data.noise_level), val)
+    return val, frozen
 
 
 def _train(

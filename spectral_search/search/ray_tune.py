@@ -320,7 +320,7 @@ def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
 def _about_deaths(spec: RunSpec, dataset: Dataset, slots: Slots) -> Callable[[Params], str]:
     """Tells why a process may have died that trained a trial, by the kernel's count and by what the trial needs."""
     watch = Watch(here=slots.address is None)
-    pixels, spectra, gpu = dataset.prep.pixels, len(dataset.train), slots.gpus_per_trial > 0
+    pixels, spectra, gpu = dataset.prep.pixels, dataset.train_spectra, slots.gpus_per_trial > 0
 
     def about(params: Params) -> str:
         return f"{watch.verdict()}. {need_told(spec.with_params(params), pixels, spectra, gpu=gpu)}."

@@ -6,8 +6,12 @@ from pydantic import Field
 
 from spectral_search.spec.base import LARGE, MANY, SMALL, Section
 
-InputKind = Literal["standardize", "whiten", "raw_whiten", "flux_error", "flux_inverse_error"]
+InputKind = Literal["standardize", "whiten", "raw_whiten", "flux_error", "flux_inverse_error", "signal", "denoised"]
 LEAKY_INPUTS: frozenset[str] = frozenset({"flux_error", "flux_inverse_error"})
+SUBSPACE_INPUTS: frozenset[str] = frozenset({"signal", "denoised"})
+"""Inputs made of a spectrum's components in the subspace of the signal (docs/signal.md)."""
+TYPICAL_COMPONENTS = 64
+"""Stands for `components: auto` where no data has been looked at yet."""
 
 
 class InputSpec(Section):
@@ -17,7 +21,11 @@ class InputSpec(Section):
         "standardize",
         description="standardize: (noisy - mean) / sqrt(var(flux) + mean(error^2)) per pixel; whiten: (noisy - mean) "
         "/ error; raw_whiten: noisy / error, kept only to measure how it fails; flux_error and flux_inverse_error: "
-        "two channels, leaky because the error array is computed from the noise-free flux",
+        "two channels, leaky because the error array is computed from the noise-free flux; signal: the K components in "
+        "which noise-free training spectra differ (MLP only); denoised: these, shrunk and put back into pixels",
+    )
+    components: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        "auto", description="signal and denoised: K, how many components; auto: all that rise above the noise"
     )
     error_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0, description="whitening only: errors below this quantile of the training errors are raised to it"
@@ -34,7 +42,9 @@ class InputSpec(Section):
         return 2 if self.kind in LEAKY_INPUTS else 1
 
     def kept_pixels(self, pixels: int) -> int:
-        """Pixels of the network's input for spectra of this many pixels."""
+        """Values a channel of the network's input for spectra of this many pixels."""
+        if self.kind == "signal":
+            return min(TYPICAL_COMPONENTS if self.components == "auto" else self.components, pixels)
         return pixels if self.top_pixels is None else min(self.top_pixels, pixels)
 
 
@@ -56,6 +66,11 @@ class DataSpec(Section):
     )
     noise_level: Annotated[float, Field(ge=0.0, le=1000.0)] = Field(
         1.0, description="noisy = flux + noise_level * error * N(0,1)"
+    )
+    noise_drawn: Literal["auto", "components", "pixels"] = Field(
+        "auto",
+        description="signal and denoised: where the training noise is drawn; auto: in components, whose mean and "
+        "covariance follow from each spectrum's errors, a small part of the work in pixels",
     )
     allow_mismatch: bool = Field(
         False,

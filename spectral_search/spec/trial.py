@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from spectral_search.spec.base import Section, linked_fault
-from spectral_search.spec.data import DataSpec
+from spectral_search.spec.data import SUBSPACE_INPUTS, DataSpec
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.keys import MODEL_KINDS, all_leaves, is_kind, kinds_with, nearest, trial_leaves
@@ -25,6 +25,20 @@ class TrialConfig(Section):
         if self.data.input.top_pixels is not None and self.model.kind != "mlp":
             message = f"data.input.top_pixels leaves no neighbouring pixels for a {self.model.kind}; use an mlp or null"
             raise linked_fault(message, "data.input.top_pixels", "model.kind")
+        return self
+
+    @model_validator(mode="after")
+    def _signal_needs_mlp(self) -> "TrialConfig":
+        given = self.data.input
+        if given.kind == "signal" and self.model.kind != "mlp":
+            message = (
+                f"data.input.kind signal has no neighbouring pixels, which a {self.model.kind} needs; use denoised, "
+                "or an mlp"
+            )
+            raise linked_fault(message, "data.input.kind", "model.kind")
+        if given.kind in SUBSPACE_INPUTS and given.top_pixels is not None:
+            message = f"data.input.top_pixels chooses among pixels, and {given.kind} has components; use null"
+            raise linked_fault(message, "data.input.top_pixels", "data.input.kind")
         return self
 
     def value(self, key: str) -> Any:

@@ -10,9 +10,10 @@ import torch
 from small_dataset import make_dataset, make_spectra, trial_config
 from small_shards import fake_labels
 
-from spectral_search.data.dataset import Dataset
+from spectral_search.data.dataset import Dataset, Labelled
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Selection
+from spectral_search.data.subspace import find_directions, whitened
 from spectral_search.data.writer import ShardWriter
 from spectral_search.fit.predictor import Predictor
 from spectral_search.fit.trainer import Trainer
@@ -35,6 +36,10 @@ def dataset() -> Dataset:
     dataset, prep = make_dataset(train, val, draws=1)
     # A ranking as LightGBM would leave it: any order of the pixels.
     object.__setattr__(prep, "pixel_rank_L", np.random.default_rng(0).permutation(PIXELS))
+    assert isinstance(dataset.train, Labelled)
+    signal = find_directions(whitened(dataset.train.flux_NL, prep.centre_L, prep.inverse_noise_L), 1).take(6)
+    object.__setattr__(prep, "directions_LK", np.ascontiguousarray(signal.directions_LK))
+    object.__setattr__(prep, "strength_K", signal.strength_K)
     return dataset
 
 
@@ -95,6 +100,9 @@ INPUTS: list[dict[str, Any]] = [
     {"kind": "flux_error"},
     {"kind": "flux_inverse_error", "top_pixels": 20, "clamp": 1.0},
     {"kind": "standardize", "noise_level": 0.0},
+    {"kind": "signal"},
+    {"kind": "signal", "components": 4, "squash": "asinh", "noise_level": 0.5},
+    {"kind": "denoised", "components": 5, "clamp": 2.0},
 ]
 MODELS: list[dict[str, Any]] = [
     {**MLP, "norm": "layer", "norm_layers": "first", "activation": "gelu", "dropout": 0.3},

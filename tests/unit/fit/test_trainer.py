@@ -262,7 +262,7 @@ def test_ridge_residual_starts_at_the_ridge_of_sklearn(dataset: Dataset, model: 
     train, prep = dataset.train, dataset.prep
     assert isinstance(train, Labelled)
     transform = trainer.transform(config.data.input)
-    (batch,) = trainer._source.epoch(42, 0, RIDGE_BATCH)
+    (batch,) = trainer._pixels.epoch(42, 0, RIDGE_BATCH)
     wanted = {"x": Wanted(transform, torch.float32)}
     features_NF = Feed(1.0, CPU).inputs(batch, wanted, 42, "ridge", 0)["x"].flatten(1).numpy()
     peer = Ridge(alpha=alpha).fit(features_NF, (batch.log_g_B.numpy() - prep.target_mean_dex) / prep.target_std_dex)
@@ -307,7 +307,7 @@ def test_the_oracle_sees_the_true_bin_in_training_and_val(dataset: Dataset) -> N
     bin_DN = (predicted_DN - dataset.prep.target_mean_dex) / dataset.prep.target_std_dex
     np.testing.assert_allclose(bin_DN, np.broadcast_to(dataset.val.bin_N, bin_DN.shape), atol=1e-5)
     assert len(np.unique(dataset.val.bin_N)) >= 6
-    batch = next(iter(trainer._source.epoch(42, 1, 64)))
+    batch = next(iter(trainer._pixels.epoch(42, 1, 64)))
     output_B = member.network.output(torch.zeros(len(batch.bin_B), 1, 32), batch.bin_B)
     assert torch.equal(output_B.round().long(), batch.bin_B)
 
