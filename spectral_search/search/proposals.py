@@ -5,8 +5,10 @@ on as the uninterrupted one would have.
 """
 
 import json
+import math
 import random
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -15,11 +17,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.data.counter import counter_seed
+from spectral_search.search.parzen import CANDIDATES, Seen, most_promising
 from spectral_search.search.points import Params, finite_points, is_possible, planned_trials
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec
 
-__all__ = ["Params", "Proposals", "make_sampler"]
+__all__ = ["Params", "Proposals", "best_of", "make_sampler"]
 
 ATTEMPTS = 10
 """Proposals asked of the sampler before a repeated or impossible one is replaced by a random one."""
@@ -87,12 +90,43 @@ class Proposals:
         if not self._space:
             return {}
         tried = {_key(trial.user_attrs["params"]) for trial in earlier}
+        if self._spec.search.sampler == "parzen":
+            return self._learnt(earlier, tried, counter_seed(self._spec.search.seed, "proposal", number, 0))
         for attempt in range(ATTEMPTS):
             seed = counter_seed(self._spec.search.seed, "proposal", number, attempt)
             params = self._sample(make_sampler(self._spec, seed % 2**32), earlier)
             if _key(params) not in tried and is_possible(self._spec, params):
                 return params
         return self._untried(tried, counter_seed(self._spec.search.seed, "untried", number))
+
+    def _learnt(self, earlier: list[FrozenTrial], tried: set[str], seed: int) -> Params | None:
+        """The most promising of some random points that no trial has had; a random one as long as too few are known."""
+        seen = [self._seen(trial) for trial in earlier]
+        if sum(trial.rungs != 0 for trial in seen) < self._spec.search.startup_trials:
+            return self._untried(tried, seed)
+        candidates = self._candidates(tried, seed)
+        if not candidates:
+            return self._untried(tried, seed)
+        return candidates[most_promising(dict(self._space), seen, candidates)]
+
+    def _candidates(self, tried: set[str], seed: int) -> list[Params]:
+        if self._finite is not None:
+            left = [point for point in self._finite if _key(point) not in tried]
+            return random.Random(seed).sample(left, min(CANDIDATES, len(left)))
+        sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
+        drawn = self._samples(sampler, [], CANDIDATES)
+        return [params for params in drawn if _key(params) not in tried and is_possible(self._spec, params)]
+
+    def _seen(self, trial: FrozenTrial) -> Seen:
+        params: Params = trial.user_attrs["params"]
+        if trial.state == TrialState.FAIL:
+            return Seen(params, -1)
+        search, values = self._spec.search, trial.intermediate_values
+        rungs = search.rungs(self._spec.with_params(params).fit.epochs)
+        if not rungs:  # nobody is stopped: each trial's best so far is what is known
+            return Seen(params, int(bool(values)), best_of(values))
+        reached = [rung for rung in rungs if rung in values]
+        return Seen(params, len(reached), best_of(values, reached[-1])) if reached else Seen(params, 0)
 
     def _untried(self, tried: set[str], seed: int) -> Params | None:
         """A random point that no trial has had; None when there is none left."""
@@ -115,15 +149,27 @@ class Proposals:
         return {key: stored(kept[key], params[key]) for key in kept}, {k: distribution(d) for k, d in kept.items()}
 
     def _sample(self, sampler: BaseSampler, earlier: list[FrozenTrial]) -> Params:
+        return self._samples(sampler, earlier, 1)[0]
+
+    def _samples(self, sampler: BaseSampler, earlier: list[FrozenTrial], count: int) -> list[Params]:
         # A shadow study in memory: the durable one only ever holds proposals that are really run.
         shadow = optuna.create_study(direction="maximize", sampler=sampler)
         shadow.add_trials(_as_told(earlier, self._spec.search.sampler))
-        trial = shadow.ask()
-        params: Params = {}
-        for key, domain in self._space:
-            if self._spec.is_active(key, params):
-                params[key] = _suggest(trial, key, domain)
-        return params
+        drawn = []
+        for _ in range(count):
+            trial = shadow.ask()
+            params: Params = {}
+            for key, domain in self._space:
+                if self._spec.is_active(key, params):
+                    params[key] = _suggest(trial, key, domain)
+            drawn.append(params)
+        return drawn
+
+
+def best_of(values: Mapping[int, float], until: int | None = None) -> float:
+    """The best finite val R2 of a trial up to an epoch, by epoch; minus infinity when there is none."""
+    kept = (value for epoch, value in values.items() if until is None or epoch <= until)
+    return max(filter(math.isfinite, kept), default=-math.inf)
 
 
 def _as_told(earlier: list[FrozenTrial], sampler: str) -> list[FrozenTrial]:
