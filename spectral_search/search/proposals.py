@@ -8,7 +8,7 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -22,7 +22,7 @@ from spectral_search.search.points import Params, finite_points, is_possible, pl
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec
 
-__all__ = ["Params", "Proposals", "best_of", "make_sampler"]
+__all__ = ["Params", "Proposals", "best_of", "enough", "make_sampler", "seen"]
 
 ATTEMPTS = 10
 """Proposals asked of the sampler before a repeated or impossible one is replaced by a random one."""
@@ -101,13 +101,11 @@ class Proposals:
 
     def _learnt(self, earlier: list[FrozenTrial], tried: set[str], seed: int) -> Params | None:
         """The most promising of some random points that no trial has had; a random one as long as too few are known."""
-        seen = [self._seen(trial) for trial in earlier]
-        if sum(trial.rungs != 0 for trial in seen) < self._spec.search.startup_trials:
-            return self._untried(tried, seed)
-        candidates = self._candidates(tried, seed)
+        known = [self._seen(trial) for trial in earlier]
+        candidates = self._candidates(tried, seed) if enough(known, self._spec.search.startup_trials) else []
         if not candidates:
             return self._untried(tried, seed)
-        return candidates[most_promising(dict(self._space), seen, candidates)]
+        return candidates[most_promising(dict(self._space), known, candidates)]
 
     def _candidates(self, tried: set[str], seed: int) -> list[Params]:
         if self._finite is not None:
@@ -119,14 +117,8 @@ class Proposals:
 
     def _seen(self, trial: FrozenTrial) -> Seen:
         params: Params = trial.user_attrs["params"]
-        if trial.state == TrialState.FAIL:
-            return Seen(params, -1)
-        search, values = self._spec.search, trial.intermediate_values
-        rungs = search.rungs(self._spec.with_params(params).fit.epochs)
-        if not rungs:  # nobody is stopped: each trial's best so far is what is known
-            return Seen(params, int(bool(values)), best_of(values))
-        reached = [rung for rung in rungs if rung in values]
-        return Seen(params, len(reached), best_of(values, reached[-1])) if reached else Seen(params, 0)
+        rungs = self._spec.search.rungs(self._spec.with_params(params).fit.epochs)
+        return seen(params, trial.intermediate_values, rungs, failed=trial.state == TrialState.FAIL)
 
     def _untried(self, tried: set[str], seed: int) -> Params | None:
         """A random point that no trial has had; None when there is none left."""
@@ -164,6 +156,28 @@ class Proposals:
                     params[key] = _suggest(trial, key, domain)
             drawn.append(params)
         return drawn
+
+
+def seen(params: Params, values: Mapping[int, float], rungs: Sequence[int], *, failed: bool) -> Seen:
+    """What `parzen` is told of a trial: how far it came, and its best at the last rung it reached.
+
+    Args:
+        params: Its searched values.
+        values: Val R2 by epoch.
+        rungs: Epochs after which it may be stopped; without any its best so far counts.
+        failed: Whether it ended without a result.
+    """
+    if failed:
+        return Seen(params, -1)
+    if not rungs:
+        return Seen(params, int(bool(values)), best_of(values))
+    reached = [rung for rung in rungs if rung in values]
+    return Seen(params, len(reached), best_of(values, reached[-1])) if reached else Seen(params, 0)
+
+
+def enough(known: Sequence[Seen], startup_trials: int) -> bool:
+    """Whether so many trials have reached a rung, or failed, that proposals can learn from them."""
+    return sum(trial.rungs != 0 for trial in known) >= startup_trials
 
 
 def best_of(values: Mapping[int, float], until: int | None = None) -> float:

@@ -498,8 +498,8 @@ def test_promotion_ends_with_the_finalists_and_ends_the_others(promoting: Open) 
                 break
         else:
             study.finish(trial.number, "complete")
-    assert states(study) == "CPPPPP" and study.exhausted and study.over
-    assert trained == [0, 1, 0, 2, 3, 1, 0, 0, 4, 5, 2]
+    assert states(study) == "CCPPPP" and study.exhausted and study.over  # of three at epoch 2, two
+    assert trained == [0, 1, 0, 2, 3, 1, 0, 0, 4, 5, 2, 1, 1]
 
 
 def test_promotion_goes_on_where_a_process_died(promoting: Open) -> None:
