@@ -8,7 +8,7 @@ again. A trace gives the best val R2 after each epoch spent.
 
 import math
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ class Replayed:
     Attributes:
         params: Its searched values.
         place: Of its configuration among the recorded ones.
+        number: Its number.
         values: Val R2 so far.
         state: As the study would have it.
         held: Whether it waits at a rung.
@@ -45,6 +46,7 @@ class Replayed:
 
     params: Params
     place: int
+    number: int = 0
     values: list[float] = field(default_factory=list)
     state: TrialState = TrialState.RUNNING
     held: bool = False
@@ -177,6 +179,8 @@ class Replay:
         self._epochs = int(values_CE.shape[1])
         self._rungs = rung_epochs(search, self._epochs)
         self._trials: list[Replayed] = []
+        self._training: list[Replayed] = []
+        self._held: dict[int, Replayed] = {}
         self.found = False
         """Whether the search ended because it had found what was looked for."""
 
@@ -196,24 +200,32 @@ class Replay:
 
     def _live(self) -> list[Replayed]:
         """The trials that train next: those that do, and others in the free places, as `Study.next_trial` has them."""
-        live = [trial for trial in self._trials if trial.state == TrialState.RUNNING and not trial.held]
-        del live[self._concurrent :]
-        while len(live) < self._concurrent and (trial := self._promoted() or self._next()) is not None:
-            live.append(trial)
-        if len(live) < self._concurrent and self._held() and self._all_came(live):
-            self._judge_held()
-            return self._live()
-        return live
+        while len(self._training) < self._concurrent:
+            if (trial := self._promoted() or self._next()) is not None:
+                self._training.append(trial)
+            elif self._held and self._all_came():
+                self._judge_held()
+            else:
+                break
+        return self._training[: self._concurrent]
 
     def _next(self) -> Replayed | None:
         if len(self._trials) >= self._search.trials:
             return None
         trial = self._proposer.propose(self._trials)
         if trial is not None:
+            trial.number = len(self._trials)
             self._trials.append(trial)
         return trial
 
     def _judge(self, trial: Replayed) -> None:
+        self._verdict(trial)
+        if trial.held:
+            self._held[trial.number] = trial
+        if trial.held or trial.state != TrialState.RUNNING:
+            self._training.remove(trial)
+
+    def _verdict(self, trial: Replayed) -> None:
         epoch, factor = trial.epoch, self._search.factor_at(trial.epoch, self._epochs)
         if not math.isfinite(trial.values[-1]):
             trial.state = TrialState.FAIL
@@ -224,38 +236,42 @@ class Replay:
         elif self._search.pruner == "halving":
             trial.held = True
         elif self._search.pruner == "promote":
-            trial.held = self._trials.index(trial) not in leaders(self._reached(epoch), factor)
+            trial.held = trial.number not in leaders(self._reached(epoch), factor)
             trial.passed = trial.passed if trial.held else epoch
         else:
             reported = [other.values[epoch - 1] for other in self._trials if other.epoch >= epoch]
             if not survives(trial.values[-1], reported, self._search.factor):
                 trial.state = TrialState.PRUNED
 
-    def _held(self) -> dict[int, Replayed]:
-        return {number: trial for number, trial in enumerate(self._trials) if trial.held}
-
     def _promoted(self) -> Replayed | None:
-        held = self._held() if self._search.pruner == "promote" else {}
+        held = self._held if self._search.pruner == "promote" else {}
         for rung in sorted({trial.epoch for trial in held.values()}, reverse=True):
             waiting = [number for number, trial in held.items() if trial.epoch == rung]
             number = promoted(self._reached(rung), waiting, self._search.factor_at(rung, self._epochs))
             if number is not None:
-                held[number].held, held[number].passed = False, rung
-                return held[number]
+                return self._taken_on(number)
         return None
 
-    def _all_came(self, live: Collection[Replayed]) -> bool:
-        rung = min(trial.epoch for trial in self._held().values())
-        return not any(trial.passed < rung for trial in live) if self._search.pruner == "promote" else not live
+    def _taken_on(self, number: int) -> Replayed:
+        trial = self._held.pop(number)
+        trial.held, trial.passed = False, trial.epoch
+        return trial
+
+    def _all_came(self) -> bool:
+        if self._search.pruner != "promote":
+            return not self._training
+        rung = min(trial.epoch for trial in self._held.values())
+        return not any(trial.passed < rung for trial in self._training)
 
     def _judge_held(self) -> None:
-        held = self._held()
-        rung = min(trial.epoch for trial in held.values())
+        rung = min(trial.epoch for trial in self._held.values())
         go_on = survivors(self._reached(rung), self._search, self._search.factor_at(rung, self._epochs))
-        for number, trial in held.items():
-            if trial.epoch == rung:
-                trial.held, trial.passed = False, rung
-                trial.state = TrialState.RUNNING if number in go_on else TrialState.PRUNED
+        for number in [number for number in sorted(self._held) if self._held[number].epoch == rung]:
+            if number in go_on:
+                self._training.append(self._taken_on(number))
+            else:
+                self._held[number].held, self._held[number].state = False, TrialState.PRUNED
+                del self._held[number]
 
     def _reached(self, rung: int) -> Mapping[int, float]:
         """Best value up to a rung of all trials that reached it, as the study counts them."""

@@ -62,7 +62,7 @@ def read_tasks(file: Path) -> list[Task]:
         raise RequestError(
             f"{file} cannot be read ({error.strerror or error}): give a file of recorded tasks."
         ) from error
-    except (ValueError, AttributeError, zipfile.BadZipFile, KeyError) as error:
+    except (ValueError, TypeError, zipfile.BadZipFile, KeyError) as error:
         raise RequestError(f"{file} is no .npz file of plain numpy arrays: give a file of recorded tasks.") from error
     names = sorted(name.removesuffix(HYPERPARAMETERS) for name in arrays if name.endswith(HYPERPARAMETERS))
     if not names:

@@ -22,6 +22,8 @@ from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 T = TypeVar("T")
+LATE_PART = 0.5
+"""Largest part of all epochs that may be trained before the first decision without a warning."""
 CHECKED_CHOICES = 500
 """Combinations of architecture values that are checked against the spectra before anything starts."""
 
@@ -53,7 +55,7 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Most epochs of all trials."""
+        """Most epochs of all trials; by promotion about as many as they take."""
         epochs, search, domain = self.spec.fit.epochs, self.spec.search, self.spec.space.get("fit.epochs")
         if search.sampler == "grid":
             points = self.spec.grid_points()
@@ -149,6 +151,8 @@ def make_plan(
     said.append(why)
     if spec.data.residency == "stream" and chosen != "inline":
         said.append(tell_reader(spec.resources, splits.train))
+    if late := late_decision(spec, planned_trials(spec)):
+        said.append(late)
     if splits.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
@@ -159,6 +163,21 @@ def make_plan(
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
     return Plan(spec, root, splits, slots, chosen, (*notes, *said))
+
+
+def late_decision(spec: RunSpec, trials: int) -> str | None:
+    """A warning where more than half of all epochs are trained before any trial can be stopped for others."""
+    search, epochs = spec.search, spec.fit.epochs
+    if search.min_epochs is None or search.pruner == "none" or (search.waits and trials <= search.survivors_of(trials)):
+        return None
+    first = min(search.min_epochs, epochs)
+    if trials == 1 or first <= LATE_PART * epochs:
+        return None
+    return (
+        f"{trials * first} of the {trials * epochs} epochs of all trials are trained before the first decision: "
+        f"search.min_epochs is {search.min_epochs} and fit.epochs {epochs}. Give a smaller one (--set "
+        f"search.min_epochs={max(1, epochs // 10)}, or null for the rule's own) unless curves mislead before that."
+    )
 
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:

@@ -111,8 +111,8 @@ class Proposals:
         if self._finite is not None:
             left = [point for point in self._finite if _key(point) not in tried]
             return random.Random(seed).sample(left, min(CANDIDATES, len(left)))
-        sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
-        drawn = self._samples(sampler, [], CANDIDATES)
+        rng = random.Random(seed)
+        drawn = [self._drawn(rng) for _ in range(CANDIDATES)]
         return [params for params in drawn if _key(params) not in tried and is_possible(self._spec, params)]
 
     def _seen(self, trial: FrozenTrial) -> Seen:
@@ -140,22 +140,34 @@ class Proposals:
         kept = {key: space[key] for key in params}
         return {key: stored(kept[key], params[key]) for key in kept}, {k: distribution(d) for k, d in kept.items()}
 
-    def _sample(self, sampler: BaseSampler, earlier: list[FrozenTrial]) -> Params:
-        return self._samples(sampler, earlier, 1)[0]
+    def _drawn(self, rng: random.Random) -> Params:
+        """A random point of the space, for which Optuna's sampler would take 30 times as long."""
+        params: Params = {}
+        for key, domain in self._space:
+            if self._spec.is_active(key, params):
+                params[key] = drawn_value(domain, rng)
+        return params
 
-    def _samples(self, sampler: BaseSampler, earlier: list[FrozenTrial], count: int) -> list[Params]:
+    def _sample(self, sampler: BaseSampler, earlier: list[FrozenTrial]) -> Params:
         # A shadow study in memory: the durable one only ever holds proposals that are really run.
         shadow = optuna.create_study(direction="maximize", sampler=sampler)
         shadow.add_trials(_as_told(earlier, self._spec.search.sampler))
-        drawn = []
-        for _ in range(count):
-            trial = shadow.ask()
-            params: Params = {}
-            for key, domain in self._space:
-                if self._spec.is_active(key, params):
-                    params[key] = _suggest(trial, key, domain)
-            drawn.append(params)
-        return drawn
+        trial = shadow.ask()
+        params: Params = {}
+        for key, domain in self._space:
+            if self._spec.is_active(key, params):
+                params[key] = _suggest(trial, key, domain)
+        return params
+
+
+def drawn_value(domain: Domain, rng: random.Random) -> Any:
+    """A random value of a domain, on its scale; every whole number of a range is as probable as its step is wide."""
+    if domain.choices is not None:
+        return rng.choice(domain.choices)
+    low, high = float(domain.low or 0.0), float(domain.high or 0.0)
+    wide = (low - 0.5, high + 0.5) if domain.is_int else (low, high)
+    value = math.exp(rng.uniform(*map(math.log, wide))) if domain.is_log else rng.uniform(*wide)
+    return int(min(max(round(value), low), high)) if domain.is_int else min(max(value, low), high)
 
 
 def seen(params: Params, values: Mapping[int, float], rungs: Sequence[int], *, failed: bool) -> Seen:
