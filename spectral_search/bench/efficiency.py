@@ -39,6 +39,8 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 """Rules of `search`; min_epochs below 1 is a part of the epochs."""
 DEFAULT = next(iter(METHODS))
+DRAWN = (DEFAULT, "random + promotion", "random + halving", "TPE + ASHA", "TPE", RANDOM)
+"""What the figure shows, in its six colours."""
 GAIN, WORST_GAIN = 7.0, 4.5
 """How many times cheaper than random search the default is to be on recorded tasks: on average and at worst."""
 PHYSICS = (
@@ -82,16 +84,16 @@ def measure(around: Around) -> Findings:
     if not files:
         notes = [f"The recorded curves are not part of an installed package: {PEERS} is missing."]
     for file in files:
-        curves, rung = read_curves(file), time.perf_counter()
+        curves, started = read_curves(file), time.perf_counter()
         traces = replayed(curves, QUICK_SEEDS if around.quick else SEEDS)
         around.say(f"efficiency: {file.stem}, {len(curves.params)} configurations x {curves.epochs} epochs")
         rows += [_row(file.stem, name, curves, found) for name, found in traces.items()]
-        details[file.stem] = _details(curves, traces, time.perf_counter() - rung)
+        details[file.stem] = _details(curves, traces, time.perf_counter() - started)
         drawn[file.stem] = {
             "configurations": len(curves.params),
             "epochs": curves.epochs,
             "target": curves.best - TOLERANCE,
-            "traces": {name: quartiles(found, curves.grid_epochs) for name, found in traces.items()},
+            "traces": {name: quartiles(found, curves.grid_epochs) for name, found in traces.items() if name in DRAWN},
         }
     summary = on_tasks(tasks, around) if tasks else {}
     rows += task_rows(summary) if summary else []
