@@ -3,11 +3,12 @@
 Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted with the state kept.
 """
 
+import errno
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -26,7 +27,10 @@ from spectral_search.cli_shared import (
     make_shown,
     print_json,
 )
-from spectral_search.errors import RequestError
+from spectral_search.errors import OutputClosedError, RequestError
+from spectral_search.places import require_text
+from spectral_search.streams import guarded, lost_output, lost_sentence, require_output
+from spectral_search.terminal import degrade, take_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,14 +107,18 @@ def _command() -> list[str]:
     return [PROGRAM, *sys.argv[1:]]
 
 
-def _carry_out(name: str, work: Callable[[], Any], as_json: bool, results: str | None) -> None:
-    """Do a run's work and print its leaderboard or its JSON document."""
+def _carry_out(
+    begin: Callable[[], str], work: Callable[[str], "RunRecord"], as_json: bool, results: str | None
+) -> None:
+    """Do a run's work under the name that `begin` gives and print its leaderboard or its JSON document."""
     from spectral_search import service
 
+    name = ""
     try:
-        record = work()
-    except KeyboardInterrupt:
-        if not service.exists(name, results):
+        name = begin()
+        record = work(name)
+    except (KeyboardInterrupt, OutputClosedError):
+        if not name or not service.exists(name, results):
             typer.echo("Interrupted before the run began.", err=True)
             raise typer.Exit(130) from None
         again = [PROGRAM, "resume", name, *(["--results", results] if results else [])]
@@ -189,15 +197,22 @@ def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
 
     shown = make_shown(as_json)
     made = service.plan(ref, options, shown, dry_run=dry_run)
+    name = service.run_name(made.spec, options, dry_run=dry_run)
     if dry_run and as_json:
-        print_json(made.document())
+        print_json({"name": name, **made.document()})
         return
     shown.console.print(service.plan_view(made))
+    shown.say(f"\nname: {name}, in {service.run_folder(name, options.results)}")
     if dry_run:
         return
+    require_output()
     shown.console.print()
-    name = service.run_name(made.spec, options)
-    _carry_out(name, lambda: service.run(made, name, options, shown, _command()), as_json, options.results)
+    _carry_out(
+        lambda: service.begin(made, name, options, shown, _command()),
+        lambda taken: service.search(made, taken, options, shown),
+        as_json,
+        options.results,
+    )
 
 
 @app.command()
@@ -233,7 +248,7 @@ def resume(
             results=results,
         )
         shown = make_shown(as_json)
-        _carry_out(name, lambda: service.resume(name, options, shown, _command()), as_json, results)
+        _carry_out(lambda: name, lambda taken: service.resume(taken, options, shown, _command()), as_json, results)
 
 
 @app.command()
@@ -304,6 +319,7 @@ def _watched(name: str, results: str | None, as_json: bool) -> "RunRecord":
         now = (record.state, record.epochs_trained)
         if now != seen:
             console.print(service.progress_line(record), markup=False, highlight=False, soft_wrap=True)
+            require_output()  # there is nothing else to go on for
         seen = now
 
     record = service.follow(name, results, tell)
@@ -373,7 +389,8 @@ def export(
 def _tell_files(files: list[Any]) -> None:
     for file in files:
         typer.echo(f"wrote {file}")
-    typer.echo(f"Next: spectral-search train {files[0]}, or evaluate {files[0]} --data PATH")
+    first = shlex.quote(str(files[0]))
+    typer.echo(f"Next: spectral-search train {first}, or evaluate {first} --data PATH")
 
 
 @app.command()
@@ -436,7 +453,7 @@ def simulate(
             print_json({"path": str(path), **sizes, **rest})
         else:
             typer.echo(f"Wrote simulated spectra, an approximation, to {path}.")
-            typer.echo(f"Next: spectral-search inspect {path} --plot spectra.png")
+            typer.echo(f"Next: spectral-search inspect {shlex.quote(str(path))} --plot spectra.png")
 
 
 @app.command()
@@ -447,17 +464,19 @@ def inspect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is in a shard or a data root."""
+    """Show what is in a shard or a data root; the exit code is 1 where anything in it is a fault."""
     with answering():
         from spectral_search import service
 
         found = service.inspect(path, plot)
         if as_json:
             print_json(found.to_dict())
-            return
-        make_console(False).print(found.render())
-        if plot is not None:
-            typer.echo(f"wrote {plot}")
+        else:
+            make_console(False).print(found.render())
+            if plot is not None:
+                typer.echo(f"wrote {plot}")
+        if found.has_faults:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -483,13 +502,17 @@ def evaluate(
             f"R2 {scores['r2']:.4f}, MAE {scores['mae_dex']:.4f} dex, RMSE {scores['rmse_dex']:.4f} dex on "
             f"{scores['spectra']:,} spectra ({scores['part']}; {scores['noise']})"
         )
+        if note := scores.get("note"):
+            typer.echo(note)
 
 
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
     path: Annotated[str, typer.Argument(help="A shard or a data root.")],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Table to write, .csv or .parquet.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Table to write: .csv, .parquet, .fits or .ecsv.")
+    ],
     observed: Observed = False,
     results: Results = None,
     as_json: Json = False,
@@ -514,17 +537,33 @@ def main() -> NoReturn:
     # OpenMP's threads wait for each other by spinning. Where cores are shared with other processes, they so keep the
     # thread that they wait for off its core: steps of small networks took 30 times as long. Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # What Ctrl-C ends in good order, the end of a job's time ends likewise.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    degrade()
+    take_signals()
+    with guarded():
+        code = _answer()
+        fault = lost_output()
+        if fault is not None and not code:
+            code = 1
+            if fault.errno != errno.EPIPE:  # whoever stopped reading knows
+                typer.echo(f"error: {lost_sentence(fault)}", err=True)
+    sys.exit(code)
+
+
+def _answer() -> int:
+    """Carry out the command line; its exit code."""
     try:
-        code = app(prog_name=PROGRAM, standalone_mode=False)
+        with answering():
+            # Also what names no path ends in records and in Ray's, which are UTF-8.
+            for argument in sys.argv[1:]:
+                require_text(Path(argument))
+            return app(prog_name=PROGRAM, standalone_mode=False) or 0
     except typer.TyperException as fault:
         # A usage error in the style of all others: one sentence, and where to read on.
         context = getattr(fault, "ctx", None)
         command = PROGRAM if context is None else context.command_path
         typer.echo(f"error: {fault.format_message().rstrip('.')} (see `{command} --help`).", err=True)
-        code = 2
+        return 2
+    except typer.Exit as end:
+        return end.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    sys.exit(code)
+        return 130

@@ -14,6 +14,7 @@ from spectral_search.cli_shared import (
     make_shown,
     print_json,
 )
+from spectral_search.errors import RequestError
 
 
 def baselines(
@@ -24,6 +25,9 @@ def baselines(
     ] = None,
     like: Annotated[
         str | None, typer.Option("--like", metavar="NAME", help="Take split, noise and preprocessing of this run.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of data, as in `run`.")
     ] = None,
     only: Annotated[
         str | None, typer.Option("--only", help="Some of ridge,lightgbm,oracle_mixture,ceiling [all].")
@@ -36,8 +40,12 @@ def baselines(
     with answering():
         from spectral_search import service
 
-        options = service.RunOptions(data_root=tuple(data_root or ()), num_train=num_train, results=results)
+        options = service.RunOptions(
+            data_root=tuple(data_root or ()), sets=tuple(sets or ()), num_train=num_train, results=results
+        )
         names = [name.strip().replace("-", "_") for name in (only or "").split(",") if name.strip()]
+        if only is not None and not names:
+            raise RequestError("--only names no method: name some, or leave it out for all.")
         try:
             found = service.baselines(
                 options, make_shown(as_json), noise_level=noise_level, like=like, only=names, again=again

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spectral_search.errors import RequestError, RunError
+from spectral_search.errors import OutputClosedError, RequestError, RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,10 +37,10 @@ def answering() -> Iterator[None]:
         for fault in error.faults:
             typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(2) from None
+    except OutputClosedError:
+        raise typer.Exit(1) from None
     except RunError as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    except BrokenPipeError:
         raise typer.Exit(1) from None
 
 

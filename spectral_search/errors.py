@@ -19,3 +19,7 @@ class RunError(Exception):
 
 class DiskFullError(Exception):
     """A process of a trial could write no more; the message is the system's."""
+
+
+class OutputClosedError(RunError):
+    """Nobody reads the output any more, as after `| head`."""

@@ -10,13 +10,16 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path, require_folder, writing
 from spectral_search.results.durable import digest, plain, read_arrays
-from spectral_search.results.paths import RunPaths, next_free_name, results_root
+from spectral_search.results.paths import NameTakenError, RunPaths, next_free_name, results_root
+from spectral_search.spec import home
+from spectral_search.spec.base import SEEDS
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.yaml_io import show
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from spectral_search.data.inspect import Inspection
+    from spectral_search.data.root import DataRoot
+    from spectral_search.data.split import Splits
     from spectral_search.fit.predictor import Predictions
     from spectral_search.results.baselines import Baselines
     from spectral_search.results.comparison import Comparison as Comparison
@@ -92,7 +97,7 @@ class RunOptions:
             "resources.gpus": None if self.gpus is None else list(self.gpus),
             "resources.concurrent": self.concurrent,
             "resources.address": self.address,
-            "data.root": [str(Path(root).expanduser().absolute()) for root in self.data_root] or None,
+            "data.root": [str(given_path(root, "--data-root").absolute()) for root in self.data_root] or None,
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -142,15 +147,17 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     """
     from spectral_search.data.root import DataRoot
     from spectral_search.search.plan import make_plan
+    from spectral_search.search.same_data import parent_note
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
-    if not dry_run:
-        run_name(spec, options)
+    run_name(spec, options, dry_run=dry_run)
     _check_cluster(spec, options)
-    spec, notes = _inherited(spec, options)
+    spec, notes, parent = _inherited(spec, options)
     spec, data_notes = _with_data(spec, shown, dry_run)
     root = DataRoot.find(spec.data.root or [])
     results = results_root(options.results)
+    if parent is not None and (told := parent_note(parent, root)):
+        notes.append(told)
     return make_plan(spec, root, options.explicit(), [*notes, *data_notes], executor=options.executor, results=results)
 
 
@@ -165,11 +172,19 @@ def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
     check_address(spec.resources.address)
 
 
-def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
-    """Fill the keys that a stage takes from another stage's winner."""
+def _check_ray(made: "Plan") -> None:
+    """Refuse, before anything is begun, what Ray could not start for on this machine."""
+    if made.executor != "inline" and made.slots.address is None:
+        from spectral_search.search.ray_home import check_session_root
+
+        check_session_root()
+
+
+def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str], RunPaths | None]:
+    """Fill the keys that a stage takes from another stage's winner; what to say of it, and whose they are."""
     keys = spec.pending_inherit(options.explicit())
     if spec.inherit is None or not keys:
-        return spec, []
+        return spec, [], None
     from spectral_search.results.records import RunRecord, newest_finished
 
     root = results_root(options.results)
@@ -201,7 +216,7 @@ def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str]]:
     ]
     if other:
         notes.append(f"{found.name} had another setting ({'; '.join(other)}): its best may not be the best here.")
-    return spec.inheriting(values), notes
+    return spec.inheriting(values), notes, record.paths
 
 
 def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:
@@ -210,7 +225,7 @@ def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, lis
         return spec, []
     given = os.environ.get("DATA_ROOT")
     if given:
-        return spec.override({"data.root": str(Path(given).expanduser().absolute())}), []
+        return spec.override({"data.root": str(given_path(given, "DATA_ROOT").absolute())}), []
     folder = cache_folder()
     if not folder.is_dir():
         if dry_run:
@@ -225,10 +240,8 @@ def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, lis
 
 def cache_folder() -> Path:
     """Where the small simulated data set lies."""
-    from platformdirs import user_cache_path
-
     sizes = "-".join(str(size) for size in CACHE_SIZES.values())
-    return user_cache_path("spectral-search") / f"simulated-v{CACHE_VERSION}-{sizes}"
+    return home.cache_folder() / f"simulated-v{CACHE_VERSION}-{sizes}"
 
 
 def _simulate_cache(folder: Path, shown: Shown) -> None:
@@ -238,10 +251,18 @@ def _simulate_cache(folder: Path, shown: Shown) -> None:
     shown.say(f"No data root given: simulating {total:,} spectra once into {folder} (about a minute).")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"No data root given, and a simulated set cannot be kept in {folder.parent} ({error.strerror}): give "
+            "--data-root DIR, or set XDG_CACHE_HOME to a folder that you may write to."
+        ) from error
+    try:
         write(partial, **CACHE_SIZES, dtype="float32", progress=shown.progress("simulating"))
         # Renamed when whole: another run that started at the same time, or a cut, never leaves half a set behind.
-        partial.rename(folder)
-    except OSError:
+        with writing(folder):
+            partial.rename(folder)
+    except RequestError:
         if not folder.is_dir():
             raise
     finally:
@@ -253,7 +274,7 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
 
     Args:
         made: From `plan(..., dry_run=False)`.
-        name: From `run_name`.
+        name: From `run_name`; the record has the name that it got, see `begin`.
         options: The options it was planned with.
         shown: Where it is shown.
         command: The command line, for the record.
@@ -262,12 +283,41 @@ def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Seq
         RequestError: The name is taken, the folder cannot be written, or the cluster cannot be joined.
         KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
     """
-    from spectral_search.search.driver import begin, carry_out, told_plainly
+    return search(made, begin(made, name, options, shown, command), options, shown)
+
+
+def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> str:
+    """Make the folder of a planned run and its records; what it is called.
+
+    Where no name was asked for and another run that began meanwhile took this one, it is the next that is free.
+
+    Raises:
+        RequestError: The name that was asked for is taken, or the folder cannot be written.
+    """
+    from spectral_search.search.driver import begin as make
+    from spectral_search.search.driver import told_plainly
+
+    _check_ray(made)
+    root = results_root(options.results)
+    while True:
+        paths = RunPaths(root, name)
+        try:
+            with told_plainly(paths):
+                make(made, paths, command)
+            return name
+        except NameTakenError:
+            if options.name is not None:
+                raise
+            taken, name = name, next_free_name(root, made.spec.stage)
+            shown.say(f"{taken} was taken meanwhile by another run: this one is {name}.")
+
+
+def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRecord":
+    """Carry out a run that was begun; otherwise as `run`."""
+    from spectral_search.search.driver import carry_out
     from spectral_search.search.hold import hold
 
     paths = RunPaths(results_root(options.results), name)
-    with told_plainly(paths):
-        begin(made, paths, command)
     try:
         with hold(paths):
             return carry_out(made, paths, _surroundings(options, shown))
@@ -283,12 +333,23 @@ def exists(name: str, results: str | None = None) -> bool:
     return RunPaths(results_root(results), name).exists()
 
 
-def run_name(spec: RunSpec, options: RunOptions) -> str:
-    """The name that a run will get, refused early if it is taken or the results folder cannot be written."""
+def run_name(spec: RunSpec, options: RunOptions, *, dry_run: bool = False) -> str:
+    """The name that a run will get, refused early if it is taken or the results folder cannot be written.
+
+    A dry run tries no writing.
+    """
     root = results_root(options.results)
-    paths = RunPaths(root, options.name or next_free_name(root, spec.stage))
-    paths.require_free()
+    paths = RunPaths(root, next_free_name(root, spec.stage) if options.name is None else options.name)
+    if dry_run:
+        paths.require_unused()
+    else:
+        paths.require_free()
     return paths.name
+
+
+def run_folder(name: str, results: str | None = None) -> Path:
+    """Where a run lies or will lie."""
+    return RunPaths(results_root(results), name).folder
 
 
 def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
@@ -323,44 +384,68 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         if record.state == "running":
             raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
         wanted = Extension(options.trials, options.epochs)
+        if record.state == "finished" and not wanted:
+            return record
+        paths.require_writable()
+        # Before the run's record is touched: what is refused leaves the run as it was.
+        data = _recorded_data(record, options, shown)
         if wanted:
-            _require_own_spec(record)
             shown.say(extend(record, wanted))
             record = RunRecord.load(paths)
-        if record.state == "finished":
-            return record
-        made = _recorded_plan(record, options)
+            if record.state == "finished":
+                return record
+        made = _recorded_plan(record, options, data)
+        _check_ray(made)
         manifest = Manifest.load(paths.manifest_json)
+        manifest.data = {**manifest.data, "shards": data.shards}
         manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
         manifest.save(paths.manifest_json)
         return carry_out(made, paths, _surroundings(options, shown))
 
 
-def _recorded_plan(record: "RunRecord", options: RunOptions) -> "Plan":
-    """The plan of a run as it was recorded, on the machine as it is now.
+@dataclass(frozen=True)
+class _RecordedData:
+    """The data of a run, found to be what they were: their shards as the manifest should know them from now on."""
+
+    root: "DataRoot"
+    splits: "Splits"
+    shards: dict[str, dict[str, Any]]
+
+
+def _recorded_spec(record: "RunRecord", options: RunOptions) -> RunSpec:
+    """Where it runs may change, what it computes may not: these values go into the plan, not into the record."""
+    return RunSpec.from_dict(record.spec).override(
+        {key: value for key, value in options.overrides().items() if key not in ("search.trials", "fit.epochs")}
+    )
+
+
+def _recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> _RecordedData:
+    """The data of a run.
 
     Raises:
-        RequestError: The data is not the data that the run began with.
+        RequestError: The spec was edited, or the data are not the data that the run began with.
     """
     from spectral_search.data.root import DataRoot
     from spectral_search.data.split import Splits
-    from spectral_search.search.plan import Plan, decide_executor
+    from spectral_search.search.same_data import require_same_data
 
     _require_own_spec(record)
-    # Where it runs may change, what it computes may not: these values go into the plan, not into the record.
-    spec = RunSpec.from_dict(record.spec).override(options.overrides())
+    spec = _recorded_spec(record, options)
     _check_cluster(spec, options)
     root = DataRoot.find(spec.data.root or [])
-    present = root.fingerprint()
-    recorded = record.manifest.data.get("shards", {})
-    changed = [name for name, known in recorded.items() if present.get(name, {}).get("sha256") != known["sha256"]]
-    if changed:
-        raise RequestError(
-            f"{', '.join(changed)} changed since run {record.paths.name} began: restore the data, or start a new run."
-        )
     splits = Splits.from_arrays(read_arrays(record.paths.split_npz), root)
-    executor, slots, _ = decide_executor(spec, root.pixels, options.executor)
-    return Plan(spec, root, splits, slots, executor)
+    return _RecordedData(root, splits, require_same_data(record.paths, root, splits, shown.say))
+
+
+def _recorded_plan(record: "RunRecord", options: RunOptions, data: _RecordedData) -> "Plan":
+    """The plan of a run as it was recorded, on the machine as it is now."""
+    from spectral_search.search.plan import Plan, decide_machine
+
+    spec = _recorded_spec(record, options)
+    executor, slots, notes, memory = decide_machine(
+        spec, data.splits, options.executor, "resume the run where more memory is free"
+    )
+    return Plan(spec, data.root, data.splits, slots, executor, tuple(notes), memory=memory)
 
 
 def _require_own_spec(record: "RunRecord") -> None:
@@ -445,7 +530,7 @@ def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOp
     first = spec.fit.seed
     sets = (
         *options.sets,
-        f"grid.fit.seed={list(range(first, first + seeds))}",
+        f"grid.fit.seed={[(first + number) % SEEDS for number in range(seeds)]}",
         "search.sampler=grid",
         "search.pruner=none",
         "search.retest_seeds=1",  # the trials are the seeds
@@ -458,19 +543,23 @@ def simulate(directory: str, shown: Shown, **sizes: Any) -> Path:
     """Write a simulated data set in the layout of real shards."""
     from spectral_search.data.simulate import simulate as write
 
-    write(directory, progress=shown.progress("simulating"), **sizes)
-    return Path(directory)
+    root = given_path(directory, "The folder to simulate into")
+    write(root, progress=shown.progress("simulating"), **sizes)
+    return root
 
 
 def inspect(path: str, picture: str | None = None) -> "Inspection":
     """Look into a shard or a data root, and draw sample spectra if a file is named."""
     from spectral_search.data.inspect import inspect_path
 
-    found = inspect_path(path)
+    data = given_path(path, "The shard or data root")
     if picture is not None:
-        from spectral_search.data.plot import plot_samples
+        from spectral_search.data.plot import check_picture_name, plot_samples
 
-        plot_samples(path, picture)
+        check_picture_name(Path(picture))
+    found = inspect_path(data)
+    if picture is not None:
+        plot_samples(data, picture)
     return found
 
 
@@ -497,8 +586,9 @@ def evaluate(
     path = find_model(model, results)
     from spectral_search.search.apply import evaluate_model
 
-    run = RunPaths(results_root(results), model) if path.name == "best" and path != Path(model).expanduser() else None
-    return evaluate_model(path, Path(data), part, observed, run)
+    is_run = path.name == "best" and path != given_path(model, "The model")
+    run = RunPaths(results_root(results), model) if is_run else None
+    return evaluate_model(path, given_path(data, "--data"), part, observed, run)
 
 
 def report(names: Sequence[str], page: str | None, shown: Shown, results: str | None = None) -> "Report":
@@ -548,7 +638,7 @@ def baselines(
     """Fit what networks are measured against, on exactly the split, noise and test set of a search, and store it.
 
     Args:
-        options: The data root, `num_train` and the results folder.
+        options: The data root, `num_train`, overrides of the data section and the results folder.
         shown: Where progress is shown.
         noise_level: Factor on the error, 1 when absent.
         like: A run whose split, noise level and preprocessing are taken.
@@ -562,6 +652,13 @@ def baselines(
     question, root = _question(options, shown, noise_level, like), results_root(options.results)
     from spectral_search.search.apply import best_device
     from spectral_search.search.baselines import chosen_methods, measure
+    from spectral_search.search.parts_check import check_parts
+
+    if like is None:  # the data of a run were looked at when it began
+        parts = check_parts(question.root, question.spec.data)
+        for sentence in parts.told:
+            shown.say(sentence)
+        question = replace(question, mismatches=parts.mismatches)
 
     methods, left_out = chosen_methods(question, only)
     for sentence in left_out:
@@ -596,21 +693,31 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
         data = {"num_train": options.num_train, "noise_level": noise_level}
         given = {key: value for key, value in data.items() if value is not None}
         document = {"stage": "baselines", "data": given, "model": {"kind": "mlp"}}
-        spec = RunSpec.from_dict(document).override(options.overrides())
+        spec = RunSpec.from_dict(document).override({**options.overrides(), **_data_sets(options.sets)})
         spec, notes = _with_data(spec, shown, False)
         for note in notes:
             shown.say(note)
         return question_of(spec)
-    if options.num_train is not None or noise_level is not None:
-        raise RequestError("--like takes split and noise level from a run: leave --num-train and --noise-level out.")
+    if options.num_train is not None or noise_level is not None or options.sets:
+        raise RequestError(
+            "--like takes split and noise level from a run: leave --num-train, --noise-level and --set out."
+        )
     from spectral_search.data.preprocess import Preprocessing
     from spectral_search.results.bundle import read_safetensors
     from spectral_search.results.records import RunRecord
 
     record = RunRecord.load(RunPaths(results_root(options.results), like).require())
-    made, file = _recorded_plan(record, options), record.paths.preprocessing_safetensors
+    found, file = _recorded_data(record, options, shown), record.paths.preprocessing_safetensors
     prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
-    return Question(made.spec, made.root, made.splits, prep)
+    return Question(_recorded_spec(record, options), found.root, found.splits, prep, tuple(record.mismatches))
+
+
+def _data_sets(sets: Sequence[str]) -> dict[str, Any]:
+    """Overrides of the data section, which is all that baselines have of a spec."""
+    values = dict(parse_set(text) for text in sets)
+    if other := [key for key in values if not key.startswith("data.")]:
+        raise RequestError(f"Baselines have no {', '.join(other)}: --set takes keys of data, such as data.num_val.")
+    return values
 
 
 def baselines_document(found: "Baselines") -> dict[str, Any]:
@@ -653,18 +760,22 @@ def stop_signals(record: "RunRecord") -> list[str]:
 def predict(
     model: str, data: str, destination: str, results: str | None = None, *, observed: bool = False
 ) -> "Predictions":
-    """Write predicted log g of every spectrum beside the labels there are, as .csv or .parquet.
+    """Write predicted log g of every spectrum beside the labels there are, as .csv, .parquet, .fits or .ecsv.
 
     With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
     """
+    from spectral_search.results.astro_tables import require_ascii
     from spectral_search.results.tables import check_table_name, write_table
 
-    check_table_name(Path(destination))
+    file = Path(destination)
+    check_table_name(file)
     path = find_model(model, results)
     from spectral_search.search.apply import predict_shards
 
-    predictions = predict_shards(path, Path(data), observed)
-    write_table(predictions.table, Path(destination))
+    where = given_path(data, "The shard or data root")
+    predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))
+    with writing(file):
+        write_table(predictions.table, file, {**predictions.provenance, "model": model})
     return predictions
 
 
@@ -674,7 +785,7 @@ def find_model(model: str, results: str | None = None) -> Path:
     Raises:
         RequestError: It means none.
     """
-    path = Path(model).expanduser()
+    path = given_path(model, "The model")
     if path.exists():
         return path
     root = results_root(results)
@@ -721,17 +832,21 @@ def bench(
         curves: File of recorded tasks that the part efficiency replays searches on too.
 
     Raises:
-        RequestError: There is no such part, the curves cannot be read, or the record cannot be written.
+        RequestError: There is no such part, the curves cannot be read, or the record or the figures cannot be written.
         RunError: A measured search failed.
     """
-    from spectral_search.bench.bench import append_record, run_bench
+    from spectral_search.bench.bench import append_record, check_record, run_bench
 
+    if figures is not None:
+        require_folder(given_path(figures, "--figures"))
+    if record is not None:
+        check_record(given_path(record, "--record"))
     found = run_bench(
         parts,
         shown,
         quick=quick,
         figures=None if figures is None else Path(figures),
-        curves=None if curves is None else Path(curves).expanduser(),
+        curves=None if curves is None else given_path(curves, "--curves"),
     )
     document = plain(found)
     if record is not None:

@@ -4,13 +4,14 @@ import contextlib
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from default_signals import default_signals, heard_here
 
 from spectral_search.cli import main
 
@@ -38,8 +39,8 @@ class Done:
 def call(*arguments: object, folder: Path) -> Done:
     """Run a command in this process, in a folder; an exception that the command line lets out is the test's."""
     stdout, stderr, before = io.StringIO(), io.StringIO(), sys.argv
-    on_sigterm = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as in a new process; Ray in this one sets its own
-    with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+    # The signals are as in a new process; Ray in this one sets its own.
+    with heard_here(), contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         sys.argv = ["spectral-search", *map(str, arguments)]
         try:
             main()
@@ -47,7 +48,6 @@ def call(*arguments: object, folder: Path) -> Done:
             code = end.code if isinstance(end.code, int) else 0
         finally:
             sys.argv = before
-            signal.signal(signal.SIGTERM, on_sigterm)
     return Done(code, stdout.getvalue(), stderr.getvalue())
 
 
@@ -61,6 +61,7 @@ def spawn(*arguments: object, folder: Path, **environment: str) -> Done:
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=default_signals,
     )
     return Done(done.returncode, done.stdout, done.stderr)
 

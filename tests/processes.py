@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from default_signals import default_signals
 from small_search import command, environment
 
 START_SECONDS, END_SECONDS, GONE_SECONDS = 300.0, 600.0, 60.0
@@ -30,6 +31,7 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=default_signals,
         )
         self.seen: set[psutil.Process] = set()
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from spectral_search.data.dataset import Dataset, as_blocks, freeze, labelled, val_draws
+from spectral_search.data.dataset import Dataset, as_blocks, freeze, labelled
+from spectral_search.data.draws import val_draws
 from spectral_search.data.preprocess import Preprocessing, fit_preprocessing, set_validity
 from spectral_search.data.spectra import Spectra
 from spectral_search.spec.run import RunSpec, TrialConfig

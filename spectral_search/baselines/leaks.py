@@ -14,6 +14,7 @@ from spectral_search.data.dataset import Labelled, as_blocks, draw_noise, labell
 from spectral_search.data.preprocess import fit_preprocessing, set_validity
 from spectral_search.models.ridge import RidgeAccumulator, RidgeSolution
 from spectral_search.results.metrics import r2, r2_interval
+from spectral_search.spec.seeds import lightgbm_seed
 
 TRAIN_SPECTRA = 8192
 EVALUATED_SPECTRA = 4096
@@ -116,7 +117,8 @@ def _ridge(x_NF: np.ndarray, log_g_N: np.ndarray, other_NF: np.ndarray) -> np.nd
 
 def _trees(x_NF: np.ndarray, log_g_N: np.ndarray, other_NF: np.ndarray, data: Audited) -> np.ndarray:
     few = x_NF.shape[1] <= RANKS
-    parameters = {**PARAMETERS, "feature_fraction": 1.0 if few else 0.1, "num_threads": data.threads, "seed": data.seed}
+    parameters = {**PARAMETERS, "feature_fraction": 1.0 if few else 0.1, "num_threads": data.threads}
+    parameters["seed"] = lightgbm_seed(data.seed)
     parameters["min_data_in_leaf"] = max(1, min(20, len(x_NF) // 20))
     booster = lightgbm.train(parameters, lightgbm.Dataset(x_NF, log_g_N), num_boost_round=TREES)
     return np.asarray(booster.predict(other_NF))

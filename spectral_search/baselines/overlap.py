@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from spectral_search.baselines.audit import Audited, Finding
 from spectral_search.baselines.survey import ShardSurvey
 from spectral_search.data.split import Selection
+from spectral_search.spec.seeds import numpy_seed
 
 NEAR = 1e-3
 """A spectrum this much nearer to a training spectrum than those are to each other is the same star."""
@@ -54,7 +55,7 @@ def _gather(selection: Selection, by_name: Mapping[str, ShardSurvey]) -> tuple[n
 
 def _typical_distance(sketch_NK: np.ndarray, tree: cKDTree, data: Audited) -> float:
     """Median distance of a training spectrum to the nearest that differs from it."""
-    rows = np.random.default_rng(data.seed).permutation(len(sketch_NK))[:_REFERENCE_SPECTRA]
+    rows = np.random.default_rng(numpy_seed(data.seed)).permutation(len(sketch_NK))[:_REFERENCE_SPECTRA]
     distance_NK = tree.query(sketch_NK[rows], k=min(4, len(sketch_NK)), workers=data.threads)[0]
     nearest_N = np.where(distance_NK[:, 1:] > 0, distance_NK[:, 1:], np.inf).min(1)
     known_N = nearest_N[np.isfinite(nearest_N)]

@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 from spectral_search.baselines.audit import Audited, Finding, sample
 from spectral_search.data.spectra import Spectra
 from spectral_search.data.split import Selection
+from spectral_search.spec.seeds import numpy_seed
 
 SPECTRA = 2048
 TOLERANCE = 0.02
@@ -62,7 +63,7 @@ def deviates(
     bound_NL = np.divide(-flux_NL, error_NL, out=np.zeros(flux_NL.shape), where=valid_NL)
     deviate_NL = bound_NL + np.divide(noisy_NL, error_NL, out=np.zeros(flux_NL.shape), where=valid_NL)
     clipped_NL = valid_NL & (noisy_NL <= 0)
-    share_M = np.random.default_rng(seed).uniform(size=int(clipped_NL.sum()))
+    share_M = np.random.default_rng(numpy_seed(seed)).uniform(size=int(clipped_NL.sum()))
     below_M = ndtri(np.maximum(share_M * ndtr(bound_NL[clipped_NL]), 1e-300))
     deviate_NL[clipped_NL] = below_M
     return deviate_NL, valid_NL

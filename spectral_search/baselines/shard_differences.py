@@ -10,6 +10,7 @@ import numpy as np
 
 from spectral_search.baselines.audit import Audited, Finding
 from spectral_search.baselines.survey import ShardSurvey
+from spectral_search.data.levels import Level
 from spectral_search.data.preprocess import MAX_INVALID_FRACTION
 
 MIN_FACTOR = 1.25
@@ -49,15 +50,14 @@ def _pixel(pixel: int, wave_L: np.ndarray | None) -> str:
 def _scale(surveys: Sequence[ShardSurvey]) -> Finding:
     odd, factors = [], {}
     for kind in ("flux", "error"):
-        logs = [_log_levels(getattr(survey, f"{kind}_N")) for survey in surveys]
-        centre = float(np.median([np.median(log_N) for log_N in logs if len(log_N)] or [0.0]))
-        for survey, log_N in zip(surveys, logs, strict=True):
-            if not len(log_N):
+        levels = [Level.of(getattr(survey, f"{kind}_N")) for survey in surveys]
+        centre = float(np.median([level.median for level in levels if level is not None] or [0.0]))
+        for survey, level in zip(surveys, levels, strict=True):
+            if level is None:
                 continue
-            shift = float(np.median(log_N)) - centre
-            spread = 1.4826 * float(np.median(np.abs(log_N - np.median(log_N))))
+            shift = level.median - centre
             factors[f"{survey.shard.name} {kind}"] = math.exp(shift)
-            if abs(shift) > max(math.log(MIN_FACTOR), SIGMAS * 1.25 * spread / math.sqrt(len(log_N))):
+            if abs(shift) > max(math.log(MIN_FACTOR), SIGMAS * level.standard_error):
                 odd.append(
                     f"the {kind} of {survey.shard.name} is typically {math.exp(shift):.3g} times that of the others"
                 )
@@ -68,7 +68,3 @@ def _scale(surveys: Sequence[ShardSurvey]) -> Finding:
         )
         return Finding("scale", "warning", text, factors)
     return Finding("scale", "ok", "Flux and error have the same scale in all shards.", factors)
-
-
-def _log_levels(level_N: np.ndarray) -> np.ndarray:
-    return np.log(level_N[level_N > 0])

@@ -13,6 +13,7 @@ import numpy as np
 
 from spectral_search.baselines.problem import BLOCK_BYTES, Told
 from spectral_search.data.blocks import Block, iter_blocks
+from spectral_search.data.content import Gathering, remember_hashes
 from spectral_search.data.root import ShardInfo
 from spectral_search.data.split import Selection
 
@@ -51,11 +52,13 @@ def survey(shards: Sequence[ShardInfo], told: Told) -> list[ShardSurvey]:
     surveys = []
     for shard in shards:
         parts, invalid_L = [], np.zeros(shard.pixels)
-        for block in iter_blocks(Selection.all_of([shard]), target_bytes=BLOCK_BYTES):
+        gathering = Gathering(Selection.all_of([shard]))
+        for block in gathering.watch(iter_blocks(gathering.selection, target_bytes=BLOCK_BYTES, hashed=True)):
             parts.append(_columns(block, kept_L, direction_LK))
             invalid_L += block.invalid_BL.sum(0)
             done += len(block)
             tell(done, total)
+        remember_hashes(gathering.selection, gathering.whole())
         hash_N, sketch_NK, flux_N, error_N = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         surveys.append(ShardSurvey(shard, hash_N, sketch_NK, flux_N, error_N, invalid_L / shard.spectra))
     return surveys

@@ -14,6 +14,7 @@ import numpy as np
 from spectral_search.baselines.problem import Outcome, Problem
 from spectral_search.data.blocks import RowRange, read_block
 from spectral_search.data.dataset import Labelled
+from spectral_search.spec.seeds import lightgbm_seed
 
 ROUNDS = 4000
 PATIENCE = 50
@@ -36,7 +37,7 @@ PARAMETERS: dict[str, Any] = {
 
 def fit_predict(problem: Problem) -> Outcome:
     """Boosted trees, as many as are best on val."""
-    parameters = {**PARAMETERS, "seed": problem.seed % 2**31, "num_threads": problem.threads}
+    parameters = {**PARAMETERS, "seed": lightgbm_seed(problem.seed), "num_threads": problem.threads}
     parameters["min_data_in_leaf"] = max(1, min(40, len(problem.train) // 20))
     train = training_set(problem, parameters)
     draws, pixels = len(problem.val.noisy_DNL), problem.prep.pixels

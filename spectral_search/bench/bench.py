@@ -13,6 +13,7 @@ from spectral_search.bench.machine import look_at_machine
 from spectral_search.bench.spectra import cache_folder
 from spectral_search.bench.view import render_head, render_part
 from spectral_search.errors import RequestError
+from spectral_search.places import require_output, writing
 from spectral_search.results.durable import append_line
 
 
@@ -124,7 +125,8 @@ def run_bench(
     document: dict[str, Any] = {"machine": machine.document(), "busy": machine.is_busy, "quick": quick, "parts": {}}
     shown.console.print(render_head(document, machine.sentence()))
     # Not in /tmp, which may lie in memory: gigabytes are written.
-    cache_folder().mkdir(parents=True, exist_ok=True)
+    with writing(cache_folder()):
+        cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=cache_folder()) as scratch:
         around = Around(quick, Path(scratch), shown.say, shown.progress, curves)
         for name in chosen:
@@ -153,8 +155,20 @@ def append_record(document: dict[str, Any], file: Path) -> None:
 
     Raises:
         RequestError: The file cannot be written.
+        RunError: The disk is full.
     """
-    try:
+    with writing(file):
         append_line(file, document)
-    except OSError as error:
-        raise RequestError(f"{file} cannot be written ({error.strerror}): give another --record file.") from error
+
+
+def check_record(file: Path) -> None:
+    """Refuse a file of records that nothing can be added to, before anything is measured.
+
+    Raises:
+        RequestError: It cannot be written.
+        RunError: The disk is full.
+    """
+    require_output(file)
+    if file.exists():
+        with writing(file):
+            file.open("ab").close()

@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from spectral_search import __version__
-from spectral_search.fit.precision import CPU_FLAGS
+from spectral_search.fit.cpu import CPU_FLAGS
 from spectral_search.search.device import cpu_count
 
 PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py")

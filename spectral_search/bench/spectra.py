@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from platformdirs import user_cache_path
 
 from spectral_search.data.dataset import Dataset, as_blocks, freeze, labelled
 from spectral_search.data.preprocess import fit_preprocessing
 from spectral_search.data.simulate import BLOCK_ROWS, Simulator, simulate
 from spectral_search.data.spectra import Spectra
 from spectral_search.data.writer import ShardWriter
+from spectral_search.spec import home
 
 SEED = 42
 CACHE_VERSION = 1
@@ -26,7 +26,7 @@ CACHE_VERSION = 1
 
 def cache_folder() -> Path:
     """Where the data sets of benchmarks are kept between runs."""
-    return user_cache_path("spectral-search") / "bench"
+    return home.cache_folder() / "bench"
 
 
 def simulated_root(train: int, val: int, pixels: int, progress: Callable[[int, int], None]) -> Path:

@@ -15,9 +15,11 @@ import numpy as np
 
 from spectral_search.data.buffers import Buffers
 from spectral_search.data.root import ShardInfo
+from spectral_search.data.row_hash import mask_hashes, row_hashes
 from spectral_search.data.shard import Shard
 from spectral_search.data.split import Selection
 from spectral_search.data.suspects import suspect_pixels
+from spectral_search.spec.seeds import numpy_seed
 
 TARGET_BYTES = 64 << 20
 """Of blocks that other processes read: each costs a task of Ray's."""
@@ -31,7 +33,7 @@ are cut between such pieces where they can be, so that the last digits do not de
 _SKIP_BYTES = 256 << 10
 """Unwanted chunks of fewer bytes are read along with their neighbours: another read would cost as much."""
 _OPEN_SHARDS = 64
-"""One that is not compressed takes 0.9 MB and two files."""
+"""One that is not compressed takes 0.9 MB and one file, and the files that it links to."""
 
 Condition = Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]
 """Brings flux, error and noisy of some spectra into the units of training, in place; it keeps error 0 as it is."""
@@ -46,12 +48,14 @@ class Block:
         flux_BL: Noise-free flux, float32, 0 where invalid.
         error_BL: 1-sigma error in the unit of the flux, float32, 0 where invalid and only there.
         noisy_BL: Flux with the noise already added, float32, 0 where invalid; None unless asked for and there.
+        hashes: Of each row as it lies in the shard, by array (uint64, B), "mask" among them; None unless asked for.
     """
 
     rows_B: np.ndarray
     flux_BL: np.ndarray
     error_BL: np.ndarray
     noisy_BL: np.ndarray | None = None
+    hashes: dict[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.rows_B)
@@ -137,7 +141,7 @@ def _shard_ranges(shard: ShardInfo, rows: np.ndarray, first: int, target_bytes: 
 
 def epoch_ranges(ranges: list[RowRange], seed: int, epoch: int) -> list[RowRange]:
     """Puts the ranges into the order of one epoch, a function of (seed, epoch) alone."""
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed % 2**64, epoch))))
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((numpy_seed(seed), epoch))))
     return [ranges[index] for index in generator.permutation(len(ranges))]
 
 
@@ -148,6 +152,7 @@ def read_block(
     shard: Shard | None = None,
     out: dict[str, np.ndarray] | None = None,
     condition: Condition | None = None,
+    hashed: bool = False,
 ) -> Block:
     """Reads one range.
 
@@ -158,23 +163,29 @@ def read_block(
         out: Memory for flux, error and, if it is read, noisy, each float32 (B, L). Fresh memory costs as much time in
             page faults as the reading itself.
         condition: Applied while the spectra are still in the processor's cache.
+        hashed: Also hash each row, of the arrays that are read, before anything is done to it.
     """
     if shard is None:
         with Shard.open(row_range.shard.path, need_labels=False) as opened:
-            return read_block(row_range, noisy, shard=opened, out=out, condition=condition)
+            return read_block(row_range, noisy, shard=opened, out=out, condition=condition, hashed=hashed)
     shape = (len(row_range), row_range.shard.pixels)
     names = array_names(noisy and row_range.shard.has_noisy)
     values = {name: np.empty(shape, np.float32) if out is None else out[name] for name in names}
+    hashes = {name: np.zeros(len(row_range), np.uint64) for name in (*names, "mask")} if hashed else None
     done = 0
-    for start, stop, keep in _pieces(row_range):
+    for start, stop, keep in pieces(row_range):
         count = stop - start if keep is None else len(keep)
-        piece = {name: array[done : done + count] for name, array in values.items()}
-        _read_piece(shard, row_range.shard, start, stop, keep, piece)
+        here = slice(done, done + count)
+        piece = {name: array[here] for name, array in values.items()}
+        bad_PL = _read_piece(shard, row_range.shard, start, stop, keep, piece)
+        if hashes is not None:
+            _hash_piece(piece, bad_PL, {name: hash_B[here] for name, hash_B in hashes.items()})
+        _clean(piece, bad_PL)
         if condition is not None:
             condition(piece["flux"], piece["error"], piece.get("noisy"))
         done += count
     rows_B = np.arange(row_range.first, row_range.first + len(row_range), dtype=np.int64)
-    return Block(rows_B, values["flux"], values["error"], values.get("noisy"))
+    return Block(rows_B, values["flux"], values["error"], values.get("noisy"), hashes)
 
 
 def array_names(noisy: bool) -> list[str]:
@@ -182,7 +193,7 @@ def array_names(noisy: bool) -> list[str]:
     return ["flux", "error", "noisy"] if noisy else ["flux", "error"]
 
 
-def _pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
+def pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
     """Cuts a range into runs of wanted chunks (start, stop, kept rows relative to start, or None for all)."""
     unit = row_range.shard.chunk_rows
     row_bytes = 4 * row_range.shard.pixels
@@ -207,8 +218,8 @@ def _pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]
 
 def _read_piece(
     shard: Shard, info: ShardInfo, start: int, stop: int, keep: np.ndarray | None, out: dict[str, np.ndarray]
-) -> None:
-    """Reads rows start to stop, keeps some, and cleans them in place."""
+) -> np.ndarray | None:
+    """Reads rows start to stop and keeps some, as they are; gives their mask, if there is one."""
     bad_PL = shard.read(start, stop, ("mask",))["mask"] if info.has_mask else None
     if keep is None:
         shard.read(start, stop, tuple(out), out=out)
@@ -217,7 +228,15 @@ def _read_piece(
         for name, array in out.items():
             np.take(read[name], keep, axis=0, out=array)
         bad_PL = None if bad_PL is None else bad_PL[keep]
-    _clean(out, bad_PL)
+    return bad_PL
+
+
+def _hash_piece(values: dict[str, np.ndarray], bad_PL: np.ndarray | None, out: dict[str, np.ndarray]) -> None:
+    """Fills the hashes of a piece while it is in the processor's cache (docs/log.md: what it costs)."""
+    for name, array in values.items():
+        out[name][:] = row_hashes(array)
+    if bad_PL is not None:
+        out["mask"][:] = mask_hashes(bad_PL)
 
 
 def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:
@@ -271,6 +290,8 @@ def read_ranges(
     noisy: bool = False,
     condition: Condition | None = None,
     buffers: Buffers | None = None,
+    *,
+    hashed: bool = False,
 ) -> Generator[Block]:
     """Reads ranges in the order given.
 
@@ -279,6 +300,7 @@ def read_ranges(
         noisy: Also the spectra with the noise already added, where the shard has them.
         condition: Applied to the spectra as they are read.
         buffers: Memory for the blocks; fresh memory otherwise.
+        hashed: Also hash each row.
     """
     with closing(_OpenShards()) as shards:
         for row_range in ranges:
@@ -286,7 +308,7 @@ def read_ranges(
             if buffers is not None:
                 names = array_names(noisy and row_range.shard.has_noisy)
                 out = {name: buffers.lend(len(row_range)) for name in names}
-            yield read_block(row_range, noisy, shard=shard, out=out, condition=condition)
+            yield read_block(row_range, noisy, shard=shard, out=out, condition=condition, hashed=hashed)
 
 
 def iter_blocks(
@@ -294,6 +316,8 @@ def iter_blocks(
     noisy: bool = False,
     target_bytes: int = _BLOCK_BYTES,
     condition: Condition | None = None,
+    *,
+    hashed: bool = False,
 ) -> Iterator[Block]:
     """Reads a selection in order with plain h5py, in this process.
 
@@ -302,5 +326,6 @@ def iter_blocks(
         noisy: Also the spectra with the noise already added, where every shard has them; None in the blocks otherwise.
         target_bytes: Upper bound of a block's flux and error as float32.
         condition: Applied to the spectra as they are read.
+        hashed: Also hash each row.
     """
-    yield from read_ranges(row_ranges(selection, target_bytes), noisy and selection.has_noisy, condition)
+    yield from read_ranges(row_ranges(selection, target_bytes), noisy and selection.has_noisy, condition, hashed=hashed)

@@ -4,9 +4,9 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 
+from spectral_search.data.hdf5_file import open_hdf5
 from spectral_search.data.label_numbers import NUMBERS
 from spectral_search.data.scan import ShardStatistics, scan
 from spectral_search.data.shard import Shard
@@ -53,7 +53,14 @@ def check_shard(path: str | os.PathLike[str]) -> list[Finding]:
 
 def check_open_shard(shard: Shard, statistics: ShardStatistics) -> list[Finding]:
     """As `check_shard`, for a shard that is open and scanned already."""
-    findings = [*_labels(shard), *_ids(shard), *_values(shard, statistics), *_wavelengths(shard), *_speed(shard)]
+    findings = [
+        *_labels(shard),
+        *_ids(shard),
+        *_never_written(shard),
+        *_values(shard, statistics),
+        *_wavelengths(shard),
+        *_speed(shard),
+    ]
     order: dict[Level, int] = {"fault": 0, "warning": 1, "hint": 2}
     return sorted(findings, key=lambda finding: order[finding.level])
 
@@ -88,6 +95,13 @@ def _ids(shard: Shard) -> list[Finding]:
     except RequestError as error:
         return [Finding("fault", sentence) for sentence in error.faults]
     return []
+
+
+def _never_written(shard: Shard) -> list[Finding]:
+    return [
+        Finding("warning", f"{name} was made but never written: it counts as absent; write it, or leave it out.")
+        for name in shard.never_written
+    ]
 
 
 def _values(shard: Shard, statistics: ShardStatistics) -> list[Finding]:
@@ -143,7 +157,7 @@ def _wavelengths(shard: Shard) -> list[Finding]:
                 "(pixels + 1,) or (2, pixels); they are ignored.",
             )
         )
-    with h5py.File(shard.path, "r", locking="best-effort") as file:
+    with open_hdf5(shard.path) as file:
         if "dataset/arrays/wave" in file:
             findings.append(
                 Finding("warning", "each spectrum has its own wavelengths (dataset/arrays/wave); they are not used.")

@@ -4,7 +4,6 @@ Fluxes and errors are in units of `Preprocessing.flux_scale`; invalid values hol
 Shape suffixes: D noise draws, N spectra, L pixels.
 """
 
-import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,8 +21,6 @@ from spectral_search.data.split import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
-AUTO_VAL_SPECTRA = 10_000
-AUTO_VAL_DRAWS = 8
 ROWS = 1024
 """Spectra handled at a time."""
 
@@ -166,13 +163,3 @@ def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, 
         )
         noisy_NL[part] = add_noise(flux_BL, error_BL, noise_level, counter, first + start).numpy()
     return noisy_NL
-
-
-def val_draws(requested: int | str, spectra: int) -> int:
-    """Noise draws of each val spectrum; auto reaches 10,000 noisy spectra, with at most 8 draws.
-
-    The standard error of R2 near 0.5 is about 0.022 at 1,000 spectra and 0.007 at 10,000.
-    """
-    if isinstance(requested, int):
-        return requested
-    return min(AUTO_VAL_DRAWS, math.ceil(AUTO_VAL_SPECTRA / spectra))

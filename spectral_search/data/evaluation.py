@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spectral_search.data.blocks import iter_blocks
+from spectral_search.data.content import Gathering
 from spectral_search.data.dataset import Frozen, Labelled, draw_noise, oracle_bins
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.split import Selection
@@ -46,7 +47,12 @@ def evaluation_noise(selection: Selection, noise_level: float, *, observed: bool
 
 
 def frozen_blocks(
-    selection: Selection, labels: pd.DataFrame, prep: Preprocessing, noise: EvaluationNoise, seed: int
+    selection: Selection,
+    labels: pd.DataFrame,
+    prep: Preprocessing,
+    noise: EvaluationNoise,
+    seed: int,
+    gathering: Gathering | None = None,
 ) -> Iterator[Frozen]:
     """Read a selection in order, one frozen draw of each spectrum, at constant memory.
 
@@ -56,9 +62,13 @@ def frozen_blocks(
         prep: Units and valid pixels.
         noise: From `evaluation_noise`.
         seed: The spec's split seed: names the draw.
+        gathering: Takes note of what is read.
     """
     log_g_N, bin_N = labels["log_g"].to_numpy(np.float32), oracle_bins(labels)
-    for block in iter_blocks(selection, noisy=noise.recorded, condition=prep.conditioning):
+    hashed = gathering is not None
+    for block in iter_blocks(selection, noisy=noise.recorded, condition=prep.conditioning, hashed=hashed):
+        if gathering is not None:
+            gathering.add(block)
         rows = block.rows_B
         spectra = Labelled(block.flux_BL, block.error_BL, log_g_N[rows], bin_N[rows])
         noisy_BL = (

@@ -14,10 +14,13 @@ import numpy as np
 
 from spectral_search.data.check import Finding, check_open_shard
 from spectral_search.data.grids import Grid, grid_faults
+from spectral_search.data.parts import find_mismatches
+from spectral_search.data.root import DataRoot
 from spectral_search.data.scan import SAMPLE_ROWS, ShardStatistics, scan
 from spectral_search.data.shard import Shard
 from spectral_search.data.wavelengths import Wavelengths
 from spectral_search.errors import RequestError
+from spectral_search.places import require_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -94,6 +97,12 @@ class Inspection:
         groups = {name: [shard for shard in self.shards if shard.split == name] for name in names}
         return {name: shards for name, shards in groups.items() if shards}
 
+    @property
+    def has_faults(self) -> bool:
+        """Whether anything found keeps the data from being used as they are."""
+        found = [*self.findings, *(finding for shard in self.shards for finding in shard.findings)]
+        return any(finding.level == "fault" for finding in found)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; units are in the keys or in docs/shard_format.md."""
         return {
@@ -131,7 +140,7 @@ def inspect_path(path: str | os.PathLike[str], *, sample_rows: int = SAMPLE_ROWS
         RequestError: There is nothing there, or no shard in it can be read.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike Path.is_dir, False also in a folder without permission: the shard tells it
         return Inspection(path, "shard", (inspect_shard(path, path.name, sample_rows),), ())
     shards: list[ShardInspection] = []
     faults: list[str] = []
@@ -143,6 +152,8 @@ def inspect_path(path: str | os.PathLike[str], *, sample_rows: int = SAMPLE_ROWS
     if not shards:
         raise RequestError(*faults)
     findings = [Finding("fault", fault) for fault in faults] + _disagreements(shards)
+    if not any(finding.level == "fault" for finding in findings):
+        findings += _mismatches(path, shards)
     return Inspection(path, "data root", tuple(shards), tuple(findings))
 
 
@@ -150,8 +161,13 @@ def find_shards(root: Path) -> list[Path]:
     """The shards of a folder in reading order: train, val, test, others, each by name.
 
     Raises:
-        RequestError: There are none.
+        RequestError: There are none, or the folder may not be looked into.
     """
+    try:
+        (root / ".").stat()
+        os.listdir(root)
+    except PermissionError as error:  # a glob would find nothing and say nothing
+        raise RequestError(f"{root}: no permission to look into the folder; ask its owner.") from error
     files = sorted({*root.glob("*/dataset.h5"), *root.glob("*.h5")})
     if not files:
         raise RequestError(
@@ -172,7 +188,7 @@ def inspect_shard(file: Path, name: str, sample_rows: int = SAMPLE_ROWS) -> Shar
     Raises:
         RequestError: The shard cannot be read.
     """
-    with Shard.open(file, need_labels=False) as shard:
+    with Shard.open(require_text(file), need_labels=False) as shard:
         statistics = scan(shard, sample_rows)
         return ShardInspection(
             name=name,
@@ -264,6 +280,17 @@ def _stored_wave(wave: Wavelengths) -> dict[str, str] | None:
     if wave.centres_angstrom_L is None:
         return None
     return {"unit": wave.unit.name, "unit_from": wave.unit_from, "order": wave.order}
+
+
+def _mismatches(path: Path, shards: list[ShardInspection]) -> list[Finding]:
+    """What a search would say of shards that stand in one root; it looks at roots with something to train on alone."""
+    if not any(shard.split == "train" for shard in shards):
+        return []
+    try:
+        found = find_mismatches(DataRoot.find(path, need_labels=False), noise_level=1.0)
+    except RequestError:
+        return []  # labels that cannot be used, which each shard's own findings tell
+    return [Finding("fault", text) for text in found.refused] + [Finding("warning", text) for text in found.odd]
 
 
 def _disagreements(shards: list[ShardInspection]) -> list[Finding]:

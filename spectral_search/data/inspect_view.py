@@ -66,7 +66,7 @@ def _shard_table(inspection: Inspection) -> Table:
         table.add_column(name, justify="right" if name in ("spectra", "size") else "left")
     for shard in inspection.shards:
         table.add_row(
-            shard.name, f"{shard.spectra:,}", _size(shard.file_bytes), " ".join(shard.storage), _stored(shard)
+            Text(shard.name), f"{shard.spectra:,}", _size(shard.file_bytes), " ".join(shard.storage), _stored(shard)
         )
     return table
 
@@ -77,7 +77,8 @@ def _stored(shard: ShardInspection) -> str:
     chunks = "contiguous" if flux["chunks"] is None else f"chunks {flux['chunks'][0]:,} x {flux['chunks'][1]:,}"
     packed = f", {flux['compression']}" if flux["compression"] else ""
     shuffled = ", shuffle" if flux["shuffle"] else ""
-    return f"{flux['dtype']}{order}, {chunks}{packed}{shuffled}"
+    unit = f" x {flux['packing']['scale_factor']:g} + {flux['packing']['add_offset']:g}" if "packing" in flux else ""
+    return f"{flux['dtype']}{unit}{order}, {chunks}{packed}{shuffled}"
 
 
 def _size(count: int) -> str:
@@ -117,7 +118,9 @@ def _label_table(labels: dict[str, dict[str, float | None]]) -> Table:
     table.add_column("not finite", justify="right")
     for name, found in labels.items():
         low, high = ("-" if found[end] is None else f"{found[end]:.6g}" for end in ("min", "max"))
-        table.add_row(name, low, high, UNITS.get(name, ""), f"{found['not_finite']:,}" if found["not_finite"] else "-")
+        table.add_row(
+            Text(name), low, high, UNITS.get(name, ""), f"{found['not_finite']:,}" if found["not_finite"] else "-"
+        )
     return table
 
 

@@ -3,6 +3,7 @@
 pandas is imported where it is used: processes that train import what splits spectra, and need no labels.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,15 +18,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
+def read_labels(shards: list[ShardInfo], names: Sequence[str] = NUMBERS) -> "pd.DataFrame":
     """Reads the labels of all spectra.
 
     Args:
         shards: The shards, in order.
+        names: Which columns of numbers.
 
     Returns:
-        One row a spectrum in shard order, index 0 to N-1: log_g, T_eff, M_H, snr (float64) and the spectra's own id
-        (see `Shard.ids`) - int64 with -1 where absent, or text with "" where absent when any shard's ids are text.
+        One row a spectrum in shard order, index 0 to N-1: the names (float64) and the spectra's own id (see
+        `Shard.ids`) - int64 with -1 where absent, or text with "" where absent when any shard's ids are text.
 
     Raises:
         RequestError: A label that must be there cannot be used; the faults of all shards at once.
@@ -39,7 +41,7 @@ def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
         try:
             # Whether labels must be there was settled when the shard was found.
             with Shard.open(info.path, need_labels=False) as shard:
-                columns = [name for name in NUMBERS if name in shard.columns]
+                columns = [name for name in names if name in shard.columns]
                 tables.append(shard.params(columns) if columns else pd.DataFrame(index=range(shard.spectra)))
                 ids.append(shard.ids())
         except RequestError as error:
@@ -47,8 +49,8 @@ def read_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
     if faults:
         raise RequestError(*faults)
     if not tables:
-        return pd.DataFrame({**{name: np.zeros(0) for name in NUMBERS}, "id": np.zeros(0, dtype=np.int64)})
-    labels = {name: np.concatenate([_numbers(table, name) for table in tables]) for name in NUMBERS}
+        return pd.DataFrame({**{name: np.zeros(0) for name in names}, "id": np.zeros(0, dtype=np.int64)})
+    labels = {name: np.concatenate([_numbers(table, name) for table in tables]) for name in names}
     return pd.DataFrame({**labels, "id": joined(ids, [len(table) for table in tables])})
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from spectral_search.data.label_chunks import read_labels
 from spectral_search.data.stored_column import StoredColumn, categorised
 from spectral_search.errors import RequestError
 
@@ -129,17 +130,16 @@ class ParamsTable:
         Raises:
             RequestError: A column that is asked for cannot be understood.
         """
-        blocks: dict[tuple[str, str | None], np.ndarray] = {}  # several columns share a block: read it once
+        blocks: dict[tuple[int, str | None], np.ndarray] = {}  # several columns share a block: read it once
         chosen = [name for name, column in self._columns.items() if column.is_plain] if names is None else names
         return {name: self._values(self._columns[name], blocks) for name in chosen}
 
-    def _values(self, column: StoredColumn, blocks: dict[tuple[str, str | None], np.ndarray]) -> np.ndarray:
+    def _values(self, column: StoredColumn, blocks: dict[tuple[int, str | None], np.ndarray]) -> np.ndarray:
         if column.complaint or column.source is None:
             raise RequestError(f"{self._file_name}: the label {column.name} {column.complaint}.")
-        key = (column.source.name, column.field)
+        key = (id(column.source), column.field)  # not its name: two links may lead to one name in two files
         if key not in blocks:
-            source = column.source if column.field is None else column.source.fields(column.field)
-            blocks[key] = source[:]
+            blocks[key] = read_labels(self._file_name, column.source, column.field)
         values = column.pick(blocks[key])
         if column.categories is None:
             return values
@@ -240,7 +240,7 @@ class ParamsTable:
             items, values = node[f"block{block}_items"], node[f"block{block}_values"]
             if items.dtype.kind != "S":
                 continue  # names that are no texts: pickled
-            names = [name.decode("utf-8", "replace") for name in items[:]]
+            names = [name.decode("utf-8", "replace") for name in read_labels(self._file_name, items)]
             if values.dtype.kind == "O" or values.ndim != 2:  # never opened
                 columns += [StoredColumn(name, None, fault=_PICKLED) for name in names]
                 continue

@@ -12,6 +12,7 @@ from spectral_search.data.inspect import find_shards, split_of
 from spectral_search.data.scan import median_snr, scan
 from spectral_search.data.shard import Shard
 from spectral_search.errors import RequestError
+from spectral_search.places import require_output, writing
 
 FORMATS = (".png", ".pdf", ".svg")
 _NOISY, _CLEAN, _BAND = "#9aa5b1", "#0b4f8a", "#f0a04b"
@@ -31,10 +32,9 @@ def plot_samples(path: str | os.PathLike[str], file: str | os.PathLike[str], *, 
 
     Raises:
         RequestError: The data cannot be read, or the picture cannot be written there.
+        RunError: The disk is full.
     """
-    file = Path(file)
-    if file.suffix.lower() not in FORMATS:
-        raise RequestError(f"{file}: pictures end in {', '.join(FORMATS)}; choose one of these.")
+    file = check_picture_name(Path(file))
     source = _choose(Path(path))
     with Shard.open(source, need_labels=False) as shard:
         rows = _spread_rows(shard, count)
@@ -54,6 +54,19 @@ def plot_samples(path: str | os.PathLike[str], file: str | os.PathLike[str], *, 
             fontsize=11,
         )
     _save(figure, file)
+    return file
+
+
+def check_picture_name(file: Path) -> Path:
+    """Return the name of a picture that can be written; its folder is made if it is not there.
+
+    Raises:
+        RequestError: Its ending is none of a picture's, or it cannot be written there.
+        RunError: The disk is full.
+    """
+    if file.suffix.lower() not in FORMATS:
+        raise RequestError(f"{file}: pictures end in {', '.join(FORMATS)}; choose one of these.")
+    require_output(file, makes_folders=True)
     return file
 
 
@@ -120,12 +133,10 @@ def _title(shard: Shard, row: int, snr: float) -> str:
 def _save(figure: Figure, file: Path) -> None:
     """Under a temporary name first, so that a picture is whole or not there."""
     part = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
-    try:
+    with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             figure.savefig(part, dpi=130)
             os.replace(part, file)
         finally:
             part.unlink(missing_ok=True)
-    except OSError as error:
-        raise RequestError(f"{file}: the picture cannot be written there ({error.strerror or error}).") from error

@@ -7,7 +7,7 @@ Shape suffixes: B spectra in a block, P in a piece of a block, L pixels, Q quant
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class Preprocessing:
     error_quantiles_Q: np.ndarray
     pixel_rank_L: np.ndarray
     """Pixels by falling LightGBM importance; empty until a spec asks for top_pixels."""
+    wave_angstrom_L: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Wavelength of each pixel; empty where the shards do not say, and in models of earlier versions."""
 
     @property
     def pixels(self) -> int:
@@ -73,6 +75,7 @@ class Preprocessing:
         Raises:
             RequestError: An array is missing.
         """
+        arrays = {"wave_angstrom_L": np.zeros(0), **arrays}
         missing = [f.name for f in fields(cls) if f.name not in arrays]
         if missing:
             raise RequestError(f"The preprocessing file lacks {', '.join(missing)}: export the model again.")

@@ -4,6 +4,7 @@ import lightgbm
 import numpy as np
 
 from spectral_search.data.dataset import Labelled, draw_noise
+from spectral_search.spec.seeds import lightgbm_seed, numpy_seed
 
 RANKING_SPECTRA = 8192
 ROUNDS = 200
@@ -20,7 +21,7 @@ def rank_pixels(train: Labelled, noise_level: float, seed: int, threads: int) ->
         seed: Of the subset, the noise and LightGBM.
         threads: Cores to use.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(train))[:RANKING_SPECTRA])
+    rows = np.sort(np.random.default_rng(numpy_seed(seed)).permutation(len(train))[:RANKING_SPECTRA])
     flux_NL, error_NL = (values_NL[rows].astype(np.float32) for values_NL in (train.flux_NL, train.error_NL))
     part = Labelled(flux_NL, error_NL, train.log_g_N[rows], train.bin_N[rows])
     noisy_NL = draw_noise(part, noise_level, (seed, "ranking"))
@@ -29,7 +30,7 @@ def rank_pixels(train: Labelled, noise_level: float, seed: int, threads: int) ->
         "learning_rate": 0.1,
         "num_leaves": 31,
         "feature_fraction": 0.3,
-        "seed": seed,
+        "seed": lightgbm_seed(seed),
         "num_threads": threads,
         "deterministic": True,
         "verbose": -1,

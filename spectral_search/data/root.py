@@ -4,6 +4,7 @@ Shape suffixes: L pixels.
 """
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,17 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from spectral_search.data.grids import Grid, grid_faults
-from spectral_search.data.shard import Shard
+from spectral_search.data.hdf5_file import open_hdf5
+from spectral_search.data.row_hash import digest_texts
+from spectral_search.data.shard import ARRAYS, Shard
+from spectral_search.data.wavelengths import Wavelengths
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path, require_text
 
 SHARD_FILE = "dataset.h5"
 PARTS = ("train", "val", "test")
 _SUFFIXES = (".h5", ".hdf5")
-_SAMPLED_ROWS = 8
 _LISTED_NAMES = 12
+STORED_KEYS = ("dtype", "byte_order", "shape", "chunks", "compression", "compression_level", "shuffle", "bytes")
+"""Of `Shard.storage`, what a shard's layout is. Fixed, as are the eight rows of `sampled_sha256`: records hold it."""
+_SAMPLED_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,10 @@ class ShardInfo:
         is_compressed: Whether flux or error has to be decompressed.
         columns: Names of the params columns.
         bytes: Size of the file.
+        mtime_ns: When the file was last written, ns since the epoch; None where that tells nothing of its spectra,
+            since they lie in other files.
+        layout: Digest of how its arrays are stored.
+        stamp: Digest of what changes on this machine when the file does; None with `mtime_ns`.
     """
 
     path: Path
@@ -51,6 +63,9 @@ class ShardInfo:
     is_compressed: bool
     columns: tuple[str, ...]
     bytes: int
+    mtime_ns: int | None = None
+    layout: str = ""
+    stamp: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,7 @@ class DataRoot:
         grids: dict[str, Grid] = {}
         for part, name, path in found:
             try:
-                info, grids[name] = _read_header(path, name, need_labels)
+                info, grids[name] = _read_header(require_text(path), name, need_labels)
             except RequestError as error:
                 faults += error.faults
                 continue
@@ -109,23 +124,31 @@ class DataRoot:
             raise RequestError(*faults)
         return cls(**infos, pixels=shards[0].pixels, wave_angstrom_L=_first_wave(grids[shard.name] for shard in shards))
 
-    def fingerprint(self) -> dict[str, dict[str, Any]]:
-        """Says which data this is, cheaply and wherever the root lies.
+    @property
+    def shards(self) -> list[ShardInfo]:
+        """Every shard, train before val before test."""
+        return [*self.train, *self.val, *self.test]
 
-        The hash covers each header, the whole params table and a few rows of flux and error: other spectra or other
-        labels change it, moving or touching the files does not.
+    def fingerprint(self) -> dict[str, dict[str, Any]]:
+        """Says which data this is as far as that can be known without reading spectra, wherever the root lies.
+
+        Shards of the same size, time of writing, layout and labels are taken as unchanged; others need not be other
+        spectra, since files are moved, touched and written again: `content` compares them byte by byte.
 
         Returns:
-            By relative name: spectra, pixels, bytes and sha256 (hex).
+            By relative name: spectra, pixels, bytes, mtime_ns (see `ShardInfo`), layout, and labels (sha256 of the
+            whole params table and the wavelengths).
         """
         return {
             shard.name: {
                 "spectra": shard.spectra,
                 "pixels": shard.pixels,
                 "bytes": shard.bytes,
-                "sha256": _content_hash(shard),
+                "mtime_ns": shard.mtime_ns,
+                "layout": shard.layout,
+                "labels": labels_sha256(shard),
             }
-            for shard in (*self.train, *self.val, *self.test)
+            for shard in self.shards
         }
 
 
@@ -137,7 +160,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _expand(root: str | Path) -> list[Path]:
     """Expands ~ and globs; a path that exists as written is never taken for a pattern."""
-    path = Path(root).expanduser()
+    path = given_path(root, "The data root")
     if path.exists():
         return [path.resolve()]
     # Path.glob takes no absolute pattern, and a root usually is one: it is taken apart at its anchor.
@@ -214,6 +237,11 @@ def _named(found: list[tuple[str, Path, Path]]) -> list[tuple[str, str, Path]]:
 
 def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, Grid]:
     with Shard.open(path, need_labels=need_labels) as shard:
+        status = path.stat()
+        mtime_ns = None if _lies_elsewhere(path) else status.st_mtime_ns
+        layout = _layout(shard)
+        # The time of a change can be set back, that of the change of its times cannot.
+        state = (os.fspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, layout)
         info = ShardInfo(
             path=path,
             name=name,
@@ -224,7 +252,10 @@ def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, G
             has_mask=shard.has_mask,
             is_compressed=any(shard.storage[name]["compression"] is not None for name in ("flux", "error")),
             columns=tuple(shard.columns),
-            bytes=path.stat().st_size,
+            bytes=status.st_size,
+            mtime_ns=mtime_ns,
+            layout=layout,
+            stamp=None if mtime_ns is None else digest_texts(map(str, state)),
         )
         return info, Grid.of(shard, name)
 
@@ -234,23 +265,71 @@ def _first_wave(grids: Iterable[Grid]) -> np.ndarray | None:
     return next((wave_L for wave_L in waves if wave_L is not None), None)
 
 
-def _content_hash(info: ShardInfo) -> str:
+def shard_waves(shards: Iterable[ShardInfo]) -> dict[str, Wavelengths]:
+    """Wavelengths by the shard's name; of those that say."""
+    found = {}
+    for info in shards:
+        with Shard.open(info.path, need_labels=False) as shard:
+            if shard.wave.centres_angstrom_L is not None:
+                found[info.name] = shard.wave
+    return found
+
+
+def _lies_elsewhere(path: Path) -> bool:
+    """Whether spectra of a shard lie in other files, whose changes its own time of writing does not tell."""
+    with open_hdf5(path) as file:
+        for name in ARRAYS:
+            array = file.get(f"dataset/arrays/{name}/value", file.get(f"dataset/arrays/{name}"))
+            if isinstance(array, h5py.Dataset) and (
+                array.file.filename != file.filename or array.is_virtual or array.external
+            ):
+                return True
+    return False
+
+
+def _layout(shard: Shard) -> str:
+    return digest_texts(f"{name} {facts}" for name, facts in sorted(_stored(shard).items()))
+
+
+def _stored(shard: Shard) -> dict[str, dict[str, Any]]:
+    """What is recorded of how arrays are stored: these keys in this order."""
+    return {name: {key: facts[key] for key in STORED_KEYS} for name, facts in shard.storage.items()}
+
+
+def labels_sha256(info: ShardInfo) -> str:
+    """Hashes the whole params table and the wavelengths."""
+    content = hashlib.sha256()
+    with Shard.open(info.path, need_labels=False) as shard:
+        _hash_labels(content, shard)
+        if (ids_N := shard.ids()) is not None:
+            content.update("\n".join(map(str, ids_N.tolist())).encode())
+    return content.hexdigest()
+
+
+def _hash_labels(content: "hashlib._Hash", shard: Shard) -> None:
+    if shard.wave_angstrom_L is not None:
+        content.update(np.ascontiguousarray(shard.wave_angstrom_L, dtype="<f8").tobytes())
+    if not shard.columns:
+        return
+    params = shard.params()
+    for column in params.columns:
+        values_N = params[column].to_numpy()
+        plain = values_N.dtype.kind in "biuf"
+        content.update(f"{column}:{values_N.dtype.kind}:".encode())
+        content.update(
+            values_N.astype(values_N.dtype.newbyteorder("<")).tobytes()
+            if plain
+            else "\n".join(map(str, values_N)).encode()
+        )
+
+
+def sampled_sha256(info: ShardInfo) -> str:
+    """What runs of earlier versions recorded of a shard: its header, its params table and eight of its spectra."""
     content = hashlib.sha256()
     with Shard.open(info.path) as shard:
         content.update(repr((shard.spectra, shard.pixels, shard.has_noisy, shard.has_mask)).encode())
-        content.update(repr(sorted((name, str(facts)) for name, facts in shard.storage.items())).encode())
-        if shard.wave_angstrom_L is not None:
-            content.update(np.ascontiguousarray(shard.wave_angstrom_L, dtype="<f8").tobytes())
-        params = shard.params()
-        for column in params.columns:
-            values_N = params[column].to_numpy()
-            plain = values_N.dtype.kind in "biuf"
-            content.update(f"{column}:{values_N.dtype.kind}:".encode())
-            content.update(
-                values_N.astype(values_N.dtype.newbyteorder("<")).tobytes()
-                if plain
-                else "\n".join(map(str, values_N)).encode()
-            )
+        content.update(repr(sorted((name, str(facts)) for name, facts in _stored(shard).items())).encode())
+        _hash_labels(content, shard)
         for row in np.unique(np.linspace(0, shard.spectra - 1, _SAMPLED_ROWS).astype(np.int64)):
             for array in shard.read(int(row), int(row) + 1, ("flux", "error")).values():
                 content.update(array.astype("<f4").tobytes())

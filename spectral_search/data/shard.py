@@ -15,7 +15,13 @@ import h5py
 import numpy as np
 
 from spectral_search.data.array_types import refuse_unusable
+from spectral_search.data.hdf5_file import open_hdf5, read_refusal
+from spectral_search.data.hdf5_filters import refuse_unknown_filters
+from spectral_search.data.hdf5_links import find_node
+from spectral_search.data.hdf5_sources import check_columns, check_values
+from spectral_search.data.hdf5_written import nothing_written, refuse_undefined_fill, refuse_unwritten
 from spectral_search.data.label_numbers import check_finite, label_values
+from spectral_search.data.packing import Packing, refuse_packed
 from spectral_search.data.params_table import PARAMS, ParamsTable
 from spectral_search.data.spectrum_ids import as_ids, id_column, read_id_dataset
 from spectral_search.data.stored_array import StoredArray
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ARRAYS = ("flux", "error", "noisy", "mask")
+_FOLDER = "dataset/arrays"
 
 
 class Shard:
@@ -40,12 +47,13 @@ class Shard:
         storage: Per array: dtype, byte_order, shape, chunks, compression, shuffle, bytes (as stored).
         chunk_rows: Rows that are read together most cheaply; align reads to multiples of it.
         has_noisy, has_mask: Whether the optional arrays are there.
+        never_written: Optional arrays that were made but never written; they count as absent.
     """
 
     def __init__(self, path: Path, file: h5py.File, *, need_labels: bool = True) -> None:
         self.path = path
         self._file = file
-        self._arrays = _find_arrays(path, file)
+        self._arrays, self.never_written = _find_arrays(path, file)
         self._table = _find_params(path, file, need_labels)
         self.columns: tuple[str, ...] = self._table.columns if self._table else ()
         _check_shapes(path, self._arrays, self._table)
@@ -68,11 +76,13 @@ class Shard:
             RequestError: With the file's name, what was found and what to do, for every fault found.
         """
         path = Path(path)
-        file = _open_file(path)
+        file = open_hdf5(path)
         try:
             return cls(path, file, need_labels=need_labels)
-        except BaseException:
+        except BaseException as error:
             file.close()
+            if isinstance(error, OSError | RuntimeError):
+                raise read_refusal(path, "reading its header failed", error) from error
             raise
 
     def __enter__(self) -> Self:
@@ -131,11 +141,8 @@ class Shard:
                 raise ValueError(f"out[{name!r}] must be C-contiguous {dtype} ({stop - start}, {self.pixels})")
             try:
                 self._arrays[name].fill(start, stop, target)
-            except OSError as error:
-                raise RequestError(
-                    f"{self.path}: reading rows {start}:{stop} of {name} failed ({_first_line(error)}); the file is "
-                    "damaged, copy or write it again."
-                ) from error
+            except (OSError, RuntimeError) as error:  # HDF5 has no better name for some faults than RuntimeError
+                raise read_refusal(self.path, f"reading rows {start}:{stop} of {name} failed", error) from error
             result[name] = target
         return result
 
@@ -196,66 +203,54 @@ class Shard:
         return None if found_N is None else as_ids(found_N, "id", str(self.path))
 
 
-def _open_file(path: Path) -> h5py.File:
-    if not path.exists():
-        raise RequestError(f"{path}: no such file; check the path.")
-    if path.is_dir():
-        raise RequestError(f"{path} is a folder, not a shard; name the dataset.h5 inside it.")
-    try:
-        # best-effort: read-only network file systems often refuse the lock, and nothing is written here.
-        return h5py.File(path, "r", locking="best-effort")
-    except PermissionError as error:
-        raise RequestError(f"{path}: no permission to read the file; ask its owner or copy it.") from error
-    except OSError as error:
-        raise RequestError(_open_fault(path, error)) from error
-
-
-def _open_fault(path: Path, error: OSError) -> str:
-    size = path.stat().st_size
-    if size == 0:
-        return f"{path}: the file is empty (0 bytes); copy or write it again."
-    if "truncated" in str(error) or h5py.is_hdf5(path):
-        return f"{path}: the HDF5 file is truncated or damaged ({size:,} bytes; {_first_line(error)}); copy it again."
-    return (
-        f"{path}: not an HDF5 file ({size:,} bytes without an HDF5 signature); name a dataset.h5 in the shard format."
-    )
-
-
-def _first_line(error: OSError) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _find_arrays(path: Path, file: h5py.File) -> dict[str, StoredArray]:
-    """The arrays of a shard, each `dataset/arrays/NAME/value` or `dataset/arrays/NAME` itself."""
-    found: dict[str, h5py.Dataset] = {}
+def _find_arrays(path: Path, file: h5py.File) -> tuple[dict[str, StoredArray], tuple[str, ...]]:
+    """The arrays of a shard, each `dataset/arrays/NAME/value` or `dataset/arrays/NAME` itself, and those left empty."""
+    found: dict[str, tuple[h5py.Dataset, h5py.Group | None]] = {}
     for name in ARRAYS:
-        node = file.get(f"dataset/arrays/{name}/value", file.get(f"dataset/arrays/{name}"))
+        holder = find_node(path, file, f"{_FOLDER}/{name}")
+        node = find_node(path, file, f"{_FOLDER}/{name}/value") if isinstance(holder, h5py.Group) else holder
         if isinstance(node, h5py.Dataset):
-            found[name] = node
+            found[name] = node, holder if isinstance(holder, h5py.Group) else None
     if "flux" not in found:
-        top = ", ".join(sorted(file)) or "nothing"
+        top = ", ".join(sorted(map(str, file))) or "nothing"
         raise RequestError(
             f"{path}: no spectra, dataset/arrays/flux/value is missing (top level holds: {top}); this is not a shard "
             "in the format of docs/shard_format.md."
         )
     if "error" not in found:
-        listed = ", ".join(sorted(file["dataset/arrays"]))
+        listed = ", ".join(sorted(map(str, file[_FOLDER])))
         raise RequestError(
             f"{path}: dataset/arrays/error/value is missing (found: {listed}); the 1-sigma errors "
             "are needed for the noise."
         )
-    refuse_unusable(path, found)
-    return {name: StoredArray(path, name, data) for name, data in found.items()}
+    refuse_unusable(path, {name: data for name, (data, _) in found.items()})
+    never_written = tuple(name for name in found if name == "noisy" and nothing_written(found[name][0]))
+    written = {name: nodes for name, nodes in found.items() if name not in never_written}
+    return {name: _stored_array(path, name, *nodes) for name, nodes in written.items()}, never_written
+
+
+def _stored_array(path: Path, name: str, data: h5py.Dataset, holder: h5py.Group | None) -> StoredArray:
+    """Makes sure that the values are there before anything is read."""
+    refuse_unknown_filters(path, name, data)
+    check_values(path, name, data)
+    if name == "mask":
+        refuse_undefined_fill(path, name, data)
+        refuse_packed(path, name, data)
+        return StoredArray(path, name, data)
+    refuse_unwritten(path, name, data)
+    packing = Packing.read(path, name, data, holder) if data.dtype.kind in "fiu" else None
+    return StoredArray(path, name, data, packing)
 
 
 def _find_params(path: Path, file: h5py.File, need_labels: bool) -> ParamsTable | None:
-    node = file.get(PARAMS)
+    node = find_node(path, file, PARAMS)
     if node is None:
         if not need_labels:
             return None
         raise RequestError(
             f"{path}: {PARAMS} is missing, so the spectra have no labels; write the labels into the file."
         )
+    check_columns(path, PARAMS, node)
     table = ParamsTable(node, str(path))
     if need_labels:
         table.require("log_g")

@@ -18,8 +18,9 @@ import pandas as pd
 
 from spectral_search.data.physics import REFERENCE_MAG, WAVE_RANGE_ANGSTROM, SpectrumModel, Stars
 from spectral_search.data.sky import FLUX_UNIT, build_noise_model
-from spectral_search.data.writer import ShardWriter
+from spectral_search.data.writer import ShardWriter, row_bytes
 from spectral_search.errors import RequestError
+from spectral_search.places import require_folder, writing
 
 SPLITS = ("train", "val", "test")
 HIDDEN = ".simulating"
@@ -126,11 +127,13 @@ def simulate(
         progress: Called with (spectra done, spectra in all) after each block.
 
     Raises:
-        RequestError: Impossible sizes, a data set already there, or a folder that cannot be written.
+        RequestError: Impossible sizes, a data set already there, or a folder that cannot be written or is too full.
+        RunError: The disk got full.
     """
     root = Path(directory)
     counts = {"train": train, "val": val, "test": test}
     _check(root, counts, shards, pixels, seed, dtype)
+    _require_room(root, counts, pixels, dtype)
     simulator = Simulator(pixels=pixels, seed=seed)
     total, done = sum(counts.values()), 0
 
@@ -140,7 +143,7 @@ def simulate(
         if progress is not None:
             progress(done, total)
 
-    with _appearing(root) as hidden:
+    with writing(root), _appearing(root) as hidden:
         for split, spectra in counts.items():
             for path, start, stop in _shards(hidden, split, spectra, shards if split == "train" else 1):
                 _write_shard(simulator, path, split, start, stop, dtype, advance)
@@ -215,7 +218,7 @@ def _check(root: Path, counts: dict[str, int], shards: int, pixels: int, seed: i
         faults.append(f"seed is {seed}; give a number between 0 and 2^64 - 1.")
     if dtype not in DTYPES:
         faults.append(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
-    faults = faults or _folder_faults(root)  # the folder is made only for a request that can be met
+    faults = faults or _folder_faults(root)
     if faults:
         raise RequestError(*faults)
 
@@ -226,10 +229,19 @@ def _folder_faults(root: Path) -> list[str]:
     there = sorted(path for split in SPLITS for path in root.glob(f"{split}*/dataset.h5"))
     if there:
         return [f"{root} already holds a data set ({there[0].parent.name}); give another folder or remove it first."]
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return [f"{root} cannot be made ({error.strerror}); give a folder that can be written."]
-    if not os.access(root, os.W_OK | os.X_OK):
-        return [f"{root} cannot be written; give another folder or change its permissions."]
     return []
+
+
+def _require_room(root: Path, counts: dict[str, int], pixels: int, dtype: str) -> None:
+    """Refuse a folder that cannot be written, or has not room enough, before anything is simulated."""
+    require_folder(root)
+    rows = {split: row_bytes(pixels, dtype, with_noisy=split != "train") for split in counts}
+    needed = sum(counts[split] * rows[split] for split in counts)
+    there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
+    if needed > (free := shutil.disk_usage(there).free):
+        raise RequestError(
+            f"The spectra take {needed / 1e9:.3g} GB and {there} has {free / 1e9:.3g} GB free: give another folder, "
+            "fewer spectra, or a smaller --dtype."
+        )
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)

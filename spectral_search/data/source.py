@@ -42,6 +42,8 @@ CONCURRENCY = 2
 TASK_BYTES = 64 << 20
 """Flux and error of the ranges that one task reads."""
 _PREFETCHED_TASKS = 1
+_HASH = "hash_"
+"""Before the name of an array: the column of its row hashes."""
 # Of a worker process: it runs one task at a time, and Ray has copied a block to the object store before the next.
 _worker_memory: dict[str, np.ndarray] = {}
 
@@ -54,6 +56,7 @@ class SpectraDatasource(Datasource):
         noisy: Also read the spectra with the noise already added; every shard must have them.
         condition: Applied to the spectra as they are read.
         task_bytes: Flux and error of the ranges that one task reads; at least one range.
+        hashed: Also hash each row: columns hash_flux, hash_error and so on.
     """
 
     def __init__(
@@ -62,10 +65,12 @@ class SpectraDatasource(Datasource):
         noisy: bool = False,
         condition: Condition | None = None,
         task_bytes: int = TASK_BYTES,
+        *,
+        hashed: bool = False,
     ) -> None:
         super().__init__()
         self.parts = _parts(ranges, task_bytes)
-        self._noisy, self._condition = noisy, condition
+        self._noisy, self._condition, self._hashed = noisy, condition, hashed
 
     def get_name(self) -> str:
         """Names the operator in Ray's own displays."""
@@ -74,11 +79,11 @@ class SpectraDatasource(Datasource):
     @property
     def largest_bytes(self) -> int:
         """Bytes of the largest block."""
-        return max((_block_bytes(part, self._noisy) for part in self.parts), default=1)
+        return max((_block_bytes(part, self._noisy, self._hashed) for part in self.parts), default=1)
 
     def estimate_inmemory_data_size(self) -> int:
         """Bytes of all blocks."""
-        return sum(_block_bytes(part, self._noisy) for part in self.parts)
+        return sum(_block_bytes(part, self._noisy, self._hashed) for part in self.parts)
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
@@ -86,10 +91,10 @@ class SpectraDatasource(Datasource):
         """Gives one task a part whatever parallelism is asked for: the parts bound the memory and fix the order."""
         return [
             ReadTask(
-                partial(_read_table, part, self._noisy, self._condition),
+                partial(_read_table, part, self._noisy, self._condition, self._hashed),
                 BlockMetadata(
                     num_rows=_rows(part),
-                    size_bytes=_block_bytes(part, self._noisy),
+                    size_bytes=_block_bytes(part, self._noisy, self._hashed),
                     input_files=tuple(dict.fromkeys(str(row_range.shard.path) for row_range in part)),
                     exec_stats=None,
                 ),
@@ -115,15 +120,20 @@ def _rows(part: Sequence[RowRange]) -> int:
     return sum(len(row_range) for row_range in part)
 
 
-def _block_bytes(part: Sequence[RowRange], noisy: bool) -> int:
-    return int(_rows(part) * (8 + 4 * len(array_names(noisy)) * part[0].shard.pixels))
+def _block_bytes(part: Sequence[RowRange], noisy: bool, hashed: bool) -> int:
+    arrays = len(array_names(noisy))
+    row_bytes = 8 + 4 * arrays * part[0].shard.pixels + (8 * (arrays + 1) if hashed else 0)
+    return int(_rows(part) * row_bytes)
 
 
-def _read_table(part: Sequence[RowRange], noisy: bool, condition: Condition | None) -> Iterable[pa.Table]:
+def _read_table(
+    part: Sequence[RowRange], noisy: bool, condition: Condition | None, hashed: bool = False
+) -> Iterable[pa.Table]:
     """Runs on the worker. What is invalid is not sent: error == 0 says it."""
     rows, pixels = _rows(part), part[0].shard.pixels
     arrays = {name: _memory(name, rows, pixels) for name in array_names(noisy)}
     row_T, done = np.empty(rows, np.int64), 0
+    hashes = {name: np.empty(rows, np.uint64) for name in (*arrays, "mask")} if hashed else {}
     shard: Shard | None = None
     try:
         for row_range in part:
@@ -133,12 +143,16 @@ def _read_table(part: Sequence[RowRange], noisy: bool, condition: Condition | No
                 shard = Shard.open(row_range.shard.path, need_labels=False)
             here = slice(done, done + len(row_range))
             out = {name: array[here] for name, array in arrays.items()}
-            row_T[here] = read_block(row_range, noisy, shard=shard, out=out, condition=condition).rows_B
+            block = read_block(row_range, noisy, shard=shard, out=out, condition=condition, hashed=hashed)
+            row_T[here] = block.rows_B
+            for name, hash_B in (block.hashes or {}).items():
+                hashes[name][here] = hash_B
             done = here.stop
     finally:
         if shard is not None:
             shard.close()
-    yield pa.table({"row": pa.array(row_T), **{name: _tensor(array) for name, array in arrays.items()}})
+    spectra = {name: _tensor(array) for name, array in arrays.items()}
+    yield pa.table({"row": pa.array(row_T), **spectra, **{_HASH + name: pa.array(h) for name, h in hashes.items()}})
 
 
 def _memory(name: str, rows: int, pixels: int) -> np.ndarray:
@@ -167,12 +181,15 @@ def cut(table: pa.Table, part: Sequence[RowRange]) -> Iterator[Block]:
     """Cuts what a task has read into the blocks of its ranges, as views."""
     pixels = part[0].shard.pixels
     row_T = _column(table, "row")
-    arrays = {name: _column(table, name).reshape(-1, pixels) for name in table.column_names if name != "row"}
+    names = [name for name in table.column_names if name != "row" and not name.startswith(_HASH)]
+    arrays = {name: _column(table, name).reshape(-1, pixels) for name in names}
+    hash_T = {name[len(_HASH) :]: _column(table, name) for name in table.column_names if name.startswith(_HASH)}
     bounds = np.cumsum([0, *map(len, part)]).tolist()
     for start, stop in pairwise(bounds):
         here = slice(start, stop)
         noisy_BL = arrays["noisy"][here] if "noisy" in arrays else None
-        yield Block(row_T[here], arrays["flux"][here], arrays["error"][here], noisy_BL)
+        hashes = {name: values[here] for name, values in hash_T.items()} or None
+        yield Block(row_T[here], arrays["flux"][here], arrays["error"][here], noisy_BL, hashes)
 
 
 def dataset(source: SpectraDatasource, concurrency: int = CONCURRENCY) -> ray.data.Dataset:
@@ -219,6 +236,7 @@ def iter_blocks_ray(
     *,
     task_bytes: int = TASK_BYTES,
     concurrency: int = CONCURRENCY,
+    hashed: bool = False,
 ) -> Generator[Block]:
     """Streams ranges as blocks through Ray Data, in order: what `read_ranges` gives, read by other processes.
 
@@ -230,13 +248,14 @@ def iter_blocks_ray(
         condition: Applied to the spectra as they are read, on the worker.
         task_bytes: Flux and error that one task reads; at least one range.
         concurrency: Read tasks that run at a time; they take no CPU slot.
+        hashed: Also hash each row, on the worker.
 
     Raises:
         RequestError: A shard could not be read on a worker.
     """
     if not ranges:
         return
-    source = SpectraDatasource(ranges, noisy, condition, task_bytes)
+    source = SpectraDatasource(ranges, noisy, condition, task_bytes, hashed=hashed)
     stream = dataset(source, concurrency)
     _quiet()
     tables = stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=_PREFETCHED_TASKS)
@@ -250,6 +269,8 @@ def iter_blocks_ray(
         raise
 
 
-def iter_selection_ray(selection: Selection, noisy: bool = False, target_bytes: int = TARGET_BYTES) -> Generator[Block]:
+def iter_selection_ray(
+    selection: Selection, noisy: bool = False, target_bytes: int = TARGET_BYTES, *, hashed: bool = False
+) -> Generator[Block]:
     """Reads a selection in order through Ray Data: what `iter_blocks` gives, read by other processes."""
-    return iter_blocks_ray(row_ranges(selection, target_bytes), noisy and selection.has_noisy)
+    return iter_blocks_ray(row_ranges(selection, target_bytes), noisy and selection.has_noisy, hashed=hashed)

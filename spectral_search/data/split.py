@@ -14,6 +14,7 @@ from spectral_search.data.labels import read_labels
 from spectral_search.data.root import DataRoot, ShardInfo
 from spectral_search.errors import RequestError
 from spectral_search.spec.data import DataSpec
+from spectral_search.spec.seeds import numpy_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,7 +176,7 @@ def _stratified_order(labels: "pd.DataFrame", seed: int, stream: int) -> np.ndar
     because u gives their few members a fair chance. Prefixes of one order are nested by construction.
     """
     spectra = len(labels)
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed % 2**64, stream))))
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((numpy_seed(seed), stream))))
     shuffle_N = generator.permutation(spectra)
     bins, stratum_N = np.unique(strata(labels)[shuffle_N], return_inverse=True)
     members_K = np.bincount(stratum_N, minlength=len(bins))

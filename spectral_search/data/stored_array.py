@@ -9,7 +9,8 @@ a time (the number HDF5's own `read_direct` into float32 with its default chunk 
     float16, chunks (64, 4096)  no cache, numpy converts    1,300   (490)
     '>f8',   chunks (64, 4096)  no cache, numpy converts    1,000   (24)
 
-So HDF5 converts nothing but the byte order of float32, and caches only chunks that have to be decompressed.
+So HDF5 converts nothing but the byte order of float32, and caches only chunks that have to be decompressed. What goes
+around HDF5 reads from the descriptor that HDF5 itself has open: the dataset may lie in another file than the shard.
 
 Shape suffixes: B rows of one read, L pixels.
 """
@@ -23,7 +24,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spectral_search.errors import RequestError
+from spectral_search.data.hdf5_filters import filters_of, refuse_unknown_filters
+from spectral_search.data.packing import Packing
 
 # Rows are read in units of about this size: large enough for the disk, small enough to stay near the processor.
 UNIT_BYTES = 8 << 20
@@ -34,32 +36,38 @@ class StoredArray:
     """A 2-D dataset of a shard, opened for reading.
 
     Args:
-        path: The file, for messages and for reads that go around HDF5.
+        path: The shard, for messages.
         name: flux, error, noisy or mask.
-        data: The dataset.
+        data: The dataset, in the shard or in a file that it links to.
+        packing: How its numbers become values; not for the mask.
 
     Raises:
         RequestError: It is compressed with a filter that this HDF5 does not have.
 
     Attributes:
         shape, dtype: As stored.
-        storage: dtype, byte_order, shape, chunks, compression, compression_level, shuffle, bytes (as stored).
+        storage: dtype, byte_order, shape, chunks, compression, compression_level, shuffle, bytes (as stored), and
+            packing where its numbers are not its values.
         chunk_rows: Rows that are read together most cheaply.
     """
 
-    def __init__(self, path: Path, name: str, data: h5py.Dataset) -> None:
+    def __init__(self, path: Path, name: str, data: h5py.Dataset, packing: Packing | None = None) -> None:
         self.name = name
         self.shape: tuple[int, ...] = tuple(int(size) for size in data.shape)
         self.dtype = data.dtype
         self.storage = _storage(data)
-        filters = _filters(data)
-        self._refuse_unknown_filters(path, filters)
-        self._path = path
-        self._offset = _plain_offset(data)
+        self._packing = packing or Packing()
+        if self._packing:
+            self.storage["packing"] = self._packing.to_dict()
+        refuse_unknown_filters(path, name, data)
+        filters = filters_of(data)
+        self._offset = None if self._packing else _plain_offset(data)
+        self._is_fill = _holds_nothing(data)
         self._unit_rows = max(1, UNIT_BYTES // max(1, self.shape[-1] * self.dtype.itemsize)) if self.shape else 1
         self.chunk_rows = self._rows_read_together(data, bool(filters))
         self._data = _with_chunk_cache(data, bool(filters))
-        self._descriptor: int | None = None
+        # HDF5's own, and only while the array is open: the number is another file's afterwards.
+        self._descriptor = -1 if self._offset is None else int(self._data.file.id.get_vfd_handle())
 
     def fill(self, start: int, stop: int, target_BL: np.ndarray) -> None:
         """Fills a C-contiguous float32 buffer (bool for the mask, True = bad) with rows start to stop.
@@ -67,30 +75,30 @@ class StoredArray:
         Raises:
             OSError: The bytes cannot be read.
         """
+        if not self._data.id.valid:
+            raise ValueError(f"{self.name} is read after it was closed")
         if start == stop:
             return
         if self.name == "mask":
             self._fill_invalid(start, stop, target_BL)
         elif self._offset is not None:
             self._pread(self._offset + start * self.shape[1] * 4, target_BL)
-        elif self.dtype.kind == "f" and self.dtype.itemsize == 4:
+        elif self.dtype.kind == "f" and self.dtype.itemsize == 4 and not self._packing:
             self._data.read_direct(target_BL, np.s_[start:stop])
         else:
             for first, rows in self._raw_units(start, stop):
                 # float64 values beyond float32's range become inf, which later counts as an invalid value
-                with np.errstate(over="ignore"):
-                    np.copyto(target_BL[first : first + len(rows)], rows, casting="unsafe")
+                self._packing.unpack(rows, target_BL[first : first + len(rows)])
 
     def close(self) -> None:
-        """Closes the descriptor of reads that go around HDF5."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Closes the dataset, and the file it lies in if that is not the shard; further reads fail."""
+        if self._data.id.valid:
+            self._data.id.close()
 
     def _fill_invalid(self, start: int, stop: int, target_BL: np.ndarray) -> None:
         """An integer mask counts 0 as good, a bool mask means the opposite: True is good."""
         good = self.dtype == bool
-        if self.storage["bytes"] == 0 and self._data.fillvalue == good:
+        if self._is_fill and self._data.fillvalue == good:
             target_BL.fill(False)  # nothing was ever written: eight bytes a pixel that need not be made up
             return
         for first, rows in self._raw_units(start, stop):
@@ -107,9 +115,6 @@ class StoredArray:
 
     def _pread(self, position: int, target_BL: np.ndarray) -> None:
         """Reads plain bytes; unlike a memory map this adds nothing to the resident size of the process."""
-        # The offset was found through this same path, and a shard is never rewritten in place.
-        if self._descriptor is None:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         rest = target_BL.reshape(-1).view(np.uint8).data
         while len(rest):
             count = os.preadv(self._descriptor, [rest], position)
@@ -124,14 +129,6 @@ class StoredArray:
         # Some writers chunk by thousands of rows. Unfiltered, such a chunk is read in part at full speed.
         return rows if filtered or rows <= self._unit_rows else self._unit_rows
 
-    def _refuse_unknown_filters(self, path: Path, filters: list[tuple[int, str]]) -> None:
-        for code, label in filters:
-            if not h5py.h5z.filter_avail(code):
-                raise RequestError(
-                    f"{path}: {self.name} is compressed with {label or 'an unknown filter'} (HDF5 filter {code}), "
-                    "which cannot be read here; repack the file where it was written: h5repack -f GZIP=1 IN OUT."
-                )
-
 
 def _scratch(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     """Memory of this thread that the next call gives out again, for any shard: many may be open."""
@@ -142,10 +139,11 @@ def _scratch(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     return found[:size].view(dtype).reshape(shape)
 
 
-def _filters(data: h5py.Dataset) -> list[tuple[int, str]]:
-    plist = data.id.get_create_plist()
-    found = [plist.get_filter(number) for number in range(plist.get_nfilters())]
-    return [(code, label.decode("ascii", "replace")) for code, _, _, label in found]
+def _holds_nothing(data: h5py.Dataset) -> bool:
+    """Whether HDF5 supplies the fill value everywhere; a virtual dataset has no bytes of its own either."""
+    layout = data.id.get_create_plist().get_layout()
+    own = layout in (h5py.h5d.CHUNKED, h5py.h5d.CONTIGUOUS) and not data.external
+    return own and int(data.id.get_storage_size()) == 0
 
 
 def _plain_offset(data: h5py.Dataset) -> int | None:
@@ -173,7 +171,7 @@ def _with_chunk_cache(data: h5py.Dataset, filtered: bool) -> h5py.Dataset:
 
 
 def _storage(data: h5py.Dataset) -> dict[str, Any]:
-    packers = [label for code, label in _filters(data) if code != h5py.h5z.FILTER_SHUFFLE]
+    packers = [label for code, label in filters_of(data) if code != h5py.h5z.FILTER_SHUFFLE]
     big = data.dtype.byteorder == ">"
     return {
         "dtype": data.dtype.name,

@@ -14,6 +14,11 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from spectral_search.data.hdf5_filters import refuse_unknown_filters
+from spectral_search.data.hdf5_links import find_node
+from spectral_search.data.hdf5_sources import check_values
+from spectral_search.data.hdf5_written import refuse_unwritten
+from spectral_search.data.packing import refuse_packed
 from spectral_search.data.wave_units import ANGSTROM, WaveUnit, guess_unit, parse_unit
 from spectral_search.errors import RequestError
 
@@ -69,7 +74,7 @@ def read_wavelengths(path: Path, file: h5py.File, pixels: int) -> Wavelengths:
     Raises:
         RequestError: The centres are no finite numbers, not one per pixel, or in a unit that is not known.
     """
-    wave, edges = _dataset(file, WAVE), _dataset(file, WAVE_EDGES)
+    wave, edges = _dataset(path, file, WAVE), _dataset(path, file, WAVE_EDGES)
     wave_L = None if wave is None else _centres(path, wave, pixels)
     edges_L1 = None if edges is None else _edges(edges, pixels, wave_L)
     ignored = _described(edges) if edges is not None and edges_L1 is None else ""
@@ -91,11 +96,20 @@ def read_wavelengths(path: Path, file: h5py.File, pixels: int) -> Wavelengths:
     return Wavelengths(wave_L, edges_L1, unit, origin, ignored, rounding)
 
 
-def _dataset(file: h5py.File, place: str) -> h5py.Dataset | None:
-    node = file.get(place)
+def _dataset(path: Path, file: h5py.File, place: str) -> h5py.Dataset | None:
+    """One of the wavelength arrays, whose values must be there."""
+    node = find_node(path, file, place)
     if isinstance(node, h5py.Group):
-        node = node.get("value")  # as the arrays are kept
-    return node if isinstance(node, h5py.Dataset) else None
+        place = f"{place}/value"  # as the arrays are kept
+        node = find_node(path, file, place)
+    if not isinstance(node, h5py.Dataset):
+        return None
+    if node.shape is not None:
+        refuse_unknown_filters(path, place, node)
+        check_values(path, place, node)
+        refuse_unwritten(path, place, node)
+        refuse_packed(path, place, node)
+    return node
 
 
 def _centres(path: Path, wave: h5py.Dataset, pixels: int) -> np.ndarray:

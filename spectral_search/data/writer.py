@@ -18,6 +18,9 @@ from spectral_search.data.shard import Shard
 from spectral_search.data.wavelengths import WAVE, WAVE_EDGES
 from spectral_search.errors import RequestError
 
+SPARE_BYTES = 1 << 20
+"""Room for what HDF5 keeps beside the values."""
+
 
 def edges_from_centres(wave_angstrom_L: np.ndarray) -> np.ndarray:
     """Pixel edges (L + 1,) half way between centres; the outer two mirror their neighbours."""
@@ -26,6 +29,11 @@ def edges_from_centres(wave_angstrom_L: np.ndarray) -> np.ndarray:
         return np.array([wave_L[0] - 0.5, wave_L[0] + 0.5])
     middle = 0.5 * (wave_L[:-1] + wave_L[1:])
     return np.concatenate([[2 * wave_L[0] - middle[0]], middle, [2 * wave_L[-1] - middle[-1]]])
+
+
+def row_bytes(pixels: int, dtype: np.typing.DTypeLike, *, with_noisy: bool, with_mask: bool = True) -> int:
+    """What one spectrum takes in a shard that is not compressed."""
+    return pixels * (np.dtype(dtype).itemsize * (2 + with_noisy) + 8 * with_mask)
 
 
 class ShardWriter:
@@ -43,6 +51,9 @@ class ShardWriter:
         compression: None, "gzip" or "lzf".
         shuffle: Whether bytes are shuffled before compression.
         attributes: Text attributes of the file itself, such as where it comes from.
+
+    Raises:
+        OSError: The disk has no room for it, or its folder cannot be written.
     """
 
     def __init__(
@@ -85,6 +96,28 @@ class ShardWriter:
         self._file[WAVE_EDGES] = edges_from_centres(wave_angstrom_L)
         for name in (WAVE, WAVE_EDGES):
             self._file[name].attrs["unit"] = "Angstrom"
+        if compression is None:
+            chunk = min(chunk_rows or spectra, spectra)
+            row = row_bytes(pixels, dtype, with_noisy=with_noisy, with_mask=with_mask)
+            self._reserve(-(-spectra // chunk) * chunk * row)
+
+    def _reserve(self, more: int) -> None:
+        """Take room on the disk for what comes next.
+
+        HDF5 does not survive a disk that is full: its writes fail when files are closed, long after the fact, and then
+        it ends the process with SIGSEGV (seen with HDF5 2.0). So the disk is asked first, where an error is one.
+
+        Raises:
+            OSError: There is no room; nothing of the shard is left.
+        """
+        try:
+            with self._temporary.open("rb+") as file:
+                end = file.seek(0, os.SEEK_END)
+                os.posix_fallocate(file.fileno(), 0, end + more + SPARE_BYTES)
+        except OSError:
+            self._file.close()
+            self._temporary.unlink()
+            raise
 
     def write(
         self,
@@ -124,6 +157,7 @@ class ShardWriter:
         if len(params) != self.spectra:
             raise ValueError(f"{len(params)} rows of labels for {self.spectra} spectra")
         self._file.close()  # PyTables opens the file itself; two HDF5 libraries must not hold it at once
+        self._reserve(2 * int(params.memory_usage(index=True, deep=True).sum()))
         params.to_hdf(self._temporary, key=PARAMS, mode="a", format="table")
         self._file = h5py.File(self._temporary, "r+", libver=("earliest", "v110"))
         self._has_params = True

@@ -50,6 +50,8 @@ class Member:
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, torch.Tensor] | None = None
         """Weights of the best epoch since the last checkpoint; None when the file on disk holds them."""
+        self.has_stepped = False
+        """Whether it holds all that it holds between steps: gradients and moments take memory when they are written."""
         self._steps_per_epoch = steps_per_epoch
         self._step = 0
         self._loss_sum = torch.zeros((), device=self.device)
@@ -93,6 +95,7 @@ class Member:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self._step += 1
+        self.has_stepped = True
         # Summed on the device: reading the loss of each step would stall a GPU.
         self._loss_sum += loss
 

@@ -1,15 +1,20 @@
 """An exported model at work: predictions for spectra in memory or in shards. Shape suffixes as in `network`."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from spectral_search.data.content import Gathering, digests_of
 from spectral_search.data.dataset import Frozen, oracle_bins
 from spectral_search.data.evaluation import evaluation_noise, frozen_blocks
+from spectral_search.data.grids import WAVE_TOLERANCE_ANGSTROM
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.preprocess import Preprocessing
+from spectral_search.data.root import shard_waves
 from spectral_search.data.split import Selection
 from spectral_search.errors import RequestError
 from spectral_search.fit.network import Network, predict_frozen
@@ -20,10 +25,19 @@ from spectral_search.spec.run import RunSpec
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels of the shards' spectra with `log_g_predicted` (dex) beside them, and where the noise came from."""
+    """Labels of the shards' spectra with `log_g_predicted` (dex) beside them.
+
+    Attributes:
+        table: One row a spectrum.
+        noise: Where its noise came from, in words.
+        content: Digests of what was read, see `data.content`.
+        provenance: What they were made with and from, plain values.
+    """
 
     table: pd.DataFrame
     noise: str
+    content: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 class Predictor:
@@ -56,30 +70,59 @@ class Predictor:
         """Predicted log g in dex of shape (D, N)."""
         return predict_frozen(self._network, frozen, self._transform)
 
-    def predict_shards(self, selection: Selection, *, observed: bool = False) -> Predictions:
+    def predict_shards(
+        self,
+        selection: Selection,
+        *,
+        observed: bool = False,
+        accept: Callable[[pd.DataFrame], None] = lambda labels: None,
+    ) -> Predictions:
         """Predict every selected spectrum once, at constant memory.
 
         At noise level 1 noisy spectra are taken as the shards hold them. Shards without, and models of other levels,
-        get one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already.
+        get one frozen draw of noise at the model's level. With `observed` the flux counts as noisy already. `accept` is
+        shown the labels before any work, and may refuse them.
 
         Raises:
-            RequestError: The shards have another number of pixels than the model was trained on, or lack the T_eff and
-                [M/H] that a mixture with an oracle gate must be told.
+            RequestError: The shards are on another wavelength grid than the model was trained on, or lack the T_eff
+                and [M/H] that a mixture with an oracle gate must be told.
         """
-        if selection.pixels != self.prep.pixels:
-            raise RequestError(
-                f"The model reads spectra of {self.prep.pixels} pixels and these shards have {selection.pixels}: "
-                "give shards on the wavelength grid it was trained on."
-            )
+        self.require_grid(selection)
         labels = selection.labels()
+        accept(labels)
         unknown = int((oracle_bins(labels) < 0).sum())
         if needs_bin(self.config.model) and unknown:
             raise RequestError(
                 f"{unknown} spectra lack T_eff or [M/H], which the model's oracle gate must be told: "
                 "give labelled shards, or train the mixture with a learned gate."
             )
-        data = self.config.data
+        data, gathering = self.config.data, Gathering(selection)
         noise = evaluation_noise(selection, data.noise_level, observed=observed)
-        blocks = frozen_blocks(selection, labels, self.prep, noise, data.split_seed)
+        blocks = frozen_blocks(selection, labels, self.prep, noise, data.split_seed, gathering)
         parts = [self.predict(frozen)[0] for frozen in blocks]
-        return Predictions(labels.assign(log_g_predicted=np.concatenate(parts)), noise.told)
+        content = digests_of(selection, gathering.whole())
+        return Predictions(labels.assign(log_g_predicted=np.concatenate(parts)), noise.told, content)
+
+    def require_grid(self, selection: Selection) -> None:
+        """Refuse shards on another wavelength grid; those that do not say theirs are taken at the number of pixels.
+
+        Raises:
+            RequestError: The grid is another one.
+        """
+        if selection.pixels != self.prep.pixels:
+            raise RequestError(
+                f"The model reads spectra of {self.prep.pixels} pixels and these shards have {selection.pixels}: "
+                "give shards on the wavelength grid it was trained on."
+            )
+        own_L = self.prep.wave_angstrom_L
+        for name, wave in (shard_waves(selection.shards) if len(own_L) else {}).items():
+            wave_L = np.asarray(wave.centres_angstrom_L)
+            apart = float(np.max(np.abs(wave_L - own_L)))
+            # Those that it was trained on may have been stored in as few digits.
+            if not apart <= WAVE_TOLERANCE_ANGSTROM + 2 * wave.rounding_angstrom:
+                raise RequestError(
+                    f"The model reads spectra from {own_L[0]:.3f} to {own_L[-1]:.3f} Angstrom and those of {name} go "
+                    f"from {wave_L[0]:.3f} to {wave_L[-1]:.3f}, up to {apart:.3g} Angstrom apart (allowed "
+                    f"{WAVE_TOLERANCE_ANGSTROM:g}): give shards on the wavelength grid it was trained on, or resample "
+                    "them onto it."
+                )

@@ -7,6 +7,7 @@ Shape suffixes: D noise draws, N spectra, B batch, C channels, L pixels, F = C x
 import time
 from collections.abc import Iterable
 from functools import reduce
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from spectral_search.data.dataset import Dataset, Frozen
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.stream import ReadBlocks, read_plainly
 from spectral_search.data.train_source import train_source
+from spectral_search.fit.admission import Admission
 from spectral_search.fit.feed import Feed, Wanted
 from spectral_search.fit.frozen import FrozenInputs, keep_bytes
 from spectral_search.fit.member import EpochRecord, Member, NonFiniteLossError
@@ -39,13 +41,21 @@ class Trainer:
         device: Where to train.
         read_blocks: How streamed spectra are read; by a thread unless Ray Data is handed in.
         share: Part of the device that this process may fill.
+        allow_oversize: Whether to train networks that are estimated not to fit into memory.
     """
 
     def __init__(
-        self, dataset: Dataset, device: torch.device, read_blocks: ReadBlocks = read_plainly, share: float = 1.0
+        self,
+        dataset: Dataset,
+        device: torch.device,
+        read_blocks: ReadBlocks = read_plainly,
+        share: float = 1.0,
+        allow_oversize: bool = False,
     ) -> None:
         keep_freed_memory()
         self.dataset, self.device = dataset, device
+        self.admission = Admission(device, len(dataset.train), dataset.prep.pixels, allow_oversize=allow_oversize)
+        self._members: WeakSet[Member] = WeakSet()
         self._source = train_source(dataset, device, read_blocks, share)
         self._transforms: dict[str, InputTransform] = {}
         self._feed = Feed(dataset.noise_level, device)
@@ -55,14 +65,23 @@ class Trainer:
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
 
     def member(self, number: int, config: TrialConfig) -> Member:
-        """A freshly initialised member, a function of (config.fit.seed, number)."""
+        """A freshly initialised member, a function of (config.fit.seed, number).
+
+        Raises:
+            TooLargeError: Its network cannot fit into memory.
+            NoRoomError: It does not fit beside what is there now.
+        """
+        self._packs = []  # a member that left is otherwise kept until the next pass, with all that it holds
+        self.admission.check(config, lambda: [(member.config, member.has_stepped) for member in self._members])
         torch.manual_seed(counter_seed(config.fit.seed, "initialisation", number))
         network = Network(config, self.dataset.prep, self.device)
         if isinstance(network.model, ResidualOnRidge):
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
-        return Member(number, network, self._source.steps(config.fit.batch_size))
+        member = Member(number, network, self._source.steps(config.fit.batch_size))
+        self._members.add(member)
+        return member
 
     def transform(self, spec: InputSpec) -> InputTransform:
         """The input of a spec, made once and shared by all members that use it."""

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from spectral_search.errors import RequestError
+from spectral_search.places import writing
 from spectral_search.results.durable import digest_of, read_json, write_json
-from spectral_search.results.manifest import utc_now
+from spectral_search.results.manifest import sampled, utc_now
 from spectral_search.results.paths import BaselinePaths, BaselineSettingPaths
 from spectral_search.results.tables import write_table
 from spectral_search.spec.data import DataSpec
@@ -74,29 +75,47 @@ class Baselines:
 
     def keep(self, method: str, entry: Mapping[str, Any], table: "pd.DataFrame") -> "Baselines":
         """Store a finished method; the others stay as they are on disk."""
-        write_table(table, self.paths.predictions(method))
+        with writing(self.paths.predictions(method)):
+            write_table(table, self.paths.predictions(method))
         known = load(self.paths)
         methods = {**(known.methods if known else {}), method: dict(entry)}
         ordered = {name: methods[name] for name in METHODS if name in methods}
         document = {**self.document, "methods": ordered, "updated_at": utc_now()}
-        write_json(self.paths.baselines_json, document)
+        with writing(self.paths.baselines_json):
+            write_json(self.paths.baselines_json, document)
         return Baselines(self.paths, document)
 
 
-def data_key(shards: Mapping[str, Mapping[str, Any]]) -> str:
-    """Names a data set by the content of its shards (`DataRoot.fingerprint`), wherever it lies."""
-    return digest_of(json.dumps(sorted(str(shard["sha256"]) for shard in shards.values())))[:12]
+def data_key(data: Mapping[str, Any]) -> str | None:
+    """Names a data set by the labels of its shards and all bytes that numbers are measured on, wherever it lies.
+
+    Args:
+        data: Of a manifest: shards, and the content of test, or else of val.
+
+    Returns:
+        None while a run has not read its spectra.
+    """
+    shards, content = data.get("shards", {}), data.get("content", {})
+    if sampled(shards):
+        return digest_of(json.dumps(sorted(str(shard["sha256"]) for shard in shards.values())))[:12]
+    measured = content.get("test") or content.get("val")
+    if not measured:
+        return None
+    labels = sorted(str(shard.get("labels")) for shard in shards.values())
+    return digest_of(json.dumps([labels, sorted(measured.items())]))[:12]
 
 
-def setting_key(data: DataSpec, split: str, train: int) -> str:
-    """Names what numbers depend on beside the data.
+def setting_key(data: DataSpec, manifest_data: Mapping[str, Any], train: int) -> str:
+    """Names what numbers depend on beside that.
 
     Args:
         data: The section of the spec.
-        split: `Splits.digest()`.
+        manifest_data: As of `data_key`: the split, and the content of train and val.
         train: Training spectra of that split.
     """
-    content = [split, data.noise_level, data.split_seed, data.val_draws]
+    content = [manifest_data["split"], data.noise_level, data.split_seed, data.val_draws]
+    if not sampled(manifest_data["shards"]):
+        content += [sorted(manifest_data["content"].get(part, {}).items()) for part in ("train", "val")]
     return f"train{train}_noise{data.noise_level:g}_{digest_of(json.dumps(content))[:8]}"
 
 
@@ -112,9 +131,17 @@ def load(paths: BaselineSettingPaths) -> Baselines | None:
     return Baselines(paths, document) if document.get("format") == FORMAT else None
 
 
-def list_baselines(root: Path, shards: Mapping[str, Mapping[str, Any]]) -> list[Baselines]:
-    """All that was measured on a data set, smallest training set first."""
-    found = [known for paths in BaselinePaths(root, data_key(shards)).settings() if (known := load(paths))]
+def list_baselines(root: Path, data: Mapping[str, Any]) -> list[Baselines]:
+    """All that was measured on a data set, smallest training set first.
+
+    Args:
+        root: The results root.
+        data: As of `data_key`.
+    """
+    key = data_key(data)
+    if key is None:
+        return []
+    found = [known for paths in BaselinePaths(root, key).settings() if (known := load(paths))]
     return sorted(found, key=lambda known: int(known.document["spectra"]["train"]))
 
 
@@ -126,26 +153,36 @@ def find_baselines(root: Path, manifest_data: Mapping[str, Any], data: DataSpec)
         manifest_data: `data` of the run's manifest.
         data: The data section of its spec.
     """
-    shards, split = manifest_data.get("shards"), manifest_data.get("split")
-    if not shards or not split:
+    if not manifest_data.get("shards") or not manifest_data.get("split"):
         return None
     return next(
         (
             known
-            for known in list_baselines(root, shards)
-            if known.paths.folder.name == setting_key(data, split, int(known.document["spectra"]["train"]))
+            for known in list_baselines(root, manifest_data)
+            if known.paths.folder.name == setting_key(data, manifest_data, int(known.document["spectra"]["train"]))
         ),
         None,
     )
 
 
-def load_audit(root: Path, shards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def audit_key(shards: Mapping[str, Mapping[str, Any]], content: Mapping[str, str]) -> str:
+    """Names a data set by all that an audit looks at: every label and every byte of every shard.
+
+    Args:
+        shards: See `data_key`.
+        content: Digests of all spectra of all shards.
+    """
+    labels = sorted(str(shard["labels"]) for shard in shards.values())
+    return digest_of(json.dumps(["audit", labels, sorted(content.items())]))[:12]
+
+
+def load_audit(root: Path, key: str) -> dict[str, Any] | None:
     """What the audit of a data set found; None where it was not audited.
 
     Raises:
         RequestError: The file is damaged.
     """
-    file = BaselinePaths(root, data_key(shards)).audit_json
+    file = BaselinePaths(root, key).audit_json
     return read_json(file) if file.is_file() else None
 
 
@@ -193,7 +230,7 @@ def render_baselines(found: Baselines) -> RenderableType:
 
 
 def _remarks(found: Baselines) -> list[str]:
-    lines = []
+    lines = [f"data parts do not match: {text}" for text in found.document["data"].get("mismatches", ())]
     ridge, ceiling = found.methods.get("ridge"), found.methods.get("ceiling")
     if ridge:
         fresh = ridge["facts"]["fresh_noise_r2"]

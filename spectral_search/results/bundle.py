@@ -6,6 +6,7 @@ exported FILE.yaml they are FILE.model.safetensors, FILE.preprocessing.safetenso
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from spectral_search.errors import RequestError
-from spectral_search.results.durable import plain, read_json, read_yaml, write_atomic, write_json
+from spectral_search.results.durable import json_text, plain, read_json, read_yaml, replacing
 from spectral_search.spec.yaml_io import dump_yaml
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -37,7 +38,7 @@ class BundlePaths:
         """
         if path.is_dir():
             return cls(path / "config.yaml")
-        if path.suffix not in (".yaml", ".yml"):
+        if path.suffix.lower() not in (".yaml", ".yml"):
             raise RequestError(f"{path} names no exported model; give its .yaml file or the folder of its config.yaml.")
         return cls(path)
 
@@ -129,21 +130,26 @@ def write_bundle(
         preprocessing_metadata: Texts to store beside the statistics.
 
     Raises:
-        RequestError: The path is no YAML file, or cannot be written.
+        RequestError: The path is no YAML file.
+        OSError: It cannot be written.
     """
     paths = BundlePaths.of(config_path)
     model_bytes = to_safetensors(weights)
     preprocessing_bytes = to_safetensors(preprocessing, preprocessing_metadata)
     digests = {"model": _digest(model_bytes), "preprocessing": _digest(preprocessing_bytes)}
     full = {**config, "provenance": {**(config.get("provenance") or {}), "sha256": digests}}
-    try:
-        paths.config.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(paths.model, model_bytes)
-        write_atomic(paths.preprocessing, preprocessing_bytes)
-        write_json(paths.metrics, metrics)
-        write_atomic(paths.config, dump_yaml(plain(full)))
-    except OSError as fault:
-        raise RequestError(f"{paths.config} cannot be written ({fault.strerror}); choose another place.") from None
+    contents = {
+        paths.config: dump_yaml(plain(full)).encode(),
+        paths.metrics: json_text(metrics).encode(),
+        paths.preprocessing: preprocessing_bytes,
+        paths.model: model_bytes,
+    }
+    paths.config.parent.mkdir(parents=True, exist_ok=True)
+    # All is written before anything appears, so that a full disk leaves no part of a bundle, nor of a newer one over an
+    # older; the files appear in the opposite order.
+    with ExitStack() as appearing:
+        for path, content in contents.items():
+            appearing.enter_context(replacing(path)).write_bytes(content)
     return paths
 
 

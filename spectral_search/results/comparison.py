@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spectral_search.results.durable import plain
-from spectral_search.results.methods import Run, difference
+from spectral_search.results.methods import SAMPLED, Run, difference
 from spectral_search.results.metrics import Estimate
 from spectral_search.results.retest import chosen_by_draw, seed_values, tied
 from spectral_search.results.wording import Fitted, aligned, cropped, duration, short_value
@@ -83,6 +83,12 @@ def _verdict(first: Run, second: Run, gain: Estimate | None) -> str:
         return f"{untested} has no test number, so the two cannot be compared on test spectra."
     if gain is None:
         missing = [run.name for run in (first, second) if run.method is not None and not len(run.method.error2_N)]
+        sampled = [run.name for run in (first, second) if run.test_set.startswith(SAMPLED)]
+        if len(sampled) == 1:
+            return (
+                f"{sampled[0]} was begun by an earlier version, which knew its test spectra by eight of each shard: "
+                "whether both were tested on the same ones cannot be told, so their test numbers do not compare."
+            )
         if first.test_set != second.test_set:
             return (
                 "They were tested on different spectra or at different noise levels: their test numbers do not compare."
@@ -95,10 +101,22 @@ def _verdict(first: Run, second: Run, gain: Estimate | None) -> str:
     spectra = f"{int((first.method.covered_N & second.method.covered_N).sum()):,} test spectra"
     unfair = [run.name for run in (first, second) if run.method is not None and not run.method.fair]
     caution = f" {' and '.join(unfair)} is told more than the noisy flux: no fair comparison." if unfair else ""
+    if first.test_set.startswith(SAMPLED):
+        caution += " Both knew their test spectra by eight of each shard: whether all are the same cannot be told."
+    caution += _other_bytes(first, second)
     if gain.low <= 0.0 <= gain.high:
         return f"A tie: {second.name} has {told} in R2 against {first.name} on {spectra}.{caution}"
     better = second.name if gain.value > 0 else first.name
     return f"{better} is better: {second.name} has {told} in R2 against {first.name} on {spectra}.{caution}"
+
+
+def _other_bytes(first: Run, second: Run) -> str:
+    """Said of runs on the same rows of the same files, if what these hold has changed from one to the other."""
+    one, other = (run.record.manifest.data for run in (first, second))
+    if one.get("split") != other.get("split") or "content" not in one or "content" not in other:
+        return ""
+    parts = [part for part in ("train", "val") if one["content"].get(part) != other["content"].get(part)]
+    return f" Their {' and '.join(parts)} spectra differ: the same rows held other values." if parts else ""
 
 
 def _run_document(run: Run) -> dict[str, Any]:

@@ -4,12 +4,10 @@ A reader may look at any moment and a writer may die at any moment, so a file is
 (`write_atomic`, `replacing`) or grows by whole lines (`append_line`).
 """
 
-import errno
 import hashlib
 import json
 import math
 import os
-import secrets
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_search.errors import RequestError
+from spectral_search.places import partial_name
 from spectral_search.spec.yaml_io import parse_yaml
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk, a quota or a file size limit that is used up."""
 
 
 def digest(path: Path) -> str:
@@ -49,7 +45,7 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it replaces `path` durably, else it is removed."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = partial_name(path)
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDWR)
@@ -80,9 +76,14 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def json_text(document: Mapping[str, Any]) -> str:
+    """What a JSON file holds; non-finite numbers become null."""
+    return json.dumps(plain(document), indent=2, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Replace a JSON file as a whole; non-finite numbers become null."""
-    write_atomic(path, json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
+    write_atomic(path, json_text(document))
 
 
 def read_json(path: Path) -> dict[str, Any]:

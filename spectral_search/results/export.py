@@ -1,7 +1,7 @@
 """Exports the best trials of a run as bundles."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_search.errors import RequestError
+from spectral_search.places import require_output, writing
 from spectral_search.results.bundle import Bundle, read_safetensors, write_bundle
 from spectral_search.results.manifest import utc_now
 from spectral_search.results.paths import TrialPaths
@@ -29,15 +30,32 @@ def export_top(record: RunRecord, destination: Path, top: int = 1, *, created_at
         The YAML files, winner first.
 
     Raises:
-        RequestError: The run has fewer trials with a result, or a file of one is missing.
+        RequestError: The run has fewer trials with a result, a file of one is missing, or the files cannot be written.
+        RunError: The disk is full.
     """
-    if destination.suffix not in (".yaml", ".yml"):
+    if destination.suffix.lower() not in (".yaml", ".yml"):
         raise RequestError(f"{destination} is not a .yaml file name; give one such as best.yaml.")
     chosen = _winners(record, top)
     if destination.name == "config.yaml" and top > 1:
         raise RequestError("config.yaml stands for one model in a folder of its own; give a name such as best.yaml.")
+    require_output(destination, makes_folders=True)
+    with writing(destination):
+        return _export(record, chosen, destination, created_at)
+
+
+def export_best(record: RunRecord) -> Path:
+    """Write the winner into the run's own best/ folder; returns its config.yaml.
+
+    Raises:
+        RequestError: A file of the winner is missing or damaged.
+        OSError: The folder cannot be written.
+    """
+    return _export(record, _winners(record, 1), record.paths.best_dir / "config.yaml", None)[0]
+
+
+def _export(record: RunRecord, chosen: Sequence[TrialRecord], destination: Path, created_at: str | None) -> list[Path]:
     stamp = created_at or utc_now()
-    files = [destination if rank == 1 else _ranked(destination, rank) for rank in range(1, top + 1)]
+    files = [destination if rank == 1 else _ranked(destination, rank) for rank in range(1, len(chosen) + 1)]
     # Everything is read before anything is written: a missing checkpoint leaves no half of an export behind.
     bundles = [trial_bundle(record, trial, created_at=stamp) for trial in chosen]
     for file, bundle in zip(files, bundles, strict=True):
@@ -45,11 +63,6 @@ def export_top(record: RunRecord, destination: Path, top: int = 1, *, created_at
         metadata = bundle.preprocessing_metadata
         write_bundle(file, bundle.config, *arrays, bundle.metrics, preprocessing_metadata=metadata)
     return files
-
-
-def export_best(record: RunRecord) -> Path:
-    """Write the winner into the run's own best/ folder; returns its config.yaml."""
-    return export_top(record, record.paths.best_dir / "config.yaml")[0]
 
 
 def _ranked(destination: Path, rank: int) -> Path:

@@ -77,12 +77,12 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
 
 
 def caveats(record: RunRecord) -> list[str]:
-    """What keeps a run's numbers from being compared with others: inputs and gates that are told too much."""
+    """What keeps a run's numbers from being compared with others: its data, inputs and gates that are told too much."""
     params = [trial.params for trial in record.trials] or [{}]
     base_input = record.spec.get("data", {}).get("input", {}).get("kind")
     base_gate = record.spec.get("model", {}).get("gate")
     inputs = {trial.get("data.input.kind", base_input) for trial in params}
-    notes = []
+    notes = [f"data parts do not match: {text}" for text in record.mismatches]
     if leaky := sorted(inputs & LEAKY_INPUTS):
         notes.append(f"leaky input {', '.join(leaky)}: the error array gives log g away; no comparison with flux alone")
     if "oracle" in {trial.get("model.gate", base_gate) for trial in params}:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,11 @@ from spectral_search.results.durable import read_json, write_json
 _START_TOLERANCE_S = 2.0
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
+
+
+def sampled(shards: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a record of shards is of an earlier version, which knew them by eight of their spectra."""
+    return any("sha256" in known for known in shards.values())
 
 
 def utc_now() -> str:
@@ -36,7 +42,11 @@ class Manifest(BaseModel):
     versions: dict[str, str] = {}
     seed: int | None = None
     hardware: dict[str, Any] = {}
-    data: dict[str, Any] = Field({}, description="fingerprint of the data")
+    data: dict[str, Any] = Field(
+        {},
+        description="shards: what is known of each without reading its spectra; split: digest of the split; content: "
+        "by part, a digest of every array that was read, from the moment that all was read",
+    )
     spec_sha256: list[str] = Field([], description="of every spec.yaml that this run has had: extending it adds one")
     command: list[str] | str = []
     pid: int | None = None

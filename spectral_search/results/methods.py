@@ -3,7 +3,6 @@
 Shape suffixes: N spectra, K methods.
 """
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spectral_search.results.baselines import Baselines
-from spectral_search.results.durable import read_arrays
+from spectral_search.results.durable import digest_of, read_arrays
+from spectral_search.results.manifest import sampled
 from spectral_search.results.metrics import Estimate, estimates, r2_samples
 from spectral_search.results.predictions import PREDICTED, read_test_predictions
 from spectral_search.results.records import RunRecord
@@ -37,6 +37,8 @@ BASELINE_INPUTS = {
     "oracle_mixture": "standardize, true bin",
     "ceiling": "noise-free templates",
 }
+SAMPLED = "sample:"
+"""Before the name of a test set of which no more than eight spectra of each shard are known, by earlier versions."""
 BOOTSTRAP_SEED = 42
 """One for all: methods on the same spectra are compared on the same resampled spectra."""
 
@@ -151,8 +153,7 @@ def load_run(record: RunRecord) -> Run | None:
     if best is None or best.best_epoch is None:
         return None
     config = RunSpec.from_dict(record.spec).with_params(best.params)
-    shards = record.manifest.data.get("shards", {})
-    test_set = test_set_name(shards, config.data.noise_level)
+    test_set = test_set_name(record.manifest.data, config.data.noise_level)
     train_size = len(read_arrays(record.paths.split_npz)["train_rows"])
     method, table = None, None
     if record.test is not None:
@@ -175,17 +176,23 @@ def load_run(record: RunRecord) -> Run | None:
     return Run(record, config, method, test_set, train_size)
 
 
-def test_set_name(shards: Mapping[str, Mapping[str, Any]], noise_level: float) -> str:
+def test_set_name(data: Mapping[str, Any], noise_level: float) -> str:
     """A name that two methods share if they are tested on the same spectra at the same noise level.
 
     Args:
-        shards: The fingerprint of a data root: relative name -> sha256, spectra and more.
+        data: Of a manifest, or of a document of baselines: its shards and their content.
         noise_level: Factor on the error.
     """
-    tests = [
-        f"{shards[name]['sha256']} {shards[name]['spectra']}" for name in sorted(shards) if name.startswith("test")
-    ]
-    return hashlib.sha256("\n".join([*tests, f"{noise_level:g}"]).encode()).hexdigest()[:12]
+    shards = data.get("shards", {})
+    tests = [name for name in sorted(shards) if name.startswith("test")]
+    if sampled(shards):
+        known = [f"{shards[name].get('sha256')} {shards[name]['spectra']}" for name in tests]
+        return SAMPLED + digest_of("\n".join([*known, f"{noise_level:g}"]))[:12]
+    content = data.get("content", {}).get("test", {})
+    # What else a shard holds is not what was tested on: recorded noise is used at level 1 alone.
+    used = [f"{name} {content[name]}" for name in sorted(content) if name != "noisy" or noise_level == 1.0]
+    labels = [str(shards[name].get("labels")) for name in tests]
+    return digest_of("\n".join([*labels, *used, f"{noise_level:g}"]))[:12]
 
 
 def load_baselines(known: Baselines) -> list[Method]:
@@ -205,7 +212,7 @@ def load_baselines(known: Baselines) -> list[Method]:
                 input=BASELINE_INPUTS[key],
                 train_size=train,
                 noise_level=noise_level,
-                test_set=test_set_name(document["data"]["shards"], noise_level),
+                test_set=test_set_name(document["data"], noise_level),
                 scores={name: float(entry[name]) for name in ("r2", "mae_dex", "rmse_dex")},
                 labels=labels,
                 predicted_N=table[PREDICTED].reindex(range(test)).to_numpy(np.float64),

@@ -11,6 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from spectral_search.spec.seeds import numpy_seed
+
 RESAMPLES = 1000
 LEVEL = 0.95
 _CHUNK_VALUES = 2_000_000
@@ -63,7 +65,7 @@ def resampled_sums(columns_NK: np.ndarray, *, seed: int, resamples: int = RESAMP
 
 def _times(count: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
     """How often each spectrum is in each bootstrap sample, uint8 of shape (R, N), a chunk of samples at a time."""
-    rng, step = np.random.default_rng(seed), max(1, _CHUNK_VALUES // count)
+    rng, step = np.random.default_rng(numpy_seed(seed)), max(1, _CHUNK_VALUES // count)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         rows = rng.integers(0, count, (size, count)) + np.arange(size)[:, None] * count

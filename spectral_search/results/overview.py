@@ -1,5 +1,6 @@
 """Tables of runs and of stages for a terminal, and what to do next."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def render_specs(stages: Sequence[StageInfo]) -> RenderableType:
     table = _table("stage", "trials", "grid", "what it searches", right=(1, 2))
     for stage in stages:
         what = stage.description.strip() if not stage.faults else f"faulty: {stage.faults[0]}"
-        table.add_row(stage.name, str(stage.trials), str(stage.grid_size or "-"), Text(what))
+        table.add_row(Text(stage.name), str(stage.trials), str(stage.grid_size or "-"), Text(what))
     return table
 
 
@@ -54,7 +55,7 @@ def next_steps(record: RunRecord) -> list[str]:
         disk_line(record),
         f"best config: {record.paths.best_dir / 'config.yaml'}",
         f"next: spectral-search export {name} -o best.yaml --top 3",
-        f"      spectral-search train {record.paths.best_dir} --seeds 3",
+        f"      spectral-search train {shlex.quote(str(record.paths.best_dir))} --seeds 3",
     ]
     if stage in NEXT_STAGE:
         lines.append(f"      spectral-search run {NEXT_STAGE[stage]}    (takes this run's best values)")

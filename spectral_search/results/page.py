@@ -8,6 +8,7 @@ from spectral_search.results.figures import THEME, Drawing, Figure
 from spectral_search.results.verdicts import Finding
 
 _BADGES = {"yes": "yes", "no": "no", "too close to call": "open", "measured": "number", "not yet run": "none"}
+NOT_RUN = "Not yet run"
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,25 @@ class Page:
 
 
 def render(page: Page, drawings: Mapping[str, Drawing]) -> str:
-    """The page as HTML text.
+    """The page as HTML text: first what was found, then, in a section of its own, what was not run.
 
     Args:
         page: What it says.
         drawings: Of each figure that has data, by its key.
     """
-    places = ["In short", "Verdicts", "Numbers", *(chapter.title for chapter in page.chapters), "Records"]
-    links = "".join(f'<a href="#{_anchor(place)}">{escape(place)}</a>' for place in places)
+    sections = {
+        "In short": _summary(page),
+        "Verdicts": _findings(page.verdicts, is_open=False),
+        "Numbers": _findings(page.numbers, is_open=False),
+        **{chapter.title: _chapter(chapter, drawings) for chapter in page.chapters},
+        NOT_RUN: _not_run(page, drawings),
+        "Records": _table(page.records),
+    }
+    sections = {title: content for title, content in sections.items() if content}
+    links = "".join(f'<a href="#{_anchor(title)}">{escape(title)}</a>' for title in sections)
     parts = [
         f"<header><h1>{escape(page.title)}</h1><p>{escape(page.subtitle)}</p></header><nav>{links}</nav>",
-        _section("In short", _summary(page)),
-        _section("Verdicts", "".join(_finding(finding) for finding in page.verdicts)),
-        _section("Numbers", "".join(_finding(finding) for finding in page.numbers)),
-        *(_section(chapter.title, _chapter(chapter, drawings)) for chapter in page.chapters),
-        _section("Records", _table(page.records)),
+        *(_section(title, content) for title, content in sections.items()),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -87,6 +92,17 @@ def _summary(page: Page) -> str:
     return stops + "".join(f"<p>{_marked(text)}</p>" for text in page.summary) + notes
 
 
+def _findings(findings: Sequence[Finding], *, is_open: bool) -> str:
+    return "".join(_finding(finding) for finding in findings if finding.is_open == is_open)
+
+
+def _not_run(page: Page, drawings: Mapping[str, Drawing]) -> str:
+    """Verdicts, numbers and figures that nothing was run for, with the commands that would."""
+    lacking = [figure for chapter in page.chapters for figure in chapter.figures if figure.key not in drawings]
+    open_ones = _findings([*page.verdicts, *page.numbers], is_open=True)
+    return open_ones + "".join(_figure(figure, None) for figure in lacking)
+
+
 def _finding(finding: Finding) -> str:
     command = f"<p>Next: <code>{escape(finding.command)}</code></p>" if finding.command else ""
     badge = f'<span class="badge {_BADGES[finding.answer]}">{escape(finding.answer)}</span>'
@@ -98,7 +114,8 @@ def _finding(finding: Finding) -> str:
 
 def _chapter(chapter: Chapter, drawings: Mapping[str, Drawing]) -> str:
     text = f"<p>{_marked(chapter.text)}</p>" if chapter.text else ""
-    return text + "".join(_figure(figure, drawings.get(figure.key)) for figure in chapter.figures)
+    drawn = [(figure, drawings[figure.key]) for figure in chapter.figures if figure.key in drawings]
+    return text + "".join(_figure(figure, drawing) for figure, drawing in drawn)
 
 
 def _figure(figure: Figure, drawing: Drawing | None) -> str:

@@ -1,11 +1,9 @@
 """Where everything of a run lies: every path in one class."""
 
-import errno
 import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from spectral_search.errors import RequestError
+from spectral_search.places import FULL, UNWRITABLE, given_path, require_text, try_folder
 from spectral_search.results.durable import sync_folder
 
 DEFAULT_ROOT = "ray_results"
@@ -24,9 +23,20 @@ _BASELINES = "baselines"
 """Folder of the baselines in the results root; no run may have its name."""
 
 
+class NameTakenError(RequestError):
+    """Something has the name of a run already."""
+
+
 def results_root(option: str | Path | None, environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder that holds all runs: the option, else the environment, else ./ray_results. Need not exist."""
-    return Path(option or environ.get(ROOT_VARIABLE) or DEFAULT_ROOT).expanduser()
+    """The folder that holds all runs: the option, else the environment, else ./ray_results. Need not exist.
+
+    Raises:
+        RequestError: Its path is empty, or no text.
+    """
+    named = option if option is not None else environ.get(ROOT_VARIABLE) or DEFAULT_ROOT
+    root = given_path(named, "--results")
+    require_text(root.absolute())
+    return root
 
 
 def check_name(name: str) -> str:
@@ -146,7 +156,10 @@ class RunPaths:
     @property
     def study_url(self) -> str:
         """The study's storage URL, valid wherever the folder lies now."""
-        return f"sqlite:///{self.study_db.absolute()}"
+        # Here, since the engine behind it takes a while to import.
+        from spectral_search.results.database import sqlite_url
+
+        return sqlite_url(self.study_db)
 
     @property
     def log_txt(self) -> Path:
@@ -169,6 +182,11 @@ class RunPaths:
         return self.folder / "split.npz"
 
     @property
+    def content_npz(self) -> Path:
+        """A hash of each spectrum that the run has read, by part and array."""
+        return self.folder / "content.npz"
+
+    @property
     def trials_dir(self) -> Path:
         """The folder of the trials."""
         return self.folder / "trials"
@@ -185,6 +203,15 @@ class RunPaths:
     def retest(self, trial: int, seed: int) -> TrialPaths:
         """The paths of a finalist's re-test: one of its own seed, and one of each that it is trained anew with."""
         return TrialPaths(self.retest_dir / f"{trial:04d}_seed{seed}")
+
+    @property
+    def under_way_dir(self) -> Path:
+        """What each process that trains is at, while it is."""
+        return self.folder / "under_way"
+
+    def under_way(self, process: str) -> Path:
+        """Which trials one process is training."""
+        return self.under_way_dir / f"{process}.json"
 
     @property
     def predictions_dir(self) -> Path:
@@ -225,41 +252,71 @@ class RunPaths:
         """Make the folder of a new run.
 
         Raises:
-            RequestError: The name is taken, or the folder cannot be written.
+            NameTakenError: The name is taken.
+            RequestError: The folder cannot be written.
         """
         _make_folders(self.root)
         try:
             self.folder.mkdir()
         except FileExistsError:
-            raise RequestError(self._taken()) from None
+            raise NameTakenError(self._taken()) from None
         except OSError as fault:
             raise RequestError(_unwritable(self.root, fault)) from None
         _make_folders(self.trials_dir)
         sync_folder(self.root)
         return self
 
-    def require_free(self) -> None:
-        """Refuse early what `create` would refuse later, without writing anything.
+    def require_unused(self) -> None:
+        """Refuse a name that is taken; writes nothing, not even for a moment.
 
         Raises:
-            RequestError: The name is taken, or the folder cannot be written.
+            NameTakenError: It is.
         """
         if os.path.lexists(self.folder):
-            raise RequestError(self._taken())
-        there = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
+            raise NameTakenError(self._taken())
+
+    def require_free(self) -> None:
+        """Refuse early what `create` would refuse later; what is written to try it is gone at once.
+
+        Raises:
+            NameTakenError: The name is taken.
+            RequestError: The folder cannot be written.
+        """
+        self.require_unused()
+        require_root(self.root)
+
+    def require_writable(self) -> None:
+        """Refuse to go on with a run whose folder takes no more files.
+
+        Raises:
+            RequestError: It does not.
+        """
+        for folder in (self.folder, self.trials_dir):
+            with self.going_on():
+                try_folder(folder)
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Tell in a sentence that a run cannot go on, since what the block writes in its folder cannot be written.
+
+        Raises:
+            RequestError: The system said so.
+        """
         try:
-            # Tried for real: permissions alone know nothing of /proc, quotas or file systems mounted to be read.
-            Path(tempfile.mkdtemp(prefix=".spectral-search-", dir=there)).rmdir()
+            yield
         except OSError as fault:
-            reason = fault if there.is_dir() else OSError(0, f"{there} is a file")
-            raise RequestError(_unwritable(self.root, reason)) from None
+            raise RequestError(
+                f"The folder {self.folder} cannot be written ({fault.strerror}), so run {self.name} cannot go on: "
+                f"`status {self.name}` shows it as it is."
+            ) from None
 
     @contextmanager
     def appearing(self) -> Iterator["RunPaths"]:
         """Yield a folder out of sight to write a new run into; on a clean exit it becomes the run's folder as a whole.
 
         Raises:
-            RequestError: The name is taken, or the folder cannot be written.
+            NameTakenError: The name is taken; also where another process was faster.
+            RequestError: The folder cannot be written.
         """
         self.require_free()
         hidden = self.root / f".{self.name}.{secrets.token_hex(4)}.tmp"
@@ -268,8 +325,8 @@ class RunPaths:
             os.rename(hidden / self.name, self.folder)
         except OSError as fault:
             if os.path.lexists(self.folder):  # somebody else was faster
-                raise RequestError(self._taken()) from None
-            if fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise NameTakenError(self._taken()) from None
+            if fault.errno in UNWRITABLE and fault.errno not in FULL:
                 raise RequestError(_unwritable(self.root, fault)) from None
             raise
         finally:
@@ -307,7 +364,7 @@ class BaselinePaths:
 
     Args:
         root: The results root.
-        data: Which data, see `results.baselines.data_key`.
+        data: Which data, see `results.baselines.data_key` and `audit_key`.
     """
 
     root: Path
@@ -324,8 +381,13 @@ class BaselinePaths:
         return self.folder / "audit.json"
 
     def create(self) -> "BaselinePaths":
-        """Make the folder, if it is not there."""
+        """Make the folder, if it is not there.
+
+        Raises:
+            RequestError: It cannot be written.
+        """
         _make_folders(self.folder)
+        require_root(self.folder)
         return self
 
     def setting(self, key: str) -> "BaselineSettingPaths":
@@ -353,8 +415,13 @@ class BaselineSettingPaths:
         return self.folder / f"{method}.parquet"
 
     def create(self) -> "BaselineSettingPaths":
-        """Make the folder, if it is not there."""
+        """Make the folder, if it is not there.
+
+        Raises:
+            RequestError: It cannot be written.
+        """
         _make_folders(self.folder)
+        require_root(self.folder)
         return self
 
 
@@ -373,6 +440,18 @@ def run_names(root: Path) -> list[str]:
             f"The results folder {root} cannot be read ({fault.strerror}); give --results DIR."
         ) from None
     return [name for name in entries if (root / name / "manifest.json").is_file()]
+
+
+def require_root(folder: Path) -> None:
+    """Refuse a results root, or a folder in it, that takes no files; what is written to try it is gone at once.
+
+    Raises:
+        RequestError: It cannot be written.
+    """
+    try:
+        try_folder(folder)
+    except OSError as fault:
+        raise RequestError(_unwritable(folder, fault)) from None
 
 
 def _make_folders(folder: Path) -> None:

@@ -115,6 +115,11 @@ class RunRecord:
         best = self.best
         return best is not None and (self.manifest.best or {}).get("trial") == best.number
 
+    @property
+    def mismatches(self) -> list[str]:
+        """Why the parts of its data cannot be one data set, where it was begun all the same."""
+        return list(self.manifest.data.get("mismatches", ()))
+
     def ranked(self) -> list[TrialRecord]:
         """All trials, best val R2 first; failed ones and ones without a value come last, by number."""
         return sorted(self.trials, key=_rank)
@@ -226,6 +231,8 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "epochs_trained": record.epochs_trained,
         "wall_seconds": round(record.wall_seconds, 1),
     }
+    if record.mismatches:
+        document["mismatches"] = record.mismatches
     if best is not None:
         document["best"] = _best_document(best)
     if record.state == "running":

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spectral_search.errors import RequestError
+from spectral_search.places import require_output, writing
 from spectral_search.results.durable import write_atomic
 from spectral_search.results.figures import Drawing, Figure, rendered
 from spectral_search.results.figures_methods import comparison_figure, size_figure
@@ -81,16 +83,18 @@ def write_report(
         progress: Told of figures written, and of how many there are.
 
     Raises:
-        RequestError: The page's name does not end in .html, or its folder cannot be written.
+        RequestError: The page's name does not end in .html, or it cannot be written there.
+        RunError: The disk is full.
     """
-    if page.suffix not in (".html", ".htm"):
+    if page.suffix.lower() not in (".html", ".htm"):
         raise RequestError(f"{page} must end in .html.")
+    require_output(page, makes_folders=True)
     chapters = _chapters(standing)
     figures = [figure for chapter in chapters for figure in chapter.figures]
     drawn = [figure for figure in figures if figure.draw is not None]
     folder, table, files = page.with_name(f"{page.stem}_figures"), page.with_suffix(".csv"), []
     drawings: dict[str, Drawing] = {}
-    try:
+    with writing(page):
         folder.mkdir(parents=True, exist_ok=True)
         for done, figure in enumerate(drawn):
             progress(done, len(drawn))
@@ -100,8 +104,6 @@ def write_report(
                 write_atomic(files[-1], content)
         write_atomic(table, csv_text(standing))
         write_atomic(page, render(_page(standing, chapters), drawings))
-    except OSError as fault:
-        raise RequestError(f"{page} cannot be written ({fault.strerror}): choose another place with -o.") from None
     progress(len(drawn), len(drawn))
     return Report(page, table, files, figures, standing)
 
@@ -194,6 +196,6 @@ def _records(standing: Standing) -> list[list[str]]:
         versions = ", ".join(
             f"{name} {manifest.versions[name]}" for name in ("torch", "optuna") if name in manifest.versions
         )
-        command = manifest.command if isinstance(manifest.command, str) else " ".join(manifest.command)
+        command = manifest.command if isinstance(manifest.command, str) else shlex.join(manifest.command)
         rows.append([run.name, manifest.stage, manifest.created_at[:16], spectra, device, versions, command])
     return rows

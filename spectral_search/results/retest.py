@@ -11,6 +11,7 @@ import numpy as np
 
 from spectral_search.results.metrics import RESAMPLES, Estimate, estimates, r2_samples, squared_error
 from spectral_search.results.predictions import Retest
+from spectral_search.spec.seeds import numpy_seed
 
 
 def judge(retests: Sequence[Retest], log_g_N: np.ndarray, trials: Sequence[int], *, seed: int) -> list[dict[str, Any]]:
@@ -34,7 +35,7 @@ def judge(retests: Sequence[Retest], log_g_N: np.ndarray, trials: Sequence[int],
     value_K, sample_RK = r2_samples(error2_NK, log_g_N, seed=seed)
     estimate_of = dict(zip(map(id, usable), estimates(value_K, sample_RK), strict=True))
     column_of = {id(retest): column for column, retest in enumerate(usable)}
-    rng = np.random.default_rng((seed, RESAMPLES))
+    rng = np.random.default_rng((numpy_seed(seed), RESAMPLES))
     deviations = _deviations(value_K, usable)
     found, winner = [], None
     for trial in trials:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spectral_search.errors import RequestError
 from spectral_search.results.baselines import list_baselines
-from spectral_search.results.methods import Method, Run, load_baselines, load_run
+from spectral_search.results.methods import SAMPLED, Method, Run, load_baselines, load_run
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord, list_runs
 from spectral_search.results.verdicts import Finding, five_numbers, four_verdicts, stop_signals
@@ -96,6 +96,7 @@ def load_standing(root: Path, names: Sequence[str] = ()) -> Standing:
         named.append(run)
         if run.record.state != "finished":
             notes.append(f"{name} is {run.record.state}: `spectral-search resume {name}` goes on with it.")
+        notes.extend(f"{name}: data parts do not match: {text}" for text in run.record.mismatches)
     others = []
     for name in finished:
         if name not in wanted:
@@ -111,8 +112,7 @@ def load_standing(root: Path, names: Sequence[str] = ()) -> Standing:
 def _baselines(root: Path, runs: Sequence[Run]) -> list[Method]:
     found: dict[Path, list[Method]] = {}
     for run in runs:
-        shards = run.record.manifest.data.get("shards")
-        for known in list_baselines(root, shards) if shards else []:
+        for known in list_baselines(root, run.record.manifest.data):
             found.setdefault(known.paths.folder, load_baselines(known))
     return [method for methods in found.values() for method in methods]
 
@@ -121,6 +121,11 @@ def _apart(runs: Sequence[Run]) -> list[str]:
     """Which runs cannot be compared with the others, since they were tested on other spectra."""
     common = Counter(run.test_set for run in runs).most_common(1)[0][0]
     apart = [run.name for run in runs if run.test_set != common]
-    said = f"{', '.join(apart)}: tested on other spectra or at another noise level, so not compared with the others."
-    untested = [run.name for run in runs if run.method is None]
-    return [*([said] if apart else []), *(f"{name}: no test set, so no test number." for name in untested)]
+    said = [f"{', '.join(apart)}: tested on other spectra or at another noise level, so not compared with the others."]
+    sampled = [run.name for run in runs if run.test_set.startswith(SAMPLED)]
+    older = (
+        f"{', '.join(sampled)}: begun by an earlier version, which knew its test spectra by eight of each shard: "
+        "whether the others are the same as elsewhere cannot be told."
+    )
+    untested = [f"{run.name}: no test set, so no test number." for run in runs if run.method is None]
+    return [*(said if apart else []), *([older] if sampled else []), *untested]

@@ -3,9 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -13,9 +11,10 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from spectral_search.errors import RequestError
+from spectral_search.results.database import sqlite_file, sqlite_url
 
 TrialStateName = Literal["waiting", "running", "complete", "stopped", "failed"]
 _STATES: dict[TrialState, TrialStateName] = {
@@ -84,26 +83,15 @@ def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[S
             storage.engine.dispose()
 
 
-def _sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL, None for another database."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        fault = f"The study's storage {url!r} is not a database URL; give one such as sqlite:////folder/study.db."
-        raise RequestError(fault) from None
-    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
-    return Path(str(parsed.database)) if is_file and not str(parsed.database).startswith("file:") else None
-
-
 def _reading_url(url: str) -> str:
-    file = _sqlite_file(url)
+    file = sqlite_file(url)
     if file is None:
         return url
     if not file.is_file():
         raise RequestError(f"The study {file} is missing; restore it, or run the spec again under another name.")
     # A search that was killed in mid-write leaves a journal, and only a connection that may write can roll it back.
     mode = "rw" if file.with_name(file.name + "-journal").exists() else "ro"
-    return f"sqlite:///file:{quote(str(file.absolute()))}?mode={mode}&uri=true"
+    return sqlite_url(file, mode)
 
 
 def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
@@ -111,7 +99,7 @@ def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
 
 
 def _fault_text(url: str, fault: Exception) -> str:
-    where = str(_sqlite_file(url) or make_url(url).render_as_string(hide_password=True))
+    where = str(sqlite_file(url) or make_url(url).render_as_string(hide_password=True))
     # SQLAlchemy appends the statement and a link; the database's own words are in `orig`.
     cause = fault.__cause__ if isinstance(fault, StorageInternalError) else fault
     reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]

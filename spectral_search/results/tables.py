@@ -1,33 +1,47 @@
 """Tables of predictions as files."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
+from spectral_search.places import require_output
+from spectral_search.results.astro_tables import FORMATS, require_astropy, write_astro_table
 from spectral_search.results.durable import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE_ENDINGS = (".csv", ".parquet")
+TABLE_ENDINGS = (".csv", ".parquet", *FORMATS)
 
 
 def check_table_name(path: Path) -> None:
     """Refuse a table's name before any work.
 
     Raises:
-        RequestError: The ending is neither .csv nor .parquet, or the folder is not there.
+        RequestError: The ending is none of `TABLE_ENDINGS`, astropy is needed and absent, or the file cannot be
+            written.
+        RunError: The disk is full.
     """
-    if path.suffix not in TABLE_ENDINGS:
-        raise RequestError(f"{path} must end in {' or '.join(TABLE_ENDINGS)}.")
-    if not path.absolute().parent.is_dir():
-        raise RequestError(f"The folder {path.absolute().parent} is not there: make it, or name another file.")
+    ending = path.suffix.lower()
+    if ending not in TABLE_ENDINGS:
+        raise RequestError(f"{path} must end in {', '.join(TABLE_ENDINGS[:-1])} or {TABLE_ENDINGS[-1]}.")
+    if ending in FORMATS:
+        require_astropy(path)
+    require_output(path)
 
 
-def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as a whole, by its ending."""
+def write_table(table: "pd.DataFrame", path: Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """Write a table as a whole, by its ending; .fits and .ecsv also keep units and where it comes from.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    ending = path.suffix.lower()
     with replacing(path) as temporary:
-        if path.suffix == ".csv":
+        if ending in FORMATS:
+            write_astro_table(table, temporary, ending, provenance)
+        elif ending == ".csv":
             table.to_csv(temporary, index=False)
         else:
             table.to_parquet(temporary, index=False)

@@ -50,6 +50,11 @@ class Finding:
     stop: bool = False
     value: Estimate | float | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what would decide it was not run."""
+        return self.answer == "not yet run"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         value = self.value.to_dict() if isinstance(self.value, Estimate) else self.value

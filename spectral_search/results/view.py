@@ -77,7 +77,8 @@ class SearchView:
         epochs_planned: Estimate of what epochs_done will be at the end.
         spectra_per_second: Training spectra a second, all trials together.
         elapsed_s: Seconds since the search began.
-        eta_s: Estimated seconds left.
+        eta_s: Estimated seconds left, those of the re-test included.
+        retest_s: Estimated seconds of the re-test among them.
         live: Trials that train now.
         events: All that happened so far, oldest first; the view tells each once.
     """
@@ -91,6 +92,7 @@ class SearchView:
     spectra_per_second: float | None = None
     elapsed_s: float = 0.0
     eta_s: float | None = None
+    retest_s: float | None = None
     live: tuple[LiveTrial, ...] = ()
     events: tuple[Event, ...] = ()
 
@@ -131,6 +133,8 @@ def _states(view: SearchView) -> Text:
     for state in _STATE_ORDER:
         if view.counts.get(state):
             line.append("  " if line else "").append(f"{view.counts[state]} {state}", _STATE_STYLE.get(state, "dim"))
+    if view.retest_s is not None:
+        line.append(f"  then the re-test, ~{duration(view.retest_s)}", style="dim")
     return line
 
 
@@ -187,6 +191,8 @@ def summary_line(view: SearchView) -> str:
     planned = "" if view.planned is None else f"/{view.planned}"
     best = "" if view.best is None else f", best val R2 {view.best.val_r2:.4f} (trial {view.best.trial})"
     left = "" if view.eta_s is None else f", ~{duration(view.eta_s)} left"
+    if view.retest_s is not None:
+        left += f" (~{duration(view.retest_s)} of it for the re-test)"
     running = view.counts.get("running", 0)
     amounts = ", ".join([*_amounts(view), duration(view.elapsed_s)])
     return f"{view.name}: {ended(view)}{planned} trials done, {running} running, {amounts}{left}{best}"

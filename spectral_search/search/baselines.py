@@ -18,11 +18,13 @@ from spectral_search.baselines.audit import Audited
 from spectral_search.baselines.methods import METHODS
 from spectral_search.baselines.problem import Outcome, Problem, Told
 from spectral_search.data.blocks import iter_blocks
+from spectral_search.data.content import arrays_used, content_digests
 from spectral_search.data.dataset import Stream
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Selection, Splits, make_splits
 from spectral_search.errors import RequestError
+from spectral_search.places import writing
 from spectral_search.results import baselines as stored
 from spectral_search.results.baselines import Baselines
 from spectral_search.results.durable import write_json
@@ -31,6 +33,7 @@ from spectral_search.results.metrics import r2_interval, scores
 from spectral_search.results.paths import BaselinePaths
 from spectral_search.search.device import cpu_count
 from spectral_search.search.prepare import prepare
+from spectral_search.search.same_data import parts_of
 from spectral_search.search.sample_check import check_sample
 from spectral_search.spec.run import RunSpec
 
@@ -47,12 +50,14 @@ class Question:
         root: The data.
         splits: Which spectra train, validate and test.
         prep: Preprocessing of the run that is to be compared with; fitted on the training set when absent.
+        mismatches: Why the parts of the data cannot be one data set, where the spec says to go on all the same.
     """
 
     spec: RunSpec
     root: DataRoot
     splits: Splits
     prep: Preprocessing | None = None
+    mismatches: tuple[str, ...] = ()
 
     @property
     def evaluated(self) -> Selection:
@@ -142,17 +147,28 @@ def measure(
     return begun
 
 
+def manifest_data(question: Question) -> dict[str, Any]:
+    """What the manifest of a run on these spectra says of them; read where they are not known from memory.
+
+    Raises:
+        RequestError: A shard cannot be read.
+    """
+    parts = parts_of(question.splits)
+    content = {part: content_digests(selection, arrays_used(part, selection)) for part, selection in parts.items()}
+    return {"shards": question.root.fingerprint(), "split": question.splits.digest(), "content": content}
+
+
 def _begun(question: Question, results: Path) -> Baselines:
     """What is stored of these settings, or a record without numbers."""
-    data, splits, shards = question.spec.data, question.splits, question.root.fingerprint()
-    key = stored.setting_key(data, splits.digest(), len(splits.train))
-    paths = BaselinePaths(results, stored.data_key(shards)).setting(key)
+    data, splits, known = question.spec.data, question.splits, manifest_data(question)
+    key = stored.setting_key(data, known, len(splits.train))
+    paths = BaselinePaths(results, str(stored.data_key(known))).setting(key)
     document: dict[str, Any] = {
         "format": stored.FORMAT,
         "created_at": utc_now(),
         "versions": _versions(),
         "hardware": {"machine": platform.machine(), "cores": cpu_count()},
-        "data": {"shards": shards, "split": splits.digest()},
+        "data": {**known, "mismatches": list(question.mismatches)},
         "settings": {key: getattr(data, key) for key in ("noise_level", "split_seed", "val_draws")},
         "spectra": {
             "train": len(splits.train),
@@ -223,9 +239,12 @@ def audit(question: Question, results: Path, told: Told) -> dict[str, Any]:
         RequestError: The data cannot be read, or the results folder cannot be written.
     """
     shards, splits = question.root.fingerprint(), question.splits
-    paths = BaselinePaths(results, stored.data_key(shards)).create()
+    BaselinePaths(results, "").create()  # refused before the work, not after it
     data = Audited(question.root, splits, question.spec.data.split_seed, cpu_count(), told)
     findings = inspection.audit(data)
+    # The survey has read and remembered nearly all of it.
+    content = content_digests(Selection.all_of(question.root.shards))
+    paths = BaselinePaths(results, stored.audit_key(shards, content)).create()
     document = {
         "created_at": utc_now(),
         "versions": _versions(),
@@ -233,7 +252,8 @@ def audit(question: Question, results: Path, told: Told) -> dict[str, Any]:
         "spectra": {name: len(selection) for name, selection in data.parts.items()},
         "findings": [finding.to_dict() for finding in findings],
     }
-    write_json(paths.audit_json, document)
+    with writing(paths.audit_json):
+        write_json(paths.audit_json, document)
     return document
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pynvml
 
 from spectral_search.errors import RequestError
+from spectral_search.fit.free_memory import Memory
 from spectral_search.spec.search import ResourcesSpec
 
 
@@ -97,6 +98,16 @@ def smallest_gpu_bytes(gpus: Iterable[int]) -> int:
     pynvml.nvmlInit()
     try:
         return min(int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(gpu)).total) for gpu in gpus)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def gpu_memory(gpus: Iterable[int]) -> Memory:
+    """What is free, and what there is, of these GPUs: of each the least. Asks the driver, and starts no CUDA."""
+    pynvml.nvmlInit()
+    try:
+        infos = [pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(gpu)) for gpu in gpus]
+        return Memory(min(int(info.free) for info in infos), min(int(info.total) for info in infos))
     finally:
         pynvml.nvmlShutdown()
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import platform
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +29,9 @@ from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.spectra import bytes_in_memory
 from spectral_search.data.split import Selection
 from spectral_search.errors import DiskFullError, RunError
+from spectral_search.places import FULL, UNWRITABLE
 from spectral_search.results.bundle import read_safetensors, to_safetensors
-from spectral_search.results.durable import FULL, digest, replacing, write_atomic
+from spectral_search.results.durable import digest, replacing, write_atomic
 from spectral_search.results.manifest import Manifest, RunState
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.records import RunRecord
@@ -35,10 +39,13 @@ from spectral_search.results.view import LiveView
 from spectral_search.search.ahead import Ahead
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
+from spectral_search.search.kills import KILLED, need_told
 from spectral_search.search.plan import Plan
 from spectral_search.search.progress import Progress
 from spectral_search.search.residency import loads_on_ray, reads_on_ray
+from spectral_search.search.same_data import Reading, keep_content
 from spectral_search.search.study import Study, create_study, open_storage, storage_url
+from spectral_search.search.under_way import RETRIES, asked_to_end, forget, found_dead
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +95,11 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
             versions=_versions(),
             seed=plan.spec.search.seed,
             hardware=_hardware(plan.slots),
-            data={"shards": plan.root.fingerprint(), "split": plan.splits.digest()},
+            data={
+                "shards": plan.root.fingerprint(),
+                "split": plan.splits.digest(),
+                "mismatches": list(plan.mismatches),
+            },
             spec_sha256=[digest(hidden.spec_yaml)],
             planned_trials=plan.trials,
         )
@@ -105,7 +116,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
     The caller holds the run (see `hold`).
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM came; everything so far is on disk.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP came; everything so far is on disk.
         RunError: The disk is full; everything so far is on it.
         RequestError: The data cannot be used.
     """
@@ -119,10 +130,11 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
         with stopping.listening(), around.view, told_plainly(paths):
             found = _search(plan, paths, around, stopping)
         state = "finished" if found else "failed"
-    except (KeyboardInterrupt, RunError):
+    except (KeyboardInterrupt, RunError):  # also when nobody reads the output any more
         state = "interrupted"
         raise
     finally:
+        forget(paths)
         _release(paths, state, earlier + time.monotonic() - started)
     return RunRecord.load(paths)
 
@@ -149,9 +161,12 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
     except DiskFullError as error:
         raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno in FULL:
+            raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+        # Of what else cannot be opened, such as spectra, this knows nothing.
+        if error.errno not in UNWRITABLE or not Path(error.filename or "").is_relative_to(paths.folder):
             raise
-        raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+        raise RunError(f"The folder {paths.folder} can no longer be written ({error}). {kept}") from error
     except (StorageInternalError, OperationalError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         reason = str(getattr(cause, "orig", None) or error).splitlines()[0]
@@ -164,23 +179,38 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
 def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
     spec = plan.spec
     with ExitStack() as afterwards, _open_study(plan, paths, around) as (study, progress):
-        stopping.on_stop.append(lambda: study.halt(KeyboardInterrupt()))
-        prepared = _search_trials(plan, paths, around, study, stopping, afterwards)
+        stopping.on_stop += [lambda: study.halt(KeyboardInterrupt()), lambda: asked_to_end(paths)]
+        suspects = _mourned(plan, paths, around, study)
+        prepared = _search_trials(plan, paths, around, study, stopping, afterwards, suspects)
         stopping.check()
         from spectral_search.search.finish import finish_run
         from spectral_search.search.reseed_progress import CopyProgress
 
         device = _device(plan)
-        # What a cluster's GPUs trained in minutes could take this machine's cores days.
-        reseed = plan.slots.address is None or device.type == "cuda"
+        reseed = plan.trains_anew
         if not reseed and spec.search.retest_seeds > 1:
+            command = f"train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ..."
             around.say(
                 "The finalists are not trained with other seeds, since this machine has no GPU: "
-                f"`spectral-search train {paths.best_dir} --seeds {spec.search.retest_seeds} --address ...` does it "
-                "there."
+                f"`spectral-search {command}` does it there."
             )
         shown = CopyProgress(paths.name, around.view, progress.snapshot)
-        return finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+        found = finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+        shown.end()
+        return found
+
+
+def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
+    """Tell of what an earlier session died of; the trials that it trained then, which are now to show alone which."""
+    suspects = found_dead(paths)
+    train = plan.splits.train
+    told = {trial.number: trial.user_attrs["params"] for trial in study.trials() if trial.number in suspects}
+    for number, params in told.items():
+        config = plan.spec.with_params(params)
+        need = need_told(config, train.pixels, len(train), gpu=bool(plan.slots.gpus))
+        if sentence := study.mourn(number, f"{KILLED}. {need}.", RETRIES):
+            around.say(sentence)
+    return suspects
 
 
 def _device(plan: Plan) -> torch.device:
@@ -191,14 +221,20 @@ def _device(plan: Plan) -> torch.device:
 
 
 def _search_trials(
-    plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, afterwards: ExitStack
+    plan: Plan,
+    paths: RunPaths,
+    around: Surroundings,
+    study: Study,
+    stopping: Stopping,
+    afterwards: ExitStack,
+    suspects: Sequence[int],
 ) -> Prepared:
     if plan.executor != "inline" and not study.over:
         return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.search.inline import run_inline
 
-    prepared = _prepared(plan, paths, around, iter_blocks)
-    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots)
+    prepared = _kept(plan, paths, *_prepared(plan, paths, partial(iter_blocks, hashed=True)))
+    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots, suspects)
     return prepared
 
 
@@ -208,7 +244,7 @@ def _search_on_ray(
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.search.ray_session import ray_session
 
-    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
+    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, abandoned))
     session = ray_session(
         plan.spec.resources,
         plan.slots,
@@ -228,7 +264,7 @@ def _search_on_ray(
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = ahead.result() or _prepared(plan, paths, around, _reader(plan))
+        prepared = _kept(plan, paths, *(ahead.result() or _prepared(plan, paths, _reader(plan))))
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
@@ -236,7 +272,7 @@ def _search_on_ray(
     return prepared
 
 
-def _prepared_ahead(plan: Plan, paths: RunPaths, around: Surroundings, abandoned: Event) -> Prepared | None:
+def _prepared_ahead(plan: Plan, paths: RunPaths, abandoned: Event) -> tuple[Prepared, Reading] | None:
     """The dataset, while Ray's processes start; None where Ray's are to read, or LightGBM to rank pixels, for long."""
     import_module(BRINGS_TORCH)
     from spectral_search.search.prepare import needs_ranking
@@ -246,34 +282,47 @@ def _prepared_ahead(plan: Plan, paths: RunPaths, around: Surroundings, abandoned
         return None
 
     def read(selection: Selection, noisy: bool) -> Iterator[Block]:
-        for block in iter_blocks(selection, noisy):
+        for block in iter_blocks(selection, noisy, hashed=True):
             if abandoned.is_set():
                 raise RuntimeError("nobody wants the spectra any more")
             yield block
 
-    return _prepared(plan, paths, around, read)
+    return _prepared(plan, paths, read)
 
 
 def _reader(plan: Plan) -> Read:
     def read(selection: Selection, noisy: bool) -> Iterator[Block]:
         if not loads_on_ray(plan.spec.resources, selection):
-            return iter_blocks(selection, noisy)
+            return iter_blocks(selection, noisy, hashed=True)
         from spectral_search.data.source import iter_selection_ray  # Ray Data takes a second to import
 
-        return iter_selection_ray(selection, noisy)
+        return iter_selection_ray(selection, noisy, hashed=True)
 
     return read
 
 
-def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> Prepared:
-    """The dataset; its preprocessing is fitted once and then belongs to the run."""
+def _prepared(plan: Plan, paths: RunPaths, read: Read) -> tuple[Prepared, Reading]:
+    """The dataset, and what was read for it; nothing is written."""
     from spectral_search.search.prepare import prepare
 
     known = paths.preprocessing_safetensors.exists()
     prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else None
-    prepared = prepare(plan.spec, plan.splits, read, prep)
-    if not known:
-        write_atomic(paths.preprocessing_safetensors, to_safetensors(prepared.dataset.prep.to_arrays()))
+    reading = Reading(plan.splits)
+    return prepare(plan.spec, plan.splits, reading.watched(read), prep), reading
+
+
+def _kept(plan: Plan, paths: RunPaths, prepared: Prepared, reading: Reading) -> Prepared:
+    """The dataset once it is certain what it is of; its preprocessing is fitted once and then belongs to the run.
+
+    Raises:
+        RequestError: The spectra are not those that the run has read before.
+    """
+    keep_content(paths, plan.splits, reading)
+    if not paths.preprocessing_safetensors.exists():
+        prep = prepared.dataset.prep
+        if plan.root.wave_angstrom_L is not None:
+            prep = replace(prep, wave_angstrom_L=plan.root.wave_angstrom_L)
+        write_atomic(paths.preprocessing_safetensors, to_safetensors(prep.to_arrays()))
     return prepared
 
 
@@ -282,7 +331,7 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[t
     manifest = Manifest.load(paths.manifest_json)
     with open_storage(storage_url(manifest, paths)) as storage:
         study = Study(plan.spec, paths, storage, manifest.study_name)
-        progress = Progress(plan.spec, paths.name, study, len(plan.splits.train), around.view)
+        progress = Progress(plan.spec, paths.name, study, around.view, plan.afterwards)
         study.listener = progress
         yield study, progress
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import psutil
-
 from spectral_search.errors import RequestError
-from spectral_search.fit.capacity import pack_limit
+from spectral_search.fit.capacity import member_bytes, pack_limit
+from spectral_search.fit.free_memory import host_memory
 from spectral_search.search.device import cpu_count
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -92,5 +91,8 @@ def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Ex
 
 def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:
     most = MOST_MEMBERS_GPU if gpus else min(MOST_MEMBERS, MEMBERS_PER_CORE * cpu_count())
-    fitting = pack_limit(sample, pixels, MEMBER_SHARE * psutil.virtual_memory().available)
+    free = host_memory().free
+    # What cannot train at all must not keep the others from training together.
+    possible = [config for config in sample if member_bytes(config, pixels) <= free] or sample
+    fitting = pack_limit(possible, pixels, MEMBER_SHARE * free)
     return max(1, min(most, fitting, trials))

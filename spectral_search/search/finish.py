@@ -14,6 +14,7 @@ import torch
 
 from spectral_search.data.dataset import Frozen, Labelled, draw_noise
 from spectral_search.data.split import Selection, Splits
+from spectral_search.errors import RequestError
 from spectral_search.fit.predictor import Predictor
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.bundle import read_bundle
@@ -36,6 +37,7 @@ from spectral_search.results.retest import judge
 from spectral_search.search.prepare import Prepared
 from spectral_search.search.reseed import planned_copies, train_copies
 from spectral_search.search.reseed_progress import CopyProgress
+from spectral_search.search.same_data import same_bytes
 from spectral_search.spec.run import RunSpec
 
 Predict = Callable[[Frozen], np.ndarray]
@@ -144,7 +146,7 @@ def _retrained(
     ]
     left = [copy for copy in copies if (copy.trial, copy.seed) not in {(made.trial, made.seed) for made in done}]
     if left:
-        trainer = Trainer(prepared.dataset, device)
+        trainer = Trainer(prepared.dataset, device, allow_oversize=spec.resources.allow_oversize)
 
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:
@@ -175,6 +177,11 @@ def _test(paths: RunPaths, winner: TrialRecord, predictor: Predictor, test: Sele
     if known and read_test_predictions(paths, winner.number, epoch) is not None:
         return
     predictions = predictor.predict_shards(test)
+    if not same_bytes(manifest.data.get("content", {}).get("test", {}), predictions.content):
+        raise RequestError(
+            f"The test spectra of run {paths.name} changed while it ran: restore them, then `spectral-search resume "
+            f"{paths.name}`."
+        )
     table = predictions.table
     write_test_predictions(paths, winner.number, epoch, table)
     measured = scores(table[PREDICTED].to_numpy(), table["log_g"].to_numpy())

@@ -14,10 +14,11 @@ import psutil
 
 from spectral_search.errors import RequestError
 from spectral_search.results.paths import RunPaths
+from spectral_search.terminal import leave_lost_terminals, tell
 
 LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without locks answer; there the manifest's process alone tells of another one at work."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 SHOW_CURSOR = "\x1b[?25h"
 
@@ -27,9 +28,10 @@ def hold(paths: RunPaths) -> Iterator[None]:
     """Keep every other process out of a run; the system lets go of it when this process ends, however it ends.
 
     Raises:
-        RequestError: Another process works on the run.
+        RequestError: Another process works on the run, or its folder cannot be written.
     """
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    with paths.going_on():
+        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -48,7 +50,7 @@ def hold(paths: RunPaths) -> Iterator[None]:
 
 
 class Stopping:
-    """What Ctrl-C and SIGTERM do: the first ends the search in good order, the second at once.
+    """What Ctrl-C, SIGTERM and a lost terminal do: the first ends the search in good order, the second at once.
 
     Args:
         farewell: What to say to the second; the first is answered by whoever catches KeyboardInterrupt.
@@ -67,13 +69,17 @@ class Stopping:
         Raises:
             KeyboardInterrupt: The first time; after `listen_later`, `check` and `listen` raise it.
         """
+        if number == signal.SIGHUP:
+            leave_lost_terminals()
+            if self._asked:  # a lost terminal is told of by the kernel and by the shell: nobody is impatient
+                return
         if self._asked:
             self._end_at_once()
         # Raised below, the exception may be swallowed by a callback of a library that it lands in: be sure of it.
         self._ask()
         if not self._later:
             raise KeyboardInterrupt
-        os.write(2, b"\nStopping as soon as Ray has started; once more ends at once.\n")
+        tell("\nStopping as soon as Ray has started; once more ends at once.\n")
 
     def _ask(self) -> None:
         self._asked = True
@@ -85,7 +91,7 @@ class Stopping:
 
     def _end_at_once(self) -> None:
         kill_started()
-        os.write(2, f"{SHOW_CURSOR if os.isatty(2) else ''}\n{self._farewell}\n".encode())
+        tell(f"{SHOW_CURSOR if os.isatty(2) else ''}\n{self._farewell}\n")
         os._exit(INTERRUPTED)
 
     @contextmanager

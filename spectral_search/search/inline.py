@@ -1,5 +1,7 @@
 """The executor without Ray: shared passes in this process, for a breakpoint, for fast tests and for single fits."""
 
+from collections.abc import Sequence
+
 import torch
 
 from spectral_search.data.dataset import Dataset
@@ -14,20 +16,32 @@ from spectral_search.spec.run import RunSpec
 
 
 def run_inline(
-    spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, slots: Slots
+    spec: RunSpec,
+    paths: RunPaths,
+    study: Study,
+    dataset: Dataset,
+    device: torch.device,
+    slots: Slots,
+    suspects: Sequence[int] = (),
 ) -> None:
-    """Run a search to its end on one device, with as many trials at a time as the slots say, and no more cores."""
+    """Run a search to its end on one device, with as many trials at a time as the slots say, and no more cores.
+
+    Trials that a process trained when it died begin with an epoch alone: if one is its death again, it is known which.
+    """
+
+    def trainer() -> Trainer:
+        return Trainer(dataset, device, allow_oversize=spec.resources.allow_oversize)
+
     before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(max(1, min(before, int(slots.cpus_per_trial))))
     try:
-        _run(spec, paths, study, dataset, device, slots.concurrent)
+        _run(SharedPass(trainer, spec, paths, alone=suspects), study, slots.concurrent)
     finally:
         torch.set_num_threads(before)
 
 
-def _run(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, device: torch.device, concurrent: int) -> None:
-    shared = SharedPass(lambda: Trainer(dataset, device), spec, paths)
+def _run(shared: SharedPass, study: Study, concurrent: int) -> None:
     while True:
         while len(shared.members) < concurrent and (trial := study.next_trial()) is not None:
             shared.join(trial.number, trial.params, trial.settled)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from spectral_search.search.under_way import UnderWay, death_of
+
 # A process that is given a handle of an actor imports the actor's module. Every trial has one of a pass and is to load
 # neither torch nor what comes with it, so that what trains is imported by the pass itself.
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class PassServer:
         self._job: Job | None = None
         self._seats: dict[int, Seat] = {}
         self._expected = 0
+        self._blamed: tuple[int, ...] = ()
         # Calls between two epochs, made where the epochs are trained: members change at epoch boundaries only.
         self._errands: list[Callable[[], None]] = []
         self._changed = asyncio.Condition()
@@ -112,6 +115,12 @@ class PassServer:
             await self._all_up()
         return {**asdict(seat.untold()[0]), "mates": self._untold_of_others(number)}
 
+    async def excuses(self, stored: Stored, number: int) -> bool:
+        """Whether the death of the process before this one was another trial's: it trained others when it died."""
+        if self._job is None:
+            self._begin(await stored[0])
+        return bool(self._blamed) and number not in self._blamed
+
     async def _seat(self, stored: Stored, number: int, params: Params, settled: int) -> Seat:
         if self._job is None:
             self._begin(await stored[0])
@@ -126,9 +135,15 @@ class PassServer:
     def _begin(self, job: Job) -> None:
         if self._job is not None:  # another call was faster
             return
-        # Started again after a death that may have been for want of memory, it takes fewer members at a time.
-        died = ray.get_runtime_context().was_current_actor_reconstructed
-        self._shared = self._make_pass(job.trainer, job.spec, job.paths, max(1, job.members // 2) if died else None)
+        context = ray.get_runtime_context()
+        left = job.paths.under_way(context.get_actor_id() or "pass")
+        # Started again after a death that may have been for want of memory, it takes fewer members at a time: half of
+        # them, and after another death one. Those that trained when it died are tried alone, which tells whose it was.
+        death = death_of(left) if context.was_current_actor_reconstructed else None
+        most = None if death is None else max(1, job.members // 2) if death.count == 1 else 1
+        self._blamed = death.trials if death is not None else ()
+        under_way = UnderWay(left, death.count if death is not None else 0)
+        self._shared = self._make_pass(job.trainer, job.spec, job.paths, most, self._blamed, under_way)
         self._gauges = self._make_gauges(job.paths.name)
         self._job = job
 

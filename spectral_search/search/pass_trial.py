@@ -22,11 +22,16 @@ class RetryError(Exception):
     """A trial failed with an error that may have passed when it is started again; the message is that error."""
 
 
+class LostPassError(Exception):
+    """The process of a pass died."""
+
+
 class PassTrial(tune.Trainable):
     """A member of a shared pass.
 
-    A pass whose process died is started again by Ray, elsewhere if its node is gone. For its trials that was an
-    attempt: in the next they join it again, or another pass if it does not come back, and go on from their checkpoints.
+    A pass whose process died is started again by Ray, elsewhere if its node is gone. For the trials that it trained
+    just then that was an attempt: in the next they join it again, or another pass if it does not come back, and go on
+    from their checkpoints. So do the others, whom it costs no attempt.
     """
 
     def setup(
@@ -50,13 +55,33 @@ class PassTrial(tune.Trainable):
         Raises:
             RetryError: The pass is not there; Ray Tune makes another attempt.
         """
-        self._home = self._home or self._seek()
-        answer = self._ask(self._home)
+        answer = self._answer()
         record = answer["record"]
         if record is not None:
             self._told = record["epoch"]
             answer |= {name: record[name] for name in ("epoch", "val_r2")}
         return answer
+
+    def _answer(self) -> dict[str, Any]:
+        while True:
+            home = self._home = self._home or self._seek()
+            try:
+                return self._ask(home)
+            except LostPassError as error:
+                self._home = None
+                # Each death is somebody's: trials that are not excused fail, so that this comes to an end.
+                if not self._is_excused(home):
+                    raise RetryError(LOST) from error
+
+    def _is_excused(self, home: ActorHandle[Any]) -> bool:
+        """Whether the pass is there again, and died of another trial."""
+        try:
+            if not answers(home, RESTART_SECONDS):
+                return False
+            asked: ray.ObjectRef[bool] = home.excuses.remote(self._stored, self._number)
+            return bool(ray.get(asked, timeout=RESTART_SECONDS))
+        except (ActorDiedError, ActorUnavailableError, GetTimeoutError):
+            return False
 
     def _seek(self) -> ActorHandle[Any]:
         """The trial's own pass, or another one if that is not there before long."""
@@ -79,10 +104,10 @@ class PassTrial(tune.Trainable):
             while not ray.wait([asked], timeout=RESTART_SECONDS)[0]:
                 if not answers(home, RESTART_SECONDS):
                     ray.cancel(asked)
-                    raise RetryError(LOST)
+                    raise LostPassError(LOST)
             return dict(ray.get(asked))
         except (ActorDiedError, ActorUnavailableError) as error:
-            raise RetryError(LOST) from error
+            raise LostPassError(LOST) from error
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: checkpoints are written into the run's folder by the pass."""

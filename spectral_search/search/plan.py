@@ -7,17 +7,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spectral_search.data.content import known_digests
 from spectral_search.data.root import DataRoot
-from spectral_search.data.split import Splits, make_splits
+from spectral_search.data.split import Selection, Splits, make_splits
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
-from spectral_search.results.baselines import error_alone, load_audit
+from spectral_search.results.baselines import audit_key, error_alone, load_audit
+from spectral_search.search.afterwards import Afterwards
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
+from spectral_search.search.memory_plan import MemoryPlan, Unused, plan_memory
+from spectral_search.search.parts_check import check_parts
 from spectral_search.search.points import planned_trials
 from spectral_search.search.residency import Room, decide_residency, tell_reader
 from spectral_search.search.sample_check import check_sample
+from spectral_search.search.small_val import small_val_notes
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -39,6 +44,8 @@ class Plan:
         slots: What the trials run on.
         executor: Which processes train them.
         notes: What the user should know, a sentence each.
+        mismatches: Why the parts of the data cannot be one data set, where the spec says to go on all the same.
+        memory: What trials need of it; None where nothing is known beforehand.
     """
 
     spec: RunSpec
@@ -47,6 +54,8 @@ class Plan:
     slots: Slots
     executor: Executor = "separate"
     notes: tuple[str, ...] = field(default=())
+    mismatches: tuple[str, ...] = field(default=())
+    memory: MemoryPlan | None = None
 
     @cached_property
     def trials(self) -> int:
@@ -70,6 +79,42 @@ class Plan:
         """Most spectra x epochs."""
         return self.epochs * len(self.splits.train)
 
+    @cached_property
+    def afterwards(self) -> Afterwards:
+        """What comes after the last trial."""
+        lanes = 1 if self.executor == "inline" else max(1, min(len(self.slots.gpus), self.trials))
+        return Afterwards.of(self.spec, self.splits, trains=self.trains_anew, lanes=lanes)
+
+    @property
+    def trains_anew(self) -> bool:
+        """Whether finalists are trained with other seeds, which this machine does.
+
+        What a cluster's GPUs trained in minutes could take its cores days.
+        """
+        return self.slots.address is None or bool(self.slots.gpus)
+
+    @property
+    def retest(self) -> dict[str, Any]:
+        """The most that comes after the last trial, by what is known before the first."""
+        search, after, longest = self.spec.search, self.afterwards, self._longest
+        best = [longest] * min(search.finalists, self.trials)
+        equivalent = after.equivalent_epochs(best, self.epochs)
+        return {
+            "finalists": len(best),
+            "draws": search.retest_draws,
+            "copies": sum(after.copies(best, self.epochs)),
+            "epochs": after.training_epochs(best, self.epochs),
+            "share_of_time": round(equivalent / (equivalent + self.epochs), 3),
+        }
+
+    @property
+    def _longest(self) -> int:
+        """Most epochs of any trial."""
+        key, spec = "fit.epochs", self.spec
+        if spec.search.sampler == "grid":
+            return max(point.get(key, spec.fit.epochs) for point in spec.grid_points())
+        return int(max(spec.space[key].probes())) if key in spec.space else spec.fit.epochs
+
     def parameters(self, params: dict[str, Any]) -> int:
         """Weights of the network of one proposal."""
         return network_parameters(self.spec.with_params(params), self.root.pixels)
@@ -88,11 +133,15 @@ class Plan:
             "test_spectra": len(test) if test is not None else 0,
             "pixels": self.root.pixels,
             "spectra_epochs": self.spectra_epochs,
+            "retest": self.retest,
             "base_parameters": self.parameters({}),
             "device": self.slots.device,
             "executor": self.executor,
             "concurrent": self.slots.concurrent or None,
+            "largest_trial_bytes": self.memory.largest_bytes if self.memory else None,
+            "free_bytes": self.memory.free_bytes if self.memory else None,
             "notes": list(self.notes),
+            "mismatches": list(self.mismatches),
             "space": {key: domain.to_yaml() for key, domain in spec.space.items()} if grid is None else {},
             "grid": [{"params": point, "parameters": self.parameters(point)} for point in grid or []],
             "spec": spec.to_dict(),
@@ -134,7 +183,8 @@ def make_plan(
         results: The results root, where an audit of the data may lie.
 
     Raises:
-        RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there; all at once.
+        RequestError: Too few spectra, a network that does not fit the spectra, a GPU that is not there, all at once; or
+            a network that does not fit into memory.
     """
     spec, said = _cap_spectra(spec, root, explicit)
     faults: list[str] = []
@@ -143,12 +193,14 @@ def make_plan(
     gathered(faults, lambda: _check_networks(spec, root.pixels))
     if splits is not None:
         gathered(faults, lambda: check_sample(splits))
-    if faults or splits is None:
+    parts = gathered(faults, lambda: check_parts(root, spec.data)) if splits is not None else None
+    if faults or splits is None or parts is None:
         raise RequestError(*faults)
+    said += [*parts.told, *small_val_notes(len(splits.val))]
     spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
     said.append(residency)
-    chosen, slots, why = decide_executor(spec, root.pixels, executor)
-    said.append(why)
+    chosen, slots, why, memory = decide_machine(spec, splits, executor)
+    said += why
     if spec.data.residency == "stream" and chosen != "inline":
         said.append(tell_reader(spec.resources, splits.train))
     if late := late_decision(spec, planned_trials(spec)):
@@ -157,12 +209,25 @@ def make_plan(
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
         said.append(f"The space holds {points} points, so {points} trials are made, not {spec.search.trials}.")
+    if (late := _late_rung(spec)) is not None:
+        said.append(late)
     leaky = sorted(_inputs(spec) & LEAKY_INPUTS)
     if leaky:
         said.append(_leak_note(leaky, results, root))
     if "raw_whiten" in _inputs(spec):
         said.append("Input raw_whiten is known to collapse (R2 about 0); whiten is the centred one.")
-    return Plan(spec, root, splits, slots, chosen, (*notes, *said))
+    return Plan(spec, root, splits, slots, chosen, (*notes, *said), parts.mismatches, memory)
+
+
+def _late_rung(spec: RunSpec) -> str | None:
+    """That no trial will be stopped early, where the spec asks for it and its first rung comes too late."""
+    rung, pruner = spec.search.min_epochs, spec.search.pruner
+    if rung is None or pruner == "none" or rung < (epochs := max(_values(spec, "fit.epochs"))):
+        return None
+    return (
+        f"search.min_epochs ({rung:,}) is not below fit.epochs ({epochs:,}), so no trial is stopped early: lower it, "
+        "or say search.pruner none."
+    )
 
 
 def late_decision(spec: RunSpec, trials: int) -> str | None:
@@ -182,7 +247,8 @@ def late_decision(spec: RunSpec, trials: int) -> str | None:
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
     """Why numbers of some inputs do not compare with others, with what the audit measured on these data."""
-    known = load_audit(results, root.fingerprint()) if results else None
+    content = known_digests(Selection.all_of(root.shards)) if results else None
+    known = load_audit(results, audit_key(root.fingerprint(), content)) if results and content else None
     measured = error_alone(known) if known else None
     how_much = (
         "on real spectra the error alone reached R2 0.99; `spectral-search audit` measures it on yours"
@@ -193,6 +259,23 @@ def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:
         f"Input {', '.join(leaky)} is leaky: the error array is computed from the noise-free flux and gives log g away "
         f"({how_much}). Its numbers do not compare with flux-only ones."
     )
+
+
+def decide_machine(
+    spec: RunSpec, splits: Splits, asked: str, way_out: str | None = None
+) -> tuple[Executor, Slots, list[str], MemoryPlan | None]:
+    """Executor and slots for what there is of cores, GPUs and memory, and why.
+
+    Raises:
+        RequestError: No trial of the search fits into memory, or not all of its grid; `way_out` says what to do then.
+    """
+    chosen, slots, why = decide_executor(spec, splits.train.pixels, asked)
+    memory = plan_memory(spec, splits, chosen, slots, Unused.here(slots), way_out=way_out)
+    if memory is not None and memory.concurrent < slots.concurrent:
+        fewer = spec.resources.model_copy(update={"concurrent": memory.concurrent})
+        fitting = spec.model_copy(update={"resources": fewer})
+        chosen, slots, why = decide_executor(fitting, splits.train.pixels, asked)
+    return chosen, slots, [why, *(memory.notes if memory is not None else ())], memory
 
 
 def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, Slots, str]:
@@ -231,13 +314,18 @@ def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tu
 
 def _inputs(spec: RunSpec) -> set[str]:
     """Every kind of input that a trial may have."""
-    kinds: set[str] = {spec.data.input.kind}
-    key = "data.input.kind"
+    return _values(spec, "data.input.kind")
+
+
+def _values(spec: RunSpec, key: str) -> set[Any]:
+    """The values that trials may have for a key; of a range its ends and what lies next to them."""
+    base = spec.base.value(key)
     if spec.search.sampler == "grid":
-        kinds |= {point[key] for point in spec.grid_points() if key in point}
-    elif key in spec.space:
-        kinds |= set(spec.space[key].choices or [])
-    return kinds
+        return {point.get(key, base) for point in spec.grid_points()}
+    domain = spec.space.get(key)
+    if domain is None:
+        return {base}
+    return set(domain.probes()) | ({base} if domain.when else set())
 
 
 def _check_networks(spec: RunSpec, pixels: int) -> None:

@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spectral_search.results.wording import params_text, short_value
+from spectral_search.results.wording import params_text, short_value, size
+from spectral_search.search.memory_plan import MemoryPlan
 from spectral_search.search.plan import Plan
 from spectral_search.spec.domain import Domain
 
@@ -24,7 +25,9 @@ def render_plan(plan: Plan) -> RenderableType:
         ("network", f"{spec.model.kind}, {plan.parameters({}):,} parameters{varied}"),
         ("search", _search_text(plan)),
         ("cost", f"at most {plan.epochs:,} epochs in all, {plan.spectra_epochs:,} spectra x epochs"),
+        ("re-test", _retest_text(plan)),
         ("device", plan.slots.device),
+        *([("memory", _memory_text(plan.memory))] if plan.memory is not None else []),
     ]
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -38,6 +41,10 @@ def render_plan(plan: Plan) -> RenderableType:
         for index, note in enumerate(plan.notes)
     ]
     return Group(*parts)
+
+
+def _memory_text(memory: MemoryPlan) -> str:
+    return f"about {size(memory.largest_bytes)} to train the largest network, {size(memory.free_bytes)} free"
 
 
 def _search_text(plan: Plan) -> str:
@@ -55,6 +62,17 @@ def _search_text(plan: Plan) -> str:
         by_now = ", whoever leads by now at once" if search.pruner == "promote" else ""
         rule = f"{', '.join(told)} go on{by_now}" if told else rule
     return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}"
+
+
+def _retest_text(plan: Plan) -> str:
+    """What comes after the last trial, and how much of the time it takes."""
+    found = plan.retest
+    one = found["finalists"] == 1
+    told = f"then the best {'trial' if one else found['finalists']} on {found['draws']} fresh noise draws"
+    if found["copies"]:
+        times = f"{found['copies']} time{'s' if found['copies'] > 1 else ''}"
+        told += f", trained anew {times} with other seeds in at most {found['epochs']:,} epochs"
+    return f"{told}; about {found['share_of_time']:.0%} of the time"
 
 
 def _grid_table(plan: Plan) -> RenderableType:

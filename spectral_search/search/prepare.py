@@ -16,8 +16,8 @@ from spectral_search.data.dataset import (
     freeze,
     labelled,
     oracle_bins,
-    val_draws,
 )
+from spectral_search.data.draws import val_draws
 from spectral_search.data.half import halved
 from spectral_search.data.preprocess import Preprocessing, PreprocessingFit, Validity, set_validity
 from spectral_search.data.spectra import Spectra, load_spectra
@@ -25,6 +25,7 @@ from spectral_search.data.split import Selection, Splits
 from spectral_search.search.device import cpu_count
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.seeds import numpy_seed
 
 Read = Callable[[Selection, bool], Iterator[Block]]
 """Reads the spectra of a selection block by block, with recorded noise where it is asked for and there."""
@@ -110,6 +111,6 @@ def _ranking(spec: RunSpec, splits: Splits, train: Labelled | Stream, prep: Prep
 
     if isinstance(train, Stream):
         count = min(RANKING_SPECTRA, len(splits.train))
-        chosen = np.random.default_rng(spec.data.split_seed).choice(len(splits.train), count, replace=False)
+        chosen = np.random.default_rng(numpy_seed(spec.data.split_seed)).choice(len(splits.train), count, replace=False)
         train = labelled(load_plainly(splits.train.take(np.sort(chosen)), False), prep)
     return rank_pixels(train, spec.data.noise_level, spec.data.split_seed, cpu_count())

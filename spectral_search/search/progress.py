@@ -7,6 +7,7 @@ from collections.abc import Callable
 from optuna.trial import FrozenTrial, TrialState
 
 from spectral_search.results.view import BestSoFar, Event, LiveTrial, LiveView, SearchView
+from spectral_search.search.afterwards import Afterwards
 from spectral_search.search.study import OUTCOMES, Study
 from spectral_search.search.study import LiveTrial as StudyTrial
 from spectral_search.spec.run import RunSpec
@@ -19,8 +20,8 @@ class Progress:
         spec: The search.
         name: The run's name.
         study: The study; what it holds from an earlier process counts as done.
-        spectra: Training spectra of one epoch.
         view: Where snapshots go.
+        afterwards: What comes after the last trial; nothing is counted in for it when absent.
         clock: Seconds of a clock that only goes forward.
     """
 
@@ -29,13 +30,14 @@ class Progress:
         spec: RunSpec,
         name: str,
         study: Study,
-        spectra: int,
         view: LiveView,
+        afterwards: Afterwards | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._spec, self._name, self._planned, self._spectra = spec, name, study.planned, spectra
+        self._spec, self._name, self._planned, self._afterwards = spec, name, study.planned, afterwards
         self._view, self._clock, self._started_s = view, clock, clock()
         self._live: dict[int, LiveTrial] = {}
+        self._ends: dict[int, tuple[float, int]] = {}
         self._counts: Counter[str] = Counter()
         self._best: BestSoFar | None = None
         self._epochs = 0
@@ -57,6 +59,8 @@ class Progress:
             self._spared += self._spared_by(OUTCOMES[trial.state], len(values))
         if values and trial.state != TrialState.FAIL:
             epoch = max(values, key=values.__getitem__)
+            if trial.state == TrialState.COMPLETE:
+                self._ends[trial.number] = values[epoch], epoch
             if self._best is None or values[epoch] > self._best.val_r2:
                 self._best = BestSoFar(trial.number, epoch, values[epoch], trial.user_attrs["params"])
 
@@ -84,6 +88,9 @@ class Progress:
             self._counts[event] += 1
             self._ended_epochs += trial.last_epoch
             self._spared += self._spared_by(event, trial.last_epoch)
+            if event == "complete" and trial.epochs:
+                best = max(trial.epochs, key=lambda record: record["val_r2"])
+                self._ends[trial.number] = best["val_r2"], best["epoch"]
             self._events.append(Event("finished", trial.number, event, trial.last_epoch, value, trial.error or ""))
         self._view.update(self.snapshot())
 
@@ -92,6 +99,8 @@ class Progress:
         now = self._clock()
         planned_epochs = self._planned_epochs()
         left = max(0, planned_epochs - self._epochs)
+        epoch_s = self._epoch_s(now)
+        retest_s = None if epoch_s is None else self._retest_epochs(planned_epochs) * epoch_s
         return SearchView(
             name=self._name,
             planned=self._planned,
@@ -101,14 +110,24 @@ class Progress:
             epochs_planned=planned_epochs,
             spectra_per_second=self._rate(),
             elapsed_s=now - self._started_s,
-            eta_s=self._eta_s(now, left),
+            eta_s=None if epoch_s is None else (left * epoch_s + (retest_s or 0.0)) or None,
+            retest_s=retest_s or None,
             live=tuple(self._live.values()),
             events=tuple(self._events),
         )
 
-    def _eta_s(self, now: float, left: int) -> float | None:
+    def _epoch_s(self, now: float) -> float | None:
+        """Seconds in which all trials together take one epoch."""
         done = self._epochs - self._earlier_epochs
-        return (now - self._training_s) / done * left if self._training_s is not None and done and left else None
+        return (now - self._training_s) / done if self._training_s is not None and done else None
+
+    def _retest_epochs(self, planned_epochs: int) -> float:
+        """What comes after the last trial, in epochs; finalists that are not known yet may be best at their last."""
+        if self._afterwards is None:
+            return 0.0
+        finalists, longest = min(self._spec.search.finalists, self._planned), self._spec.fit.epochs
+        best = [epoch for _, epoch in sorted(self._ends.values(), reverse=True)[:finalists]]
+        return self._afterwards.equivalent_epochs([*best, *[longest] * (finalists - len(best))], planned_epochs)
 
     def _waiting(self) -> int:
         return max(0, self._planned - len(self._live) - sum(self._counts.values()))

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.data.counter import counter_seed
+from spectral_search.search.choices import Choices, choices_of
 from spectral_search.search.parzen import CANDIDATES, Seen, most_promising
 from spectral_search.search.points import Params, finite_points, is_possible, planned_trials
 from spectral_search.spec.domain import Domain
@@ -51,18 +52,13 @@ def make_sampler(spec: RunSpec, seed: int) -> BaseSampler:
         )
 
 
-def distribution(domain: Domain) -> BaseDistribution:
-    """A domain in Optuna's terms; choices are kept as JSON text, since a database holds no lists."""
-    if domain.choices is not None:
-        return CategoricalDistribution([json.dumps(choice) for choice in domain.choices])
+def distribution(domain: Domain, choices: Choices | None) -> BaseDistribution:
+    """A domain in Optuna's terms, with the choices of one that is no range."""
+    if choices is not None:
+        return choices.distribution
     if domain.is_int:
         return IntDistribution(int(domain.low or 0), int(domain.high or 0), log=domain.is_log)
     return FloatDistribution(float(domain.low or 0.0), float(domain.high or 0.0), log=domain.is_log)
-
-
-def stored(domain: Domain, value: Any) -> Any:
-    """A value as the study stores it."""
-    return json.dumps(value) if domain.choices is not None else value
 
 
 class Proposals:
@@ -70,12 +66,15 @@ class Proposals:
 
     Args:
         spec: The search.
+        stored: The trials that its study has already.
     """
 
-    def __init__(self, spec: RunSpec) -> None:
+    def __init__(self, spec: RunSpec, stored: Sequence[FrozenTrial] = ()) -> None:
         self._spec = spec
-        self._space = [(key, spec.space[key]) for key in spec.search_order()]
         self._grid = spec.grid_points() if spec.search.sampler == "grid" else None
+        order = [(key, spec.space[key]) for key in spec.search_order()]
+        self._space = order if self._grid is None else list(_grid_domains(self._grid).items())
+        self._choices = {key: choices_of(key, domain, stored) for key, domain in self._space if domain.choices}
         self._finite = finite_points(spec) if self._grid is None else None
         self.planned = planned_trials(spec)
         """Trials that the search will make in all."""
@@ -134,11 +133,9 @@ class Proposals:
 
     def frozen(self, params: Params) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """Stored parameters and distributions of a proposal, for the study's record."""
-        space = dict(self._space)
-        if self._grid is not None:
-            space = _grid_domains(self._grid)
-        kept = {key: space[key] for key in params}
-        return {key: stored(kept[key], params[key]) for key in kept}, {k: distribution(d) for k, d in kept.items()}
+        space, choices = dict(self._space), self._choices
+        held = {key: choices[key].hold(value) if key in choices else value for key, value in params.items()}
+        return held, {key: distribution(space[key], choices.get(key)) for key in params}
 
     def _drawn(self, rng: random.Random) -> Params:
         """A random point of the space, for which Optuna's sampler would take 30 times as long."""
@@ -156,7 +153,7 @@ class Proposals:
         params: Params = {}
         for key, domain in self._space:
             if self._spec.is_active(key, params):
-                params[key] = _suggest(trial, key, domain)
+                params[key] = _suggest(trial, key, domain, self._choices.get(key))
         return params
 
 
@@ -230,9 +227,9 @@ def _with(trial: FrozenTrial, state: TrialState, value: float | None = None) -> 
     )
 
 
-def _suggest(trial: Trial, key: str, domain: Domain) -> Any:
-    if domain.choices is not None:
-        return json.loads(trial.suggest_categorical(key, [json.dumps(choice) for choice in domain.choices]))
+def _suggest(trial: Trial, key: str, domain: Domain, choices: Choices | None) -> Any:
+    if choices is not None:
+        return choices.value(trial.suggest_categorical(key, choices.held))
     if domain.is_int:
         return trial.suggest_int(key, int(domain.low or 0), int(domain.high or 0), log=domain.is_log)
     return trial.suggest_float(key, float(domain.low or 0.0), float(domain.high or 0.0), log=domain.is_log)

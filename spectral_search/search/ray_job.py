@@ -32,7 +32,7 @@ class Job:
         """The data on this process's device."""
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        return Trainer(self.dataset, device, self.read_blocks(), self.share)
+        return Trainer(self.dataset, device, self.read_blocks(), self.share, self.spec.resources.allow_oversize)
 
     def read_blocks(self) -> ReadBlocks:
         """What reads a streamed training set, as `resources.reader` and its compression say."""

@@ -1,22 +1,24 @@
 """Starting or joining Ray, quietly and safely: loopback, with a token that only its owner can read."""
 
+import errno
 import logging
 import os
-import secrets
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from spectral_search.errors import RequestError, RunError
+from spectral_search.places import FULL
 from spectral_search.search.device import Slots, cpu_count, gpu_slots
 from spectral_search.search.hold import kill, kill_started, started_processes
+from spectral_search.search.ray_home import lent_home, protect_token, session_folder
 from spectral_search.spec.search import ResourcesSpec
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ SHUTDOWN_SECONDS, GONE_SECONDS = 0.5, 3.0
 """How long processes of Ray may take to leave by themselves, and how long once killed. Nothing is lost by that: what
 they write is whole or swept, and the study is written by the driver alone."""
 STARTS = 3
+INLINE = "or `resume` the run with --executor inline, which needs no Ray."
+NO_PORT = f"no port of it is free. End what holds them, {INLINE}"
 STORE_HEADROOM = 1.25
 STORE_SPARE_BYTES = 1 << 30
 DEFAULT_PORT = 6379
@@ -136,8 +140,9 @@ def ray_session(
     check()
     meanwhile()
     earlier = set(started_processes())
-    done = False
+    done, lent, folders = False, ExitStack(), ExitStack()
     try:
+        lent.enter_context(lent_home())
         if resources.address is not None:
             context = _join(resources.address)
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -145,6 +150,7 @@ def ray_session(
         else:
             context = _start(
                 check,
+                _temp_dir=str(folders.enter_context(session_folder())),
                 num_cpus=cpu_count(),
                 num_gpus=len(slots.gpus),
                 object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
@@ -154,6 +160,7 @@ def ray_session(
         yield Session(context.dashboard_url or None, slots)
         done = True
     finally:
+        lent.close()
         if slots.gpus and resources.address is None:
             # Another run of this process may want other GPUs.
             os.environ.pop("CUDA_VISIBLE_DEVICES")
@@ -163,10 +170,15 @@ def ray_session(
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
         ours = [process for process in started_processes() if process not in earlier]
         ray.shutdown()
+
+        def leave() -> None:
+            with folders:  # gone when nobody writes there any more
+                _see_off(ours)
+
         if afterwards is None or slots.gpus or not done:
-            _see_off(ours)
+            leave()
         else:
-            leaving = Thread(target=_see_off, args=(ours,), name="ray leaves")
+            leaving = Thread(target=leave, name="ray leaves")
             leaving.start()
             afterwards.callback(leaving.join)
 
@@ -178,37 +190,70 @@ def _see_off(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(left, timeout=GONE_SECONDS)
 
 
-def protect_token() -> None:
-    """Make the token of Ray's local clusters before Ray does: Ray's own is readable as the umask allows."""
-    token = Path.home() / ".ray" / "auth_token"
-    with suppress(OSError):
-        token.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-    with suppress(OSError):
-        token.chmod(0o600)
-
-
 def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
-    """Start Ray on this machine. It allows itself half a minute, which is not always enough on a busy one."""
+    """Start Ray on this machine. It allows itself half a minute, which is not always enough on a busy one.
+
+    Raises:
+        RunError: It did not start in several attempts, or failed for a reason that time does not mend.
+    """
     import ray
 
+    if not _has_free_port():  # for which Ray would wait for half a minute
+        raise RunError(f"Ray does not start on this machine: {NO_PORT}")
     options |= {"address": "local", "dashboard_host": "127.0.0.1", **QUIETLY}
     for _ in range(STARTS):
         check()
         earlier = set(started_processes())
         try:
-            with _handlers_kept():
+            with _handlers_kept(), _deaf_to_hangups():
                 return ray.init(**options)
         except Exception as error:
+            remedy = _lasting_fault(error)  # before what was started lets go of what it holds
             kill_started(earlier)
             ray.shutdown()
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            if remedy is not None:
+                raise RunError(f"Ray does not start on this machine ({reason}): {remedy}") from error
     raise RunError(
         f"Ray does not start on this machine ({reason}): `resume` the run when the machine is less busy, or with "
         "--executor inline, which needs no Ray."
     )
+
+
+def _lasting_fault(error: Exception) -> str | None:
+    """What to do about a failed start that would fail again; None where waiting may mend it."""
+    if not _has_free_port():
+        return NO_PORT
+    if isinstance(error, ConnectionError | TimeoutError):
+        return None
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"free some space there or set TMPDIR to another disk, then `resume`, {INLINE}"
+    if isinstance(error, OSError | ValueError):
+        return f"mend that, {INLINE}"
+    return None
+
+
+def _has_free_port() -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
+
+
+@contextmanager
+def _deaf_to_hangups() -> Iterator[None]:
+    """Let Ray's processes be started with SIGHUP blocked, and this one hear it later.
+
+    The kernel tells all processes of a terminal that it is gone. Ray's would die of it, at once, of a search that is
+    just ending in good order and sees them off itself.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -27,12 +27,14 @@ from spectral_search.results.paths import RunPaths
 from spectral_search.search.asha import rung_epochs
 from spectral_search.search.desk import Desk
 from spectral_search.search.device import Slots
+from spectral_search.search.kills import Watch, need_told
 from spectral_search.search.pass_server import PassServer
-from spectral_search.search.pass_trial import PassTrial, RetryError
+from spectral_search.search.pass_trial import LOST, PassTrial, RetryError
 from spectral_search.search.points import Params
 from spectral_search.search.ray_job import Job, TrialGauges
 from spectral_search.search.study import LiveTrial, Study
-from spectral_search.search.trial import RETRIES, GuardedTrial, TrialRun, log_name
+from spectral_search.search.trial import GuardedTrial, TrialRun, log_name
+from spectral_search.search.under_way import RETRIES
 from spectral_search.spec.run import RunSpec
 
 TRIAL_CPU = 0.005
@@ -188,10 +190,18 @@ class StudyScheduler(FIFOScheduler):
         searcher: Hands out the trials.
         concurrent: Trials at a time.
         one_by_one: Whether processes of trials start one after the other until one of them has told something.
+        about_death: What else is known of a process that died while it trained a trial of these parameters.
     """
 
-    def __init__(self, searcher: StudySearcher, concurrent: int, one_by_one: bool) -> None:
+    def __init__(
+        self,
+        searcher: StudySearcher,
+        concurrent: int,
+        one_by_one: bool,
+        about_death: Callable[[Params], str] = lambda params: "",
+    ) -> None:
         super().__init__()
+        self._about_death = about_death
         self._searcher, self._concurrent = searcher, concurrent
         self._widen_to = concurrent if one_by_one else None
 
@@ -220,13 +230,14 @@ class StudyScheduler(FIFOScheduler):
         """Called for every attempt that failed, also where Ray Tune will make another."""
         self._widen(tune_controller)
         study, number = self._searcher.study, self._searcher.numbers[trial.trial_id]
-        reason = _reason(trial)
+        reason, is_death = _reason(trial)
+        about = f"; {self._about_death(trial.config['params'])}" if is_death else ""
         if trial.should_recover():
-            study.note(number, f"Tried again: {reason}")
+            study.note(number, f"Tried again: {reason}{about}")
             return
-        study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}")
+        study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}{about}")
         log = log_name(study.paths.trial(number))
-        study.finish(number, "failed", f"{reason} after {RETRIES + 1} attempts (see {log})")
+        study.finish(number, "failed", f"{reason} after {RETRIES + 1} attempts (see {log}){about}")
 
     def _widen(self, tune_controller: object) -> None:
         """Let the processes of all trials start at a time from now on."""
@@ -241,13 +252,18 @@ def _inner(tune_controller: object, name: str) -> Any:
     return getattr(getattr(tune_controller, "_tune_controller", None), name, None)
 
 
-def _reason(trial: TuneTrial) -> str:
-    """The real error of a trial's last attempt in one line, from the text that Ray Tune keeps of each."""
-    text = Path(trial.error_file).read_text() if trial.error_file else ""
+def _reason(trial: TuneTrial) -> tuple[str, bool]:
+    """The real error of a trial's last attempt in one line, and whether it is that a process died.
+
+    It is found in the text that Ray Tune keeps of each attempt.
+    """
+    text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
     *_, last = text.split("Failure # ")
     lines = [line.strip() for line in last.splitlines()[1:] if line.strip()]
     told = [line.partition("RetryError: ")[2] for line in lines if "RetryError: " in line]
-    return told[-1] if told else f"its process died ({lines[0] if lines else 'no reason given'})"
+    if told:
+        return told[-1], told[-1] == LOST
+    return f"its process died ({lines[0] if lines else 'no reason given'})", True
 
 
 def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
@@ -256,7 +272,7 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset,
     trainable = tune.with_resources(
         tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
     )
-    _fit(trainable, StudySearcher(study), paths.name, slots, one_by_one=False)
+    _fit(trainable, StudySearcher(study), paths.name, slots, _about_deaths(spec, dataset, slots), one_by_one=False)
 
 
 def start_passes(slots: Slots) -> list[Any]:
@@ -287,7 +303,7 @@ def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, 
     # A pass trains them without their processes, whose imports only slow it, and one of these tells of all. But before
     # a rung or an end is told all have to be there.
     one_by_one = not any(_decides(spec, config["params"], config["settled"] + 1) for config in seated)
-    _fit(trainable, searcher, paths.name, slots, one_by_one=one_by_one)
+    _fit(trainable, searcher, paths.name, slots, _about_deaths(spec, dataset, slots), one_by_one=one_by_one)
 
 
 def _decides(spec: RunSpec, params: Params, epoch: int) -> bool:
@@ -301,7 +317,26 @@ def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
     return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
 
 
-def _fit(trainable: Any, searcher: StudySearcher, name: str, slots: Slots, *, one_by_one: bool) -> None:
+def _about_deaths(spec: RunSpec, dataset: Dataset, slots: Slots) -> Callable[[Params], str]:
+    """Tells why a process may have died that trained a trial, by the kernel's count and by what the trial needs."""
+    watch = Watch(here=slots.address is None)
+    pixels, spectra, gpu = dataset.prep.pixels, len(dataset.train), slots.gpus_per_trial > 0
+
+    def about(params: Params) -> str:
+        return f"{watch.verdict()}. {need_told(spec.with_params(params), pixels, spectra, gpu=gpu)}."
+
+    return about
+
+
+def _fit(
+    trainable: Any,
+    searcher: StudySearcher,
+    name: str,
+    slots: Slots,
+    about_death: Callable[[Params], str],
+    *,
+    one_by_one: bool,
+) -> None:
     study, concurrent = searcher.study, slots.concurrent
     if slots.address is None:
         # Ray Tune hands some variables on to each trial's process, for which Ray then starts one process to start
@@ -316,7 +351,7 @@ def _fit(trainable: Any, searcher: StudySearcher, name: str, slots: Slots, *, on
                 metric="val_r2",
                 mode="max",
                 search_alg=searcher,
-                scheduler=StudyScheduler(searcher, concurrent, one_by_one),
+                scheduler=StudyScheduler(searcher, concurrent, one_by_one, about_death),
                 num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,

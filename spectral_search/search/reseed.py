@@ -17,6 +17,7 @@ import numpy as np
 
 from spectral_search.data.dataset import Frozen
 from spectral_search.errors import DiskFullError
+from spectral_search.fit.admission import NoRoomError
 from spectral_search.fit.checkpoint import (
     DamagedCheckpointError,
     discard_checkpoint,
@@ -31,12 +32,12 @@ from spectral_search.results.predictions import Retest
 from spectral_search.results.records import TrialRecord
 from spectral_search.search.points import Params
 from spectral_search.search.trial import CHECKPOINT_SHARE, failed_step
+from spectral_search.spec.base import SEEDS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 if TYPE_CHECKING:
     from spectral_search.search.reseed_progress import CopyProgress
 
-SEEDS = 2**31
 
 Keep = Callable[[Retest, Callable[[Frozen], np.ndarray] | None], None]
 
@@ -64,13 +65,13 @@ def planned_copies(spec: RunSpec, finalists: Sequence[TrialRecord], epochs_train
         finalists: The winner first.
         epochs_trained: Of all trials of the search together.
     """
-    budget, spent, copies = spec.search.retest_share * epochs_trained, 0, []
-    for place, trial in enumerate(finalists):
-        own, epochs = spec.with_params(trial.params).fit.seed, trial.best_epoch or 0
-        for number in range(1, spec.search.retest_seeds):
-            spent += epochs
-            if place == 0 or spent <= budget:
-                copies.append(Copy(trial.number, trial.params, (own + number) % SEEDS, epochs))
+    best_epochs, copies = [trial.best_epoch or 0 for trial in finalists], []
+    for trial, count in zip(finalists, spec.search.copies_of(best_epochs, epochs_trained), strict=True):
+        own = spec.with_params(trial.params).fit.seed
+        copies += [
+            Copy(trial.number, trial.params, (own + number) % SEEDS, trial.best_epoch or 0)
+            for number in range(1, count + 1)
+        ]
     return copies
 
 
@@ -97,7 +98,6 @@ def train_copies(
     progress.begin(copies)
     for _, members in groupby(sorted(copies, key=group), key=group):
         _Pack(trainer, spec, paths, list(members), progress, keep).train()
-    progress.end()
 
 
 class _Pack:
@@ -118,15 +118,28 @@ class _Pack:
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
     def train(self) -> None:
-        for number, copy in self._copies.items():
+        left = list(self._copies)
+        while left:
+            left = self._begin(left)
+            while self._members:
+                self._end_finished()
+                if self._members:
+                    self._epoch()
+
+    def _begin(self, numbers: list[int]) -> list[int]:
+        """Begin copies; those that there is no room for beside the others, which come after them."""
+        crowded = []
+        for number in numbers:
             try:
-                self._members[number] = self._begun(copy)
+                self._members[number] = self._begun(self._copies[number])
+            except NoRoomError as error:
+                if self._members:
+                    crowded.append(number)
+                else:
+                    self._fail([number], error)
             except Exception as error:
                 self._fail([number], error)
-        while self._members:
-            self._end_finished()
-            if self._members:
-                self._epoch()
+        return crowded
 
     def _begun(self, copy: Copy) -> Member:
         folder, config = self._folder(copy).create(), copy.config(self._spec)

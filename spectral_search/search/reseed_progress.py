@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from spectral_search.results.view import Event, LiveTrial, LiveView, SearchView
 from spectral_search.search.reseed import Copy
@@ -26,6 +27,7 @@ class CopyProgress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._view, self._search, self._clock = name, view, search, clock
+        self._events: list[Event] = []
 
     def begin(self, copies: Sequence[Copy]) -> None:
         """So many copies will be trained."""
@@ -35,7 +37,6 @@ class CopyProgress:
         self._total, self._live = len(copies), dict[tuple[int, int], LiveTrial]()
         finalists = ", ".join(f"{n}x trial {trial}" for trial, n in Counter(copy.trial for copy in copies).items())
         self._events = [
-            *self._over.events,
             Event("note", text=f"Re-test with other seeds: training {finalists} anew, {self._planned} epochs."),
         ]
         self._show()
@@ -58,8 +59,9 @@ class CopyProgress:
         self._show()
 
     def end(self) -> None:
-        """All are done: the search has the screen again."""
-        self._view.update(SearchView(**{**vars(self._over), "events": tuple(self._events)}))
+        """All that comes after the search is done, also where there was nothing to train: it has the screen again."""
+        over = self._search()
+        self._view.update(replace(over, eta_s=None, retest_s=None, events=(*over.events, *self._events)))
 
     def _show(self) -> None:
         elapsed = self._clock() - self._started_s
@@ -74,6 +76,6 @@ class CopyProgress:
             elapsed_s=elapsed,
             eta_s=elapsed / self._epochs * left if self._epochs else None,
             live=tuple(self._live.values()),
-            events=tuple(self._events),
+            events=(*self._over.events, *self._events),
         )
         self._view.update(view)

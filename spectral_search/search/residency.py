@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Self
 
-import psutil
-
 from spectral_search.data.spectra import DEVICE_SHARE, bytes_in_memory
 from spectral_search.data.split import Selection, Splits
+from spectral_search.fit.free_memory import host_memory
 from spectral_search.results.wording import size
 from spectral_search.search.device import gpus_for, smallest_gpu_bytes
 from spectral_search.spec.run import RunSpec
@@ -34,7 +33,7 @@ class Room:
     @classmethod
     def here(cls, resources: ResourcesSpec) -> Self:
         """Of this machine."""
-        free, gpus = psutil.virtual_memory().available, gpus_for(resources)
+        free, gpus = host_memory().free, gpus_for(resources)
         if not gpus:
             return cls(free)
         share = 1.0 if resources.gpus_per_trial == "auto" else min(1.0, resources.gpus_per_trial)

@@ -6,15 +6,17 @@ that began together stay together, and reach every rung together.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
+from spectral_search.fit.admission import NoRoomError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.points import Params
-from spectral_search.search.trial import RETRIES, Step, TrialRun, failed_step
+from spectral_search.search.trial import Step, TrialRun, failed_step
+from spectral_search.search.under_way import RETRIES, UnderWay
 from spectral_search.spec.run import RunSpec
 
 
@@ -35,16 +37,26 @@ class SharedPass:
         spec: The search.
         paths: The run's folder.
         most: Trials of one pass at most; any number when absent.
+        alone: Trials that are to train an epoch by themselves first: one of them may have been a process's death.
+        under_way: Where it is written down which trials train.
     """
 
     def __init__(
-        self, make_trainer: Callable[[], Trainer], spec: RunSpec, paths: RunPaths, most: int | None = None
+        self,
+        make_trainer: Callable[[], Trainer],
+        spec: RunSpec,
+        paths: RunPaths,
+        most: int | None = None,
+        alone: Iterable[int] = (),
+        under_way: UnderWay | None = None,
     ) -> None:
         self._make_trainer, self._spec, self._paths, self._most = make_trainer, spec, paths, most
+        self._under_way = under_way or UnderWay(paths.under_way("inline"))
         self._params: dict[int, Params] = {}
         self._joining: dict[int, Joining] = {}
         self._runs: dict[int, TrialRun] = {}
-        self._alone: set[int] = set()
+        self._alone = set(alone)
+        self._crowded: set[int] = set()
         self._attempts: Counter[int] = Counter()
 
     @property
@@ -74,6 +86,7 @@ class SharedPass:
         self._joining.pop(number, None)
         self._runs.pop(number, None)
         self._alone.discard(number)
+        self._crowded.clear()
 
     def at_rung(self, number: int) -> bool:
         """Whether the trial has just told an epoch after which it may be stopped."""
@@ -106,11 +119,20 @@ class SharedPass:
         """Make the trials that have joined; steps of those that cannot be made."""
         failed = {}
         for number, joining in list(self._joining.items()):
+            if number in self._crowded and self._runs:
+                continue
             try:
-                run = TrialRun(self._trainer, self._spec, self._paths, number, joining.params, joining.settled)
+                trainer = self._trainer
+                with self._under_way.training([number]):
+                    run = TrialRun(trainer, self._spec, self._paths, number, joining.params, joining.settled)
+            except NoRoomError as error:
+                if self._runs:  # it joins when there is room: its turn comes when others leave
+                    self._crowded.add(number)
+                    self._joining[number] = replace(joining, note=joining.note or f"Waited for memory: {error}")
+                elif (step := self._not_begun(number, joining, error)) is not None:
+                    failed[number] = step
             except Exception as error:
-                step = failed_step(self._paths.trial(number), error)
-                if not self._again(number, joining.settled, step):
+                if (step := self._not_begun(number, joining, error)) is not None:
                     failed[number] = step
             else:
                 if joining.note is not None:
@@ -118,6 +140,11 @@ class SharedPass:
                 self._runs[number] = run
                 del self._joining[number]
         return failed
+
+    def _not_begun(self, number: int, joining: Joining, error: Exception) -> Step | None:
+        """The step of a trial that could not be made, unless it makes another attempt."""
+        step = failed_step(self._paths.trial(number), error)
+        return None if self._again(number, joining.settled, step) else step
 
     def _groups(self, runs: list[TrialRun]) -> list[list[TrialRun]]:
         """Trials that can train on the same batches; one that is to train alone is a group of its own."""
@@ -131,6 +158,10 @@ class SharedPass:
         return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
     def _train(self, group: list[TrialRun]) -> dict[int, Step]:
+        with self._under_way.training(run.number for run in group):
+            return self._trained(group)
+
+    def _trained(self, group: list[TrialRun]) -> dict[int, Step]:
         try:
             results = self._trainer.run_epoch([run.member for run in group])
         except Exception as error:

@@ -44,6 +44,8 @@ STATES: dict[Outcome, TrialState] = {
 OUTCOMES: dict[TrialState, Outcome] = {state: outcome for outcome, state in STATES.items()}
 PASSED, HELD, NOTES, ERROR = "passed_rung", "held_rung", "notes", "error"
 """User attributes of a trial: the last rung it survived, the one it waits at, what befell it, why it failed."""
+DEATHS = "deaths"
+"""Likewise: the last epoch before a process died of which this trial was the last work, and how often it has by now."""
 DATABASE_WAIT_S = 60
 
 
@@ -150,7 +152,7 @@ class Study:
             pruner=NopPruner(),  # never asked either: see `promotion`, `halving` and `asha`
             load_if_exists=True,
         )
-        self._proposals = Proposals(spec)
+        self._proposals = Proposals(spec, self.trials())
         self._live: dict[int, tuple[LiveTrial, Trial]] = {}
         self._held: dict[int, LiveTrial] = {}
         self._ids: dict[int, int] = {}
@@ -312,6 +314,35 @@ class Study:
             if not frozen.state.is_finished():
                 append_line(self.paths.trial(number).create().log_txt, text)
                 self._handle(number).set_user_attr(NOTES, [*frozen.user_attrs.get(NOTES, []), text])
+
+    def mourn(self, number: int, about: str, most: int) -> str | None:
+        """Record that a process of an earlier session died while it trained a trial that is to go on.
+
+        Args:
+            number: The trial.
+            about: What is known of it.
+            most: Deaths without an epoch between them after which the trial goes on; after one more it has failed.
+
+        Returns:
+            What became of it, a sentence; None where it was over already.
+        """
+        with self._writing():
+            trial = next((trial for trial in self._unfinished if trial.number == number), None)
+            if trial is None:
+                return None
+            handle, (epoch, count) = self._handle(number), self.trials()[number].user_attrs.get(DEATHS, (0, 0))
+            count = count + 1 if epoch == trial.last_epoch else 1
+            handle.set_user_attr(DEATHS, [trial.last_epoch, count])
+            told = f"The process that trained trial {number} died in its epoch {trial.last_epoch + 1}: {about}"
+            self.note(number, told)
+            if count <= most:
+                return f"{told} It is tried again."
+            self._unfinished.remove(trial)
+            log = "/".join(self.paths.trial(number).log_txt.parts[-3:])
+            reason = f"Its process died {count} times in epoch {epoch + 1} (see {log}); {about}"
+            self._end(trial, handle, "failed", reason)
+            self.listener("failed", trial)
+            return f"{told} That was {count} times in a row, so the trial has failed."
 
     def stop(self, number: int) -> None:
         """Take a trial that must stop from training: for good, or until it may go on from the rung where it waits."""

@@ -9,7 +9,8 @@ from spectral_search.errors import RequestError
 from spectral_search.fit.checkpoint import DamagedCheckpointError, discard_checkpoint, load_checkpoint, save_checkpoint
 from spectral_search.fit.member import EpochRecord, NonFiniteLossError
 from spectral_search.fit.trainer import Trainer
-from spectral_search.results.durable import FULL, append_line
+from spectral_search.places import FULL
+from spectral_search.results.durable import append_line
 from spectral_search.results.paths import RunPaths, TrialPaths
 from spectral_search.search.asha import rung_epochs
 from spectral_search.search.points import Params
@@ -17,8 +18,6 @@ from spectral_search.spec.run import RunSpec
 
 CHECKPOINT_SHARE = 0.05
 """Largest part of a trial's time that checkpoints between rungs may take."""
-RETRIES = 3
-"""How often a trial that raised, or whose process died, is started again from its checkpoint."""
 LASTING = (
     RequestError,
     ArithmeticError,

@@ -1,7 +1,17 @@
-"""The strict base of every section of a spec."""
+"""The strict base of every section of a spec, and the bounds that its numbers share."""
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
+
+MANY = 1_000_000_000
+"""The most of anything that is counted: more than there can be, and yet a number that whatever reads it later takes."""
+LARGE = 1e9
+"""The largest of a number that may be as large as one likes: single precision holds it and its square."""
+SMALL = 1e-9
+"""The smallest of a number that must be above 0 to mean anything."""
+
+SEEDS = 2**31
+"""Seeds of training and of proposals: 0 up to this, as every library takes them."""
 
 
 class Section(BaseModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spectral_search.spec.base import Section
+from spectral_search.spec.base import LARGE, MANY, SMALL, Section
 
 InputKind = Literal["standardize", "whiten", "raw_whiten", "flux_error", "flux_inverse_error"]
 LEAKY_INPUTS: frozenset[str] = frozenset({"flux_error", "flux_inverse_error"})
@@ -22,9 +22,9 @@ class InputSpec(Section):
     error_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0, description="whitening only: errors below this quantile of the training errors are raised to it"
     )
-    clamp: Annotated[float, Field(gt=0.0)] | None = Field(None, description="clip the input to +-clamp")
+    clamp: Annotated[float, Field(ge=SMALL, le=LARGE)] | None = Field(None, description="clip the input to +-clamp")
     squash: Literal["none", "asinh", "log1p"] = Field("none", description="sign-preserving compression of the input")
-    top_pixels: Annotated[int, Field(ge=1)] | None = Field(
+    top_pixels: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         None, description="keep only the K pixels that LightGBM finds most important (MLP only)"
     )
 
@@ -44,16 +44,27 @@ class DataSpec(Section):
     root: str | list[str] | None = Field(
         None, description="data root(s), globs allowed; holds train*/dataset.h5, optionally val*/ and test*/"
     )
-    num_train: Annotated[int, Field(ge=1)] | None = Field(None, description="stratified subset of the training set")
-    num_val: Annotated[int, Field(ge=1)] | None = Field(None, description="stratified subset of the val set")
+    num_train: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
+        None, description="stratified subset of the training set"
+    )
+    num_val: Annotated[int, Field(ge=1, le=MANY)] | None = Field(None, description="stratified subset of the val set")
     val_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.1, description="stratified part of train held out when the root has no val set"
     )
     val_draws: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         "auto", description="frozen noise draws of each val spectrum; auto: enough for 10,000 noisy spectra, at most 8"
     )
-    noise_level: Annotated[float, Field(ge=0.0)] = Field(1.0, description="noisy = flux + noise_level * error * N(0,1)")
-    split_seed: int = Field(42, description="fixes the split and the subsets, apart from the training seed")
+    noise_level: Annotated[float, Field(ge=0.0, le=1000.0)] = Field(
+        1.0, description="noisy = flux + noise_level * error * N(0,1)"
+    )
+    allow_mismatch: bool = Field(
+        False,
+        description="go on with train, val and test that cannot be one data set (units, recorded noise, labels); the "
+        "leaderboard says what does not match",
+    )
+    split_seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] = Field(
+        42, description="fixes the split and the subsets, apart from the training seed"
+    )
     residency: Literal["auto", "resident", "stream"] = Field(
         "auto", description="keep the spectra in memory or read them again each epoch; auto decides by size"
     )

@@ -21,7 +21,7 @@ class Domain(Section):
 
     Attributes:
         kind: uniform and log_uniform draw numbers, int and log_int whole numbers, both ends included; choice draws
-            from a list.
+            from a list. A range of one point is read as a choice of one.
         low: Lower end of a range, None for a choice.
         high: Upper end of a range, None for a choice.
         choices: The list of a choice (numbers, text, booleans, or lists such as layer widths), None for a range.
@@ -118,6 +118,9 @@ def parse_domain(key: str, raw: Any) -> tuple[Domain | None, list[Fault]]:
     if kind == "choice":
         return Domain(kind="choice", choices=list(raw[kind]), when=when), []
     low, high = raw[kind] if kind in ("int", "log_int") else map(float, raw[kind])
+    if low == high:
+        # A range of one point, such as a script writes that narrows a search: that value, wherever points are counted.
+        return Domain(kind="choice", choices=[low], when=when), []
     return Domain.model_validate({"kind": kind, "low": low, "high": high, "when": when}), []
 
 
@@ -148,9 +151,6 @@ def _range_faults(key: str, kind: str, values: Any) -> list[Fault]:
         faults.append(Fault(key, f"{key} must have whole numbers as its ends, found {show(values)}"))
     if low > high:
         faults.append(Fault(key, f"{key} is reversed, found {show(values)}; write [{show(high)}, {show(low)}]"))
-    elif low == high:
-        text = f"{key} is empty because both ends are {show(low)}; widen it, or set the key itself to {show(low)}"
-        faults.append(Fault(key, text))
     if kind.startswith("log_") and min(low, high) <= 0:
         plain = kind.removeprefix("log_")
         text = f"{key} must start above 0, as a logarithmic range does, found {show(values)}; raise it, or use {plain}"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from spectral_search.spec.base import Section, linked_fault
+from spectral_search.spec.base import LARGE, MANY, SEEDS, SMALL, Section, linked_fault
 
 
 class FitSpec(Section):
@@ -14,21 +14,27 @@ class FitSpec(Section):
     batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 2048
     lr: Annotated[float, Field(gt=0.0, le=10.0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
-    grad_clip: Annotated[float, Field(gt=0.0)] | None = Field(1.0, description="largest gradient norm")
+    grad_clip: Annotated[float, Field(ge=SMALL, le=LARGE)] | None = Field(1.0, description="largest gradient norm")
     schedule: Literal["constant", "cosine", "one_cycle", "plateau", "step"] = "constant"
-    warmup_epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="linear warm-up, in epochs")
+    warmup_epochs: Annotated[float, Field(ge=0.0, le=100_000.0)] = Field(0.0, description="linear warm-up, in epochs")
     final_lr_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.0, description="cosine: last lr / lr")
-    step_epochs: Annotated[int, Field(ge=1)] = Field(30, description="step: epochs between drops")
+    step_epochs: Annotated[int, Field(ge=1, le=MANY)] = Field(30, description="step: epochs between drops")
     step_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.1, description="step and plateau: factor of a drop")
-    plateau_patience: Annotated[int, Field(ge=1)] = Field(10, description="plateau: epochs without gain before a drop")
-    patience: Annotated[int, Field(ge=1)] | None = Field(50, description="stop after this many epochs without gain")
+    plateau_patience: Annotated[int, Field(ge=1, le=MANY)] = Field(
+        10, description="plateau: epochs without gain before a drop"
+    )
+    patience: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
+        50, description="stop after this many epochs without gain"
+    )
     loss: Literal["mse", "huber", "l1"] = "mse"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     target: Literal["direct", "ridge_residual"] = Field(
         "direct", description="ridge_residual: the network learns what a Ridge regression on the same input leaves"
     )
-    ridge_alpha: Annotated[float, Field(gt=0.0)] = Field(200.0, description="ridge_residual: penalty of the Ridge")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    ridge_alpha: Annotated[float, Field(ge=SMALL, le=LARGE)] = Field(
+        200.0, description="ridge_residual: penalty of the Ridge"
+    )
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 42
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> "FitSpec":

@@ -166,9 +166,16 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return " or ".join([*words, "null"] if len(parts) < len(get_args(annotation)) else words)
     if origin is list:
         item = _words(get_args(annotation)[0], [])
-        least = next((rule.min_length for rule in metadata if isinstance(rule, annotated_types.MinLen)), 0)
-        return f"a list of {f'{least} or more ' if least else ''}values, each {item}"
+        return f"a list of {_lengths(metadata)}values, each {item}"
     return _scalar_words(annotation, metadata)
+
+
+def _lengths(metadata: list[Any]) -> str:
+    least = next((rule.min_length for rule in metadata if isinstance(rule, annotated_types.MinLen)), 0)
+    most = next((rule.max_length for rule in metadata if isinstance(rule, annotated_types.MaxLen)), None)
+    if most is None:
+        return f"{least} or more " if least else ""
+    return f"{least} to {most} " if least else f"at most {most} "
 
 
 def _scalar_words(annotation: Any, metadata: list[Any]) -> str:

@@ -3,12 +3,13 @@
 import importlib.resources
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path
 from spectral_search.spec.faults import Fault
 from spectral_search.spec.keys import nearest
 from spectral_search.spec.quick import quick as shrink
@@ -103,7 +104,7 @@ def find_spec(ref: str, *, beside: Path | None = None) -> Path:
             path = folder / f"{ref}.yaml"
             if ref and path.is_file():
                 return path
-    path = Path(ref).expanduser() if is_path else Path(ref or ".missing")
+    path = given_path(ref, "The spec") if is_path else Path(ref or ".missing")
     inside = [path / name for name in ("config.yaml", "spec.yaml")] if path.is_dir() else []
     for candidate in (path, *inside):
         if candidate.is_file():
@@ -266,11 +267,17 @@ def _document_faults(document: Document, path: Path) -> list[str]:
 
 def _located(fault: Fault, document: Document, path: Path, values: Mapping[str, Any]) -> str:
     """The sentence with the place its key was written: the command line, or a line of the file."""
-    key = fault.key
-    while key:
-        if key in values:
-            return f"{fault.text} (given on the command line)"
+    # What is given there replaces all that the file says at that key and below it.
+    if any(key in values for place in (fault.key, *fault.linked) for key in _upwards(place)):
+        return f"{fault.text} (given on the command line)"
+    for key in _upwards(fault.key):
         if key in document.line_of:
             return f"{fault.text} ({path.name} line {document.line_of[key]})"
-        key = key.rpartition(".")[0]
     return fault.text if fault.key == "--set" else f"{fault.text} ({path.name})"
+
+
+def _upwards(key: str) -> Iterator[str]:
+    """A dotted key, then each that it lies below."""
+    while key:
+        yield key
+        key = key.rpartition(".")[0]

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from spectral_search.spec.base import Section, linked_fault
 
 Width = Annotated[int, Field(ge=1, le=65536)]
+MOST_LAYERS = 64
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Activation = Literal["relu", "gelu", "silu", "elu", "tanh"]
 Norm = Literal["none", "batch", "layer", "group"]
@@ -26,7 +27,7 @@ class MlpSpec(Section):
     """
 
     kind: Literal["mlp"]
-    hidden: Annotated[list[Width], Field(min_length=1)] = [256, 64]
+    hidden: Annotated[list[Width], Field(min_length=1, max_length=MOST_LAYERS)] = [256, 64]
     activation: Activation = "relu"
     norm: Norm = "none"
     norm_layers: Literal["all", "first"] = "all"
@@ -43,14 +44,14 @@ class CnnSpec(Section):
     """
 
     kind: Literal["cnn"]
-    channels: Annotated[list[Width], Field(min_length=1)] = [32, 64]
+    channels: Annotated[list[Width], Field(min_length=1, max_length=MOST_LAYERS)] = [32, 64]
     kernel_size: Annotated[int, Field(ge=1, le=4095)] = 7
     norm: Norm = "none"
     activation: Activation = "relu"
     pool: Annotated[int, Field(ge=1, le=64)] = 2
     average_to: Annotated[int, Field(ge=1, le=4096)] = 1
     dropout: Probability = 0.0
-    head: list[Width] = [128]
+    head: Annotated[list[Width], Field(max_length=MOST_LAYERS)] = [128]
     init: Init = "default"
 
     _odd_kernel = field_validator("kernel_size")(_odd)
@@ -69,14 +70,16 @@ class ResCnnSpec(Section):
     stem_kernel_size: Annotated[int, Field(ge=1, le=4095)] = 7
     stem_stride: Annotated[int, Field(ge=1, le=64)] = 1
     channels: Width = 64
-    blocks: Annotated[int, Field(ge=1, le=64)] = 4
+    blocks: Annotated[int, Field(ge=1, le=MOST_LAYERS)] = 4
     kernel_size: Annotated[int, Field(ge=1, le=4095)] = 5
-    dilations: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1)] = [2]
-    parallel_kernels: Annotated[list[Annotated[int, Field(ge=1, le=4095)]], Field(min_length=2)] | None = None
+    dilations: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1, max_length=MOST_LAYERS)] = [2]
+    parallel_kernels: (
+        Annotated[list[Annotated[int, Field(ge=1, le=4095)]], Field(min_length=2, max_length=MOST_LAYERS)] | None
+    ) = None
     norm: Norm = "batch"
     activation: Activation = "gelu"
     dropout: Probability = 0.0
-    head: list[Width] = [128]
+    head: Annotated[list[Width], Field(max_length=MOST_LAYERS)] = [128]
     init: Init = "default"
 
     _odd_kernels = field_validator("kernel_size", "stem_kernel_size")(_odd)
@@ -108,7 +111,7 @@ class VitSpec(Section):
     kind: Literal["vit"]
     patch: Annotated[int, Field(ge=1, le=4096)] = 16
     width: Width = 256
-    layers: Annotated[int, Field(ge=1, le=64)] = 6
+    layers: Annotated[int, Field(ge=1, le=MOST_LAYERS)] = 6
     heads: Annotated[int, Field(ge=1, le=64)] = 8
     dropout: Probability = 0.0
 
@@ -126,12 +129,12 @@ class MoeCnnSpec(Section):
     kind: Literal["moe_cnn"]
     gate: Literal["oracle", "learned"] = "learned"
     average_to: Annotated[int, Field(ge=1, le=4096)] = 1
-    channels: Annotated[list[Width], Field(min_length=1)] = [32, 64]
+    channels: Annotated[list[Width], Field(min_length=1, max_length=MOST_LAYERS)] = [32, 64]
     kernel_size: Annotated[int, Field(ge=1, le=4095)] = 7
     norm: Norm = "batch"
     activation: Activation = "relu"
     dropout: Probability = 0.0
-    head: list[Width] = [128]
+    head: Annotated[list[Width], Field(max_length=MOST_LAYERS)] = [128]
     init: Init = "default"
 
     _odd_kernel = field_validator("kernel_size")(_odd)

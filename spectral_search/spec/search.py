@@ -2,11 +2,12 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from spectral_search.spec.base import Section, linked_fault
+from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
 
 PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -30,28 +31,30 @@ class SearchSpec(Section):
         description="parzen: points like those that led at the last rung they reached, unlike the others; tpe and gp "
         "are Optuna's",
     )
-    startup_trials: Annotated[int, Field(ge=1)] = Field(8, description="random trials before the sampler models")
+    startup_trials: Annotated[int, Field(ge=1, le=MANY)] = Field(
+        8, description="random trials before the sampler models"
+    )
     pruner: Literal["promote", "halving", "asha", "none"] = Field(
         "promote",
         description="promote: trials wait at a rung, and whichever comes to be among the best there goes on; halving: "
         "all wait for the last one, then the best go on together; asha: each is judged once, as it comes",
     )
-    min_epochs: Annotated[int, Field(ge=1)] | None = Field(
+    min_epochs: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         None,
         description="first rung, in epochs; when absent a tenth of fit.epochs, and by promote a fiftieth before it",
     )
-    reduction_factor: Annotated[int, Field(ge=2)] | None = Field(
+    reduction_factor: Annotated[int, Field(ge=2, le=MANY)] | None = Field(
         None,
         description="one in this many survives a rung (10 by promote and halving, 3 by asha when absent); in the end "
         "at least `finalists` do by promote and halving",
     )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(42, description="seed of the proposals")
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = Field(42, description="seed of the proposals")
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
     retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(5, description="fresh noise draws of the re-test")
     retest_seeds: Annotated[int, Field(ge=1, le=16)] = Field(
         3, description="seeds of a finalist in the re-test, its own included; for the others it is trained anew"
     )
-    retest_share: Annotated[float, Field(ge=0.0)] = Field(
+    retest_share: Annotated[float, Field(ge=0.0, le=LARGE)] = Field(
         0.5,
         description="most epochs of training finalists anew, as a part of those of all trials; the winner is trained "
         "with all its seeds in any case",
@@ -105,6 +108,22 @@ class SearchSpec(Section):
                 left = self.survivors_of(left, self.factor_at(rung, epochs))
         return total + left * (epochs - done)
 
+    def copies_of(self, best_epochs: Sequence[int], epochs_trained: float) -> list[int]:
+        """How many copies of each finalist are trained with other seeds.
+
+        The winner is trained with all its seeds, the others while the budget lasts.
+
+        Args:
+            best_epochs: The best epoch of each finalist, for which its copies are trained; the winner's first.
+            epochs_trained: Of all trials of the search together.
+        """
+        budget, spent, counts = self.retest_share * epochs_trained, 0, [0] * len(best_epochs)
+        for place, epochs in enumerate(best_epochs):
+            for _ in range(1, self.retest_seeds):
+                spent += epochs
+                counts[place] += place == 0 or spent <= budget
+        return counts
+
     @field_validator("storage")
     @classmethod
     def _password_is_a_variable(cls, storage: str | None) -> str | None:
@@ -120,22 +139,37 @@ class SearchSpec(Section):
 
 
 Reader = Literal["auto", "ray", "thread"]
+LEAST_PART = 0.01
+"""The smallest part of a core or a GPU that a trial may have: with less, a hundred processes would share one."""
 
 
 class ResourcesSpec(Section):
     """What the trials may use."""
 
-    gpus: list[Annotated[int, Field(ge=0)]] | Literal["auto"] = Field("auto", description="GPU indices to use")
-    gpus_per_trial: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
-    cpus_per_trial: Annotated[float, Field(gt=0.0)] | Literal["auto"] = "auto"
-    concurrent: Annotated[int, Field(ge=1)] | None = Field(None, description="most trials at once")
+    gpus: list[Annotated[int, Field(ge=0, le=65535)]] | Literal["auto"] = Field(
+        "auto", description="GPU indices to use"
+    )
+    gpus_per_trial: Annotated[float, Field(ge=0.0, le=65536.0)] | Literal["auto"] = "auto"
+    cpus_per_trial: Annotated[float, Field(ge=LEAST_PART, le=65536.0)] | Literal["auto"] = "auto"
+    concurrent: Annotated[int, Field(ge=1, le=MANY)] | None = Field(None, description="most trials at once")
     reader: Reader = Field(
         "auto",
         description="what reads spectra for a run on Ray. ray: processes of Ray Data (but for what is read once and "
         "takes less than 1 GiB); thread: a thread of the process that needs them; auto: ray where they must be "
         "decompressed, else thread, for copying takes less than handing over",
     )
+    allow_oversize: bool = Field(
+        False,
+        description="train what is estimated not to fit into memory all the same, where the estimate is wrong",
+    )
     address: str | None = Field(None, description="Ray cluster to join; a local one is started when absent")
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _part_of_a_gpu(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and 0.0 < value < LEAST_PART:
+            raise ValueError(f"{value:g} is less than a hundredth of a GPU; use 0 for none, or at least {LEAST_PART:g}")
+        return value
 
 
 class InheritSpec(Section):

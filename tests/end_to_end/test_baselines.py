@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import call, errors, paths, write_spec
+from default_signals import default_signals
 from learnable_root import write_root
 
 from spectral_search.results.standing import load_standing
@@ -66,7 +67,7 @@ def test_the_audit_answers_in_sentences_and_json(place: Path) -> None:
         (["--data-root", "data", "--num-train", "100000"], "data.num_train asks for 100000"),
         (["--data-root", "data", "--noise-level", "-1"], "--noise-level"),
         (["--like", "nobody"], "No run 'nobody'"),
-        (["--like", "small", "--num-train", "100"], "leave --num-train and --noise-level out"),
+        (["--like", "small", "--num-train", "100"], "leave --num-train, --noise-level and --set out"),
         (["--data-root", "data", "--only", "ceiling", "--noise-level", "0"], "noise level 0"),
         (["--data-root", "data", "--results", "/proc/results"], "cannot be written"),
     ],
@@ -86,7 +87,13 @@ def test_ctrl_c_keeps_what_is_finished(place: Path) -> None:
     code = "from spectral_search.cli import main; main()"
     command = [sys.executable, "-c", code, "baselines", "--data-root", "data", "--only", "ridge,lightgbm", "--json"]
     process = subprocess.Popen(
-        command, cwd=place, env=paths(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=place,
+        env=paths(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=default_signals,
     )
     assert process.stderr is not None
     for line in process.stderr:

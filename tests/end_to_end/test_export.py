@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from astropy.table import Table
 from command_line import Done, call, write_spec
 from learnable_root import write_root
 from rich.console import Console
@@ -67,16 +68,54 @@ def test_every_exported_rank_gives_its_own_number(place: Path) -> None:
     assert values == sorted(values, reverse=True)
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of predictions in any of its formats."""
+    if path.suffix == ".csv":
+        return pd.read_csv(path)
+    return pd.read_parquet(path) if path.suffix == ".parquet" else Table.read(path).to_pandas()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "fits", "ecsv"])
 def test_predictions_score_what_evaluate_says(place: Path, ending: str) -> None:
     told = call("predict", "found", "data", "-o", f"table.{ending}", "--json", folder=place).require().json()
-    table = pd.read_csv(place / "table.csv") if ending == "csv" else pd.read_parquet(place / "table.parquet")
+    table = read_table(place / f"table.{ending}")
     assert len(table) == told["spectra"] == 128
     scores = call("evaluate", "found", "--data", "data", "--json", folder=place).require().json()
     assert scores["part"] == "test"
     assert r2(table["log_g_predicted"].to_numpy(), table["log_g"].to_numpy()) == pytest.approx(scores["r2"], abs=1e-6)
     lone = call("evaluate", "found", "--data", "data/test_0/dataset.h5", "--json", folder=place).require().json()
     assert lone["r2"] == scores["r2"]
+
+
+def test_tables_for_astronomers_say_where_they_come_from(place: Path) -> None:
+    noise = call("predict", "found", "data", "-o", "told.ecsv", "--json", folder=place).require().json()["noise"]
+    call("predict", "found", "data", "-o", "told.fits", folder=place).require()
+    told, cards = Table.read(place / "told.ecsv").meta, Table.read(place / "told.fits").meta
+    known = yaml.safe_load((place / "out" / "best.yaml").read_text())["provenance"]
+    assert {key: told[key] for key in ("run", "trial", "epoch")} == {
+        key: known[key] for key in ("run", "trial", "epoch")
+    }
+    assert told["weights_sha256"] == known["sha256"]["model"]
+    assert (told["model"], told["data"], told["noise"]) == ("found", "data", noise)
+    assert told["shards"] == ["test_0/dataset.h5"]
+    assert told["trained_on"] == cards["TRAINKEY"]
+    assert (cards["RUN"], cards["TRIAL"], cards["MODEL"]) == ("found", known["trial"], "found")
+
+
+def test_ids_that_fits_cannot_hold_are_refused(place: Path) -> None:
+    import h5py
+
+    folder = place / "named" / "test_0"
+    folder.mkdir(parents=True)
+    shutil.copy(place / "data" / "test_0" / "dataset.h5", folder / "dataset.h5")
+    with h5py.File(folder / "dataset.h5", "a") as file:
+        del file["dataset/params"]
+        file["dataset/params/id"] = [f"étoile {row}".encode() for row in range(128)]
+    done = call("predict", "found", "named", "-o", "named.fits", folder=place).require(2)
+    assert "étoile 0" in done.stderr
+    assert not (place / "named.fits").exists()
+    call("predict", "found", "named", "-o", "named.ecsv", folder=place).require()
+    assert Table.read(place / "named.ecsv")["id"][127] == "étoile 127"
 
 
 def test_spectra_without_labels_are_predicted(place: Path) -> None:

@@ -29,7 +29,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "a root without shards": (["run", "tiny.yaml", "--data-root", "hollow"], ["holds no train*/dataset.h5"]),
     "no such stage": (["run", "cnn_stag1a", *DATA], ["did you mean cnn_stage1a"]),
     "no such file": (["run", "nowhere/x.yaml", *DATA], ["there is no file"]),
-    "a truncated shard": (["run", "tiny.yaml", "--data-root", "truncated"], ["truncated or damaged"]),
+    "a truncated shard": (
+        ["run", "tiny.yaml", "--data-root", "truncated"],
+        ["file is truncated", "copy or write"],
+    ),
     "a foreign HDF5": (["run", "tiny.yaml", "--data-root", "foreign"], ["this is not a shard"]),
     "no HDF5 at all": (["run", "tiny.yaml", "--data-root", "text"], ["not an HDF5 file"]),
     "other pixels": (["run", "tiny.yaml", "--data-root", "disagree"], ["disagree on pixels"]),
@@ -86,7 +89,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "no model to evaluate": (["evaluate", "nope", "--data", "good"], ["nope is neither"]),
     "no part": (["evaluate", "nope", "--data", "good", "--part", "most"], ["auto, train, val, test", "'most'"]),
     "no model to predict": (["predict", "nope", "good", "-o", "x.csv"], ["nope is neither"]),
-    "no table": (["predict", "nope", "good", "-o", "x.txt"], [".csv or .parquet"]),
+    "no table": (["predict", "nope", "good", "-o", "x.txt"], [".csv, .parquet, .fits or .ecsv"]),
     "nothing to inspect": (["inspect", "nowhere"], ["nowhere", "no such file"]),
     "no stage to show": (["show", "nope"], ["there is no stage"]),
     "a place that cannot be simulated to": (["simulate", "/proc/x", "--train", "8"], ["/proc/x"]),
@@ -156,10 +159,10 @@ def test_all_faults_of_a_file_are_told_at_once(place: Path) -> None:
     write_spec(
         place / "faulty.yaml",
         "modle: {kind: mlp}\nmodel: {kind: mlp, hiden: [8], dropout: lots}\nfit: {epochs: 2.5, patience: -1}\n"
-        "space: {fit.lr: {log_uniform: [1e-1, 1e-3]}, fit.weight_decay: {uniform: [0.1, 0.1]}}\n",
+        "space: {fit.lr: {log_uniform: [1e-1, 1e-3]}, fit.weight_decay: {uniform: [0.1]}}\n",
     )
     told = "\n".join(errors(call("run", "faulty.yaml", *DATA, "--json", folder=place).require(2)))
-    for text in ("modle", "model.hidden", "model.dropout", "fit.epochs", "fit.patience", "reversed", "is empty"):
+    for text in ("modle", "model.hidden", "model.dropout", "fit.epochs", "fit.patience", "reversed", "must be a range"):
         assert text in told
     assert "faulty.yaml line" in told
 

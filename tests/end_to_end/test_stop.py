@@ -1,20 +1,26 @@
-"""Stopping a search: Ctrl-C, SIGTERM, `stop`, Ctrl-C twice, and the death of its process alone. Nothing outlives it."""
+"""Stopping a search: Ctrl-C, SIGTERM, a lost terminal, `stop`, its process killed. Nothing outlives it."""
 
+import fcntl
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 
 import psutil
 import pytest
 from command_line import call
+from default_signals import default_signals, heard_here
 from processes import Running, recorded_epochs
-from small_search import ON_RAY, cli, facts, make_data, make_spec
+from small_search import ON_RAY, cli, command, environment, facts, make_data, make_spec
 
 from spectral_search import service
 from spectral_search.errors import RequestError
@@ -22,11 +28,26 @@ from spectral_search.results.paths import RunPaths
 from spectral_search.search import driver
 from spectral_search.search.hold import Stopping
 
+pytestmark = pytest.mark.usefixtures("heard")
+
 STOP_SECONDS = 120.0
 """Generous on a busy machine: a stop takes about two seconds on a quiet one."""
 
 
 ON_RAY_SLOWLY = [pytest.param("ctrl-c", name, marks=pytest.mark.slow) for name in ON_RAY]
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """This process hears the signals that it is sent, whatever the tests were started with."""
+
+    def missed(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"nobody took {signal.Signals(number).name}")  # by default it would end all tests
+
+    with heard_here():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, missed)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +95,60 @@ class Stopped:
 
 @pytest.mark.parametrize(
     ("how", "executor"),
-    [("ctrl-c", "inline"), *ON_RAY_SLOWLY, pytest.param("stop", ON_RAY[0], marks=pytest.mark.slow)],
+    [
+        ("ctrl-c", "inline"),
+        *ON_RAY_SLOWLY,
+        *[pytest.param("hangup", name, marks=pytest.mark.slow) for name in ON_RAY],
+        pytest.param("stop", ON_RAY[0], marks=pytest.mark.slow),
+    ],
 )
 def test_search_stops_in_good_order(spec: Path, tmp_path: Path, how: str, executor: str) -> None:
     stopped = Stopped(spec, tmp_path, executor)
     begun = time.monotonic()
     if how == "ctrl-c":  # a terminal sends it to every process of the foreground
         os.killpg(stopped.pid, signal.SIGINT)
+    elif how == "hangup":  # the kernel tells the foreground processes of a terminal that is gone, then the shell does
+        for _ in range(2):
+            os.killpg(stopped.pid, signal.SIGHUP)
     else:
         answer = cli("stop", "run", "--results", tmp_path)
         assert answer.returncode == 0, answer.stderr
     stopped.check_good_order(begun)
+
+
+def test_a_lost_terminal_ends_a_search_in_good_order(spec: Path, tmp_path: Path) -> None:
+    """Of a dropped connection nothing is left to write to: each write fails."""
+    paths, (master, terminal) = RunPaths(tmp_path, "run"), pty.openpty()
+
+    def take_terminal() -> None:
+        default_signals()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        command("run", spec, "--name", "run", "--results", tmp_path, "--executor", "inline"),
+        env=environment(),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(terminal)
+    reader = Thread(target=read_until_closed, args=(master, lambda: recorded_epochs(paths.folder) >= 3))
+    reader.start()
+    reader.join(STOP_SECONDS)
+    os.close(master)
+    assert process.wait(STOP_SECONDS) == 130
+    record = service.status("run", str(tmp_path))
+    assert record.state == "interrupted" and record.epochs_trained >= 3
+    facts(paths)
+
+
+def read_until_closed(master: int, enough: Callable[[], bool]) -> None:
+    """Read what a terminal shows, so that nobody waits for it, until it was enough."""
+    while not enough():
+        if select.select([master], [], [], 0.02)[0]:
+            os.read(master, 65536)
 
 
 @pytest.mark.slow
@@ -191,6 +255,20 @@ def test_signal_is_kept_until_it_may_be_raised(capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr().err == "\nStopping as soon as Ray has started; once more ends at once.\n"
 
 
+def test_a_second_hangup_is_no_impatience_and_an_ignored_one_is_not_heard() -> None:
+    stopping = Stopping("farewell")
+    with pytest.raises(KeyboardInterrupt), stopping.listening():
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        stopping.check()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    stopping = Stopping("farewell")
+    with stopping.listening():
+        signal.raise_signal(signal.SIGHUP)
+        stopping.check()
+
+
 def test_check_takes_the_signals_again() -> None:
     """From `ray.init` on a handler of Ray's in C++ stands before Python's, and aborts where that one waits too long."""
     stopping = Stopping("farewell")
@@ -252,7 +330,7 @@ def test_sigterm_around_a_fork_of_ray_is_kept() -> None:
         stopping.listen()
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signal_before_a_run_began(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(driver, "begin", lambda *arguments: signal.raise_signal(getattr(signal, name)))
     done = call("run", spec, "--results", "results", "--executor", "inline", "--json", folder=tmp_path)

@@ -17,23 +17,29 @@ PACKAGE = ROOT / "spectral_search"
 MIDDLE = {"spec", "data", "models", "results"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "places": set(),
+    "streams": set(),
+    "terminal": set(),
     "spec": set(),
     "data": {"spec"},
     "models": {"spec"},
     "results": {"spec"},
     "fit": MIDDLE,
     "baselines": MIDDLE,
-    "search": MIDDLE | {"fit", "baselines"},
+    "search": MIDDLE | {"fit", "baselines", "terminal"},
     "bench": MIDDLE | {"fit", "baselines", "search"},
     "service": MIDDLE | {"fit", "baselines", "search", "bench"},
-    "cli": {"service", "cli_shared", "cli_baselines", "cli_bench", "cli_report"},
-    "cli_shared": {"service"},
+    "cli": {"service", "streams", "terminal", "cli_shared", "cli_baselines", "cli_bench", "cli_report"},
+    "cli_shared": {"service", "streams"},
     "cli_baselines": {"service", "cli_shared"},
     "cli_bench": {"service", "cli_shared"},
     "cli_report": {"service", "cli_shared"},
 }
 MUST_NOT_LOAD: dict[str, set[str]] = {
     "errors": {"torch", "ray", "optuna"},
+    "places": {"torch", "ray", "optuna"},
+    "streams": {"torch", "ray", "optuna"},
+    "terminal": {"torch", "ray", "optuna"},
     "spec": {"torch", "ray", "optuna"},
     "models": {"ray", "optuna"},
     "fit": {"ray", "optuna"},
@@ -43,10 +49,12 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "cli_bench": {"torch", "ray", "optuna"},
     "cli_report": {"torch", "ray", "optuna"},
 }
-WITHOUT_TORCH = {"models/shape.py", "models/count.py"}
+WITHOUT_TORCH = {f"models/{name}.py" for name in ("shape", "count", "footprint")} | {
+    f"fit/{name}.py" for name in ("capacity", "cpu", "free_memory", "sizes")
+}
 WITH_RAY_IN_DATA = {"data/source.py"}
-# pydantic pins pydantic_core to one exact version and re-exports only a part of it.
-BROUGHT_BY = {"pydantic_core": "pydantic"}
+# pydantic pins pydantic_core to one exact version and re-exports only a part of it; tables writes blosc with blosc2.
+BROUGHT_BY = {"pydantic_core": "pydantic", "blosc2": "tables"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -83,7 +91,7 @@ def faults_of(layer: str, relative: str, source: str) -> list[str]:
         if name.startswith("."):
             faults.append("a relative import")
         elif top == "spectral_search":
-            if target not in {layer, "errors", "__version__"} | MAY_IMPORT[layer]:
+            if target not in {layer, "errors", "places", "__version__"} | MAY_IMPORT[layer]:
                 faults.append(name)
         elif (
             top in MUST_NOT_LOAD.get(layer, set())
@@ -123,7 +131,9 @@ def loaded_of(names: set[str], code: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("module", ["spec.load", "data.inspect", "models.count", "models.shape", "cli"])
+@pytest.mark.parametrize(
+    "module", ["spec.load", "data.inspect", "models.count", "models.footprint", "models.shape", "search.plan", "cli"]
+)
 def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     heavy = {"torch", "ray", "optuna", "lightgbm", "matplotlib"}
     assert loaded_of(heavy, f"import spectral_search.{module}") == []
@@ -156,14 +166,15 @@ def test_package_fronts_import_nothing(path: Path) -> None:
 
 def test_every_third_party_import_is_declared_and_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    extras = [line for name, lines in project["optional-dependencies"].items() if name != "test" for line in lines]
+    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"] + extras}
     tops = {name.partition(".")[0] for path in MODULES for name in imported(path.read_text())}
-    tops -= {"spectral_search", *sys.stdlib_module_names}
+    tops -= {"spectral_search", "_typeshed", *sys.stdlib_module_names}  # _typeshed is there for type checkers alone
     providers = packages_distributions()
     used = {canonicalize_name(BROUGHT_BY.get(top, providers[top][0])) for top in tops}
     assert used <= declared
-    # Loaded by name only: pandas by way of PyTables, Optuna's GP sampler by way of scipy.
-    assert declared - used <= {"tables", "scipy"}
+    # Loaded by name only: pandas by way of PyTables, Optuna's GP sampler by way of scipy, SQLAlchemy's driver.
+    assert declared - used <= {"tables", "scipy", "psycopg"}
 
 
 def test_everything_direct_is_pinned() -> None:

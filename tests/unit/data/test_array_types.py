@@ -106,7 +106,7 @@ def test_a_type_that_numpy_lacks(tmp_path: Path) -> None:
         del file["dataset/arrays/noisy/value"]
         space = h5py.h5s.create_simple(SHAPE)
         h5py.h5d.create(file["dataset/arrays/noisy"].id, b"value", h5py.h5t.UNIX_D32LE, space)
-    assert "noisy has a type that cannot be read" in _refusal(path)
+    assert "noisy/value is of a type that cannot be read" in _refusal(path)
 
 
 def test_all_arrays_are_named_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed_root import changed, times, write_good_root
 from rich.console import Console
 from shard_variants import VARIANTS, Sample, Variant, make_sample, write_variant
 
@@ -144,7 +146,7 @@ def test_pictures_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="pictures end in .png"):
         plot_samples(root, tmp_path / "samples.docx")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="cannot be written there"):
+    with pytest.raises(RequestError, match="cannot be written"):
         plot_samples(root, tmp_path / "file" / "samples.png")
 
 
@@ -155,3 +157,26 @@ def test_inspection_imports_only_what_it_needs(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    tmp_path.chmod(0o755)
+    root.chmod(0)
+    if os.getuid() == 0:
+        os.seteuid(65534)  # root may look everywhere
+    try:
+        with pytest.raises(RequestError, match="no permission"):
+            inspect_path(root)
+    finally:
+        os.seteuid(os.getuid())
+        root.chmod(0o755)
+
+
+def test_shards_that_cannot_be_one_data_set_are_told(tmp_path: Path) -> None:
+    good = write_good_root(tmp_path / "good")
+    assert inspect_path(good).findings == ()
+    found = inspect_path(changed(good, tmp_path / "mixed", times("val_0", 1e-17))).findings
+    (fault,) = [finding.sentence for finding in found if finding.level == "fault"]
+    assert "flux of val_0" in fault and "train_0" in fault

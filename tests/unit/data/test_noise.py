@@ -7,7 +7,8 @@ from scipy import stats
 from small_dataset import make_spectra, small_dataset
 
 from spectral_search.data.counter import counter_seed
-from spectral_search.data.dataset import Labelled, as_blocks, draw_noise, freeze, labelled, shared_tensor, val_draws
+from spectral_search.data.dataset import Labelled, as_blocks, draw_noise, freeze, labelled, shared_tensor
+from spectral_search.data.draws import val_draws
 from spectral_search.data.noise import add_noise, noisy_rows, normal_deviates
 from spectral_search.data.noise_kernel import fill_deviates, fill_noisy
 from spectral_search.data.preprocess import fit_preprocessing

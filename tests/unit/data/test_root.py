@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_shards import PIXELS, fake_labels, make_shard
 
-from spectral_search.data.root import DataRoot, ShardInfo
+from spectral_search.data.root import DataRoot, ShardInfo, sampled_sha256
 from spectral_search.errors import RequestError
 
 
@@ -106,22 +106,40 @@ def test_a_hair_of_wavelength_is_no_disagreement(tmp_path: Path) -> None:
     assert len(DataRoot.find(tmp_path).test) == 1
 
 
-def test_fingerprint_follows_the_content_not_the_place(tmp_path: Path) -> None:
+def test_fingerprint_follows_the_file_not_the_place(tmp_path: Path) -> None:
     make_shard(tmp_path / "a/train_0/dataset.h5", 40)
     before = DataRoot.find(tmp_path / "a").fingerprint()
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    os.utime(tmp_path / "b/train_0/dataset.h5", (1, 1))
     assert DataRoot.find(tmp_path / "b").fingerprint() == before
-    assert list(before) == ["train_0/dataset.h5"]
-    assert before["train_0/dataset.h5"]["spectra"] == 40
+    os.utime(tmp_path / "b/train_0/dataset.h5", (1, 1))
+    touched = DataRoot.find(tmp_path / "b").fingerprint()
+    assert list(before) == list(touched) == ["train_0/dataset.h5"]
+    one, other = before["train_0/dataset.h5"], touched["train_0/dataset.h5"]
+    assert {key for key in one if one[key] != other[key]} == {"mtime_ns"}
+    assert one["spectra"] == 40
 
 
-@pytest.mark.parametrize("change", [{"shift": 1e-3}, {"labels": fake_labels(40, seed=5)}, {"nan_edges": False}])
-def test_fingerprint_changes_with_spectra_and_labels(tmp_path: Path, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "keys"),
+    [
+        ({"labels": fake_labels(40, seed=5)}, {"labels"}),
+        ({"wave_angstrom_L": np.linspace(7100.0, 8850.0005, PIXELS)}, {"labels"}),
+        ({"dtype": "float32"}, {"layout", "bytes"}),
+        ({"chunk_rows": 4}, {"layout"}),
+    ],
+)
+def test_fingerprint_says_what_is_another(tmp_path: Path, change: dict[str, Any], keys: set[str]) -> None:
     make_shard(tmp_path / "a/train_0/dataset.h5", 40)
     make_shard(tmp_path / "b/train_0/dataset.h5", 40, **change)
-    a, b = (DataRoot.find(tmp_path / name).fingerprint()["train_0/dataset.h5"]["sha256"] for name in "ab")
-    assert a != b
+    a, b = (DataRoot.find(tmp_path / name).fingerprint()["train_0/dataset.h5"] for name in "ab")
+    assert keys <= {key for key in a if a[key] != b[key]} <= keys | {"mtime_ns", "bytes"}
+
+
+def test_the_sample_of_earlier_versions_comes_out_as_they_recorded_it(tmp_path: Path) -> None:
+    """Their runs are resumed, and reported beside each other, by it."""
+    make_shard(tmp_path / "train_0/dataset.h5", 40, dtype="float32", chunk_rows=8, with_mask=True, with_noisy=True)
+    (shard,) = DataRoot.find(tmp_path).train
+    assert sampled_sha256(shard) == "f269067fb9965c6e6d237137b3183f2ec0347942783501435ef35ade1946f06a"
 
 
 def test_header_work_imports_neither_torch_nor_ray_nor_pandas() -> None:

@@ -6,9 +6,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from full_disks import file_limit
 
 from spectral_search.data.simulate import BLOCK_ROWS, HIDDEN, LABEL_RANGES, Simulator, simulate, size_label
-from spectral_search.errors import RequestError
+from spectral_search.data.writer import SPARE_BYTES
+from spectral_search.errors import RequestError, RunError
 
 PIXELS = 64
 ARRAYS = "dataset/arrays/{}/value"
@@ -156,6 +158,33 @@ def test_refuses_impossible_sizes_all_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
     with pytest.raises(RequestError, match="shards is 11"):
         simulate(tmp_path / "new", train=10, val=0, test=0, shards=11)
+
+
+def test_a_full_disk_is_told_before_spectra_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(self: Simulator, *arguments: object, **options: object) -> None:
+        raise AssertionError("a spectrum was made")
+
+    monkeypatch.setattr(Simulator, "block", nothing)
+    with pytest.raises(RequestError, match=r"spectra take .* GB and .* free"):
+        simulate(tmp_path / "new", train=10**12, val=0, test=0)
+    assert list(tmp_path.iterdir()) == []
+    for most in (64 << 10, (1 << 20) + 100_000):  # no room at all, or for the first part alone
+        with file_limit(most), pytest.raises(RunError, match="free some space"):
+            simulate(tmp_path, train=256, val=0, test=0, pixels=PIXELS)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_for_which_there_is_no_room_leave_nothing(tmp_path: Path) -> None:
+    """The spectra fit, and their labels do not."""
+    values = 256 * PIXELS * (8 + 8 + 8)
+    with file_limit(values + SPARE_BYTES + 4096), pytest.raises(RunError, match="free some space"):
+        simulate(tmp_path, train=256, val=0, test=0, pixels=PIXELS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_that_was_taken_and_not_used_is_given_back(root: Path) -> None:
+    values = 300 * PIXELS * (8 + 8 + 8)
+    assert (root / "train_300_0" / "dataset.h5").stat().st_size < values + SPARE_BYTES // 4
 
 
 def test_refuses_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import ray
@@ -10,6 +11,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from small_shards import PIXELS, make_shard
 
 from spectral_search.data.blocks import Condition, epoch_ranges, iter_blocks, read_ranges, row_ranges
+from spectral_search.data.content import Gathering, read_hashes
 from spectral_search.data.preprocess import Conditioning
 from spectral_search.data.root import DataRoot
 from spectral_search.data.source import (
@@ -72,6 +74,30 @@ def test_streamed_blocks_are_those_of_plain_h5py_in_order(
         assert (ours.noisy_BL is None) == (not noisy)
         if noisy:
             np.testing.assert_array_equal(ours.noisy_BL, theirs.noisy_BL)
+
+
+def test_workers_follow_links_to_other_files(selection: Selection) -> None:
+    plain = list(read_ranges(row_ranges(selection, CHUNK_BYTES)))
+    for info in selection.shards:
+        with h5py.File(info.path, "r+") as file, h5py.File(info.path.with_name("raw.h5"), "w") as raw:
+            for name in ("flux", "error"):
+                raw[name] = file[f"dataset/arrays/{name}/value"][...].astype(np.float32)  # contiguous
+                del file[f"dataset/arrays/{name}"]
+                file[f"dataset/arrays/{name}"] = h5py.ExternalLink("raw.h5", name)
+    for ours, theirs in zip(iter_blocks_ray(row_ranges(selection, CHUNK_BYTES)), plain, strict=True):
+        np.testing.assert_array_equal(ours.flux_BL, theirs.flux_BL)
+        np.testing.assert_array_equal(ours.error_BL, theirs.error_BL)
+
+
+def test_streamed_blocks_have_the_hashes_of_plain_ones(selection: Selection) -> None:
+    expected = read_hashes(selection, ("flux", "error", "noisy", "mask"))
+    gathering = Gathering(selection)
+    for _ in gathering.watch(iter_selection_ray(selection, True, CHUNK_BYTES, hashed=True)):
+        pass
+    found = gathering.whole()
+    assert found.keys() == expected.keys()
+    for array, hash_N in expected.items():
+        np.testing.assert_array_equal(found[array], hash_N, err_msg=array)
 
 
 def test_streamed_and_materialised_epochs_hold_the_same_spectra_once_each(selection: Selection) -> None:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from small_dataset import small_dataset, trial_config
 
-from spectral_search.fit import precision
+from spectral_search.fit import cpu
+from spectral_search.fit.cpu import cpu_multiplies_bfloat16
 from spectral_search.fit.member import Member
-from spectral_search.fit.precision import autocast, cpu_multiplies_bfloat16, resolve_precision
+from spectral_search.fit.precision import autocast, resolve_precision
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.metrics import r2
 
@@ -42,7 +43,7 @@ def test_auto_on_a_cpu_follows_its_flags(
     info = tmp_path / "cpuinfo"
     if flags is not None:
         info.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(precision, "CPU_INFO", info)
+    monkeypatch.setattr(cpu, "CPU_INFO", info)
     assert resolve_precision("auto", CPU) == expected
 
 

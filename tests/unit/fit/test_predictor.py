@@ -13,6 +13,7 @@ from small_dataset import make_spectra, small_dataset, trial_config
 from small_shards import fake_labels
 
 from spectral_search.data.blocks import iter_blocks
+from spectral_search.data.content import content_digests
 from spectral_search.data.dataset import Dataset
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import Selection
@@ -67,10 +68,11 @@ def write_shard(
     pixels: int = 32,
     chunk_rows: int = 16,
     labels: pd.DataFrame | None = None,
+    shift_angstrom: float = 0.0,
 ) -> Selection:
     data = make_spectra(spectra, 9, pixels=pixels, nan_edges=True)
     error_NL = np.where(data.error_NL > 0, data.error_NL, np.nan)
-    wave_L = np.linspace(7100.0, 8850.0, pixels)
+    wave_L = np.linspace(7100.0, 8850.0, pixels) + shift_angstrom
     options = {"with_noisy": noisy, "with_mask": False, "chunk_rows": chunk_rows}
     with ShardWriter(path, spectra=spectra, pixels=pixels, wave_angstrom_L=wave_L, **options) as writer:
         writer.write(0, data.flux_NL, error_NL, data.flux_NL * 1.1 if noisy else None, None)
@@ -113,6 +115,40 @@ def test_another_number_of_pixels_is_refused(dataset: Dataset, tmp_path: Path) -
     selection = write_shard(tmp_path / "train/dataset.h5", 20, noisy=False, pixels=40)
     with pytest.raises(RequestError, match="reads spectra of 32 pixels and these shards have 40"):
         predictor.predict_shards(selection)
+
+
+def on_grid(bundle: Bundle) -> Predictor:
+    """The model of a bundle that knows its wavelengths."""
+    wave_L = np.linspace(7100.0, 8850.0, 32)
+    return Predictor(replace(bundle, preprocessing={**bundle.preprocessing, "wave_angstrom_L": wave_L}), CPU)
+
+
+def test_another_wavelength_grid_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    """Of equal length: an arm shifted by a pixel would be predicted without a word."""
+    bundle = exported(dataset, trial_config(MODELS["mlp"]))[0]
+    near = write_shard(tmp_path / "train_a/dataset.h5", 20, noisy=False, shift_angstrom=5e-4)
+    far = write_shard(tmp_path / "train_b/dataset.h5", 20, noisy=False, shift_angstrom=5e-3)
+    assert len(on_grid(bundle).predict_shards(near).table) == 20
+    with pytest.raises(RequestError, match=r"7100\.000 to 8850\.000 .* train_b.* 7100\.005 to 8850\.005, up to 0\.005"):
+        on_grid(bundle).predict_shards(far)
+    with pytest.raises(RequestError, match="train_b"):  # in whichever shard it is
+        on_grid(bundle).predict_shards(Selection.all_of([*near.shards, *far.shards]))
+    assert len(Predictor(bundle, CPU).predict_shards(far).table) == 20  # a model of an earlier version does not know
+
+
+def test_shards_that_do_not_say_their_wavelengths_are_taken(dataset: Dataset, tmp_path: Path) -> None:
+    selection = write_shard(tmp_path / "train/dataset.h5", 20, noisy=False)
+    with h5py.File(tmp_path / "train/dataset.h5", "r+") as file:
+        del file["spectrumdataset"]
+    assert len(on_grid(exported(dataset, trial_config(MODELS["mlp"]))[0]).predict_shards(selection).table) == 20
+
+
+def test_predictions_say_what_they_are_of(dataset: Dataset, tmp_path: Path) -> None:
+    bundle = exported(dataset, trial_config(MODELS["mlp"]))[0]
+    selection = write_shard(tmp_path / "train/dataset.h5", 20, noisy=True)
+    content = Predictor(bundle, CPU).predict_shards(selection).content
+    assert content == content_digests(selection) and set(content) == {"flux", "error", "noisy"}
+    assert set(Predictor(bundle, CPU).predict_shards(selection, observed=True).content) == {"flux", "error"}
 
 
 def test_foreign_weights_are_refused(dataset: Dataset) -> None:

@@ -1,6 +1,5 @@
 """A run folder with a real study, as a search leaves it."""
 
-import json
 import os
 import shutil
 import socket
@@ -44,16 +43,16 @@ MakeRun = Callable[..., RunPaths]
 
 
 def write_trials(paths: RunPaths, trials: Sequence[tuple[TrialState, dict[str, Any], list[float]]]) -> None:
-    """Write a study and the trials' folders; a choice is stored as JSON text, as the search does it."""
+    """Write a study and the trials' folders, as the search does it."""
     lr = optuna.distributions.FloatDistribution(1e-4, 3e-2, log=True)
-    kernel = optuna.distributions.CategoricalDistribution(["7", "9", "15"])
+    kernel = optuna.distributions.CategoricalDistribution([7, 9, 15])
     study = optuna.create_study(storage=paths.study_url, study_name="the-first-name", direction="maximize")
     for number, (state, params, values) in enumerate(trials):
         study.add_trial(
             optuna.trial.create_trial(
                 state=state,
                 value=max(values) if state is TrialState.COMPLETE else None,
-                params={"fit.lr": params["fit.lr"], "model.kernel_size": json.dumps(params["model.kernel_size"])},
+                params=params,
                 distributions={"fit.lr": lr, "model.kernel_size": kernel},
                 intermediate_values=dict(enumerate(values, start=1)),
                 user_attrs={"params": params}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from full_disks import file_limit
 
 from spectral_search.errors import RequestError
 from spectral_search.results.bundle import BundlePaths, read_bundle, write_bundle
@@ -110,6 +111,15 @@ def test_a_config_written_by_hand_needs_no_digests(tmp_path: Path) -> None:
     assert read_bundle(config).provenance == {}
 
 
+def test_a_full_disk_leaves_the_older_bundle_whole(tmp_path: Path) -> None:
+    config = write(tmp_path / "best.yaml")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    wide = {"weight": np.ones((64, 64), np.float32)}
+    with file_limit(4096), pytest.raises(OSError, match="File too large"):
+        write_bundle(config, CONFIG, wide, PREPROCESSING, {"val_r2": 0.7})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_pickle_is_refused(tmp_path: Path) -> None:
     config = write(tmp_path / "best.yaml")
     pickled = io.BytesIO()
@@ -123,5 +133,5 @@ def test_other_paths_are_no_bundles(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="names no exported model"):
         read_bundle(tmp_path / "model.safetensors")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="cannot be written"):
+    with pytest.raises(OSError, match="File exists"):
         write(tmp_path / "file" / "best.yaml")

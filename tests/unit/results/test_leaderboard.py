@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from spectral_search.results.leaderboard import leaderboard, render_leaderboard
 from spectral_search.results.manifest import Manifest
 from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.results.records import RunRecord, run_document
 
 MakeRun = Callable[..., RunPaths]
 
@@ -32,6 +32,15 @@ def test_rows_are_ranked_by_the_best_epoch(finished_run: RunPaths) -> None:
     assert rows[0].val_mae_dex == pytest.approx(0.5 - 0.61 / 4)
     assert rows[3].error == "loss became NaN in epoch 2"
     assert len(leaderboard(RunRecord.load(finished_run), top=2)) == 2
+
+
+def test_data_that_do_not_match_are_said(make_run: MakeRun) -> None:
+    mixed = make_run(trials=1, data={"shards": {}, "mismatches": ["The flux of val_0 is in another unit."]})
+    record = RunRecord.load(mixed)
+    assert "data parts do not match: The flux of val_0 is in another unit." in text_of(render_leaderboard(record), 120)
+    assert run_document(record)["mismatches"] == ["The flux of val_0 is in another unit."]
+    fine = RunRecord.load(make_run("fine", trials=1, data={"shards": {}, "mismatches": []}))
+    assert "match" not in text_of(render_leaderboard(fine), 120) and "mismatches" not in run_document(fine)
 
 
 @pytest.mark.parametrize("width", [80, 120])

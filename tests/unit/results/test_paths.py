@@ -2,13 +2,17 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from full_disks import NO_TEXT
 
 from spectral_search.errors import RequestError
+from spectral_search.results.database import sqlite_file
 from spectral_search.results.durable import append_line, read_json, read_lines, replacing, write_atomic, write_json
-from spectral_search.results.paths import RunPaths, next_free_name, results_root, run_names
+from spectral_search.results.paths import NameTakenError, RunPaths, next_free_name, results_root, run_names
 
 
 def test_results_root_prefers_option_then_environment() -> None:
@@ -31,7 +35,7 @@ def test_every_path_lies_in_the_run_folder(tmp_path: Path) -> None:
     assert trial.folder == tmp_path / "cnn_stage1a-2" / "trials" / "0007"
     properties = [name for name, value in vars(RunPaths).items() if isinstance(value, property) and name != "study_url"]
     assert all(getattr(run, name).is_relative_to(run.folder) for name in properties)
-    assert run.study_url == f"sqlite:///{run.study_db}"
+    assert sqlite_file(run.study_url) == run.study_db
 
 
 def test_a_taken_name_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
@@ -57,6 +61,53 @@ def test_next_free_name_counts_on(tmp_path: Path) -> None:
     assert next_free_name(tmp_path, "step1") == "step1-2"
     (tmp_path / "step1-2").symlink_to(tmp_path / "nowhere")
     assert next_free_name(tmp_path, "step1") == "step1-3"
+
+
+def test_of_runs_that_begin_at_one_moment_each_appears_once(tmp_path: Path) -> None:
+    """All have seen the name free before any of them is there."""
+    together = Barrier(4)
+
+    def begin(number: int) -> str:
+        try:
+            with RunPaths(tmp_path, "step1").appearing() as hidden:
+                write_json(hidden.manifest_json, {"number": number})
+                together.wait()
+        except NameTakenError as error:
+            return str(error)
+        return f"begun {number}"
+
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(begin, range(4)))
+    (won,) = [text for text in told if text.startswith("begun")]
+    assert read_json(RunPaths(tmp_path, "step1").manifest_json) == {"number": int(won.split()[1])}
+    assert sum("already" in text for text in told) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["step1"]
+
+
+def test_a_run_in_a_folder_that_takes_no_files_cannot_go_on(tmp_path: Path) -> None:
+    run = RunPaths(tmp_path, "step1").create()
+    run.require_writable()
+    assert [path.name for path in run.folder.iterdir()] == ["trials"]
+    run.trials_dir.rmdir()
+    run.trials_dir.write_text("")
+    with pytest.raises(RequestError, match="step1 cannot go on.*status step1"):
+        run.require_writable()
+
+
+def test_a_name_is_checked_without_writing(tmp_path: Path) -> None:
+    run = RunPaths(tmp_path, "step1")
+    before = tmp_path.stat().st_mtime_ns
+    run.require_unused()
+    assert tmp_path.stat().st_mtime_ns == before
+    run.create()
+    with pytest.raises(NameTakenError, match="--name"):
+        run.require_unused()
+
+
+@pytest.mark.parametrize("name", ["", NO_TEXT])
+def test_a_results_root_has_a_name_in_text(name: str) -> None:
+    with pytest.raises(RequestError):
+        results_root(name)
 
 
 def test_require_names_the_runs_that_there_are(tmp_path: Path) -> None:

@@ -106,6 +106,15 @@ def test_plain_lines() -> None:
     )
 
 
+def test_what_comes_after_the_last_trial_is_told() -> None:
+    view = replace(VIEW, retest_s=71.0)
+    assert "~22 min left (~71 s of it for the re-test), best" in summary_line(view)
+    text = text_of(view, 80, ascii_only=True)
+    assert "then the re-test, ~71 s" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(text.splitlines()) == len(text_of(VIEW, 80).splitlines())
+
+
 def test_outside_a_terminal_each_event_is_told_once_and_summaries_are_rare() -> None:
     file, clock = io.StringIO(), Clock()
     with LiveView(Console(file=file, width=80), clock=clock) as live:

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 from command_line import paths
+from default_signals import default_signals
 
 from spectral_search.search.ahead import Ahead
 
@@ -71,7 +72,12 @@ def test_what_was_never_begun_holds_nothing_up() -> None:
 
 def test_an_interrupt_while_torch_works_ahead_ends_the_process_in_order() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], env=paths(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", INTERRUPTED],
+        env=paths(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=default_signals,
     )
     try:
         assert process.stdout is not None
@@ -80,4 +86,4 @@ def test_an_interrupt_while_torch_works_ahead_ends_the_process_in_order() -> Non
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (130, "")
     finally:
-        process.kill()  # where the test runs with interrupts ignored, it would draw for ever
+        process.kill()

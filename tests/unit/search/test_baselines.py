@@ -1,8 +1,11 @@
 """Baselines as a whole: stored as they finish, found by a run on the same spectra, refused before any work."""
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from baseline_roots import ask, write_shard
@@ -60,15 +63,53 @@ def test_a_run_finds_the_baselines_of_its_own_spectra(root: Path, tmp_path: Path
     question = ask(root)
     fit(question, tmp_path, "ridge")
     fit(ask(root, num_train=200), tmp_path, "ridge")
-    manifest_data = {"shards": question.root.fingerprint(), "split": question.splits.digest()}
+    manifest_data = baselines.manifest_data(question)
     known = stored.find_baselines(tmp_path, manifest_data, question.spec.data)
     assert known is not None and known.document["spectra"] == {"train": 300, "val": 100, "test": 80}
     other = question.spec.data.model_copy(update={"noise_level": 0.5})
     assert stored.find_baselines(tmp_path, manifest_data, other) is None
-    assert [b.document["spectra"]["train"] for b in stored.list_baselines(tmp_path, manifest_data["shards"])] == [
+    assert [b.document["spectra"]["train"] for b in stored.list_baselines(tmp_path, manifest_data)] == [
         200,
         300,
     ]
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_edited_spectra_are_measured_anew(root: Path, tmp_path: Path, part: str) -> None:
+    """Labels and names are the same; the old numbers stay where they are, and belong to the old bytes."""
+    shutil.copytree(root, tmp_path / "data")
+    results, before = tmp_path / "results", ask(tmp_path / "data")
+    fit(before, results, "ridge")
+    known = baselines.manifest_data(before)
+    with h5py.File(tmp_path / f"data/{part}_0/dataset.h5", "r+") as file:
+        flux = file["dataset/arrays/flux/value"]
+        flux[3] = flux[3] * 1.01
+    after = ask(tmp_path / "data")
+    now = baselines.manifest_data(after)
+    assert stored.find_baselines(results, known, before.spec.data) is not None
+    assert stored.find_baselines(results, now, after.spec.data) is None
+    assert list(fit(after, results, "ridge").methods) == ["ridge"]
+    assert stored.find_baselines(results, now, after.spec.data) is not None
+
+
+def test_an_audit_belongs_to_the_bytes_it_saw(root: Path, tmp_path: Path) -> None:
+    from spectral_search.search.plan import make_plan
+
+    shutil.copytree(root, tmp_path / "data")
+    for file in (tmp_path / "data").glob("*/dataset.h5"):
+        os.utime(file, (1e9, 1e9))
+    question = ask(tmp_path / "data", input={"kind": "flux_error"})
+
+    def note() -> str:
+        asked = ask(tmp_path / "data", input={"kind": "flux_error"})
+        (told,) = (note for note in make_plan(asked.spec, asked.root, results=tmp_path).notes if "leaky" in note)
+        return told
+
+    baselines.audit(question, tmp_path, told)
+    assert "as the audit measured" in note()
+    with h5py.File(tmp_path / "data/test_0/dataset.h5", "r+") as file:
+        file["dataset/arrays/noisy/value"][5] *= 3
+    assert "measures it on yours" in note()
 
 
 def test_without_a_test_set_the_numbers_are_of_val(tmp_path: Path) -> None:

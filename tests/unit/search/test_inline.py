@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from spectral_search.results.paths import RunPaths
 from spectral_search.search import inline
 from spectral_search.search.device import Slots
 from spectral_search.search.inline import run_inline
@@ -38,7 +39,7 @@ def test_it_trains_on_no_more_cores_than_its_slots_have_and_leaves_the_rest_as_i
     torch.set_num_threads(2)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_inline(*[Path()] * 4, device, Slots(cores, 0.0, 2, ()))  # type: ignore[arg-type]
+            run_inline(None, RunPaths(Path(), "run"), None, None, device, Slots(cores, 0.0, 2, ()))  # type: ignore[arg-type]
         assert seen == [threads]
         assert torch.get_num_threads() == 2
     finally:

@@ -1,7 +1,9 @@
 """Starting Ray where it does not start, and seeing its processes off."""
 
+import errno
 import inspect
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import AbstractContextManager, ExitStack
@@ -41,6 +43,65 @@ def test_ray_that_does_not_start_is_tried_again_and_then_told_of(monkeypatch: py
     ):
         pass
     assert len(tried) == STARTS
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), "mend that, or `resume` the run with --executor inline"),
+        (OSError(28, "No space left on device"), "free some space there or set TMPDIR"),
+        (ValueError("object store memory is too small"), "mend that"),
+    ],
+)
+def test_what_would_fail_again_is_tried_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, remedy: str
+) -> None:
+    tried = []
+
+    def init(**options: Any) -> None:
+        tried.append(options)
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    resources = ResourcesSpec(gpus=[])
+    session = ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False)
+    with pytest.raises(RunError, match=remedy), session:
+        pass
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionError("refused"), TimeoutError("in time"), RuntimeError("no")])
+def test_what_time_may_mend_is_tried_again(error: Exception) -> None:
+    assert ray_session_module._lasting_fault(error) is None
+
+
+def test_a_machine_without_a_free_port_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Taken(socket.socket):
+        def bind(self, address: Any) -> None:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(socket, "socket", Taken)
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("it would wait for one"))
+    resources = ResourcesSpec(gpus=[])
+    session = ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False)
+    with pytest.raises(RunError, match=r"on this machine: no port of it is free\. End what holds them, or `resume`"):
+        session.__enter__()
+    assert ray_session_module._lasting_fault(RuntimeError("taken since")) == ray_session_module.NO_PORT
+
+
+def test_while_ray_starts_its_processes_are_made_deaf_to_hangups(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    def init(**options: Any) -> None:
+        found.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        raise ValueError("no")
+
+    monkeypatch.setattr(ray, "init", init)
+    before, resources = signal.pthread_sigmask(signal.SIG_BLOCK, ()), ResourcesSpec(gpus=[])
+    with pytest.raises(RunError), ray_session(resources, plan_slots(resources), data_bytes=0, dashboard=False):
+        pass
+    assert found == [before | {signal.SIGHUP}]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_ray_is_not_started_again_for_who_wants_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def controller(widened: list[int]) -> Any:
 
 
 def trial_of_tune(trial_id: str) -> Any:
-    return SimpleNamespace(trial_id=trial_id, error_file=None, should_recover=lambda: True)
+    return SimpleNamespace(trial_id=trial_id, error_file=None, should_recover=lambda: True, config={"params": {}})
 
 
 @pytest.mark.parametrize("how", ["epoch", "end", "error"])
@@ -163,11 +163,12 @@ def test_a_shared_search_seats_its_trials_and_holds_processes_back_unless_all_ar
         def hear(self, event: str, trial: LiveTrial) -> None:
             pass
 
-    def fit(trainable: object, searcher: object, name: str, slots: Slots, *, one_by_one: bool) -> None:
+    def fit(trainable: object, searcher: object, name: str, slots: Slots, about: object, *, one_by_one: bool) -> None:
         asked["one_by_one"] = one_by_one
 
     monkeypatch.setattr(ray_tune, "Desk", NoDesk)
     monkeypatch.setattr(ray_tune, "_fit", fit)
+    monkeypatch.setattr(ray_tune, "_about_deaths", lambda *arguments: None)
     monkeypatch.setattr(ray_tune, "_job", lambda *arguments: None)
     monkeypatch.setattr(ray_tune.ray, "put", lambda value: value)
     for name in ("with_parameters", "with_resources"):

@@ -1,5 +1,6 @@
 """Finalists trained anew with other seeds: which, in how many passes, and what an interruption costs."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from small_dataset import small_dataset
 
+from spectral_search.fit.admission import Admission, NoRoomError
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.predictions import Retest
@@ -45,8 +47,6 @@ class Progress:
         self._interrupt_at = interrupt_at
 
     def begin(self, copies: object) -> None: ...
-
-    def end(self) -> None: ...
 
     def ended(self, copy: Copy, text: str) -> None: ...
 
@@ -104,3 +104,18 @@ def test_a_copy_that_diverges_is_recorded_and_the_others_go_on(tmp_path: Path) -
     by_trial = {one.trial: one for one in made}
     assert by_trial[7].failure is None
     assert "became" in (by_trial[9].failure or "") and by_trial[9].val_r2 is None
+
+
+@pytest.mark.parametrize(("most", "failed"), [(1, 0), (0, 3)])
+def test_a_copy_without_room_comes_after_the_others_or_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, failed: int
+) -> None:
+    def check(admission: Admission, config: object, beside: Any) -> None:
+        gc.collect()  # as the sound one does before it refuses
+        if len(beside()) >= most:
+            raise NoRoomError("no room for another")
+
+    monkeypatch.setattr(Admission, "check", check)
+    made = train(RunPaths(tmp_path, "run").create(), COPIES, Progress())
+    assert len(made) == 3
+    assert [one.failure for one in made if one.failure is not None] == ["no room for another"] * failed

@@ -1,5 +1,6 @@
 """Trials in shared passes: who trains with whom, who waits for whom, and whose error an error is."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from small_search import make_data, make_spec
 from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.root import DataRoot
 from spectral_search.data.split import make_splits
+from spectral_search.fit.admission import Admission, NoRoomError
 from spectral_search.fit.member import Member
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.prepare import prepare
 from spectral_search.search.shared_pass import SharedPass
 from spectral_search.search.trial import Step
+from spectral_search.search.under_way import RETRIES, Death, UnderWay, death_of
 from spectral_search.spec.run import RunSpec
 
 EPOCHS = 6
@@ -149,3 +152,73 @@ def test_error_of_one_member_costs_the_others_nothing(
     assert str(error) in failed.failure
     assert [list(values(steps[number])) for number in (0, 2)] == [list(range(1, EPOCHS + 1))] * 2
     assert passes[-1] == (0, 2), "they train together again"
+
+
+class Crowd:
+    """Lets so many members of a trainer live at a time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+        self.asked = 0
+
+        def check(admission: Admission, config: object, beside: Callable[[], list[object]]) -> None:
+            self.asked += 1
+            gc.collect()  # as the sound one does before it refuses
+            if len(beside()) >= most:
+                raise NoRoomError("no room for another")
+
+        monkeypatch.setattr(Admission, "check", check)
+
+
+def test_a_trial_without_room_waits_until_others_leave(
+    make: Callable[[], SharedPass], passes: Passes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = Crowd(monkeypatch, 2)
+    shared = make()
+    for number, params in PARAMS.items():
+        shared.join(number, params, 0)
+    steps = to_end(shared)
+    assert passes == [(0, 1)] * EPOCHS + [(2,)] * EPOCHS
+    assert crowd.asked == 4, "it is not asked at every epoch"
+    assert steps[2][0].note == "Waited for memory: no room for another"
+    assert [steps[number][0].note for number in (0, 1)] == [None, None]
+
+
+def test_a_trial_without_room_even_alone_fails(make: Callable[[], SharedPass], monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd = Crowd(monkeypatch, 0)
+    shared = make()
+    shared.join(0, PARAMS[0], 0)
+    ((step,),) = to_end(shared).values()
+    assert step.failure is not None
+    assert step.failure.startswith("NoRoomError: no room for another (see ")
+    assert crowd.asked == RETRIES + 1
+
+
+def test_suspects_train_an_epoch_alone_and_then_with_the_others(
+    spec: RunSpec, trainer: Trainer, tmp_path: Path, passes: Passes
+) -> None:
+    shared = SharedPass(lambda: trainer, spec, RunPaths(tmp_path, "run"), alone=[0, 2])
+    for number, params in PARAMS.items():
+        shared.join(number, params, 0)
+    for _ in range(2):
+        shared.advance()
+    assert sorted(passes[:3]) == [(0,), (1,), (2,)]
+    assert passes[3] == (0, 1, 2)
+
+
+def test_what_trains_is_written_down_while_it_does(
+    spec: RunSpec, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, found = RunPaths(tmp_path, "run"), []
+    sound = Trainer.run_epoch
+
+    def run_epoch(self: Trainer, members: list[Member]) -> Any:
+        found.append(death_of(paths.under_way("process")))
+        return sound(self, members)
+
+    monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
+    shared = SharedPass(lambda: trainer, spec, paths, under_way=UnderWay(paths.under_way("process"), deaths=1))
+    for number in (1, 2):
+        shared.join(number, PARAMS[number], 0)
+    shared.advance()
+    assert found == [Death((1, 2), 2)]
+    assert death_of(paths.under_way("process")) == Death((), 2)

@@ -70,6 +70,25 @@ def rows(paths: RunPaths, number: int) -> list[int]:
     return [line["epoch"] for line in read_lines(paths.trial(number).progress_jsonl).records]
 
 
+def test_a_study_of_an_earlier_version_keeps_its_choices(reopen: Open, spec: RunSpec) -> None:
+    study = reopen()
+    first = begin(study)
+    assert isinstance(stored(study, 0).params["model.dropout"], float)
+    study.finish(0, "failed", "x")
+    older = Study(spec, study.paths, study._storage, "older")
+    params = {**first.params, "model.dropout": str(first.params["model.dropout"])}
+    lr = stored(study, 0).distributions["fit.lr"]
+    distributions = {"fit.lr": lr, "model.dropout": optuna.distributions.CategoricalDistribution(["0.0", "0.2"])}
+    attributes = {"params": first.params}
+    older._study.add_trial(
+        optuna.trial.create_trial(value=0.5, params=params, distributions=distributions, user_attrs=attributes)
+    )
+    reopened = Study(spec, study.paths, study._storage, "older")
+    second = begin(reopened)
+    assert second.params["model.dropout"] in (0.0, 0.2)
+    assert stored(reopened, 1).params["model.dropout"] == str(second.params["model.dropout"])
+
+
 def test_trial_is_on_disk_before_it_is_handed_out(reopen: Open, paths: RunPaths) -> None:
     study = reopen()
     trial = begin(study)
@@ -532,3 +551,30 @@ def test_promotion_at_the_end_waits_for_no_trial_that_is_further_on(promoting: O
     study.stop(5)
     assert begin(study).number == 2  # three of six lead
     assert study.next_trial() is None and states(study) == "RRRPPP" and not study.exhausted
+
+
+def test_deaths_without_an_epoch_between_them_end_a_trial(reopen: Open) -> None:
+    study = reopen()
+    first, second = begin(study), begin(study)
+    study.record(second.number, record(1, 0.5))
+    for death in range(3):
+        study = reopen()
+        said = study.mourn(first.number, "it was killed.", 2)
+        assert said is not None
+        assert said.startswith("The process that trained trial 0 died in its epoch 1: it was killed. ")
+        assert said.endswith("so the trial has failed." if death == 2 else "It is tried again.")
+    assert begin(study).number == second.number, "the search goes on"
+    frozen = stored(study, first.number)
+    assert frozen.state == TrialState.FAIL
+    assert frozen.user_attrs["error"] == "Its process died 3 times in epoch 1 (see trials/0000/log.txt); it was killed."
+    assert len(frozen.user_attrs["notes"]) == 3
+    assert reopen().mourn(first.number, "it was killed.", 2) is None, "it is over"
+
+
+def test_a_trial_that_gets_on_between_deaths_goes_on(reopen: Open) -> None:
+    begin(reopen())
+    for epoch in range(1, 5):
+        study = reopen()
+        assert (study.mourn(0, "it was killed.", 1) or "").endswith("It is tried again.")
+        assert begin(study).number == 0
+        study.record(0, record(epoch, 0.5))

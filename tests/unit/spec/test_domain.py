@@ -30,6 +30,19 @@ def test_forms_round_trip(raw: dict[str, object]) -> None:
     assert parse_domain("space.k", domain.to_yaml())[0] == domain
 
 
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [({"uniform": [0.1, 0.1]}, 0.1), ({"log_uniform": [1, 1]}, 1.0), ({"int": [3, 3]}, 3), ({"log_int": [8, 8]}, 8)],
+)
+def test_a_range_of_one_point_is_that_point(raw: dict[str, object], value: float) -> None:
+    domain, found = parse_domain("space.k", {**raw, "when": {"model.kind": "cnn"}})
+    assert not found
+    assert domain is not None
+    assert domain.choices == [value]
+    assert type(domain.choices[0]) is type(value)
+    assert domain.when == {"model.kind": ["cnn"]}
+
+
 def test_whole_numbers_in_a_float_range_become_floats() -> None:
     domain, _ = parse_domain("space.k", {"uniform": [0, 1]})
     assert domain is not None
@@ -46,7 +59,6 @@ def test_whole_numbers_in_a_float_range_become_floats() -> None:
         ({"log_unifrom": [1e-4, 1e-2]}, "did you mean log_uniform?"),
         ({"uniform": [0, 1], "step": 1}, "space.fit.lr.step does not exist"),
         ({"uniform": [2, 1]}, "is reversed, found [2, 1]; write [1, 2]"),
-        ({"uniform": [1, 1]}, "both ends are 1"),
         ({"uniform": [1]}, "must be a range [low, high], found [1]"),
         ({"uniform": [1, 2, 3]}, "must be a range [low, high]"),
         ({"uniform": 3}, "must be a range [low, high], found 3"),

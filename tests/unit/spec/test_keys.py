@@ -16,10 +16,10 @@ def test_every_key_can_be_described_without_jargon() -> None:
     ("key", "words"),
     [
         ("fit.lr", "a number above 0 and at most 10"),
-        ("fit.patience", "a whole number of at least 1 or null"),
+        ("fit.patience", "a whole number of at least 1 and at most 1000000000 or null"),
         ("model.dropout", "a number of at least 0 and below 1"),
         ("data.root", "text or a list of values, each text or null"),
-        ("resources.gpus", "a list of values, each a whole number of at least 0 or auto"),
+        ("resources.gpus", "a list of values, each a whole number of at least 0 and at most 65535 or auto"),
         ("search.pruner", "one of promote, halving, asha, none"),
     ],
 )

@@ -80,7 +80,7 @@ def test_files_that_are_no_specs(folder: Path, content: bytes, words: str) -> No
 
 
 def test_faults_carry_their_line(folder: Path) -> None:
-    text = "model:\n  kind: cnn\n  kernel: 7\nfit:\n  lr: 0\n  lr: 1\nspace:\n  fit.lr: {uniform: [1, 1]}\n"
+    text = "model:\n  kind: cnn\n  kernel: 7\nfit:\n  lr: 0\n  lr: 1\nspace:\n  fit.lr: {uniform: [2, 1]}\n"
     found = faults(write(folder / "bad.yaml", text))
     assert [text.rpartition("(")[2] for text in found] == [f"bad.yaml line {n})" for n in (5, 3, 5, 8)]
     assert "given twice, on lines 5 and 6" in found[0]
@@ -92,6 +92,21 @@ def test_faults_of_overrides_say_so(folder: Path) -> None:
     assert any("fit.lr must be" in text and text.endswith("(given on the command line)") for text in found)
     assert any("did you mean fit.epochs?" in text for text in found)
     assert any("KEY=VALUE" in text for text in found)
+
+
+def test_a_fault_is_told_where_it_was_given(folder: Path) -> None:
+    """What the command line replaced in the file is not what is at fault, nor is what was sound before it."""
+    path = write(
+        folder / "file.yaml",
+        "model: {kind: mlp}\nfit:\n  epochs: 9\n  batch_size: 0\nspace:\n  fit.lr:\n    log_uniform: [1e-4, 1e-2]\n",
+    )
+    sound = "fit.batch_size=8"
+    for wrong in ("space.fit.lr={log_uniform: [1e-2, 1e-4]}", "space.fit.lr={log_uniform: 3}", "space={fit.lr: 3}"):
+        (found,) = faults(path, sets=[sound, wrong])
+        assert found.endswith("(given on the command line)"), wrong
+    first, second = faults(path, sets=["space.fit.lr={log_uniform: 3}"])
+    assert first.endswith("(file.yaml line 4)")
+    assert second.endswith("(given on the command line)")
 
 
 def test_later_sets_win(folder: Path) -> None:

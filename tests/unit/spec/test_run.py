@@ -38,7 +38,7 @@ def fault(**sections: Any) -> str:
         ({"fit": {"lr": True}}, ["found true"]),
         ({"fit": {"lr": float("nan")}}, ["fit.lr must be a number"]),
         ({"fit": {"epochs": 10.0}}, ["found 10.0; write 10"]),
-        ({"fit": {"patience": 0}}, ["of at least 1 or null", "found 0"]),
+        ({"fit": {"patience": 0}}, ["of at least 1 and at most 1000000000 or null", "found 0"]),
         ({"fit": {"schedule": "cosin"}}, ["one of constant, cosine", "did you mean cosine?"]),
         ({"fit": {"epochs": 5, "warmup_epochs": 5}}, ["warmup_epochs (5) must be below epochs (5)"]),
         ({"fit": [1]}, ["fit must be a section", "found [1]"]),
@@ -52,7 +52,7 @@ def fault(**sections: Any) -> str:
         ({"model": {"kind": "cnm"}}, ["found 'cnm'", "did you mean cnn?"]),
         ({"model": {"kind": "cnn", "kernel_size": 8}}, ["8 is even", "such as 9"]),
         ({"model": {"kind": "cnn", "channels": 32}}, ["write [32]"]),
-        ({"model": {"kind": "cnn", "channels": []}}, ["a list of 1 or more values"]),
+        ({"model": {"kind": "cnn", "channels": []}}, ["a list of 1 to 64 values"]),
         (
             {"model": {"kind": "cnn", "hidden": [3]}},
             ["model.hidden does not exist for this kind of model, only for mlp"],

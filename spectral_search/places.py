@@ -1,0 +1,152 @@
+"""Paths that people name and files that commands leave: refused in a sentence before the work, not after it."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spectral_search.errors import RequestError, RunError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a file size limit that is used up."""
+UNWRITABLE = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a place that takes no file, whatever the file."""
+_BLOCK = bytes(4096)
+"""What a try writes: a full disk still makes files, and only has no room for what they hold."""
+
+
+def given_path(text: str | os.PathLike[str], what: str) -> Path:
+    """A path as somebody gave it, with ~ expanded.
+
+    Args:
+        text: The path.
+        what: What gave it, such as "--results".
+
+    Raises:
+        RequestError: It is empty, no text, or in a home folder that is not there.
+    """
+    if not os.fspath(text):
+        raise RequestError(f"{what} is empty: name a path, or leave it out.")
+    path = require_text(Path(text))
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        # A folder may be called ~name where nobody is.
+        if path.exists():
+            return path
+        raise RequestError(
+            f"{path} cannot be found, since there is no home folder {path.parts[0]}: write the path in full, or set "
+            "HOME."
+        ) from None
+
+
+def require_text(path: Path) -> Path:
+    """Return a path that a record, a table and a database can name.
+
+    Raises:
+        RequestError: It holds bytes that are no UTF-8, or a NUL.
+    """
+    name = str(path)
+    if "\0" in name:
+        raise RequestError(f"The path {name!r} holds a NUL, which no file name does: name another.")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"The path {readable(name)} holds bytes that are not UTF-8, and the records of a run are: rename it."
+        ) from None
+    return path
+
+
+def readable(text: str) -> str:
+    """Text that any terminal takes: bytes that are no UTF-8, as they come from the system, are written as \\xff."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def partial_name(path: Path) -> Path:
+    """A name beside a file, free and hidden, to write it under until it is whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def require_output(path: Path, *, makes_folders: bool = False) -> None:
+    """Refuse an output before the work that fills it.
+
+    It is tried for real, under the kind of name that it is first written under: permissions alone know nothing of
+    /proc, quotas, full disks, names that are too long, or file systems mounted to be read.
+
+    Args:
+        path: The file.
+        makes_folders: Whether its folder is made if it is not there.
+
+    Raises:
+        RequestError: It cannot be written there.
+        RunError: The disk is full.
+    """
+    require_text(path)
+    with writing(path):
+        if path.is_dir():
+            raise RequestError(f"{path} is a folder: name a file in it.")
+        if path.exists() and not path.is_file():
+            # Files are replaced as a whole, and a device or a pipe cannot be.
+            raise RequestError(f"{path} is no plain file: name another.")
+        folder = path.absolute().parent
+        if folder.is_dir():
+            _try(partial_name(folder / path.name))
+        elif makes_folders:
+            try_folder(folder)
+        else:
+            raise RequestError(f"The folder {folder} is not there: make it, or name another file.")
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse a folder of outputs before the work that fills it; it is made later if it is not there.
+
+    Raises:
+        RequestError: It cannot be written.
+        RunError: The disk is full.
+    """
+    require_text(folder)
+    with writing(folder):
+        try_folder(folder)
+
+
+def try_folder(folder: Path) -> None:
+    """Write a file into a folder and remove it; where there is none yet, into the nearest that there is.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file")
+    _try(partial_name(there / "spectral-search"))
+
+
+def _try(file: Path) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(_BLOCK)
+            opened.flush()
+            os.fsync(opened.fileno())
+    finally:
+        os.unlink(file)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell in a sentence what keeps a file or a folder from being written.
+
+    Raises:
+        RunError: The disk is full.
+        RequestError: Anything else that the system says.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        if error.errno in FULL:
+            raise RunError(f"{path} cannot be written ({reason}): free some space, or choose another place.") from error
+        raise RequestError(f"{path} cannot be written ({reason}): choose another place.") from error

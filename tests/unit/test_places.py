@@ -1,0 +1,91 @@
+"""Paths as people give them, and places that are refused before the work."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from full_disks import NO_TEXT, ODD_NAMES, mounted, read_only
+
+from spectral_search.errors import RequestError, RunError
+from spectral_search.places import FULL, given_path, require_folder, require_output, require_text, writing
+
+
+def test_a_path_is_taken_as_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert given_path("~/x", "--results") == Path("/somewhere/x")
+    Path(tmp_path / "~nobody-of-this-name").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert given_path("~nobody-of-this-name", "--results") == Path("~nobody-of-this-name")
+    with pytest.raises(RequestError, match="no home folder ~nobody-of-this-name: write the path in full"):
+        given_path("~nobody-of-this-name/x", "--results")
+    for name in ODD_NAMES:
+        assert str(given_path(name, "--results")) == name
+    with pytest.raises(RequestError, match="--results is empty"):
+        given_path("", "--results")
+
+
+@pytest.mark.parametrize("name", [NO_TEXT, f"{NO_TEXT}/below", "a\0b"])
+def test_what_records_cannot_name_is_refused_in_text(name: str) -> None:
+    with pytest.raises(RequestError, match="rename it|name another") as caught:
+        require_text(Path(name))
+    str(caught.value).encode()
+
+
+def test_an_output_is_tried_and_nothing_is_left(tmp_path: Path) -> None:
+    for name in ODD_NAMES:
+        require_output(tmp_path / name)
+    (tmp_path / "old.csv").write_text("old")
+    require_output(tmp_path / "old.csv")
+    require_output(tmp_path / "new" / "folder" / "x.csv", makes_folders=True)
+    require_folder(tmp_path / "another" / "one")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old.csv", "old")]
+
+
+def test_outputs_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "device.csv").symlink_to(os.devnull)
+    os.mkfifo(tmp_path / "pipe.csv")
+    wrong = {
+        tmp_path: "is a folder",
+        tmp_path / "absent" / "x.csv": "is not there",
+        tmp_path / "file" / "x.csv": "is not there",
+        tmp_path / "device.csv": "no plain file",
+        tmp_path / "pipe.csv": "no plain file",
+        tmp_path / ("x" * 250 + ".csv"): "cannot be written",
+        tmp_path / ("x" * 245): "cannot be written",  # the name itself fits; the one it is written under does not
+        tmp_path / NO_TEXT: "not UTF-8",
+        Path("/proc/x.csv"): "cannot be written",
+    }
+    for path, words in wrong.items():
+        with pytest.raises(RequestError, match=words):
+            require_output(path)
+    for path in (tmp_path / "file" / "x" / "x.csv", Path("/proc/x/y.csv")):
+        with pytest.raises(RequestError, match="cannot be written"):
+            require_output(path, makes_folders=True)
+    with pytest.raises(RequestError, match=r"file is a file"):
+        require_folder(tmp_path / "file" / "below")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["device.csv", "file", "pipe.csv"]
+
+
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    with read_only(tmp_path / "locked") as folder:
+        for check in (lambda: require_output(folder / "x.csv"), lambda: require_folder(folder / "x")):
+            with pytest.raises(RequestError, match="cannot be written"):
+                check()
+
+
+def test_a_full_disk_is_no_fault_of_the_request(tmp_path: Path) -> None:
+    with mounted(tmp_path / "full", "size=64k") as folder:
+        (folder / "data").write_bytes(bytes(64 << 10))
+        with pytest.raises(RunError, match="free some space"):
+            require_output(folder / "x.csv")
+        assert [path.name for path in folder.iterdir()] == ["data"]
+
+
+def test_what_the_system_says_while_writing_is_told_in_a_sentence(tmp_path: Path) -> None:
+    for number in (*FULL, errno.EROFS, errno.EACCES, errno.EIO):
+        wanted = RunError if number in FULL else RequestError
+        with pytest.raises(wanted, match=r"x\.csv cannot be written \(\w") as caught, writing(tmp_path / "x.csv"):
+            raise OSError(number, os.strerror(number))
+        assert "\n" not in str(caught.value)
