@@ -138,7 +138,7 @@ class Proposals:
         return held, {key: distribution(space[key], choices.get(key)) for key in params}
 
     def _drawn(self, rng: random.Random) -> Params:
-        """A random point of the space, for which Optuna's sampler would take 30 times as long."""
+        """A random point of the space, for which Optuna's sampler would take many times as long."""
         params: Params = {}
         for key, domain in self._space:
             if self._spec.is_active(key, params):

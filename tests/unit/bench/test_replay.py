@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spectral_search.bench.commands import PEERS
 from spectral_search.bench.curves import Curves, read_curves, write_curves
 from spectral_search.bench.efficiency import quartiles, spent_epochs
 from spectral_search.bench.replay import searched, top_after
+from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
 
 EPOCHS = 9
@@ -136,3 +138,15 @@ def test_what_diverges_in_a_replay_has_failed() -> None:
     values_CE[:6, 1:] = -np.inf
     trace = searched("random", "none", 2)(Curves(curves.spec, curves.params, values_CE), 0)
     assert len(trace) == 6 * 2 + 2 * EPOCHS
+
+
+def test_curves_can_be_recorded_with_another_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PEERS))
+    from record_curves import GRID, command, spec_of
+
+    made = spec_of("whiten", tmp_path)
+    spec, own = load_spec(str(made), environ={}), load_spec(str(GRID), environ={})
+    assert (made.name, spec.data.input.kind) == ("curves_mlp_whiten.yaml", "whiten")
+    assert (spec.space, spec.grid_points(), spec_of(None)) == (own.space, own.grid_points(), GRID)
+    to_run = command(made, "ROOT", tmp_path)
+    assert str(made) in to_run and "--set=search.pruner=none" in to_run and "curves_mlp_whiten" in to_run
