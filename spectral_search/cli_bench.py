@@ -24,11 +24,17 @@ def bench(
     record: Annotated[
         str | None, typer.Option("--record", metavar="FILE", help="Append the document to a file of JSON lines.")
     ] = None,
+    curves: Annotated[
+        str | None,
+        typer.Option("--curves", metavar="FILE", help="For efficiency: recorded tasks (.npz) to replay searches on."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure reading, training and whole searches beside their floors and peers; ends in one JSON line."""
     with answering():
         from spectral_search import service
 
-        document = service.bench(tuple(parts or ()), make_shown(as_json), quick=quick, figures=figures, record=record)
+        document = service.bench(
+            tuple(parts or ()), make_shown(as_json), quick=quick, figures=figures, record=record, curves=curves
+        )
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")

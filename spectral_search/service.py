@@ -822,6 +822,7 @@ def bench(
     quick: bool = False,
     figures: str | None = None,
     record: str | None = None,
+    curves: str | None = None,
 ) -> dict[str, Any]:
     """Measure against floors and peers; the tables are shown as they come, the whole is given as plain values.
 
@@ -831,9 +832,10 @@ def bench(
         quick: Tiny sizes, to see that it runs.
         figures: Folder for figures of what was found.
         record: File of JSON lines that the document is appended to.
+        curves: File of recorded tasks that the part efficiency replays searches on too.
 
     Raises:
-        RequestError: There is no such part, or the record or the figures cannot be written.
+        RequestError: There is no such part, the curves cannot be read, or the record or the figures cannot be written.
         RunError: A measured search failed.
     """
     from spectral_search.bench.bench import append_record, check_record, run_bench
@@ -842,7 +844,14 @@ def bench(
         require_folder(given_path(figures, "--figures"))
     if record is not None:
         check_record(given_path(record, "--record"))
-    document = plain(run_bench(parts, shown, quick=quick, figures=None if figures is None else Path(figures)))
+    found = run_bench(
+        parts,
+        shown,
+        quick=quick,
+        figures=None if figures is None else Path(figures),
+        curves=None if curves is None else given_path(curves, "--curves"),
+    )
+    document = plain(found)
     if record is not None:
         append_record(document, Path(record))
     return document

@@ -14,9 +14,11 @@ class Around:
         scratch: An empty folder for what is written on the way, removed at the end.
         say: Shows one line.
         progress: Makes a progress callback for a long step, given its title.
+        curves: File of recorded tasks for `efficiency`, where one is given.
     """
 
     quick: bool
     scratch: Path
     say: Callable[[str], None]
     progress: Callable[[str], Callable[[int, int], None]]
+    curves: Path | None = None

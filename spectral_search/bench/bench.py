@@ -96,7 +96,12 @@ class Shown(Protocol):
 
 
 def run_bench(
-    parts: Sequence[str], shown: Shown, *, quick: bool = False, figures: Path | None = None
+    parts: Sequence[str],
+    shown: Shown,
+    *,
+    quick: bool = False,
+    figures: Path | None = None,
+    curves: Path | None = None,
 ) -> dict[str, Any]:
     """Measure and give everything as one document of plain values.
 
@@ -105,13 +110,17 @@ def run_bench(
         shown: Where it is shown as it comes.
         quick: Tiny sizes, to see that it runs.
         figures: Folder for the figures of the parts that have one.
+        curves: File of recorded tasks for the part efficiency.
 
     Raises:
-        RequestError: There is no such part.
+        RequestError: There is no such part, or the curves cannot be read or are for a part that is not measured.
         RunError: A measured search failed.
     """
     if unknown := [name for name in parts if name not in PARTS]:
         raise RequestError(f"There is no benchmark {', '.join(unknown)}: choose among {', '.join(PARTS)}.")
+    chosen = list(parts) or [name for name in PARTS if name not in ASKED_FOR]
+    if curves is not None:
+        _check_curves(curves, chosen)
     machine = look_at_machine()
     document: dict[str, Any] = {"machine": machine.document(), "busy": machine.is_busy, "quick": quick, "parts": {}}
     shown.console.print(render_head(document, machine.sentence()))
@@ -119,16 +128,26 @@ def run_bench(
     with writing(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=cache_folder()) as scratch:
-        around = Around(quick, Path(scratch), shown.say, shown.progress)
-        for name in parts or [name for name in PARTS if name not in ASKED_FOR]:
+        around = Around(quick, Path(scratch), shown.say, shown.progress, curves)
+        for name in chosen:
             found = PARTS[name](around)
             document["parts"][name] = found.document()
+            document |= found.summary
             shown.console.print(render_part(name, found.document(), quick=quick))
             if figures is not None and found.drawn:
                 from spectral_search.bench.figures import DRAW
 
                 DRAW[name](found.drawn, figures / f"{name}.png")
     return document
+
+
+def _check_curves(file: Path, parts: Sequence[str]) -> None:
+    """Refuse a file of recorded tasks before anything is measured."""
+    from spectral_search.bench.tasks import read_tasks
+
+    if "efficiency" not in parts:
+        raise RequestError(f"--curves is for `bench efficiency`, not for {', '.join(parts)}: leave it out.")
+    read_tasks(file)
 
 
 def append_record(document: dict[str, Any], file: Path) -> None:

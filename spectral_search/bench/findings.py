@@ -74,6 +74,7 @@ class Findings:
         notes: What to know of this run, such as what could not be measured, and why.
         details: Further plain values for the record.
         drawn: What the part's figure shows; not in the record.
+        summary: Plain values that the whole document begins with, so that whoever reads it need not look for them.
     """
 
     rows: list[Row]
@@ -81,6 +82,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     drawn: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from spectral_search.bench.around import Around
 from spectral_search.bench.commands import PEERS, Ended, ours, peer, peers_are_here
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.members import hidden_of, step1
 from spectral_search.bench.spectra import simulated_root
-from spectral_search.fit.precision import resolve_precision
 from spectral_search.search.device import cpu_count
 
 GRID = {
@@ -22,14 +19,17 @@ GRID = {
 }
 """Twelve points of step1's space, as one would lay them out by hand."""
 NAMES = {"ray_tune": "Ray Tune", "optuna": "Optuna alone", "grid": "a sequential grid"}
+PEER_GRACE_PERIOD, PEER_REDUCTION_FACTOR = 3, 3
+"""Of the peers' ASHA, as their guides have it; our rules are ours."""
 PHYSICS = (
-    "Every search trains step1's trials on the same spectra, space, seed, recipe and number format, and is timed "
-    "from the command to its end: imports, cluster, loading, trials, and for ours also the winner's export and its "
-    "re-test on fresh noise. What no peer does, training the finalists anew with other seeds, is left out of ours "
-    "and has a row of its own. Ray Tune trains two trials at a time, each in a process that imports torch, shuffles, "
-    "draws noise and multiplies for itself; Optuna and the grid train one at a time on all cores. Ours reads, noises "
-    "and moves each batch once for all trials that are at the same epoch. The val spectra have recorded noise, the "
-    "same for all, so the best val R2 compare."
+    "Every search trains trials of step1's space on the same spectra with the same recipe and seed, each with its own"
+    " proposals and stopping rule, the peers in float32 and with ASHA from epoch 3, one in 3, as their guides teach. "
+    "It is timed from the command to its end: imports, cluster, loading, trials, and for ours also the winner's "
+    "export and its re-test on fresh noise. What no peer does, training the finalists anew with other seeds, is left "
+    "out of ours and has a row of its own. Ray Tune trains two trials at a time, each in a process that imports "
+    "torch, shuffles, draws noise and multiplies for itself; Optuna and the grid train one at a time on all cores. "
+    "Ours reads, noises and moves each batch once for all trials that are at the same epoch. The val spectra have "
+    "recorded noise, the same for all, so the best val R2 compare."
 )
 
 
@@ -79,29 +79,25 @@ def measure(around: Around) -> Findings:
 def arguments(root: Path, sizes: Sizes) -> list[str]:
     """What follows `spectral-search run`."""
     options = {"--data-root": root, "--num-train": sizes.train, "--trials": sizes.trials, "--epochs": sizes.epochs}
-    sets = ("search.sampler=tpe", "search.pruner=asha")  # what the peers have too
-    return ["step1", *(str(part) for option in options.items() for part in option), *(f"--set={text}" for text in sets)]
+    return ["step1", *(str(part) for option in options.items() for part in option)]
 
 
 def peer_config(root: Path, sizes: Sizes) -> dict[str, Any]:
     """The same search in a peer's terms."""
-    spec = step1().override({"search.pruner": "asha"})
-    precision = resolve_precision(spec.fit.precision, torch.device("cpu"))
+    spec = step1()
     return {
         "root": str(root),
         "trials": sizes.trials,
-        "min_epochs": min(spec.search.rungs(spec.fit.epochs)[0], sizes.epochs),
-        "reduction_factor": spec.search.factor,
+        "grace_period": min(PEER_GRACE_PERIOD, sizes.epochs),
+        "reduction_factor": PEER_REDUCTION_FACTOR,
         "space": {key: domain.to_yaml() for key, domain in spec.space.items()},
         "grid": GRID,
         "cpus_per_trial": max(1, cpu_count() // 2),
-        "reuse_actors": True,
         "recipe": {
             "hidden": hidden_of(spec.base),
             "epochs": sizes.epochs,
             "batch_size": spec.fit.batch_size,
             "grad_clip": spec.fit.grad_clip,
-            "precision": precision,
             "seed": spec.search.seed,
             "workers": 0,
         },

@@ -192,8 +192,8 @@ def timeline_figure(run: Run) -> Figure:
         f"{len(trials)} trials, {told}; {saved}; {where}. The winner was trial {best_at} of {len(trials)} to be "
         f"proposed{': later ones did not beat it' if 0 < best_at <= len(trials) // 2 else ''}."
     )
-    if rungs and spec.search.pruner == "halving":
-        caption += " At a rung a trial waits until all have come to it, and its bar goes on."
+    if rungs and spec.search.waits:
+        caption += " A trial that waits at a rung has its bar go on."
     return Figure(key, title, caption, lambda layout: _draw_timeline(layout, run, order, rungs))
 
 

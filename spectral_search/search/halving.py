@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from spectral_search.spec.search import SearchSpec
 
 
-def survivors(best: Mapping[int, float], search: SearchSpec) -> frozenset[int]:
+def survivors(best: Mapping[int, float], search: SearchSpec, factor: int | None = None) -> frozenset[int]:
     """The trials that go on from a rung.
 
     Args:
         best: Trial number -> its best val R2 up to the rung, of all trials that reached it.
         search: How many go on; the earlier trial where two are equal, none whose value is not finite.
+        factor: One in this many goes on, the search's own when absent.
     """
     finite = [number for number in sorted(best) if math.isfinite(best[number])]
     best_first = sorted(finite, key=best.__getitem__, reverse=True)
-    return frozenset(best_first[: search.survivors_of(len(best))])
+    return frozenset(best_first[: search.survivors_of(len(best), factor)])

@@ -30,6 +30,8 @@ from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 T = TypeVar("T")
+LATE_PART = 0.5
+"""Largest part of all epochs that may be trained before the first decision without a warning."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Most epochs of all trials."""
+        """Most epochs of all trials; by promotion about as many as they take."""
         epochs, search, domain = self.spec.fit.epochs, self.spec.search, self.spec.space.get("fit.epochs")
         if search.sampler == "grid":
             points = self.spec.grid_points()
@@ -212,6 +214,8 @@ def make_plan(
     said += why
     if spec.data.residency == "stream" and chosen != "inline":
         said.append(tell_reader(spec.resources, splits.train))
+    if late := late_decision(spec, planned_trials(spec)):
+        said.append(late)
     if splits.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
     if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
@@ -250,6 +254,21 @@ def _in_memory(spec: RunSpec) -> RunSpec:
     """Components always fit: a million spectra take less than 400 MB."""
     update = {"residency": "resident", "stored_as": "float32"}
     return spec.model_copy(update={"data": spec.data.model_copy(update=update)})
+
+
+def late_decision(spec: RunSpec, trials: int) -> str | None:
+    """A warning where more than half of all epochs are trained before any trial can be stopped for others."""
+    search, epochs = spec.search, spec.fit.epochs
+    if search.min_epochs is None or search.pruner == "none" or (search.waits and trials <= search.survivors_of(trials)):
+        return None
+    first = min(search.min_epochs, epochs)
+    if trials == 1 or first <= LATE_PART * epochs:
+        return None
+    return (
+        f"{trials * first} of the {trials * epochs} epochs of all trials are trained before the first decision: "
+        f"search.min_epochs is {search.min_epochs} and fit.epochs {epochs}. Give a smaller one (--set "
+        f"search.min_epochs={max(1, epochs // 10)}, or null for the rule's own) unless curves mislead before that."
+    )
 
 
 def _leak_note(leaky: list[str], results: Path | None, root: DataRoot) -> str:

@@ -54,12 +54,13 @@ def _search_text(plan: Plan) -> str:
     rule, rungs = "no trial is stopped for another", search.rungs(epochs)
     if search.pruner == "asha" and rungs:
         rule = f"ASHA from epoch {rungs[0]}, one trial in {search.factor} goes on at a rung"
-    elif search.pruner == "halving":
+    elif search.waits:
         told, left = [], plan.trials
         for rung in rungs:
-            if left > (left := search.survivors_of(left)):
+            if left > (left := search.survivors_of(left, search.factor_at(rung, epochs))):
                 told.append(f"after epoch {rung} the best {left}")
-        rule = f"{', '.join(told)} go on" if told else rule
+        by_now = ", whoever leads by now at once" if search.pruner == "promote" else ""
+        rule = f"{', '.join(told)} go on{by_now}" if told else rule
     return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}"
 
 

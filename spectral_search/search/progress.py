@@ -133,13 +133,13 @@ class Progress:
         return max(0, self._planned - len(self._live) - sum(self._counts.values()))
 
     def _planned_epochs(self) -> int:
-        """Epochs done plus what the rest will take; by halving known beforehand, but for trials that end early.
+        """Epochs done plus what the rest will take; where trials wait at rungs about known beforehand.
 
         Trials to come are taken to end as early on average as those that are over; a live trial that has outlived that
         average is taken to go on to its last epoch.
         """
         over, longest = sum(self._counts.values()), self._spec.fit.epochs
-        if self._spec.search.pruner == "halving":
+        if self._spec.search.waits:
             planned = self._spec.search.planned_epochs(self._planned, longest) - self._spared
             return max(self._epochs, planned) if self._live or self._waiting() else self._epochs
         mean = self._ended_epochs / over if over else longest
@@ -147,7 +147,7 @@ class Progress:
         return self._epochs + round(self._waiting() * mean + live)
 
     def _spared_by(self, outcome: str, epoch: int) -> int:
-        """Epochs that halving had planned for a trial and that it did not take, having ended before the next rung."""
+        """Epochs that were planned for a trial and that it did not take, having ended before the next rung."""
         rungs = [] if outcome == "complete" else self._spec.search.rungs(self._spec.fit.epochs)
         return min((end for end in [*rungs, self._spec.fit.epochs] if end >= epoch), default=epoch) - epoch
 

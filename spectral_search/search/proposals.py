@@ -5,9 +5,10 @@ on as the uninterrupted one would have.
 """
 
 import json
+import math
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -17,11 +18,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.data.counter import counter_seed
 from spectral_search.search.choices import Choices, choices_of
+from spectral_search.search.parzen import CANDIDATES, Seen, most_promising
 from spectral_search.search.points import Params, finite_points, is_possible, planned_trials
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec
 
-__all__ = ["Params", "Proposals", "make_sampler"]
+__all__ = ["Params", "Proposals", "best_of", "enough", "make_sampler", "seen"]
 
 ATTEMPTS = 10
 """Proposals asked of the sampler before a repeated or impossible one is replaced by a random one."""
@@ -87,12 +89,35 @@ class Proposals:
         if not self._space:
             return {}
         tried = {_key(trial.user_attrs["params"]) for trial in earlier}
+        if self._spec.search.sampler == "parzen":
+            return self._learnt(earlier, tried, counter_seed(self._spec.search.seed, "proposal", number, 0))
         for attempt in range(ATTEMPTS):
             seed = counter_seed(self._spec.search.seed, "proposal", number, attempt)
             params = self._sample(make_sampler(self._spec, seed % 2**32), earlier)
             if _key(params) not in tried and is_possible(self._spec, params):
                 return params
         return self._untried(tried, counter_seed(self._spec.search.seed, "untried", number))
+
+    def _learnt(self, earlier: list[FrozenTrial], tried: set[str], seed: int) -> Params | None:
+        """The most promising of some random points that no trial has had; a random one as long as too few are known."""
+        known = [self._seen(trial) for trial in earlier]
+        candidates = self._candidates(tried, seed) if enough(known, self._spec.search.startup_trials) else []
+        if not candidates:
+            return self._untried(tried, seed)
+        return candidates[most_promising(dict(self._space), known, candidates)]
+
+    def _candidates(self, tried: set[str], seed: int) -> list[Params]:
+        if self._finite is not None:
+            left = [point for point in self._finite if _key(point) not in tried]
+            return random.Random(seed).sample(left, min(CANDIDATES, len(left)))
+        rng = random.Random(seed)
+        drawn = [self._drawn(rng) for _ in range(CANDIDATES)]
+        return [params for params in drawn if _key(params) not in tried and is_possible(self._spec, params)]
+
+    def _seen(self, trial: FrozenTrial) -> Seen:
+        params: Params = trial.user_attrs["params"]
+        rungs = self._spec.search.rungs(self._spec.with_params(params).fit.epochs)
+        return seen(params, trial.intermediate_values, rungs, failed=trial.state == TrialState.FAIL)
 
     def _untried(self, tried: set[str], seed: int) -> Params | None:
         """A random point that no trial has had; None when there is none left."""
@@ -112,6 +137,14 @@ class Proposals:
         held = {key: choices[key].hold(value) if key in choices else value for key, value in params.items()}
         return held, {key: distribution(space[key], choices.get(key)) for key in params}
 
+    def _drawn(self, rng: random.Random) -> Params:
+        """A random point of the space, for which Optuna's sampler would take many times as long."""
+        params: Params = {}
+        for key, domain in self._space:
+            if self._spec.is_active(key, params):
+                params[key] = drawn_value(domain, rng)
+        return params
+
     def _sample(self, sampler: BaseSampler, earlier: list[FrozenTrial]) -> Params:
         # A shadow study in memory: the durable one only ever holds proposals that are really run.
         shadow = optuna.create_study(direction="maximize", sampler=sampler)
@@ -122,6 +155,44 @@ class Proposals:
             if self._spec.is_active(key, params):
                 params[key] = _suggest(trial, key, domain, self._choices.get(key))
         return params
+
+
+def drawn_value(domain: Domain, rng: random.Random) -> Any:
+    """A random value of a domain, on its scale; every whole number of a range is as probable as its step is wide."""
+    if domain.choices is not None:
+        return rng.choice(domain.choices)
+    low, high = float(domain.low or 0.0), float(domain.high or 0.0)
+    wide = (low - 0.5, high + 0.5) if domain.is_int else (low, high)
+    value = math.exp(rng.uniform(*map(math.log, wide))) if domain.is_log else rng.uniform(*wide)
+    return int(min(max(round(value), low), high)) if domain.is_int else min(max(value, low), high)
+
+
+def seen(params: Params, values: Mapping[int, float], rungs: Sequence[int], *, failed: bool) -> Seen:
+    """What `parzen` is told of a trial: how far it came, and its best at the last rung it reached.
+
+    Args:
+        params: Its searched values.
+        values: Val R2 by epoch.
+        rungs: Epochs after which it may be stopped; without any its best so far counts.
+        failed: Whether it ended without a result.
+    """
+    if failed:
+        return Seen(params, -1)
+    if not rungs:
+        return Seen(params, int(bool(values)), best_of(values))
+    reached = [rung for rung in rungs if rung in values]
+    return Seen(params, len(reached), best_of(values, reached[-1])) if reached else Seen(params, 0)
+
+
+def enough(known: Sequence[Seen], startup_trials: int) -> bool:
+    """Whether so many trials have reached a rung, or failed, that proposals can learn from them."""
+    return sum(trial.rungs != 0 for trial in known) >= startup_trials
+
+
+def best_of(values: Mapping[int, float], until: int | None = None) -> float:
+    """The best finite val R2 of a trial up to an epoch, by epoch; minus infinity when there is none."""
+    kept = (value for epoch, value in values.items() if until is None or epoch <= until)
+    return max(filter(math.isfinite, kept), default=-math.inf)
 
 
 def _as_told(earlier: list[FrozenTrial], sampler: str) -> list[FrozenTrial]:

@@ -5,7 +5,7 @@ two writes, so each has one meaning by itself, and opening the study takes up wh
 
     params.yaml     then the trial    a folder without a trial is given to the next one
     progress line   then the value    a line without a value is dropped: that epoch is reported again
-    value at a rung then the verdict  a rung without a verdict is told again, and judged then; by halving it waits on
+    value at a rung then the verdict  a rung without a verdict is told again, and judged then; one that waits waits on
     state           then clean-up     files that a trial no longer needs are removed again
 """
 
@@ -29,7 +29,8 @@ from spectral_search.results.manifest import Manifest
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.asha import rung_epochs, survives
 from spectral_search.search.halving import survivors
-from spectral_search.search.proposals import Params, Proposals
+from spectral_search.search.promotion import leaders, promoted
+from spectral_search.search.proposals import Params, Proposals, best_of
 from spectral_search.spec.load import expand
 from spectral_search.spec.run import RunSpec
 
@@ -148,7 +149,7 @@ class Study:
             storage=storage,
             direction="maximize",
             sampler=RandomSampler(),  # never asked: proposals come from a shadow study
-            pruner=NopPruner(),  # never asked either: see `asha` and `halving`
+            pruner=NopPruner(),  # never asked either: see `promotion`, `halving` and `asha`
             load_if_exists=True,
         )
         self._proposals = Proposals(spec, self.trials())
@@ -179,7 +180,7 @@ class Study:
     @property
     def exhausted(self) -> bool:
         """Whether no trial will be handed out any more, once `next_trial` has given None."""
-        may_be_held = self.spec.search.pruner == "halving" and bool(self._live)
+        may_be_held = self.spec.search.waits and bool(self._live)
         return not self._unfinished and not self._held and not may_be_held
 
     def trials(self) -> list[FrozenTrial]:
@@ -196,12 +197,15 @@ class Study:
             raise self._halted
 
     def next_trial(self) -> LiveTrial | None:
-        """An unfinished trial to go on with, else a new one, else one of those that waited at a rung.
+        """An unfinished trial to go on with, else a promoted or a new one, else one of those that waited at a rung.
 
         None when there is none, or none as long as others train: see `exhausted`.
         """
         with self._writing():
-            trial = self._unfinished.pop(0) if self._unfinished else self._new_trial() or self._survivor()
+            if self._unfinished:
+                trial: LiveTrial | None = self._unfinished.pop(0)
+            else:
+                trial = self._promoted() or self._new_trial() or self._survivor()
             if trial is not None:
                 self._live[trial.number] = (trial, self._handle(trial.number))
                 self.listener("started", trial)
@@ -221,10 +225,30 @@ class Study:
         self._count += 1
         return trial
 
+    def _promoted(self) -> LiveTrial | None:
+        """A trial that waits at a rung and may go on by now, the highest rung first."""
+        if self.spec.search.pruner != "promote" or not self._held:
+            return None
+        trials = self.trials()
+        for rung in sorted({trial.last_epoch for trial in self._held.values()}, reverse=True):
+            waiting = [number for number, trial in self._held.items() if trial.last_epoch == rung]
+            number = promoted(_reached(trials, rung), waiting, self._factor_at(rung))
+            if number is not None:
+                trial = self._held.pop(number)
+                self._pass(trial, self._handle(number))
+                return trial
+        return None
+
     def _survivor(self) -> LiveTrial | None:
-        while self._held and not self._live and not self._unfinished:
+        while self._held and not self._unfinished and self._all_came():
             self._judge_held()
         return self._unfinished.pop(0) if self._unfinished else None
+
+    def _all_came(self) -> bool:
+        """Whether no trial is still on its way to the lowest rung at which one waits."""
+        rung = min(trial.last_epoch for trial in self._held.values())
+        on_the_way = [trial for trial, _ in self._live.values() if trial.passed < rung]
+        return not on_the_way if self.spec.search.pruner == "promote" else not self._live
 
     def _judge_held(self) -> None:
         """Judge the trials that wait at the lowest rung, all trials having come to it or ended before.
@@ -233,14 +257,7 @@ class Study:
         decides the same.
         """
         rung = min(trial.last_epoch for trial in self._held.values())
-        reached = {
-            trial.number: _best(value for epoch, value in trial.intermediate_values.items() if epoch <= rung)
-            for trial in self.trials()
-            # One that failed further on had passed this rung, and counts as it did then.
-            if rung in trial.intermediate_values
-            and (trial.state != TrialState.FAIL or trial.user_attrs.get(PASSED, 0) >= rung)
-        }
-        go_on = survivors(reached, self.spec.search)
+        go_on = survivors(_reached(self.trials(), rung), self.spec.search, self._factor_at(rung))
         for trial in [self._held[number] for number in sorted(self._held)]:
             if trial.last_epoch != rung:
                 continue
@@ -251,6 +268,9 @@ class Study:
             else:
                 self._end(trial, self._handle(trial.number), "stopped")
                 self.listener("stopped", trial)
+
+    def _factor_at(self, rung: int) -> int:
+        return self.spec.search.factor_at(rung, self.spec.fit.epochs)
 
     def report(self, number: int, record: EpochRecord) -> bool:
         """Record an epoch of one trial and judge it: whether the trial must stop.
@@ -325,8 +345,8 @@ class Study:
             return f"{told} That was {count} times in a row, so the trial has failed."
 
     def stop(self, number: int) -> None:
-        """Take a trial that must stop from training: for good, or by halving until all have come to its rung."""
-        if self.spec.search.pruner != "halving":
+        """Take a trial that must stop from training: for good, or until it may go on from the rung where it waits."""
+        if not self.spec.search.waits:
             self.finish(number, "stopped")
             return
         with self._writing():
@@ -368,6 +388,10 @@ class Study:
             return False
         if search.pruner == "halving":
             must_stop = self.planned > search.survivors_of(self.planned)  # for now, unless all go on anyway
+        elif search.pruner == "promote":
+            all_go_on = self.planned <= search.survivors_of(self.planned, self._factor_at(epoch))
+            first = leaders(_reached(self.trials(), epoch), self._factor_at(epoch))
+            must_stop = not all_go_on and trial.number not in first
         else:
             reported = [v for other in self.trials() if (v := other.intermediate_values.get(epoch)) is not None]
             must_stop = not survives(trial.epochs[-1]["val_r2"], reported, search.factor)
@@ -380,7 +404,7 @@ class Study:
         trial.passed = trial.last_epoch
 
     def _end(self, trial: LiveTrial, handle: Trial, outcome: Outcome, error: str | None = None) -> None:
-        best = _best(record["val_r2"] for record in trial.epochs)
+        best = best_of({record["epoch"]: record["val_r2"] for record in trial.epochs})
         if outcome == "complete" and not math.isfinite(best):
             outcome, error = "failed", error or "The trial ended without a finite val R2."
         if error is not None:
@@ -418,12 +442,18 @@ class Study:
                 self._clean_up(frozen.number, frozen.state)
             else:
                 trial, handle = self._restored(frozen), self._handle(frozen.number)
-                if self.spec.search.pruner != "halving" or not self._is_to_stop(trial, handle):
+                if not self._waited(frozen, trial, handle):
                     unfinished.append(trial)
                 else:
                     handle.set_user_attr(HELD, trial.last_epoch)
                     self._held[trial.number] = trial
         return unfinished
+
+    def _waited(self, frozen: FrozenTrial, trial: LiveTrial, handle: Trial) -> bool:
+        """Whether a trial waits at a rung: by halving all do that have come to one, by promote those that were told."""
+        if self.spec.search.pruner == "promote":
+            return trial.passed < trial.last_epoch == frozen.user_attrs.get(HELD)
+        return self.spec.search.pruner == "halving" and self._is_to_stop(trial, handle)
 
     def _restored(self, frozen: FrozenTrial) -> LiveTrial:
         """A trial with the epochs that the study holds, and its progress file brought in line with them."""
@@ -441,5 +471,12 @@ class Study:
         return LiveTrial(frozen.number, frozen.user_attrs["params"], epochs, frozen.user_attrs.get(PASSED, 0))
 
 
-def _best(values: Iterable[float]) -> float:
-    return max(filter(math.isfinite, values), default=-math.inf)
+def _reached(trials: Iterable[FrozenTrial], rung: int) -> dict[int, float]:
+    """Best val R2 up to a rung of all trials that reached it, by number."""
+    return {
+        trial.number: best_of(trial.intermediate_values, rung)
+        for trial in trials
+        # One that failed further on had passed this rung, and counts as it did then.
+        if rung in trial.intermediate_values
+        and (trial.state != TrialState.FAIL or trial.user_attrs.get(PASSED, 0) >= rung)
+    }

@@ -13,6 +13,7 @@ from spectral_search.places import given_path
 from spectral_search.spec.faults import Fault
 from spectral_search.spec.keys import nearest
 from spectral_search.spec.quick import quick as shrink
+from spectral_search.spec.quick import shorter_rung
 from spectral_search.spec.run import RunSpec, assemble
 from spectral_search.spec.sets import apply_sets, parse_set
 from spectral_search.spec.yaml_io import Document, parse_yaml, show
@@ -162,9 +163,12 @@ def load_spec(
     values, set_faults = _parse_sets(sets)
     values |= overrides or {}
     raw = _with_stage(document, path)
-    small = assemble(raw)[0] if quick else None
+    own = assemble(raw)[0] if quick or "fit.epochs" in values else None
+    small = own if quick else None
     if small is not None:
         raw = shrink(small, values).to_dict()
+    elif own is not None:
+        raw = _with_rung_for(own, raw, values)
     raw, unplaced = apply_sets(raw, values)
     raw, expand_faults = _expand_paths(raw, environ)
     spec, faults = assemble(raw)
@@ -215,6 +219,16 @@ def _parse_sets(sets: Sequence[str]) -> tuple[dict[str, Any], list[Fault]]:
         values.pop(key, None)  # the later one also takes the later place
         values[key] = value
     return values, faults
+
+
+def _with_rung_for(own: RunSpec, raw: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Raw sections whose first rung is shortened as fit.epochs is; a rung given on the command line stays."""
+    epochs = values["fit.epochs"]
+    if not isinstance(epochs, int) or not 0 < epochs < own.fit.epochs:
+        return raw
+    if own.search.min_epochs is None or {"search", "search.min_epochs"} & set(values):
+        return raw
+    return {**raw, "search": {**raw["search"], "min_epochs": shorter_rung(own, epochs)}}
 
 
 def _expand_paths(raw: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Fault]]:

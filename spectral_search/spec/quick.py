@@ -1,5 +1,6 @@
 """`--quick`: any stage in minutes on two CPU cores, to see that everything works, not to find the best network."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,6 @@ class QuickLimits:
     num_val: int
     val_draws: int
     epochs: int
-    min_epochs: int
     batch_size: int  # small, so that few spectra still make enough steps
     trials: int
     finalists: int
@@ -28,9 +28,9 @@ class QuickLimits:
 
 # By the multiply-accumulates of a forward pass, which a CPU core does some 10 billion of a second: small MLPs, the
 # published CNN [32, 64], and everything larger, where a quick run can only show that the machinery works.
-SMALL = QuickLimits(8000, 2000, 2, 12, 3, 256, 8, 2, 5)
-MEDIUM = QuickLimits(3000, 600, 2, 8, 2, 64, 6, 2, 3)
-LARGE = QuickLimits(600, 300, 2, 4, 1, 32, 4, 1, 3)
+SMALL = QuickLimits(8000, 2000, 2, 12, 256, 8, 2, 5)
+MEDIUM = QuickLimits(3000, 600, 2, 8, 64, 6, 2, 3)
+LARGE = QuickLimits(600, 300, 2, 4, 32, 4, 1, 3)
 _SMALL_MACS, _MEDIUM_MACS = 20e6, 60e6
 
 
@@ -92,12 +92,18 @@ def _most(spec: RunSpec, limits: QuickLimits, explicit: Mapping[str, Any]) -> di
         "fit.step_epochs": max(1, epochs // 3),
         "search.trials": limits.trials,
         "search.startup_trials": max(1, limits.trials // 2),
-        "search.min_epochs": min(limits.min_epochs, epochs),
+        **({"search.min_epochs": shortened} if (shortened := shorter_rung(spec, epochs)) else {}),
         "search.finalists": limits.finalists,
         "search.retest_draws": limits.retest_draws,
         # Training finalists anew would take a quick run more than half as long again.
         "search.retest_seeds": 1,
     }
+
+
+def shorter_rung(spec: RunSpec, epochs: int) -> int | None:
+    """The same part of fewer epochs as a spec's own first rung is of its own; None where the spec names no rung."""
+    first, whole = spec.search.min_epochs, spec.fit.epochs
+    return None if first is None else max(1, math.ceil(first * min(epochs, whole) / whole))
 
 
 def _clip(domain: Domain, most: int | None) -> Domain | Any:

@@ -46,7 +46,7 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=recipe["seed"]),
         pruner=optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=config["min_epochs"], reduction_factor=config["reduction_factor"]
+            min_resource=config["grace_period"], reduction_factor=config["reduction_factor"]
         ),
     )
     study.optimize(objective, n_trials=config["trials"])

@@ -1,7 +1,8 @@
 """Peer: Ray Tune as its guides teach it - OptunaSearch, ASHAScheduler, tune.report, a DataLoader a trial.
 
 The spectra are loaded once and reach the trials through the object store (`tune.with_parameters`), as the guides
-recommend for large objects; a trial reports every epoch, with a checkpoint whenever its val R2 has improved.
+recommend for large objects; each trial is a process of its own, as by default, and reports every epoch, with a
+checkpoint whenever its val R2 has improved. Grace period and reduction factor are the guides', not ours.
 """
 
 import os
@@ -63,11 +64,10 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
                 search_alg=OptunaSearch(seed=recipe["seed"]),
                 scheduler=ASHAScheduler(
                     max_t=recipe["epochs"],
-                    grace_period=config["min_epochs"],
+                    grace_period=config["grace_period"],
                     reduction_factor=config["reduction_factor"],
                 ),
                 num_samples=config["trials"],
-                reuse_actors=config["reuse_actors"],
             ),
             run_config=tune.RunConfig(
                 storage_path=folder, verbose=0, checkpoint_config=tune.CheckpointConfig(num_to_keep=1)

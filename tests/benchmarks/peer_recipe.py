@@ -1,7 +1,7 @@
 """The recipe that every peer trains, in plain PyTorch, as its user would write it without spectral_search.
 
 It is step1's: an MLP on standardised noisy flux, AdamW, gradient clipping, constant or cosine learning rate, noise
-drawn afresh for every batch, R2 of log g on the val shard's recorded noise after every epoch, the same number format.
+drawn afresh for every batch, R2 of log g on the val shard's recorded noise after every epoch, all in float32.
 What a user who knows PyTorch does well is done well: spectra in memory as tensors, whole batches indexed at once
 instead of spectrum by spectrum, the fused optimiser, no gradient bookkeeping in evaluation.
 Shape suffixes: N spectra, B batch, L pixels.
@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +76,13 @@ class Training:
 
     Args:
         arrays: From `load_arrays`.
-        recipe: batch_size, epochs, grad_clip, hidden, precision, seed, workers.
+        recipe: batch_size, epochs, grad_clip, hidden, seed, workers.
         params: fit.lr, fit.weight_decay, fit.schedule, model.dropout.
     """
 
     def __init__(self, arrays: Arrays, recipe: dict[str, Any], params: dict[str, Any]) -> None:
         torch.manual_seed(recipe["seed"])
         self._clip = recipe["grad_clip"]
-        self._autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
-        if recipe["precision"] == "bfloat16":
-            self._autocast = lambda: torch.autocast("cpu", torch.bfloat16)
         self._mean_L, self._inverse_std_L = (torch.from_numpy(arrays[key]) for key in ("mean", "inverse_std"))
         self._centre, self._spread = float(arrays["log_g"].mean()), float(arrays["log_g"].std())
         self._val_noisy_NL = torch.from_numpy(arrays["val_noisy"])
@@ -111,9 +107,8 @@ class Training:
         """Train one epoch; R2 of log g on the val set."""
         self.model.train()
         for noisy_BL, log_g_B in self._loader:
-            with self._autocast():
-                predicted_B = self.model(self._input(noisy_BL)).squeeze(1)
-            loss = nn.functional.mse_loss(predicted_B.float(), (log_g_B - self._centre) / self._spread)
+            predicted_B = self.model(self._input(noisy_BL)).squeeze(1)
+            loss = nn.functional.mse_loss(predicted_B, (log_g_B - self._centre) / self._spread)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
@@ -127,8 +122,7 @@ class Training:
         self.model.eval()
         parts = []
         for noisy_BL in self._val_noisy_NL.split(1024):
-            with self._autocast():
-                parts.append(self.model(self._input(noisy_BL)).squeeze(1).float())
+            parts.append(self.model(self._input(noisy_BL)).squeeze(1))
         predicted_N = (torch.cat(parts) * self._spread + self._centre).numpy().astype(np.float64)
         true_N = self._val_log_g_N
         return float(1.0 - np.sum((true_N - predicted_N) ** 2) / np.sum((true_N - true_N.mean()) ** 2))

@@ -89,9 +89,9 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("pruner", ["halving", "asha"])
+@pytest.mark.parametrize("pruner", ["halving", "asha", "promote"])
 def test_kills_of_trials_that_train_at_the_same_time_change_no_number(tmp_path: Path, pruner: str) -> None:
-    """Which of them ASHA stops depends on who came first; what each had reached until then does not.
+    """Which of them ASHA stops and promotion takes on depends on who came first; what each had reached does not.
 
     By halving not even the former does.
     """
@@ -100,7 +100,7 @@ def test_kills_of_trials_that_train_at_the_same_time_change_no_number(tmp_path: 
     search, resources = {"sampler": "grid", "pruner": pruner}, {"gpus": [], "concurrent": 2}
     changes = {"space": {}, "grid": grid, "search": search, "resources": resources}
     make_spec(tmp_path, make_data(tmp_path / "data"), **changes)
-    least = "none" if pruner == "asha" else pruner
+    least = pruner if pruner == "halving" else "none"
     alone = whole(spec, results, "--concurrent", "1", "--set", f"search.pruner={least}")["trials"]
     paths, output = kill_at_random_moments(spec, results, [*islice(cycle(ON_RAY), 3), DEFAULT])
     found = facts(paths)

@@ -62,7 +62,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "--set without a value": (["run", "tiny.yaml", *DATA, "--set", "fit.lr"], ["KEY=VALUE"]),
     "--set of an unknown key": (["run", "tiny.yaml", *DATA, "--set", "fit.lrr=1"], ["did you mean fit.lr"]),
-    "an unknown sampler": (["run", "tiny.yaml", *DATA, "--sampler", "best"], ["random, tpe, grid, gp", "'best'"]),
+    "an unknown sampler": (
+        ["run", "tiny.yaml", *DATA, "--sampler", "best"],
+        ["random, tpe, grid, gp, parzen", "'best'"],
+    ),
     "an unknown executor": (["run", "tiny.yaml", *DATA, "--executor", "far"], ["shared, separate or inline", "'far'"]),
     "no trials": (["run", "tiny.yaml", *DATA, "--trials", "0"], ["search.trials", "at least 1"]),
     "negative epochs": (["run", "tiny.yaml", *DATA, "--epochs", "-3"], ["fit.epochs", "found -3"]),

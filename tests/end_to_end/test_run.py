@@ -86,7 +86,7 @@ def test_the_document_is_as_designed(on_ray: Done) -> None:
 def test_nothing_of_ray_or_python_leaks_to_the_terminal(on_ray: Done) -> None:
     for noise in ("Warning", "warning", "ray::", "INFO", "Traceback", "(pid", "site-packages"):
         assert noise not in on_ray.stderr
-    assert "6 trials by random" in on_ray.stderr
+    assert "6 trials by parzen" in on_ray.stderr
     assert "new best val R2" in on_ray.stderr
 
 
@@ -211,7 +211,7 @@ def test_the_grid_is_run_exactly(place: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("sampler", ["random", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
 def test_other_samplers_run(place: Path, sampler: str) -> None:
     options = ["--executor", "inline", "--sampler", sampler, "--trials", "5", "--epochs", "1", "--json"]
     done = call("run", "search.yaml", "--data-root", "data", *options, folder=place).require().json()

@@ -1,5 +1,6 @@
 """The peers train the same recipe as this project does, or their times would not compare."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from spectral_search.bench.commands import PEERS
 from spectral_search.bench.members import step1_config
-from spectral_search.bench.searches import FULL, peer_config
+from spectral_search.bench.searches import FULL, arguments, peer_config
 from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.root import DataRoot
 from spectral_search.data.simulate import simulate
@@ -40,7 +41,7 @@ def test_a_peer_learns_what_we_learn(tmp_path: Path, monkeypatch: pytest.MonkeyP
     member = trainer.member(0, config)
     ours = [trainer.run_epoch([member])[0]["val_r2"] for _ in range(EPOCHS)]
 
-    recipe = peer_config(root, FULL)["recipe"] | {"batch_size": 128, "epochs": EPOCHS, "precision": "float32"}
+    recipe = peer_config(root, FULL)["recipe"] | {"batch_size": 128, "epochs": EPOCHS}
     params = {
         "fit.lr": 1e-3,
         "fit.weight_decay": 0.0,
@@ -50,3 +51,15 @@ def test_a_peer_learns_what_we_learn(tmp_path: Path, monkeypatch: pytest.MonkeyP
     theirs = list(trained(load_arrays(str(root)), recipe, params))
     assert max(ours) > 0.2
     assert max(theirs) == pytest.approx(max(ours), abs=0.04)
+
+
+@pytest.mark.parametrize("epochs", [2, 20])
+def test_the_peers_rungs_are_those_of_their_guides(tmp_path: Path, epochs: int) -> None:
+    """Ours, at a tenth of the epochs or where a stage puts them, are no part of what they are held to."""
+    config = peer_config(tmp_path, replace(FULL, epochs=epochs))
+    assert (config["grace_period"], config["reduction_factor"]) == (min(3, epochs), 3)
+    assert "precision" not in config["recipe"]
+
+
+def test_ours_is_measured_with_its_own_defaults(tmp_path: Path) -> None:
+    assert not [text for text in arguments(tmp_path, FULL) if "sampler" in text or "pruner" in text]

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spectral_search.bench.commands import PEERS
 from spectral_search.bench.curves import Curves, read_curves, write_curves
 from spectral_search.bench.efficiency import quartiles, spent_epochs
 from spectral_search.bench.replay import searched, top_after
+from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
 
 EPOCHS = 9
@@ -67,8 +69,8 @@ def test_no_configuration_stands_for_another_choice() -> None:
         make_curves().nearest({"fit.lr": 1e-3, "fit.schedule": "one_cycle"})
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
-@pytest.mark.parametrize("pruner", ["halving", "asha", "none"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "parzen"])
+@pytest.mark.parametrize("pruner", ["promote", "halving", "asha", "none"])
 @pytest.mark.parametrize("concurrent", [1, 3])
 def test_a_replay_is_a_function_of_its_seed(sampler: str, pruner: str, concurrent: int) -> None:
     curves, strategy = make_curves(), searched(sampler, pruner, concurrent)
@@ -117,3 +119,34 @@ def test_curves_come_back_as_they_were_written(tmp_path: Path) -> None:
     read = read_curves(file)
     assert read.params == curves.params and read.spec.space == curves.spec.space
     np.testing.assert_allclose(read.val_r2_CE, curves.val_r2_CE, atol=5e-5)
+
+
+def test_promotion_on_a_grid_ends_with_the_best_for_a_part_of_the_epochs() -> None:
+    curves = make_curves()
+    spec = curves.spec.override({"search.min_epochs": 2, "search.reduction_factor": 4, "search.finalists": 2})
+    curves = Curves(spec, curves.params, curves.val_r2_CE)
+    for sampler in ("random", "parzen"):
+        trace = searched(sampler, "promote", 3)(curves, 0)
+        # All eight come to epoch 2; two lead there and go on, and one more may have led for a while; then one or two.
+        assert 8 * 2 + 2 * (EPOCHS - 2) <= len(trace) <= 8 * 2 + 3 * (EPOCHS - 2)
+        assert trace[-1] == curves.best
+
+
+def test_what_diverges_in_a_replay_has_failed() -> None:
+    curves = make_curves()
+    values_CE = curves.val_r2_CE.copy()
+    values_CE[:6, 1:] = -np.inf
+    trace = searched("random", "none", 2)(Curves(curves.spec, curves.params, values_CE), 0)
+    assert len(trace) == 6 * 2 + 2 * EPOCHS
+
+
+def test_curves_can_be_recorded_with_another_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PEERS))
+    from record_curves import GRID, command, spec_of
+
+    made = spec_of("whiten", tmp_path)
+    spec, own = load_spec(str(made), environ={}), load_spec(str(GRID), environ={})
+    assert (made.name, spec.data.input.kind) == ("curves_mlp_whiten.yaml", "whiten")
+    assert (spec.space, spec.grid_points(), spec_of(None)) == (own.space, own.grid_points(), GRID)
+    to_run = command(made, "ROOT", tmp_path)
+    assert str(made) in to_run and "--set=search.pruner=none" in to_run and "curves_mlp_whiten" in to_run

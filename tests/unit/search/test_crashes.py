@@ -28,7 +28,7 @@ LIFETIME = 91
 """Writes between two deaths: enough for the end of a run, which has to be done in one go, and for little more."""
 SEARCH: dict[str, Any] = {"trials": 4, "startup_trials": 2, "min_epochs": 1, "retest_seeds": 2}
 KINDS: dict[str, dict[str, Any]] = {
-    "one after the other": {"search": SEARCH},
+    "one after the other": {"search": {**SEARCH, "reduction_factor": 2, "finalists": 1}},
     "by a model, with ASHA": {"search": {**SEARCH, "sampler": "tpe", "pruner": "asha"}},
     # What TPE proposes depends on which trials were over by then, so a death changes it where several are on their way.
     "in one pass": {

@@ -46,7 +46,7 @@ def params_of(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
     return [trial.user_attrs["params"] for trial in trials]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "parzen"])
 def test_a_proposal_is_a_function_of_seed_number_and_history(sampler: str) -> None:
     spec = spec_of(MIXED, sampler)
     with warnings.catch_warnings():
@@ -142,3 +142,30 @@ def test_a_large_space_is_not_listed() -> None:
     spec = RunSpec.from_dict({"stage": "s", "model": {"kind": "vit"}, "space": {**space, "fit.seed": {"int": [1, 9]}}})
     assert finite_points(spec) is None
     assert planned_trials(spec) == spec.search.trials
+
+
+def test_parzen_learns_from_what_rungs_showed_and_from_nothing_else() -> None:
+    """Values between rungs depend on when a process died; a proposal must not."""
+    spec = spec_of({"fit.lr": {"log_uniform": [1e-4, 1e-1]}}, "parzen", fit={"epochs": 20})
+
+    def told(more: float) -> list[FrozenTrial]:
+        trials = history(spec, 6)
+        for trial in trials:
+            lead = -abs(trial.number - 2.5)
+            trial.state, trial.values = TrialState.RUNNING, None
+            trial.intermediate_values = {1: 0.1 * lead, 2: 0.2 * lead, 3: more * lead}
+        return trials
+
+    proposals = Proposals(spec)
+    one = proposals.propose(told(0.3))
+    assert one == proposals.propose(told(-7.0))
+    turned = told(0.3)
+    for trial in turned:
+        trial.intermediate_values = {epoch: -value for epoch, value in trial.intermediate_values.items()}
+    assert proposals.propose(turned) != one
+
+
+def test_parzen_proposes_every_point_of_a_finite_space_once() -> None:
+    spec = spec_of(FINITE, "parzen", search={"trials": 12})
+    points = params_of(history(spec, 12))
+    assert len(points) == len({json.dumps(point) for point in points}) == planned_trials(spec)

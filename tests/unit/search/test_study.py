@@ -484,6 +484,75 @@ def test_halving_where_all_go_on_makes_none_wait(tmp_path: Path, paths: RunPaths
     assert [study.report(trial.number, record(epoch, 0.1)) for epoch in (1, 2, 3)] == [False] * 3
 
 
+@pytest.fixture
+def promoting(tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]) -> Open:
+    """Six trials; at rungs after epochs 1 and 2 one in two goes on as soon as it is among the best."""
+    search = {"trials": 6, "pruner": "promote", "min_epochs": 1, "reduction_factor": 2, "finalists": 1}
+    spec = make_spec(tmp_path, tmp_path, fit={"epochs": 4, "patience": None}, search=search)
+    return lambda: studies(spec, paths)
+
+
+def test_promotion_lets_go_on_who_leads_by_now(promoting: Open) -> None:
+    study = promoting()
+    for number in (0, 1, 2):
+        assert begin(study).number == number
+    to_rung(study, {0: [0.2]})  # nothing is known yet
+    assert study.report(1, record(1, 0.5)) is False  # the best of two goes on at once
+    to_rung(study, {2: [0.4]})
+    assert begin(study).number == 3  # one of three leads, and has gone on
+    to_rung(study, {3: [0.1]})
+    assert begin(study).number == 2  # passed over before, among the best two of four now
+    assert states(study) == "RRRR" and study.waiting == 2
+    assert study._live[2][0].passed == 1
+
+
+def test_promotion_ends_with_the_finalists_and_ends_the_others(promoting: Open) -> None:
+    """One trial after the other, each worse than those before, so that too few lead to fill the later rungs."""
+    study, trained = promoting(), []
+    while (trial := study.next_trial()) is not None:
+        for epoch in range(trial.last_epoch + 1, 5):
+            trained.append(trial.number)
+            if study.report(trial.number, record(epoch, 0.5 - trial.number / 10)):
+                study.stop(trial.number)
+                break
+        else:
+            study.finish(trial.number, "complete")
+    assert states(study) == "CCPPPP" and study.exhausted and study.over  # of three at epoch 2, two
+    assert trained == [0, 1, 0, 2, 3, 1, 0, 0, 4, 5, 2, 1, 1]
+
+
+def test_promotion_goes_on_where_a_process_died(promoting: Open) -> None:
+    """Who waits waits on, who was promoted goes on, and who was told nothing tells its epoch again and is judged."""
+    study = promoting()
+    for _ in range(3):
+        begin(study)
+    to_rung(study, {0: [0.2]})
+    study.report(1, record(1, 0.5))
+    study.record(2, record(1, 0.4))  # died before the verdict
+    again = promoting()
+    assert [begin(again).number for _ in range(2)] == [1, 2]
+    assert again._live[1][0].passed == 1 and list(again._held) == [0]
+    assert again.judge(2) is True
+    again.stop(2)
+    assert begin(again).number == 3
+
+
+def test_promotion_at_the_end_waits_for_no_trial_that_is_further_on(promoting: Open) -> None:
+    study = promoting()
+    for _ in range(6):
+        begin(study)
+    for number in range(5):
+        study.record(number, record(1, 0.5 - number / 10))
+    assert [study.judge(number) for number in range(5)] == [False, False, True, True, True]
+    for number in (2, 3, 4):
+        study.stop(number)
+    assert study.next_trial() is None and not study.exhausted  # 5 is on its way to the rung
+    assert study.report(5, record(1, 0.0)) is True
+    study.stop(5)
+    assert begin(study).number == 2  # three of six lead
+    assert study.next_trial() is None and states(study) == "RRRPPP" and not study.exhausted
+
+
 def test_deaths_without_an_epoch_between_them_end_a_trial(reopen: Open) -> None:
     study = reopen()
     first, second = begin(study), begin(study)

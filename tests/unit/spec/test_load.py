@@ -195,3 +195,40 @@ def test_importing_pulls_in_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+RUNG = CNN + "fit: {epochs: 100}\nsearch: {min_epochs: 15}\n"
+
+
+@pytest.mark.parametrize(
+    ("sets", "overrides", "first"),
+    [
+        ([], {}, 15),
+        ([], {"fit.epochs": 20}, 3),
+        (["fit.epochs=20"], {}, 3),
+        ([], {"fit.epochs": 21}, 4),  # rounded up
+        ([], {"fit.epochs": 1}, 1),
+        ([], {"fit.epochs": 200}, 15),  # more epochs are no reason to judge later
+        (["search.min_epochs=12"], {"fit.epochs": 20}, 12),  # given is given
+        (["search={min_epochs: 12}"], {"fit.epochs": 20}, 12),
+        (["search.min_epochs=null"], {"fit.epochs": 20}, None),
+    ],
+)
+def test_the_first_rung_is_shortened_with_the_epochs(
+    folder: Path, sets: list[str], overrides: dict[str, Any], first: int | None
+) -> None:
+    path = write(folder / "rung.yaml", RUNG)
+    assert load_spec(path, sets=sets, overrides=overrides).search.min_epochs == first
+
+
+def test_a_quick_run_shortens_the_first_rung_too(folder: Path) -> None:
+    path = write(folder / "rung.yaml", RUNG)
+    small = load_spec(path, quick=True)
+    assert small.search.min_epochs == -(-15 * small.fit.epochs // 100)
+    assert load_spec(path, quick=True, overrides={"fit.epochs": 40}).search.min_epochs == 6
+    assert load_spec(path, quick=True, sets=["search.min_epochs=7"]).search.min_epochs == 7
+    assert load_spec(write(folder / "plain.yaml", CNN), quick=True).search.min_epochs is None
+
+
+def test_an_override_that_is_no_number_is_refused_as_before(folder: Path) -> None:
+    assert len(faults(write(folder / "rung.yaml", RUNG), sets=["fit.epochs=few"])) == 1
