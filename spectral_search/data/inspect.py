@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spectral_search.data.check import Finding, check_open_shard
 from spectral_search.data.grids import Grid, grid_faults
 from spectral_search.data.parts import find_mismatches
-from spectral_search.data.root import DataRoot
+from spectral_search.data.root import DataRoot, is_there
 from spectral_search.data.scan import SAMPLE_ROWS, ShardStatistics, scan
 from spectral_search.data.shard import Shard
 from spectral_search.data.wavelengths import Wavelengths
@@ -129,6 +129,13 @@ class Inspection:
         return render_inspection(self)
 
 
+class Refusal(NamedTuple):
+    """Why a file of a root cannot be read, and the split it would be of."""
+
+    split: str
+    fault: str
+
+
 def inspect_path(path: str | os.PathLike[str], *, sample_rows: int = SAMPLE_ROWS) -> Inspection:
     """Inspects one shard or a data root.
 
@@ -143,15 +150,15 @@ def inspect_path(path: str | os.PathLike[str], *, sample_rows: int = SAMPLE_ROWS
     if not os.path.isdir(path):  # unlike Path.is_dir, False also in a folder without permission: the shard tells it
         return Inspection(path, "shard", (inspect_shard(path, path.name, sample_rows),), ())
     shards: list[ShardInspection] = []
-    faults: list[str] = []
+    refusals: list[Refusal] = []
     for file in find_shards(path):
         try:
             shards.append(inspect_shard(file, str(file.relative_to(path)), sample_rows))
         except RequestError as error:
-            faults.extend(error.faults)
+            refusals += [Refusal(split_of(file), fault) for fault in error.faults]
     if not shards:
-        raise RequestError(*faults)
-    findings = [Finding("fault", fault) for fault in faults] + _disagreements(shards)
+        raise RequestError(*(refusal.fault for refusal in refusals))
+    findings = _unreadable(shards, refusals)
     if not any(finding.level == "fault" for finding in findings):
         findings += _mismatches(path, shards)
     return Inspection(path, "data root", tuple(shards), tuple(findings))
@@ -168,7 +175,8 @@ def find_shards(root: Path) -> list[Path]:
         os.listdir(root)
     except PermissionError as error:  # a glob would find nothing and say nothing
         raise RequestError(f"{root}: no permission to look into the folder; ask its owner.") from error
-    files = sorted({*root.glob("*/dataset.h5"), *root.glob("*.h5")})
+    folders = [entry / "dataset.h5" for entry in root.iterdir()]
+    files = sorted({*filter(is_there, folders), *root.glob("*.h5")})
     if not files:
         raise RequestError(
             f"{root}: no shards in this folder; expected train*/dataset.h5 and optionally val*/ and test*/."
@@ -293,12 +301,23 @@ def _mismatches(path: Path, shards: list[ShardInspection]) -> list[Finding]:
     return [Finding("fault", text) for text in found.refused] + [Finding("warning", text) for text in found.odd]
 
 
-def _disagreements(shards: list[ShardInspection]) -> list[Finding]:
-    """What keeps one model from reading all shards of the root."""
+def _unreadable(shards: list[ShardInspection], refusals: list[Refusal]) -> list[Finding]:
+    """What keeps one model from reading all shards of the root.
+
+    Where a search has something to train on, it does not look at files outside train*, val* and test*: these may be
+    anything, such as the file that a shard's arrays lie in.
+    """
+    can_train = any(found.split == "train" for found in [*shards, *refusals])
     findings = [
-        Finding("fault", fault)
-        for fault in grid_faults([Grid(shard.name, shard.pixels, shard.wave) for shard in shards])
+        Finding("warning", f"No search reads this file: {fault}")
+        if can_train and not split
+        else Finding("fault", fault)
+        for split, fault in refusals
     ]
-    if not any(shard.split == "train" for shard in shards):
+    read = [shard for shard in shards if shard.split or not can_train]
+    findings += [
+        Finding("fault", fault) for fault in grid_faults([Grid(shard.name, shard.pixels, shard.wave) for shard in read])
+    ]
+    if not can_train:
         findings.append(Finding("warning", "there is no train*/dataset.h5: nothing can be trained on this root."))
     return findings

@@ -152,6 +152,17 @@ class DataRoot:
         }
 
 
+def is_there(path: Path) -> bool:
+    """Whether a folder has an entry of that name, even one that cannot be opened: left out, it would not be missed."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:  # the folder may not be looked into, which opening the shard tells
+        return True
+    return True
+
+
 def _natural(path: Path) -> list[tuple[int, int, str]]:
     """Sort key that puts train_2 before train_10."""
     pieces = re.split(r"(\d+)", str(path))
@@ -200,13 +211,13 @@ def _files_of(place: Path, faults: list[str]) -> list[tuple[str, Path, Path]]:
             faults.append(f"{place} is neither a folder nor an .h5 file; give a folder that holds train*/{SHARD_FILE}.")
             return []
         return [(_part_of(place.parent.name) or "train", place.parent.parent, place)]
-    if (place / SHARD_FILE).is_file():
+    if is_there(place / SHARD_FILE):
         return [(_part_of(place.name) or "train", place.parent, place / SHARD_FILE)]
     entries = sorted(place.iterdir(), key=_natural)
     shards = [
         (part, place, entry / SHARD_FILE)
         for entry in entries
-        if (part := _part_of(entry.name)) and (entry / SHARD_FILE).is_file()
+        if (part := _part_of(entry.name)) and is_there(entry / SHARD_FILE)
     ]
     if not shards:
         names = [entry.name + ("/" if entry.is_dir() else "") for entry in entries]

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from changed_root import changed, times, write_good_root
@@ -180,3 +181,32 @@ def test_shards_that_cannot_be_one_data_set_are_told(tmp_path: Path) -> None:
     found = inspect_path(changed(good, tmp_path / "mixed", times("val_0", 1e-17))).findings
     (fault,) = [finding.sentence for finding in found if finding.level == "fault"]
     assert "flux of val_0" in fault and "train_0" in fault
+
+
+def test_files_that_no_search_reads_are_no_fault(tmp_path: Path) -> None:
+    root = write_good_root(tmp_path / "root")
+    with h5py.File(root / "raw.h5", "w") as file:  # as external links lead to
+        file["flux"] = np.zeros(3)
+    found = inspect_path(root)
+    assert not found.has_faults
+    (stray,) = [finding.sentence for finding in found.findings if finding.level == "warning"]
+    assert stray.startswith("No search reads this file: ") and "raw.h5: no spectra" in stray
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling link"])
+def test_a_shard_that_cannot_be_opened_is_not_left_out(kind: str, tmp_path: Path) -> None:
+    root = write_good_root(tmp_path / "root")
+    file = root / "val_0" / "dataset.h5"
+    file.unlink()
+    if kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(tmp_path / "annex")
+    assert any("val_0/dataset.h5" in finding.sentence for finding in inspect_path(root).findings)
+
+
+def test_train_shards_that_cannot_be_read_are_not_called_absent(tmp_path: Path) -> None:
+    root = write_good_root(tmp_path / "root")
+    for file in root.glob("train*/dataset.h5"):
+        file.write_text("not HDF5")
+    assert not any("there is no train*" in finding.sentence for finding in inspect_path(root).findings)

@@ -146,3 +146,18 @@ def test_header_work_imports_neither_torch_nor_ray_nor_pandas() -> None:
     code = "import sys; import spectral_search.data.root; print({'torch', 'ray', 'pandas'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling link"])
+@pytest.mark.parametrize("part", ["train_1", "val_0"])
+def test_a_shard_that_cannot_be_opened_is_not_left_out(part: str, kind: str, tmp_path: Path) -> None:
+    make_shard(tmp_path / "train_0" / "dataset.h5", 4)
+    (tmp_path / part).mkdir()
+    file = tmp_path / part / "dataset.h5"
+    if kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(tmp_path / "annex")
+    expected = "is a folder" if kind == "folder" else "no such file, to which it is a link"
+    with pytest.raises(RequestError, match=f"{part}/dataset.h5.*{expected}"):
+        DataRoot.find(tmp_path)
