@@ -133,7 +133,7 @@ def _carry_out(
     else:
         console = make_console(as_json)
         console.print(service.leaderboard_view(record))
-        for line in service.next_steps(record):
+        for line in service.next_steps(record, results):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if record.state == "failed":
         raise typer.Exit(1)

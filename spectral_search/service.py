@@ -888,11 +888,11 @@ def summary_document(run: "RunSummary") -> dict[str, Any]:
     return overview.summary_document(run)
 
 
-def next_steps(record: "RunRecord") -> list[str]:
-    """Commands that make sense after a run."""
+def next_steps(record: "RunRecord", results: str | None = None) -> list[str]:
+    """Commands that make sense after a run, which name the results folder where one was given."""
     from spectral_search.results import overview
 
-    return overview.next_steps(record)
+    return overview.next_steps(record, results)
 
 
 def plan_view(made: "Plan") -> "RenderableType":

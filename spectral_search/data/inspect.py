@@ -307,7 +307,7 @@ def _unreadable(shards: list[ShardInspection], refusals: list[Refusal]) -> list[
     Where a search has something to train on, it does not look at files outside train*, val* and test*: these may be
     anything, such as the file that a shard's arrays lie in.
     """
-    can_train = any(found.split == "train" for found in [*shards, *refusals])
+    can_train = "train" in {*(shard.split for shard in shards), *(refusal.split for refusal in refusals)}
     findings = [
         Finding("warning", f"No search reads this file: {fault}")
         if can_train and not split

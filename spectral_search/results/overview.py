@@ -46,19 +46,26 @@ def render_specs(stages: Sequence[StageInfo]) -> RenderableType:
     return table
 
 
-def next_steps(record: RunRecord) -> list[str]:
-    """Commands that make sense after a run."""
+def next_steps(record: RunRecord, results: str | None = None) -> list[str]:
+    """Commands that make sense after a run.
+
+    Args:
+        record: The run.
+        results: The results folder as it was given, without which the commands would look in another; None for the
+            usual one.
+    """
     name, stage = record.paths.name, record.manifest.stage
     if record.state != "finished":
         return [f"Every trial failed; the first reason is above. Look into {record.paths.trials_dir}."]
+    place = f" --results {shlex.quote(results)}" if results else ""
     lines = [
         disk_line(record),
         f"best config: {record.paths.best_dir / 'config.yaml'}",
-        f"next: spectral-search export {name} -o best.yaml --top 3",
-        f"      spectral-search train {shlex.quote(str(record.paths.best_dir))} --seeds 3",
+        f"next: spectral-search export {name} -o best.yaml --top 3{place}",
+        f"      spectral-search train {shlex.quote(str(record.paths.best_dir))} --seeds 3{place}",
     ]
     if stage in NEXT_STAGE:
-        lines.append(f"      spectral-search run {NEXT_STAGE[stage]}    (takes this run's best values)")
+        lines.append(f"      spectral-search run {NEXT_STAGE[stage]}{place}    (takes this run's best values)")
     return lines
 
 
