@@ -119,7 +119,13 @@ class Predictor:
             wave_L = np.asarray(wave.centres_angstrom_L)
             apart = float(np.max(np.abs(wave_L - own_L)))
             # Those that it was trained on may have been stored in as few digits.
-            if not apart <= WAVE_TOLERANCE_ANGSTROM + 2 * wave.rounding_angstrom:
+            allowed = WAVE_TOLERANCE_ANGSTROM + 2 * wave.rounding_angstrom
+            if not apart <= allowed and float(np.max(np.abs(wave_L[::-1] - own_L))) <= allowed:
+                raise RequestError(
+                    f"The spectra of {name} are those of the model's grid in the other order of wavelengths: turn the "
+                    "spectra and wavelengths of the shard round."
+                )
+            if not apart <= allowed:
                 raise RequestError(
                     f"The model reads spectra from {own_L[0]:.3f} to {own_L[-1]:.3f} Angstrom and those of {name} go "
                     f"from {wave_L[0]:.3f} to {wave_L[-1]:.3f}, up to {apart:.3g} Angstrom apart (allowed "

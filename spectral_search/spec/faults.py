@@ -46,7 +46,8 @@ def section_faults(error: ValidationError, cls: type[Section], prefix: str, raw:
             fault = unknown_key(key, _known_keys(owner, key.rpartition(".")[0]))
         elif detail["type"] == "linked":
             context = detail["ctx"]
-            fault = Fault(key, f"{key}: {context['message']}", tuple(context["keys"]))
+            # What is wrong between sections has no key of its own and names those that it is about.
+            fault = Fault(key, f"{key}: {context['message']}".removeprefix(": "), tuple(context["keys"]))
         elif detail["type"] == "missing" and info is not None:
             fault = Fault(key, f"{key} is missing; it must be {allowed(info)}")
         elif detail["type"] == "value_error":

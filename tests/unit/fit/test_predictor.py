@@ -69,10 +69,11 @@ def write_shard(
     chunk_rows: int = 16,
     labels: pd.DataFrame | None = None,
     shift_angstrom: float = 0.0,
+    descending: bool = False,
 ) -> Selection:
     data = make_spectra(spectra, 9, pixels=pixels, nan_edges=True)
     error_NL = np.where(data.error_NL > 0, data.error_NL, np.nan)
-    wave_L = np.linspace(7100.0, 8850.0, pixels) + shift_angstrom
+    wave_L = (np.linspace(7100.0, 8850.0, pixels) + shift_angstrom)[:: -1 if descending else 1]
     options = {"with_noisy": noisy, "with_mask": False, "chunk_rows": chunk_rows}
     with ShardWriter(path, spectra=spectra, pixels=pixels, wave_angstrom_L=wave_L, **options) as writer:
         writer.write(0, data.flux_NL, error_NL, data.flux_NL * 1.1 if noisy else None, None)
@@ -133,6 +134,9 @@ def test_another_wavelength_grid_is_refused(dataset: Dataset, tmp_path: Path) ->
         on_grid(bundle).predict_shards(far)
     with pytest.raises(RequestError, match="train_b"):  # in whichever shard it is
         on_grid(bundle).predict_shards(Selection.all_of([*near.shards, *far.shards]))
+    turned = write_shard(tmp_path / "train_c/dataset.h5", 20, noisy=False, descending=True)
+    with pytest.raises(RequestError, match=r"train_c.* in the other order of wavelengths: turn"):
+        on_grid(bundle).predict_shards(turned)
     assert len(Predictor(bundle, CPU).predict_shards(far).table) == 20  # a model of an earlier version does not know
 
 

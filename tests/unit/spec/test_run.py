@@ -99,6 +99,7 @@ def test_each_fault_is_one_plain_sentence(sections: dict[str, Any], words: list[
     for word in words:
         assert word in text
     assert "\n" not in text
+    assert not text.startswith(":")
     for jargon in ("pydantic", "http", "Input should", "type=", "[type", "discriminator", "Section"):
         assert jargon not in text
 
