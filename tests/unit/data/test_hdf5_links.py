@@ -158,7 +158,7 @@ def test_more_sources_than_files_may_be_open_are_refused_and_not_filled_in(path:
     os.close(lowest)
     outcomes = set()
     try:
-        for spare in range(1, ROWS + 4):
+        for spare in range(1, ROWS + 40):
             resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, limits[1]))
             try:
                 with Shard.open(path) as shard:

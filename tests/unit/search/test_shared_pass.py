@@ -138,7 +138,7 @@ def test_error_of_one_member_costs_the_others_nothing(
 
     def run_epoch(self: Trainer, members: list[Member]) -> Any:
         if any(member.number == 1 and member.epoch == 3 for member in members):
-            raise error
+            raise type(error)(*error.args)  # a new one, whose traceback ends with it and keeps no member
         return sound(self, members)
 
     monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
