@@ -20,7 +20,7 @@ GRID_SIZES = {
     "mvp_cnn2": 2,
     "mvp_moe_cnn0": 2,
     "vit_patch16": 1,
-    "signal_mlp": 1,
+    "signal_mlp": 4,
 }
 ON_32K = [*list(GRID_SIZES)[:6], "cnn_stage1a", "cnn_stage1b", "cnn_stage2"]
 
