@@ -61,7 +61,7 @@ def find_directions(z_NL: np.ndarray, seed: int) -> Subspace:
 
     Halko, Martinsson and Tropp (SIAM Review 53, 217, 2011), algorithms 4.4 and 5.1, orthonormalised by Cholesky factors
     of small Gram matrices: all that is large are products. With QR and singular values of the large factors, as
-    libraries have it, it took five times as long.
+    libraries have it, it took several times as long.
 
     Args:
         z_NL: Whitened noise-free spectra, float32.

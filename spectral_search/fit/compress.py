@@ -28,16 +28,12 @@ SAMPLED_SPECTRA = 512
 PIECE_ROWS = 64
 WAITING_BYTES = 64 << 20
 
-Told = Callable[[int, int], None]
-"""Told spectra done and spectra in all."""
-
 
 def compress(
     selection: Selection,
     read: Callable[[], Iterator[Block]],
     prep: Preprocessing,
     noise_level: float,
-    told: Told = lambda done, total: None,
 ) -> Components:
     """Read a selection and keep its components.
 
@@ -46,7 +42,6 @@ def compress(
         read: Begins to read them, block by block in any order, as they are stored.
         prep: Statistics of the training set, with the subspace.
         noise_level: Factor on the error.
-        told: Shows progress.
     """
     moments = _Moments(prep, noise_level)
     shared = _shared_covariance(selection, moments, prep)
@@ -62,12 +57,9 @@ def compress(
         torch.mm(mean_PL, moments.directions_LK, out=torch.from_numpy(mean_NK[rows]))
         mix_NR[rows] = shared.mix((variance_PL @ weights_LR).numpy())
 
-    done = 0
     with closing(read_ahead(_generator(read), WAITING_BYTES)) as blocks:
         for block in blocks:
             for_each(partial(fill, block), _pieces(len(block)))
-            done += len(block)
-            told(done, len(selection))
     log_g_N = labels["log_g"].to_numpy(np.float32)
     factors_RKK = shared.factors_RKK if noise_level > 0 else shared.factors_RKK[:0]
     return Components(mean_NK, mix_NR[:, : len(factors_RKK)], factors_RKK, log_g_N, oracle_bins(labels), shared.error)

@@ -54,7 +54,6 @@ def prepare(
     splits: Splits,
     read: Read,
     prep: Preprocessing | None = None,
-    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prepared:
     """Read what a search needs, each spectrum once; for components a sample of them twice.
 
@@ -63,7 +62,6 @@ def prepare(
         splits: Which spectra.
         read: How spectra are read.
         prep: Preprocessing of an earlier run or of the plan, kept as it is; fitted on the training set when absent.
-        told: Shows how many training spectra of how many have become components.
 
     Raises:
         RequestError: No pixel is valid in all sets, the labels do not vary, the spectra do not fit float16, or the
@@ -72,24 +70,19 @@ def prepare(
     data, kinds = spec.data, drawn_in(spec)
     if needs_subspace(spec) and (prep is None or not len(prep.strength_K)):
         prep = find_subspace(spec, splits, candidates(spec)).prep
-    if "pixels" not in kinds:
-        return _in_components(spec, splits, read, prep, told)
+    if prep is not None and "pixels" not in kinds:
+        return _in_components(spec, splits, read, prep)
     prepared = _in_pixels(spec, splits, read, prep)
     if "components" not in kinds:
         return prepared
-    components = compress(
-        splits.train, partial(read, splits.train, False), prepared.dataset.prep, data.noise_level, told
-    )
+    components = compress(splits.train, partial(read, splits.train, False), prepared.dataset.prep, data.noise_level)
     return replace(prepared, dataset=replace(prepared.dataset, components=components))
 
 
-def _in_components(
-    spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | None, told: Callable[[int, int], None]
-) -> Prepared:
+def _in_components(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing) -> Prepared:
     """A search that reads components alone: nothing of the training set is kept in pixels."""
-    assert prep is not None
     data = spec.data
-    components = compress(splits.train, partial(read, splits.train, False), prep, data.noise_level, told)
+    components = compress(splits.train, partial(read, splits.train, False), prep, data.noise_level)
     val, frozen = _val(data, load_spectra(splits.val, read(splits.val, True)), prep)
     nothing_NL = np.empty((len(val), 0), np.float32)
     projected = Frozen(project(frozen.noisy_DNL, prep), nothing_NL, frozen.log_g_N, frozen.bin_N, in_components=True)
