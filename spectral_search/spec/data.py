@@ -22,7 +22,8 @@ class InputSpec(Section):
         description="standardize: (noisy - mean) / sqrt(var(flux) + mean(error^2)) per pixel; whiten: (noisy - mean) "
         "/ error; raw_whiten: noisy / error, kept only to measure how it fails; flux_error and flux_inverse_error: "
         "two channels, leaky because the error array is computed from the noise-free flux; signal: the K components in "
-        "which noise-free training spectra differ (MLP only); denoised: these, shrunk and put back into pixels",
+        "which noise-free training spectra differ (MLP only); denoised: these, weighted by their signal-to-noise "
+        "and put back into pixels",
     )
     components: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto", description="signal and denoised: K, how many components; auto: all that rise above the noise"
