@@ -28,6 +28,11 @@ class InputSpec(Section):
     components: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto", description="signal and denoised: K, how many components; auto: all that rise above the noise"
     )
+    otherwise: Literal["standardize", "whiten"] | None = Field(
+        None,
+        description="signal and denoised: what networks see where the training flux is itself noisy or hardly shows "
+        "the signal of val; null: such data are refused or warned of. A kind given on the command line stands",
+    )
     error_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0, description="whitening only: errors below this quantile of the training errors are raised to it"
     )
