@@ -70,11 +70,10 @@ def _standing_in(spec: RunSpec, reason: str, otherwise: str) -> str:
 
 
 def _settled(spec: RunSpec) -> RunSpec:
-    """The spec with nothing left to stand in, and with the input of its grid where that is run and has but one."""
+    """The spec with nothing left to stand in, and with an input of its grid where that is run and never has its own."""
     update: dict[str, Any] = {"otherwise": None}
-    kinds = inputs(spec)
-    if spec.search.sampler == "grid" and len(kinds) == 1:
-        update["kind"] = kinds.pop()
+    if spec.search.sampler == "grid" and spec.data.input.kind not in inputs(spec):
+        update["kind"] = spec.grid_points()[0][KIND]
     return _with_input(spec, update)
 
 

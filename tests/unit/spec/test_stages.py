@@ -21,6 +21,7 @@ GRID_SIZES = {
     "mvp_moe_cnn0": 2,
     "vit_patch16": 1,
     "signal_mlp": 4,
+    "signal_cnn": 4,
 }
 BY_SIGNAL = ["step1", "step2", "mlp_residual", "mlp_deep", "mlp_wide", "mlp_big", "mvp_mlp1"]
 DENOISED = ["cnn_stage1a", "cnn_stage1b", "cnn_stage2", "mvp_cnn1", "mvp_cnn2", "mvp_moe_cnn0"]
