@@ -149,6 +149,7 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
         RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
     """
     from spectral_search.data.root import DataRoot
+    from spectral_search.search.input_choice import other_input_note
     from spectral_search.search.plan import make_plan
     from spectral_search.search.same_data import parent_note
 
@@ -159,9 +160,13 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     spec, data_notes = _with_data(spec, shown, dry_run)
     root = DataRoot.find(spec.data.root or [])
     results = results_root(options.results)
-    if parent is not None and (told := parent_note(parent, root)):
+    if parent is not None and (told := parent_note(parent.paths, root)):
         notes.append(told)
-    return make_plan(spec, root, options.explicit(), [*notes, *data_notes], executor=options.executor, results=results)
+    notes += data_notes
+    made = make_plan(spec, root, options.explicit(), notes, executor=options.executor, results=results)
+    if parent is not None and (told := other_input_note(parent, made.spec)):
+        made = replace(made, notes=(*made.notes, told))
+    return made
 
 
 def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
@@ -183,7 +188,7 @@ def _check_ray(made: "Plan") -> None:
         check_session_root()
 
 
-def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str], RunPaths | None]:
+def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str], RunRecord | None]":
     """Fill the keys that a stage takes from another stage's winner; what to say of it, and whose they are."""
     keys = spec.pending_inherit(options.explicit())
     if spec.inherit is None or not keys:
@@ -219,7 +224,7 @@ def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str], 
     ]
     if other:
         notes.append(f"{found.name} had another setting ({'; '.join(other)}): its best may not be the best here.")
-    return spec.inheriting(values), notes, record.paths
+    return spec.inheriting(values), notes, record
 
 
 def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:

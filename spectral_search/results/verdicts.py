@@ -19,7 +19,8 @@ Answer = Literal["yes", "no", "too close to call", "measured", "not yet run"]
 MLP_GAIN, CNN_LEAD, CNN_GOAL = 0.02, 0.05, 0.60
 PLATEAU_R2 = 0.005
 """A curve has reached its plateau at the first epoch within this of its best val R2."""
-INPUTS = ("standardize", "whiten", "raw_whiten")
+PIXEL_INPUTS = ("standardize", "whiten", "raw_whiten")
+INPUTS = (*PIXEL_INPUTS, "signal", "denoised")
 
 MLP_100K = "spectral-search run mvp_mlp1"
 MLP_1M = "spectral-search run mvp_mlp1 --num-train 1000000 --epochs 10 --set fit.patience=3"
@@ -348,7 +349,7 @@ def _whitening(methods: Sequence[Method]) -> Finding:
     spread = difference(ranked[0], ranked[-1])
     told = ", ".join(f"{m.input} {m.r2_value:.3f} ({m.name})" for m in ranked)
     value = ranked[0].r2_value - ranked[-1].r2_value
-    missing = next((kind for kind in INPUTS if kind not in inputs), None)
+    missing = next((kind for kind in PIXEL_INPUTS if kind not in inputs), None)
     command = _with_input(missing) if missing else None
     evidence = f"{told}: {signed(spread, value)} from the worst to the best."
     return Finding(key, question, "measured", evidence, command, value=spread or value)

@@ -23,6 +23,22 @@ CHECKED_SPECTRA = 2048
 RUNS = 64
 """A sample is so many runs of neighbours, spread evenly: they share chunks."""
 OUTSIDE_ALLOWED = 0.01
+"""Variance of held-out signal outside the subspace, in units of the noise of one direction, without a warning."""
+OUTSIDE_HIDDEN = 0.1
+"""The same, above which a stage that names an input to stand in takes that."""
+
+
+class NoSignalError(RequestError):
+    """The data do not allow inputs made of the signal.
+
+    Args:
+        reason: What is wrong with them, a sentence.
+        cure: What to do, another.
+    """
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(f"{reason} {cure}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,8 @@ def find_subspace(spec: RunSpec, splits: Splits, configs: Iterable[TrialConfig])
         configs: What its trials may be.
 
     Raises:
-        RequestError: The training flux is itself noisy, or more components are asked for than there are.
+        NoSignalError: The training flux is itself noisy.
+        RequestError: More components are asked for than there are.
     """
     data, train = spec.data, splits.train
     sample = _sampled(train, min(MOST_SAMPLED, SAMPLED_BYTES // (4 * train.pixels)))
@@ -78,10 +95,10 @@ def find_subspace(spec: RunSpec, splits: Splits, configs: Iterable[TrialConfig])
     subspace = find_directions(whitened(flux_NL, prep.centre_L, prep.inverse_noise_L), data.split_seed)
     if is_noisy(subspace.variance_Q, len(flux_NL)):
         middle = subspace.variance_Q[len(subspace.variance_Q) // 2]
-        raise RequestError(
+        raise NoSignalError(
             f"The training flux holds noise of its own: along the {len(subspace.variance_Q) // 2}th direction the "
-            f"spectra still differ by {middle:.2g} times their noise, where noise-free ones differ by less than 0.01. "
-            "The signal input needs noise-free training flux: use --input standardize."
+            f"spectra still differ by {middle:.2g} times their noise, where noise-free ones differ by less than 0.01.",
+            "The signal input needs noise-free training flux: use --input standardize.",
         )
     automatic = enough_components(subspace.variance_Q, data.noise_level)
     asked = {config.data.input.components for config in configs}

@@ -122,6 +122,9 @@ def test_whitening() -> None:
     collapsed = [*methods, made_method("x", r2=0.0, input="raw_whiten")]
     assert number(collapsed, "whitening").value.value == pytest.approx(0.7, abs=1e-6)
     assert number(methods[:1], "whitening").answer == "not yet run"
+    by_signal = made_method("k", r2=0.75, input="signal")
+    assert number([by_signal, methods[0]], "whitening").evidence.startswith("signal 0.750 (k), standardize 0.700 (s)")
+    assert "All runs read signal" in number([by_signal], "whitening").evidence
 
 
 def test_worst_bin_is_named() -> None:
