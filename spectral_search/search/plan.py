@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spectral_search.data.array_cache import ArrayCache
 from spectral_search.data.content import known_digests
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.root import DataRoot
@@ -202,7 +203,7 @@ def make_plan(
     said += [*parts.told, *small_val_notes(len(splits.val))]
     prep: Preprocessing | None = None
     if needs_subspace(spec):
-        found = find_subspace(spec, splits, candidates(spec))
+        found = find_subspace(spec, splits, candidates(spec), ArrayCache.here())
         spec, prep = _with_components(spec, found.automatic), found.prep
         said += found.notes()
     if "pixels" in drawn_in(spec):
