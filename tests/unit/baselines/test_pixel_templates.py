@@ -8,7 +8,7 @@ import torch
 from baseline_roots import make_problem, spectra_of
 from scipy.stats import norm
 
-from spectral_search.baselines import ceiling
+from spectral_search.baselines import pixel_templates as ceiling
 from spectral_search.data.dataset import Labelled
 from spectral_search.errors import RequestError
 
