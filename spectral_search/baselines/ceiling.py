@@ -7,10 +7,10 @@ are drawn from their distribution in the training set (`label_prior`), as many a
     log w_ti = log p(labels_i) / q(labels_i) - (y_t - m_i)^T C_t^-1 (y_t - m_i) / 2
 
 with the noise of each spectrum read off its own flux outside the subspace (`signal_space`). The weighted mean of log g
-is an estimator, made of the training set and the flux alone: its R2 on test spectra is a **lower bound** of the ceiling,
-as that of any predictor is. The **upper estimate** is what the posteriors promise, 1 - mean(posterior variance) /
-var(log g). With a right emulator, enough templates and noise as modelled the two agree: mean squared error over mean
-posterior variance is 1, and is told.
+is an estimator, made of the training set and the flux alone: its R2 on test spectra is a **lower bound** of the
+ceiling, as that of any predictor is. The **upper estimate** is what the posteriors promise, 1 - mean(posterior
+variance) / var(log g). With a right emulator, enough templates and noise as modelled the two agree: mean squared error
+over mean posterior variance is 1, and is told.
 
 What it does not say: how well the emulator knows spectra between the training spectra beyond its held-out error, and
 what the 0.4% of one component's noise are worth that lie outside the subspace.
@@ -32,7 +32,7 @@ from spectral_search.baselines import dense_posterior, pixel_templates
 from spectral_search.baselines.emulator import fit_emulator
 from spectral_search.baselines.label_prior import determining, fit_noise_prior, fit_prior, ranks, varying
 from spectral_search.baselines.problem import Outcome, Problem
-from spectral_search.baselines.signal_space import Signal, find_signal, observe
+from spectral_search.baselines.signal_space import Signal, observe
 from spectral_search.data.labels import numeric_labels
 from spectral_search.errors import RequestError
 
@@ -97,9 +97,9 @@ def _emulated(problem: Problem) -> Outcome:
 
 def _signal(problem: Problem) -> Signal:
     try:
-        return find_signal(problem)
+        return problem.signal
     except RequestError as fault:
-        raise UnfitError(" ".join(fault.faults)) from fault
+        raise UnfitError("it holds noise of its own.") from fault
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,6 @@ def _outcome(problem: Problem, posterior: WeightedSums) -> Outcome:
     return Outcome(
         mean_T[None],
         columns={"log_g_std": np.sqrt(variance_T), "effective_templates": effective_T},
-        facts={"effective_templates": effective, "implied_r2": implied, "templates": len(problem.train)},
+        facts={"effective_templates": effective, "upper_estimate": implied, "templates": len(problem.train)},
         warnings=tuple(warnings),
     )

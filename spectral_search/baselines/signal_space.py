@@ -85,7 +85,7 @@ def find_signal(problem: Problem) -> Signal:
 
     train = compress(selection, read, prep, problem.noise_level)
     if not len(train.factors_RKK):
-        raise RequestError("Without noise there is no level to measure the signal in.")
+        raise RequestError("Without noise there is no level to measure the signal in: use --input pixels.")
     variance_NK = np.square(train.mix_NR.astype(np.float64)[:, :1])  # the first factor's scale is sqrt(trace / K)
     log_noise_N = np.log(np.maximum(variance_NK[:, 0], np.finfo(np.float32).tiny))
     return Signal(prep, train, log_noise_N, _noise_law(problem, prep))
@@ -116,7 +116,9 @@ def _with_directions(problem: Problem) -> Preprocessing:
     sample = some_training_spectra(problem, SAMPLED_SPECTRA)
     subspace = find_directions(whitened(sample.flux_NL, prep.centre_L, prep.inverse_noise_L), problem.seed)
     if is_noisy(subspace.variance_Q, len(sample)):
-        raise RequestError("The training flux holds noise of its own, so its signal has no subspace.")
+        raise RequestError(
+            "The training flux holds noise of its own, so its signal has no subspace: use --input pixels."
+        )
     kept = subspace.take(enough_components(subspace.variance_Q, problem.noise_level))
     return replace(prep, directions_LK=np.ascontiguousarray(kept.directions_LK), strength_K=kept.strength_K)
 
