@@ -838,6 +838,7 @@ def bench(
     figures: str | None = None,
     record: str | None = None,
     curves: str | None = None,
+    spectra: int | None = None,
 ) -> dict[str, Any]:
     """Measure against floors and peers; the tables are shown as they come, the whole is given as plain values.
 
@@ -848,6 +849,7 @@ def bench(
         figures: Folder for figures of what was found.
         record: File of JSON lines that the document is appended to.
         curves: File of recorded tasks that the part efficiency replays searches on too.
+        spectra: Training spectra of the part search, which is then carried out beside Ray Tune alone.
 
     Raises:
         RequestError: There is no such part, the curves cannot be read, or the record or the figures cannot be written.
@@ -865,6 +867,7 @@ def bench(
         quick=quick,
         figures=None if figures is None else Path(figures),
         curves=None if curves is None else given_path(curves, "--curves"),
+        spectra=spectra,
     )
     document = plain(found)
     if record is not None:

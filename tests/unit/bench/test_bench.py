@@ -86,5 +86,5 @@ def test_whole_searches_beside_their_peers(tmp_path: Path) -> None:
     done = call("bench", "search", "overhead", "--quick", "--json", folder=tmp_path).require()
     check(done.json(), "search", "overhead")
     found = done.json()["parts"]["search"]
-    assert set(found["details"]) == {"ours", "ray_tune", "optuna", "grid"}
+    assert set(found["details"]) == {"ours", "ours_on_signal", "ray_tune", "optuna", "grid"}
     assert {part["epochs_trained"] for part in found["details"].values()} == {6}
