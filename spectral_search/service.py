@@ -642,6 +642,7 @@ def baselines(
     like: str | None = None,
     only: Sequence[str] = (),
     again: bool = False,
+    reads: str | None = None,
 ) -> "Baselines":
     """Fit what networks are measured against, on exactly the split, noise and test set of a search, and store it.
 
@@ -652,12 +653,18 @@ def baselines(
         like: A run whose split, noise level and preprocessing are taken.
         only: Some of ridge, lightgbm, oracle_mixture and ceiling; all when empty.
         again: Fit also what is stored already.
+        reads: pixels or signal: what all but the ceiling read; when absent what the run reads, else pixels.
 
     Raises:
         RequestError: The data or the names are wrong, or the results folder cannot be written.
         KeyboardInterrupt: It was interrupted; finished methods are stored.
     """
+    from spectral_search.results.baselines import INPUTS
+
+    if reads is not None and reads not in INPUTS:
+        raise RequestError(f"--input is {reads!r}: baselines read {' or '.join(INPUTS)}.")
     question, root = _question(options, shown, noise_level, like), results_root(options.results)
+    question = replace(question, reads=reads or question.reads)
     from spectral_search.search.apply import best_device
     from spectral_search.search.baselines import chosen_methods, measure
     from spectral_search.search.parts_check import check_parts
@@ -713,11 +720,14 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
     from spectral_search.data.preprocess import Preprocessing
     from spectral_search.results.bundle import read_safetensors
     from spectral_search.results.records import RunRecord
+    from spectral_search.spec.data import SUBSPACE_INPUTS
 
     record = RunRecord.load(RunPaths(results_root(options.results), like).require())
     found, file = _recorded_data(record, options, shown), record.paths.preprocessing_safetensors
     prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
-    return Question(_recorded_spec(record, options), found.root, found.splits, prep, tuple(record.mismatches))
+    spec = _recorded_spec(record, options)
+    reads = "signal" if spec.data.input.kind in SUBSPACE_INPUTS else "pixels"
+    return Question(spec, found.root, found.splits, prep, tuple(record.mismatches), reads)
 
 
 def _data_sets(sets: Sequence[str]) -> dict[str, Any]:
@@ -828,6 +838,7 @@ def bench(
     figures: str | None = None,
     record: str | None = None,
     curves: str | None = None,
+    spectra: int | None = None,
 ) -> dict[str, Any]:
     """Measure against floors and peers; the tables are shown as they come, the whole is given as plain values.
 
@@ -838,6 +849,7 @@ def bench(
         figures: Folder for figures of what was found.
         record: File of JSON lines that the document is appended to.
         curves: File of recorded tasks that the part efficiency replays searches on too.
+        spectra: Training spectra of the part search, which is then carried out beside Ray Tune alone.
 
     Raises:
         RequestError: There is no such part, the curves cannot be read, or the record or the figures cannot be written.
@@ -855,6 +867,7 @@ def bench(
         quick=quick,
         figures=None if figures is None else Path(figures),
         curves=None if curves is None else given_path(curves, "--curves"),
+        spectra=spectra,
     )
     document = plain(found)
     if record is not None:

@@ -25,6 +25,12 @@ def step1_config(*, hidden: list[int] | None = None, **fit: Any) -> TrialConfig:
     return step1().with_params(values)
 
 
+def on_signal(config: TrialConfig) -> TrialConfig:
+    """The configuration with the components of the signal as its input, all that there are."""
+    given = config.data.input.model_copy(update={"kind": "signal", "components": "auto"})
+    return config.model_copy(update={"data": config.data.model_copy(update={"input": given})})
+
+
 def stage_config(stage: str, **fit: Any) -> TrialConfig:
     """The base configuration of a published stage with some keys of `fit` changed."""
     return _packaged(stage).with_params({f"fit.{key}": value for key, value in fit.items()})

@@ -56,7 +56,7 @@ def share_covariance(variance_NL: np.ndarray, directions_LK: np.ndarray) -> Shar
         none_LR, none_RKK = np.zeros((len(directions_LK), 1)), np.zeros((1, components, components))
         return SharedCovariance(none_LR.astype(np.float32), np.zeros(1), none_RKK.astype(np.float32), 0.0)
     fitted_NM, held_NM = unit_NM[0::2], unit_NM[1::2] if len(unit_NM) > 1 else unit_NM
-    _, _, turns_RM = np.linalg.svd(fitted_NM - fitted_NM.mean(0), full_matrices=False)
+    turns_RM = _strongest(fitted_NM - fitted_NM.mean(0), NUMBERS[-1])
     factors_NM = np.linalg.cholesky(_square(fitted_NM)).reshape(len(fitted_NM), -1)
     made: list[SharedCovariance] = []
     # Two spectra a direction at least: with fewer the fit would meet them all and mean nothing.
@@ -69,13 +69,26 @@ def share_covariance(variance_NL: np.ndarray, directions_LK: np.ndarray) -> Shar
 
 def _unit_covariances(variance_NL: np.ndarray, directions_LK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Covariances divided by their scales, float64 of shape (N, M) with M = K x K, and the scales."""
-    directions = torch.from_numpy(directions_LK)
-    covariance_NKK = torch.stack(
-        [directions.T @ (directions * variance_L.unsqueeze(1)) for variance_L in torch.from_numpy(variance_NL)]
-    ).double()
+    directions, scaled_LK = torch.from_numpy(directions_LK), torch.empty(directions_LK.shape)
+    covariances = []
+    for variance_L in torch.from_numpy(variance_NL):
+        torch.mul(directions, variance_L.unsqueeze(1), out=scaled_LK)  # fresh pages would cost as much as the product
+        covariances.append(directions.T @ scaled_LK)
+    covariance_NKK = torch.stack(covariances).double()
     scale_N = covariance_NKK.diagonal(dim1=1, dim2=2).mean(1)
     unit_NKK = covariance_NKK / scale_N.clamp(min=torch.finfo(torch.float32).tiny)[:, None, None]
     return unit_NKK.flatten(1).numpy(), scale_N.numpy()
+
+
+def _strongest(centred_NM: np.ndarray, most: int) -> np.ndarray:
+    """Orthonormal rows along which the given ones vary most, falling.
+
+    From the products of the few rows with each other: singular values of them all took twenty times as long, and of the
+    weak directions nothing is asked.
+    """
+    square_N, turn_NN = np.linalg.eigh(centred_NM @ centred_NM.T)
+    kept = np.argsort(-square_N)[: min(most, np.count_nonzero(square_N > 1e-10 * square_N.max(initial=0.0)))]
+    return turn_NN[:, kept].T @ centred_NM / np.sqrt(square_N[kept])[:, None]
 
 
 def _square(values_NM: np.ndarray) -> np.ndarray:

@@ -356,13 +356,18 @@ def _whitening(methods: Sequence[Method]) -> Finding:
 
 
 def _upper_ceiling(best: Method, bounds: Sequence[Method]) -> str:
-    """What templates too few to be trusted leave open: the ceiling that their own spread promises."""
+    """The other side of the ceiling: what the posteriors' own spread promises."""
     ceiling = next((b for b in bounds if b.family == "ceiling" and b.test_set == best.test_set), None)
-    implied = None if ceiling is None else ceiling.facts.get("implied_r2")
-    if ceiling is None or implied is None or implied <= ceiling.r2_value:
+    upper = None if ceiling is None else ceiling.upper_estimate
+    if ceiling is None or upper is None:
         return ""
-    bracket = f"between {ceiling.r2_value:.3f} and about {implied:.3f}"
-    return f" The true ceiling lies {bracket}; of the latter it is {best.r2_value / implied:.1%}."
+    told = f" The upper estimate of the ceiling is {upper:.3f}; of that it reaches {best.r2_value / upper:.1%}."
+    low = best.r2.low if best.r2 is not None else best.r2_value
+    if low > upper:
+        return told + " That no predictor can: templates, noise or labels of the ceiling are not those of these data."
+    if best.r2_value > ceiling.r2_value:
+        return told + " It is above the lower bound, as a predictor may be that knows more than the templates."
+    return told
 
 
 def _with_input(kind: str) -> str:
@@ -378,7 +383,8 @@ def _gap(methods: Sequence[Method]) -> Finding:
     best = next((n for n in networks if any(b.test_set == n.test_set for b in bounds)), networks[0])
     for bound in (b for b in bounds if b.test_set == best.test_set):
         gap = signed(difference(best, bound), best.r2_value - bound.r2_value)
-        told.append(f"{_r2(bound)} of the {bound.family}: {gap}")
+        name = "ceiling's lower bound" if bound.family == "ceiling" else bound.family
+        told.append(f"{_r2(bound)} of the {name}: {gap}")
         if bound.family == "ceiling":
             share = r2_ratio(best, bound)
     if not told:
@@ -387,7 +393,8 @@ def _gap(methods: Sequence[Method]) -> Finding:
     reached = ""
     if share is not None:
         interval = f"95% interval {share.low:.1%} to {share.high:.1%}"
-        reached = f" It reaches {share.value:.1%} of the ceiling's R2 ({interval}).{_upper_ceiling(best, bounds)}"
+        lower = f"{share.value:.1%} of the ceiling's lower bound, which the posterior mean reached"
+        reached = f" It reaches {lower} ({interval}).{_upper_ceiling(best, bounds)}"
     return Finding(
         key, question, "measured", f"{best.name} has {_r2(best)}; " + "; ".join(told) + "." + reached, value=share
     )

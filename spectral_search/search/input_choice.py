@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from spectral_search.data.array_cache import ArrayCache
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.split import Splits
 from spectral_search.results.records import RunRecord
@@ -28,7 +29,7 @@ def decide_input(spec: RunSpec, splits: Splits) -> tuple[RunSpec, Preprocessing 
         return _settled(spec), None, []
     otherwise = spec.data.input.otherwise
     try:
-        found = find_subspace(spec, splits, candidates(spec))
+        found = find_subspace(spec, splits, candidates(spec), ArrayCache.here())
     except NoSignalError as error:
         if otherwise is None:
             raise

@@ -99,19 +99,20 @@ class Plan:
     @property
     def retest(self) -> dict[str, Any]:
         """The most that comes after the last trial, by what is known before the first."""
-        search, after, longest = self.spec.search, self.afterwards, self._longest
+        search, after, longest = self.spec.search, self.afterwards, self.longest
         best = [longest] * min(search.finalists, self.trials)
         equivalent = after.equivalent_epochs(best, self.epochs)
         return {
             "finalists": len(best),
             "draws": search.retest_draws,
-            "copies": sum(after.copies(best, self.epochs)),
+            "copies": sum(count for count, _ in after.copies(best, self.epochs)),
             "epochs": after.training_epochs(best, self.epochs),
+            "stopped_after": next((epochs for count, epochs in after.copies(best, self.epochs) if count), None),
             "share_of_time": round(equivalent / (equivalent + self.epochs), 3),
         }
 
     @property
-    def _longest(self) -> int:
+    def longest(self) -> int:
         """Most epochs of any trial."""
         key, spec = "fit.epochs", self.spec
         if spec.search.sampler == "grid":

@@ -83,7 +83,10 @@ def _retest_text(plan: Plan) -> str:
     if found["copies"]:
         times = f"{found['copies']} time{'s' if found['copies'] > 1 else ''}"
         told += f", trained anew {times} with other seeds in at most {found['epochs']:,} epochs"
-    return f"{told}; about {found['share_of_time']:.0%} of the time"
+        if found["stopped_after"] < plan.longest:
+            told += f" (stopped after {found['stopped_after']} of {plan.longest}: search.retest_share)"
+    without = "; without: --set search.retest_seeds=1" if found["copies"] else ""
+    return f"{told}; about {found['share_of_time']:.0%} of the time{without}"
 
 
 def _grid_table(plan: Plan) -> RenderableType:
