@@ -28,6 +28,10 @@ def bench(
         str | None,
         typer.Option("--curves", metavar="FILE", help="For efficiency: recorded tasks (.npz) to replay searches on."),
     ] = None,
+    spectra: Annotated[
+        int | None,
+        typer.Option("--spectra", metavar="N", help="For search: on N training spectra, beside Ray Tune alone."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure reading, training and whole searches beside their floors and peers; ends in one JSON line."""
@@ -35,6 +39,12 @@ def bench(
         from spectral_search import service
 
         document = service.bench(
-            tuple(parts or ()), make_shown(as_json), quick=quick, figures=figures, record=record, curves=curves
+            tuple(parts or ()),
+            make_shown(as_json),
+            quick=quick,
+            figures=figures,
+            record=record,
+            curves=curves,
+            spectra=spectra,
         )
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")

@@ -20,6 +20,8 @@ from spectral_search.spec.fit import FitSpec
 EpochRecord = dict[str, Any]
 """One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, lr, seconds, spectra_per_second."""
 
+MemberKey = int | tuple[int, int]
+
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mse": partial(nn.functional.mse_loss, reduction="none"),
     "huber": partial(nn.functional.huber_loss, reduction="none"),
@@ -39,10 +41,14 @@ class Member:
         number: The trial's number, part of the counter of its initialisation and dropout.
         network: The network, freshly initialised, on the training device.
         steps_per_epoch: Batches of an epoch.
+        pass_seed: Of the order of the spectra and their training noise; fit.seed when absent.
     """
 
-    def __init__(self, number: int, network: Network, steps_per_epoch: int) -> None:
+    def __init__(self, number: int, network: Network, steps_per_epoch: int, pass_seed: int | None = None) -> None:
         self.number, self.network, self.config = number, network, network.config
+        self.pass_seed = self.config.fit.seed if pass_seed is None else pass_seed
+        self.key: MemberKey = number if pass_seed is None else (number, self.config.fit.seed)
+        """What tells it from the others of its pass: copies of one trial share its number."""
         self.model, self.device = network.model, network.device
         fit = self.config.fit
         self.optimizer = _adamw(self.model, fit)

@@ -71,8 +71,10 @@ def _res_cnn(spec: ResCnnSpec, channels: int) -> int:
 
 
 def _vit(spec: VitSpec, pixels: int, channels: int) -> int:
-    width, tokens = spec.width, -(-pixels // spec.patch) + 1
+    width, tokens = spec.width, spec.patches(pixels) + 1
     feedforward = _linear(width, 4 * width) + _linear(4 * width, width)
     block = _linear(width, 3 * width) + _linear(width, width) + feedforward + 2 * 2 * width
-    embedding = _conv(channels, width, spec.patch) + width + tokens * width
+    # Of a normalised window the mean and the spread are read too.
+    read = spec.patch + 2 * (spec.tokeniser == "sliding_window")
+    embedding = _conv(channels, width, read) + width + tokens * width
     return embedding + spec.layers * block + 2 * width + _linear(width, width) + _linear(width, 1)

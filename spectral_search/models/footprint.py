@@ -86,7 +86,7 @@ def _vit(spec: VitSpec, pixels: int, element: int) -> int:
 
     Attention keeps no T x T matrix, but where dropout takes part in it: then scores, mask and product of each head.
     """
-    tokens, width, drops = -(-pixels // spec.patch) + 1, spec.width, spec.dropout > 0.0
+    tokens, width, drops = spec.patches(pixels) + 1, spec.width, spec.dropout > 0.0
     casts = 2 * element if element < FULL else 0
     of_token = width * (4 * FULL + casts + element * (5 + 8 + drops * (4 + 2)))
     attention = drops * (3 * FULL + element) * spec.heads * tokens * tokens

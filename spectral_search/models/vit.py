@@ -1,6 +1,7 @@
 """A transformer over patches of pixels, after ViT (Dosovitskiy et al. 2021).
 
-Shape letters: B batch, C channels, L pixels, T tokens (patches and the class token), D width, H heads.
+Shape letters: B batch, C channels, L pixels, P pixels of a patch, T tokens (patches and the class token), D width,
+H heads.
 """
 
 import torch
@@ -12,6 +13,8 @@ from spectral_search.spec.model import VitSpec
 
 FEEDFORWARD_RATIO = 4
 WEIGHT_STD = 0.02
+LEAST_SPREAD = 0.1
+"""Added to the spread of a window in quadrature: one that holds hardly anything is not blown up."""
 
 
 class EncoderBlock(nn.Module):
@@ -47,6 +50,45 @@ class EncoderBlock(nn.Module):
         return x_BTD
 
 
+class NormalisedWindows(nn.Module):
+    """Windows that overlap, each brought to mean 0 and spread 1, mapped to tokens together with both.
+
+    The norm keeps windows with strong lines or a bright continuum from drowning the others; mean and spread beside it
+    keep what it takes away, for the level of a window says as much of a star as its lines.
+    """
+
+    def __init__(self, spec: VitSpec, channels: int) -> None:
+        super().__init__()
+        self.patch, self.step = spec.patch, spec.step
+        self.map = nn.Linear(channels * (spec.patch + 2), spec.width)
+
+    def forward(self, x_BCL: Tensor) -> Tensor:
+        """Map (B, C, L) to (B, T, D); statistics are taken in float32 also under autocast."""
+        windows_BTCP = x_BCL.float().unfold(-1, self.patch, self.step).transpose(1, 2)
+        mean_BTC1 = windows_BTCP.mean(-1, keepdim=True)
+        centred_BTCP = windows_BTCP - mean_BTC1
+        spread_BTC1 = (centred_BTCP.square().mean(-1, keepdim=True) + LEAST_SPREAD**2).sqrt()
+        features_BTCP = torch.cat([centred_BTCP / spread_BTC1, mean_BTC1, spread_BTC1], -1)
+        tokens_BTD: Tensor = self.map(features_BTCP.flatten(2))
+        return tokens_BTD
+
+
+class ConvPatches(nn.Conv1d):
+    """Patches mapped to tokens as they are, (B, C, L) to (B, T, D)."""
+
+    def __init__(self, spec: VitSpec, channels: int) -> None:
+        super().__init__(channels, spec.width, spec.patch, stride=spec.step)
+
+    def forward(self, x_BCL: Tensor) -> Tensor:
+        return super().forward(x_BCL).transpose(1, 2)
+
+
+TOKENISERS: dict[str, type[ConvPatches] | type[NormalisedWindows]] = {
+    "conv": ConvPatches,
+    "sliding_window": NormalisedWindows,
+}
+
+
 class Vit(nn.Module):
     """Patches, class token, learned positions, encoder, and a pooled head on the class token.
 
@@ -56,10 +98,11 @@ class Vit(nn.Module):
 
     def __init__(self, spec: VitSpec, pixels: int, channels: int) -> None:
         super().__init__()
-        width, patches = spec.width, -(-pixels // spec.patch)
+        width, patches = spec.width, spec.patches(pixels)
         # Zeros, the mean of a standardised pixel, fill the last patch: no pixel is lost when the patch does not divide.
-        self.padding = patches * spec.patch - pixels
-        self.embed = nn.Conv1d(channels, width, spec.patch, stride=spec.patch)
+        self.padding = (patches - 1) * spec.step + spec.patch - pixels
+        # Either keeps torch's own first weights, which go by the pixels of a patch.
+        self.embed = TOKENISERS[spec.tokeniser](spec, channels)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, patches + 1, width))
         self.drop = nn.Dropout(spec.dropout)
@@ -70,8 +113,9 @@ class Vit(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
+        tokeniser = set(self.embed.modules())
         for part in self.modules():
-            if isinstance(part, nn.Linear):
+            if isinstance(part, nn.Linear) and part not in tokeniser:
                 nn.init.trunc_normal_(part.weight, std=WEIGHT_STD)
                 nn.init.zeros_(part.bias)
         nn.init.trunc_normal_(self.class_token, std=WEIGHT_STD)
@@ -79,7 +123,7 @@ class Vit(nn.Module):
 
     def forward(self, x_BCL: Tensor) -> Tensor:
         """Map (B, C, L) to the standardised log g (B,)."""
-        patches_BTD = self.embed(F.pad(x_BCL, (0, self.padding))).transpose(1, 2)
+        patches_BTD = self.embed(F.pad(x_BCL, (0, self.padding)))
         class_B1D = self.class_token.expand(len(x_BCL), -1, -1).to(patches_BTD.dtype)
         tokens_BTD = self.drop(torch.cat([class_B1D, patches_BTD], dim=1) + self.positions)
         class_BD = self.norm(self.blocks(tokens_BTD)[:, 0])

@@ -17,6 +17,22 @@ from spectral_search.search.subspace_sample import see_subspace
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 OUTSIDE_ALLOWED = 0.01
+"""Variance of held-out signal outside the subspace, in units of the noise of one direction, without a warning."""
+OUTSIDE_HIDDEN = 0.1
+"""The same, above which a stage that names an input to stand in takes that."""
+
+
+class NoSignalError(RequestError):
+    """The data do not allow inputs made of the signal.
+
+    Args:
+        reason: What is wrong with them, a sentence.
+        cure: What to do, another.
+    """
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(f"{reason} {cure}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -67,17 +83,18 @@ def find_subspace(
         cache: Where what a sample shows is kept; None keeps nothing.
 
     Raises:
-        RequestError: The training flux is itself noisy, or more components are asked for than there are.
+        NoSignalError: The training flux is itself noisy.
+        RequestError: More components are asked for than there are.
     """
     data = spec.data
     seen = see_subspace(splits, data.split_seed, cache)
     variance_Q, found = seen.variance_Q, len(seen.prep.strength_K)
     if is_noisy(variance_Q, seen.sampled):
         middle = variance_Q[len(variance_Q) // 2]
-        raise RequestError(
+        raise NoSignalError(
             f"The training flux holds noise of its own: along the {len(variance_Q) // 2}th direction the "
-            f"spectra still differ by {middle:.2g} times their noise, where noise-free ones differ by less than 0.01. "
-            "The signal input needs noise-free training flux: use --input standardize."
+            f"spectra still differ by {middle:.2g} times their noise, where noise-free ones differ by less than 0.01.",
+            "The signal input needs noise-free training flux: use --input standardize.",
         )
     automatic = enough_components(variance_Q, data.noise_level)
     asked = {config.data.input.components for config in configs}

@@ -48,7 +48,7 @@ def _residual_cnn(model: ResCnnSpec, pixels: int) -> int:
 
 
 def _transformer(model: VitSpec, pixels: int) -> int:
-    tokens = pixels // model.patch + 1
+    tokens = model.patches(pixels) + 1
     return model.layers * (12 * tokens * model.width**2 + 2 * tokens**2 * model.width)
 
 

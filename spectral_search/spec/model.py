@@ -106,10 +106,17 @@ class ResCnnSpec(Section):
 
 
 class VitSpec(Section):
-    """Transformer encoder over patches of pixels with a class token and learned positions."""
+    """Transformer encoder over patches of pixels with a class token and learned positions.
+
+    A patch begins every `stride` pixels: at the end of the one before where it is null, else they overlap. `conv` maps
+    each to a token by one linear map; `sliding_window` normalises each patch first, and gives the map its mean and
+    spread beside it.
+    """
 
     kind: Literal["vit"]
     patch: Annotated[int, Field(ge=1, le=4096)] = 16
+    stride: Annotated[int, Field(ge=1, le=4096)] | None = None
+    tokeniser: Literal["conv", "sliding_window"] = "conv"
     width: Width = 256
     layers: Annotated[int, Field(ge=1, le=MOST_LAYERS)] = 6
     heads: Annotated[int, Field(ge=1, le=64)] = 8
@@ -121,6 +128,25 @@ class VitSpec(Section):
             message = f"width {self.width} does not divide into {self.heads} heads; make it a multiple"
             raise linked_fault(message, "model.width", "model.heads")
         return self
+
+    @model_validator(mode="after")
+    def _patches_leave_no_gaps(self) -> "VitSpec":
+        if self.step > self.patch:
+            message = (
+                f"stride {self.step} is wider than patch {self.patch}, so that pixels between two patches are never "
+                f"read; make stride at most {self.patch}, or null for patches side by side"
+            )
+            raise linked_fault(message, "model.stride", "model.patch")
+        return self
+
+    @property
+    def step(self) -> int:
+        """Pixels from the beginning of one patch to that of the next."""
+        return self.stride or self.patch
+
+    def patches(self, pixels: int) -> int:
+        """Patches that read every pixel, the last filled up where it reaches beyond the spectrum."""
+        return 1 + max(0, -(-(pixels - self.patch) // self.step))
 
 
 class MoeCnnSpec(Section):

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"spec"},
     "results": {"spec"},
     "fit": MIDDLE,
-    "baselines": MIDDLE,
+    "baselines": MIDDLE | {"fit"},
     "search": MIDDLE | {"fit", "baselines", "terminal"},
     "bench": MIDDLE | {"fit", "baselines", "search"},
     "service": MIDDLE | {"fit", "baselines", "search", "bench"},

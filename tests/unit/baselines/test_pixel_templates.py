@@ -8,7 +8,7 @@ import torch
 from baseline_roots import make_problem, spectra_of
 from scipy.stats import norm
 
-from spectral_search.baselines import ceiling
+from spectral_search.baselines import pixel_templates as ceiling
 from spectral_search.data.dataset import Labelled
 from spectral_search.errors import RequestError
 
@@ -46,7 +46,7 @@ def test_linear_gaussian_posterior_is_the_analytic_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(outcome.predicted_DN[0][dense_T], exact_T[dense_T], atol=0.03)
     assert np.median(outcome.columns["log_g_std"]) == pytest.approx(PRIOR_STD_DEX * np.sqrt(1 - shrink), rel=0.05)
     # 1 - posterior variance / prior variance, in closed form.
-    assert outcome.facts["implied_r2"] == pytest.approx(shrink, abs=0.03)
+    assert outcome.facts["upper_estimate"] == pytest.approx(shrink, abs=0.03)
     assert outcome.facts["effective_templates"] > 500 and outcome.warnings == ()
 
 
@@ -112,7 +112,7 @@ def test_magnitudes_do_not_thin_the_templates_out(tmp_path: Path) -> None:
     outcome = ceiling.fit_predict(problem)
     assert outcome.facts["effective_templates"] > 100
     # Only a hundredth of the templates has the noise level of an observed spectrum to 1%.
-    assert outcome.facts["implied_r2"] == pytest.approx(
+    assert outcome.facts["upper_estimate"] == pytest.approx(
         1 - np.mean((outcome.predicted_DN[0] - problem.labels["log_g"]) ** 2) / problem.labels["log_g"].var(), abs=0.03
     )
 
