@@ -27,14 +27,14 @@ TURNS = 3
 FULL, QUICK = (65_536, 4096), (1024, 256)
 """Training spectra and pixels."""
 PHYSICS = (
-    "Plain h5py reads flux and error of four float32 shards, in chunks of 64 spectra, with read_direct into one buffer "
-    "in order, and does nothing with them; the page cache is warm. Compressing reads the same bytes once, and before "
-    "that 512 spectra whose covariances the shared matrices are made of. It hashes each spectrum, looks for invalid "
-    "values, brings them into the units of training, takes mean and variance of each noisy pixel (two polynomials of "
-    "degree 12) and multiplies them by 64 and by 9 numbers a pixel, which no way of compressing can leave out: 0.8 MFLOP "
-    "a spectrum of 4,096 pixels. One thread reads ahead, as many as there are cores compute. With the search for the "
-    "subspace, a fixed 8,192 spectra and their decomposition come on top, which counts the less the more spectra there "
-    "are. Ratios are of spectra a second, the best of three turns each."
+    "Plain h5py reads flux and error of four float32 shards, in chunks of 64 spectra, with read_direct into one "
+    "buffer in order, and does nothing with them; the page cache is warm. Compressing reads the same bytes once, and "
+    "before that 512 spectra whose covariances the shared matrices are made of. It hashes each spectrum, looks for "
+    "invalid values, brings them into the units of training, takes mean and variance of each noisy pixel (two "
+    "polynomials of degree 12) and multiplies them by 64 and by 9 numbers a pixel, which no way of compressing can "
+    "leave out: 0.8 MFLOP a spectrum of 4,096 pixels. One thread reads ahead, as many as there are cores compute. "
+    "With the search for the subspace, a fixed 8,192 spectra and their decomposition come on top, which counts the "
+    "less the more spectra there are. Ratios are of spectra a second, the best of three turns each."
 )
 
 

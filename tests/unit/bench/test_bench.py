@@ -90,6 +90,7 @@ def test_whole_searches_beside_their_peers(tmp_path: Path) -> None:
     assert {part["epochs_trained"] for part in found["details"].values()} == {6}
 
 
+@pytest.mark.slow
 def test_compressing_is_beside_plain_reading(tmp_path: Path) -> None:
     document = call("bench", "compress", "--quick", "--json", folder=tmp_path).require().json()
     check(document, "compress")
