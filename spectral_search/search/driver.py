@@ -41,6 +41,7 @@ from spectral_search.search.candidates import kept_bytes
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
 from spectral_search.search.kills import KILLED, need_told
+from spectral_search.search.lone_blas import lone_blas
 from spectral_search.search.plan import Plan
 from spectral_search.search.progress import Progress
 from spectral_search.search.residency import loads_on_ray, reads_on_ray
@@ -290,7 +291,8 @@ def _prepared_ahead(
                 raise RuntimeError("nobody wants the spectra any more")
             yield block
 
-    return _prepared(plan, paths, around, read)
+    with lone_blas():  # Ray's start forks
+        return _prepared(plan, paths, around, read)
 
 
 def _reader(plan: Plan) -> Read:
