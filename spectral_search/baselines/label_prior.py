@@ -63,10 +63,6 @@ class LabelPrior:
         """Mean of a label in the training set."""
         return float(self.sorted_ND[:, self.names.index(name)].mean())
 
-    def variance(self, name: str) -> float:
-        """Its variance."""
-        return float(self.sorted_ND[:, self.names.index(name)].var())
-
     def log_ratio(self, rank_MD: np.ndarray) -> np.ndarray:
         """log r of ranks, float64 (M,)."""
         if not len(self.weights_P):
@@ -109,13 +105,13 @@ def fit_noise_prior(rank_ND: np.ndarray, log_noise_N: np.ndarray, spread: float)
     design_NP = _design(2.0 * rank_ND[::step] - 1.0, _NOISE_DEGREE)
     weights_P, *_ = np.linalg.lstsq(design_NP, log_noise_N[::step], rcond=None)
     off_N = log_noise_N[::step] - design_NP @ weights_P
-    low, high = float(off_N.min()) - 5.0 * spread, float(off_N.max()) + 5.0 * spread
+    # As wide as the measurement, and as a histogram of so few needs to be smooth.
+    wide = max(spread, 0.5 * float(off_N.std()) * len(off_N) ** -0.2)
+    low, high = float(off_N.min()) - 5.0 * wide, float(off_N.max()) + 5.0 * wide
     place_Q = np.linspace(low, high, _TABLE)
     width = place_Q[1] - place_Q[0]
     count_Q = np.histogram(off_N, _TABLE, (low - 0.5 * width, high + 0.5 * width))[0] / len(off_N)
-    # As wide as the measurement, and as a histogram of so few needs to be smooth.
-    wide = max(spread, float(off_N.std()) * len(off_N) ** -0.2, width)
-    kernel_QQ = np.exp(-0.5 * np.square((place_Q[:, None] - place_Q) / wide)) / wide
+    kernel_QQ = np.exp(-0.5 * np.square((place_Q[:, None] - place_Q) / wide)) / (wide * np.sqrt(2.0 * np.pi))
     density_Q = kernel_QQ @ count_Q
     return NoisePrior(weights_P, (low, high), np.log(np.maximum(density_Q, 1e-4 * density_Q.max())))
 
@@ -238,5 +234,6 @@ def _held_out(x_ND: np.ndarray, y_NK: np.ndarray) -> float:
 
 
 def _design(x_ND: np.ndarray, degree: int) -> np.ndarray:
-    exponents = np.array(_total_degree(x_ND.shape[1], degree), int).reshape(-1, x_ND.shape[1])
-    return _polynomials((x_ND + 1.0) / 2.0, exponents) if x_ND.shape[1] else np.ones((len(x_ND), 1))
+    if not x_ND.shape[1]:
+        return np.ones((len(x_ND), 1))
+    return _polynomials((x_ND + 1.0) / 2.0, np.array(_total_degree(x_ND.shape[1], degree), int))
