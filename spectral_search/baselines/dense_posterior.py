@@ -33,6 +33,8 @@ PIECE_SPECTRA = 128
 _OWN_SPECTRA = 16
 """Spectra that get their own templates together."""
 _LEVELS = 4
+_NOTHING = 40.0
+"""Log of how many times less than the best a template counts at least; 131,072 of them then sum to 1e-12 of it."""
 _POWER = 0.1
 """Of the weights: they then spread about three times as far as the posterior, and more templates count."""
 
@@ -213,10 +215,12 @@ class _Sums:
         rows_P = piece.rows_P
         largest_P = torch.maximum(self._largest_T[rows_P], log_weight_PB.amax(1).double())
         shrink_P = torch.exp(self._largest_T[rows_P] - largest_P)
-        wide_PB = log_weight_PB.sub_(largest_P.float()[:, None]).mul(_POWER).exp_()
+        # Bounded from below: what is next to nothing must not become numbers so small that the CPU is slow at them.
+        log_weight_PB.sub_(largest_P.float()[:, None]).clamp_(min=-_NOTHING / _POWER)
+        wide_PB = log_weight_PB.mul(_POWER).exp_()
         added_PM = (wide_PB @ spread_BM).double()
         self._spread_TM[rows_P] = self._spread_TM[rows_P] * shrink_P[:, None] ** _POWER + added_PM
-        weight_PB = log_weight_PB.exp_()
+        weight_PB = log_weight_PB.clamp_(min=-_NOTHING).exp_()
         self._square_T[rows_P] = self._square_T[rows_P] * shrink_P**2 + torch.linalg.vector_norm(weight_PB, dim=1) ** 2
         added_P3 = (weight_PB @ value_B3).double()
         self._moment_T3[rows_P] = self._moment_T3[rows_P] * shrink_P[:, None] + added_P3

@@ -50,7 +50,7 @@ def made(strength: float, spectra: int = 40, ratio: bool = False) -> tuple[Model
     signal = Signal(simulated()[2], train, np.log(levels_N), np.array([1.0, 0.0]))
     place_N = np.linspace(0.0, 1.0, 100)[:, None]
     weights = (np.array([[1, 1]]), np.array([0.5])) if ratio else (np.zeros((0, 2), int), np.zeros(0))
-    prior = LabelPrior(("log_g", "other"), LOW_D + RANGE_D * place_N, *weights, 0.0)
+    prior = LabelPrior(("log_g", "other"), LOW_D + RANGE_D * place_N, LOW_D + RANGE_D / 2, *weights, 0.0)
     noise = NoisePrior(np.zeros(6), (-3.0, 3.0), np.zeros(8))
     label_TD = LOW_D + RANGE_D * rng.random((spectra, 2))
     deviate_TK = rng.standard_normal((spectra, COMPONENTS)) @ factor_KK.T * np.sqrt(level_T)[:, None]
