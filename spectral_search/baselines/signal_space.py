@@ -107,6 +107,8 @@ def observe(problem: Problem, signal: Signal, most: int) -> Observed:
         if held >= most:
             break
     log_noise_T = np.polyval(signal.noise_law, np.log(np.concatenate(powers)))
+    # No spectrum is known to be quieter or noisier than all training spectra: what looks so is the measurement's error.
+    log_noise_T = np.clip(log_noise_T, signal.log_noise_N.min(), signal.log_noise_N.max())
     return Observed(np.concatenate(components), log_noise_T, missing / (held * int(signal.prep.valid_L.sum())))
 
 
