@@ -21,6 +21,7 @@ GRID_SIZES = {
     "mvp_moe_cnn0": 2,
     "vit_patch16": 1,
     "signal_mlp": 4,
+    "vit_sweep": 1,
 }
 ON_32K = [*list(GRID_SIZES)[:6], "cnn_stage1a", "cnn_stage1b", "cnn_stage2"]
 
@@ -140,3 +141,31 @@ def test_mvp_networks_are_the_published_ones() -> None:
         {"model.dilations": [1, 2, 4, 8]},
         {"model.dilations": [2], "model.parallel_kernels": [3, 7, 15]},
     ]
+
+
+def test_vit_sweep_is_the_public_one() -> None:
+    spec = load_spec("vit_sweep")
+    assert {key: domain.choices for key, domain in spec.space.items() if domain.choices} == {
+        "model.patch": [8, 16, 32, 64],
+        "model.stride": [8, 16],
+        "model.tokeniser": ["conv", "sliding_window"],
+        "model.width": [128, 256, 384],
+        "model.layers": [4, 6, 8],
+        "model.heads": [4, 8],
+    }
+    assert (spec.fit.batch_size, spec.fit.weight_decay, spec.fit.lr_floor, spec.fit.schedule) == (
+        256,
+        0.01,
+        1e-5,
+        "cosine",
+    )
+    assert spec.data.input.kind == "denoised"
+    best = spec.with_params(spec.grid_points()[0])
+    assert (best.model.patch, best.model.stride, best.model.width, best.model.layers) == (16, None, 256, 6)
+    assert best.data.input.kind == "standardize"
+
+
+def test_a_patch_of_the_sweep_never_gets_a_stride_that_skips_pixels() -> None:
+    spec = load_spec("vit_sweep")
+    assert not spec.is_active("model.stride", {"model.patch": 8})
+    assert spec.with_params({"model.patch": 8}).model.stride == 8
