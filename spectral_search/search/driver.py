@@ -39,7 +39,6 @@ from spectral_search.results.view import LiveView
 from spectral_search.search.ahead import Ahead
 from spectral_search.search.candidates import kept_bytes
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
-from spectral_search.search.forks import products_survive_forks
 from spectral_search.search.hold import Stopping
 from spectral_search.search.kills import KILLED, need_told
 from spectral_search.search.lone_blas import lone_blas
@@ -258,7 +257,7 @@ def _search_on_ray(
         afterwards=afterwards,
     )
     stopping.listen_later()
-    with products_survive_forks(), ahead, session as ray:
+    with ahead, session as ray:
         # Of two threads that import torch at a time each may find half of it: this one waits for the other.
         import_module(BRINGS_TORCH)
         from spectral_search.search.ray_tune import run_separate, run_shared, start_passes
