@@ -875,6 +875,31 @@ def bench(
     return document
 
 
+def cache(*, clear: bool = False) -> dict[str, Any]:
+    """What is kept of compressed spectra, as plain values: folder, limit_bytes, bytes, entries, removed.
+
+    Args:
+        clear: Remove every entry first but those that a process uses.
+
+    Raises:
+        RequestError: There is no folder for it, or its bound is no number.
+    """
+    from spectral_search.data.array_cache import ArrayCache
+    from spectral_search.results.cache_view import cache_document
+
+    found = ArrayCache.here()
+    if found is None:
+        raise RequestError(f"There is no home folder for a cache: set HOME, XDG_CACHE_HOME or {home.CACHE_VARIABLE}.")
+    return cache_document(found, found.clear() if clear else ())
+
+
+def cache_view(document: dict[str, Any]) -> "RenderableType":
+    """The document of `cache` for a terminal."""
+    from spectral_search.results.cache_view import render_cache
+
+    return render_cache(document)
+
+
 def specs() -> "list[StageInfo]":
     """The stages that can be run: those of ./tune_specs, then those of the package."""
     from spectral_search.spec.load import list_specs

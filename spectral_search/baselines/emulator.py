@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from spectral_search.baselines.problem import Told
+from spectral_search.data.dataset import shared_tensor
 
 WIDTH, HIDDEN_LAYERS = 128, 3
 STEPS = 6000
@@ -97,7 +98,7 @@ def fit_emulator(label_ND: np.ndarray, log_noise_N: np.ndarray, mean_NK: np.ndar
     net = _network(label_ND.shape[1] + 1, mean_NK.shape[1], draws)
     # The root: outputs of strong and weak components then move at paces that differ less than their strengths do.
     emulator = Emulator(net, low_D, range_D, (float(log_noise_N.mean()), spread), strength_K.sqrt())
-    x_NI, y_NK = torch.from_numpy(emulator.inputs(label_ND, log_noise_N)), torch.from_numpy(mean_NK)
+    x_NI, y_NK = torch.from_numpy(emulator.inputs(label_ND, log_noise_N)), shared_tensor(mean_NK)
     weight_N = torch.from_numpy(np.exp(-0.5 * log_noise_N).astype(np.float32))
     fitted_N = torch.from_numpy(np.flatnonzero(~held_N))
     _train(emulator, x_NI, y_NK, weight_N, fitted_N, draws, told("ceiling: steps of the emulator"))

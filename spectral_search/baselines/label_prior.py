@@ -24,6 +24,7 @@ _DEGREE = 4
 _MOST_POLYNOMIALS = 400
 _NOISE_DEGREE = 2
 _TABLE = 512
+_QUANTILES = 1025
 _GAIN = 2e-3
 """Nats a spectrum that a fit must gain on held-out spectra."""
 _TIED_NATS = 1.5
@@ -36,14 +37,16 @@ class LabelPrior:
 
     Attributes:
         names: The labels.
-        sorted_ND: Each label's values in the training set, ascending.
+        quantile_QD: Each label's values in the training set at evenly spaced ranks, ascending, the extremes included.
+        mean_D: Their means.
         exponents_PD: Degrees of the polynomials.
         weights_P: Their coefficients; empty where labels are independent.
         gain: Nats a spectrum that they gain on held-out spectra.
     """
 
     names: tuple[str, ...]
-    sorted_ND: np.ndarray
+    quantile_QD: np.ndarray
+    mean_D: np.ndarray
     exponents_PD: np.ndarray
     weights_P: np.ndarray
     gain: float
@@ -55,17 +58,13 @@ class LabelPrior:
 
     def labels(self, rank_MD: np.ndarray) -> np.ndarray:
         """Labels of ranks in [0, 1], float64 (M, D)."""
-        place_N = np.linspace(0.0, 1.0, len(self.sorted_ND))
-        columns = [np.interp(rank_MD[:, d], place_N, self.sorted_ND[:, d]) for d in range(len(self.names))]
+        place_Q = np.linspace(0.0, 1.0, len(self.quantile_QD))
+        columns = [np.interp(rank_MD[:, d], place_Q, self.quantile_QD[:, d]) for d in range(len(self.names))]
         return np.stack(columns, 1)
 
     def mean(self, name: str) -> float:
         """Mean of a label in the training set."""
-        return float(self.sorted_ND[:, self.names.index(name)].mean())
-
-    def variance(self, name: str) -> float:
-        """Its variance."""
-        return float(self.sorted_ND[:, self.names.index(name)].var())
+        return float(self.mean_D[self.names.index(name)])
 
     def log_ratio(self, rank_MD: np.ndarray) -> np.ndarray:
         """log r of ranks, float64 (M,)."""
@@ -109,13 +108,13 @@ def fit_noise_prior(rank_ND: np.ndarray, log_noise_N: np.ndarray, spread: float)
     design_NP = _design(2.0 * rank_ND[::step] - 1.0, _NOISE_DEGREE)
     weights_P, *_ = np.linalg.lstsq(design_NP, log_noise_N[::step], rcond=None)
     off_N = log_noise_N[::step] - design_NP @ weights_P
-    low, high = float(off_N.min()) - 5.0 * spread, float(off_N.max()) + 5.0 * spread
+    # As wide as the measurement, and as a histogram of so few needs to be smooth.
+    wide = max(spread, 0.5 * float(off_N.std()) * len(off_N) ** -0.2)
+    low, high = float(off_N.min()) - 5.0 * wide, float(off_N.max()) + 5.0 * wide
     place_Q = np.linspace(low, high, _TABLE)
     width = place_Q[1] - place_Q[0]
     count_Q = np.histogram(off_N, _TABLE, (low - 0.5 * width, high + 0.5 * width))[0] / len(off_N)
-    # As wide as the measurement, and as a histogram of so few needs to be smooth.
-    wide = max(spread, float(off_N.std()) * len(off_N) ** -0.2, width)
-    kernel_QQ = np.exp(-0.5 * np.square((place_Q[:, None] - place_Q) / wide)) / wide
+    kernel_QQ = np.exp(-0.5 * np.square((place_Q[:, None] - place_Q) / wide)) / (wide * np.sqrt(2.0 * np.pi))
     density_Q = kernel_QQ @ count_Q
     return NoisePrior(weights_P, (low, high), np.log(np.maximum(density_Q, 1e-4 * density_Q.max())))
 
@@ -161,16 +160,17 @@ def determining(labels_ND: np.ndarray, mean_NK: np.ndarray) -> list[int]:
 
 def fit_prior(labels_ND: np.ndarray, names: tuple[str, ...], seed: int) -> LabelPrior:
     """The distribution of labels in the training set."""
-    sorted_ND = np.sort(labels_ND, axis=0)
+    quantile_QD = np.quantile(labels_ND, np.linspace(0.0, 1.0, min(len(labels_ND), _QUANTILES)), axis=0)
+    shape = names, quantile_QD, labels_ND.mean(0)
     step = max(1, len(labels_ND) // (4 * _FITTED))
     true_ND = ranks(labels_ND[::step])
     rng = np.random.default_rng(seed % 2**63)
     shuffled_ND = rng.permuted(true_ND, axis=0)
     exponents_PD = _exponents(len(names))
     if not len(exponents_PD):
-        return LabelPrior(names, sorted_ND, exponents_PD, np.zeros(0), 0.0)
+        return LabelPrior(*shape, exponents_PD, np.zeros(0), 0.0)
     weights_P, gain = _odds(_polynomials(true_ND, exponents_PD), _polynomials(shuffled_ND, exponents_PD))
-    return LabelPrior(names, sorted_ND, exponents_PD, weights_P if gain > _GAIN else np.zeros(0), gain)
+    return LabelPrior(*shape, exponents_PD, weights_P if gain > _GAIN else np.zeros(0), gain)
 
 
 def _exponents(labels: int) -> np.ndarray:
@@ -238,5 +238,6 @@ def _held_out(x_ND: np.ndarray, y_NK: np.ndarray) -> float:
 
 
 def _design(x_ND: np.ndarray, degree: int) -> np.ndarray:
-    exponents = np.array(_total_degree(x_ND.shape[1], degree), int).reshape(-1, x_ND.shape[1])
-    return _polynomials((x_ND + 1.0) / 2.0, exponents) if x_ND.shape[1] else np.ones((len(x_ND), 1))
+    if not x_ND.shape[1]:
+        return np.ones((len(x_ND), 1))
+    return _polynomials((x_ND + 1.0) / 2.0, np.array(_total_degree(x_ND.shape[1], degree), int))

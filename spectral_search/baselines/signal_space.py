@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spectral_search.baselines.problem import Problem
+from spectral_search.data.array_cache import ArrayCache
 from spectral_search.data.blocks import Block, iter_blocks
 from spectral_search.data.clipped import fill_moments
 from spectral_search.data.components import Components
@@ -19,7 +20,8 @@ from spectral_search.data.dataset import Frozen, Labelled
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.subspace import enough_components, find_directions, is_noisy, whitened
 from spectral_search.errors import RequestError
-from spectral_search.fit.compress import compress, project
+from spectral_search.fit.compress import project
+from spectral_search.fit.kept_components import kept_components
 
 SAMPLED_SPECTRA = 8192
 """Training spectra that the directions are taken from."""
@@ -81,9 +83,11 @@ def find_signal(problem: Problem) -> Signal:
     selection = problem.train.selection
 
     def read() -> Iterator[Block]:
-        return _counted(iter_blocks(selection), problem.told("training spectra to components"), len(selection))
+        return _counted(
+            iter_blocks(selection, hashed=True), problem.told("training spectra to components"), len(selection)
+        )
 
-    train = compress(selection, read, prep, problem.noise_level)
+    train = kept_components(selection, read, prep, problem.noise_level, ArrayCache.here()).components
     if not len(train.factors_RKK):
         raise RequestError("Without noise there is no level to measure the signal in: use --input pixels.")
     variance_NK = np.square(train.mix_NR.astype(np.float64)[:, :1])  # the first factor's scale is sqrt(trace / K)
@@ -103,6 +107,8 @@ def observe(problem: Problem, signal: Signal, most: int) -> Observed:
         if held >= most:
             break
     log_noise_T = np.polyval(signal.noise_law, np.log(np.concatenate(powers)))
+    # No spectrum is known to be quieter or noisier than all training spectra: what looks so is the measurement's error.
+    log_noise_T = np.clip(log_noise_T, signal.log_noise_N.min(), signal.log_noise_N.max())
     return Observed(np.concatenate(components), log_noise_T, missing / (held * int(signal.prep.valid_L.sum())))
 
 

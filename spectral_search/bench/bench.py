@@ -23,6 +23,12 @@ def _reading(around: Around) -> Findings:
     return reading.measure(around)
 
 
+def _compress(around: Around) -> Findings:
+    from spectral_search.bench import compressing
+
+    return compressing.measure(around)
+
+
 def _training(around: Around) -> Findings:
     from spectral_search.bench import training
 
@@ -65,9 +71,10 @@ def _gpu(around: Around) -> Findings:
     return gpu.measure(around)
 
 
-# Each imports what it needs only when it runs: training, packs and gpu work on a machine without Ray.
+# Each imports what it needs only when it runs: compress, training, packs and gpu work on a machine without Ray.
 PARTS: dict[str, Callable[[Around], Findings]] = {
     "reading": _reading,
+    "compress": _compress,
     "training": _training,
     "packs": _packs,
     "search": _search,

@@ -17,6 +17,8 @@ from spectral_search.fit.network import Network
 from spectral_search.fit.schedule import learning_rate, plateau_drops
 from spectral_search.spec.fit import FitSpec
 
+aten: Any = torch.ops.aten
+LossGradients = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 EpochRecord = dict[str, Any]
 """One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, lr, seconds, spectra_per_second."""
 
@@ -28,6 +30,23 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "l1": partial(nn.functional.l1_loss, reduction="none"),
 }
 """The loss of each spectrum, from prediction and target."""
+
+
+def _mean_gradient(of_each: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> LossGradients:
+    def gradient(count: int, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
+        return of_each((torch.ones(()) / count).expand_as(output_B), output_B, target_B)
+
+    return gradient
+
+
+LOSS_GRADIENTS: dict[str, LossGradients] = {
+    "mse": _mean_gradient(lambda mean_B, output_B, target_B: aten.mse_loss_backward(mean_B, output_B, target_B, 0)),
+    "huber": _mean_gradient(
+        lambda mean_B, output_B, target_B: aten.huber_loss_backward(mean_B, output_B, target_B, 0, 1.0)
+    ),
+    "l1": _mean_gradient(lambda mean_B, output_B, target_B: mean_B * (output_B - target_B).sgn_()),
+}
+"""The gradient of a mean loss, from the number of spectra that it is the mean over, predictions and targets of some."""
 
 
 class NonFiniteLossError(Exception):

@@ -25,7 +25,7 @@ def learning_rate(fit: FitSpec, step: int, steps_per_epoch: int, drops: int = 0)
     # Cosine and one-cycle fill the steps that the warm-up leaves.
     step_after, steps = step - warmup_steps, fit.epochs * steps_per_epoch - warmup_steps
     if fit.schedule == "cosine":
-        return fit.lr * _cosine(1.0, fit.final_lr_fraction, step_after / steps)
+        return _cosine(fit.lr, max(fit.lr * fit.final_lr_fraction, fit.lr_floor), step_after / steps)
     if fit.schedule == "one_cycle":
         return fit.lr * _one_cycle(step_after, steps)
     if fit.schedule == "step":

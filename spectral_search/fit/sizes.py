@@ -31,4 +31,4 @@ def _smaller(model: ModelSpec) -> str:
         case CnnSpec() | MoeCnnSpec() | ResCnnSpec():
             return "model.channels smaller"
         case _:
-            return "model.width smaller or model.patch larger"
+            return "model.width smaller, or model.patch and model.stride larger"

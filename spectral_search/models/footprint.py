@@ -41,7 +41,7 @@ def step_bytes(spec: ModelSpec, *, pixels: int, channels: int, batch: int, eleme
         case ResCnnSpec():
             of_one = _res_cnn(spec, pixels, element)
         case VitSpec():
-            of_one = _vit(spec, pixels, element)
+            of_one = _vit(spec, pixels, channels, element)
         case MoeCnnSpec():
             of_one = _mixture(spec, pixels, channels, element, bins)
     return batch * of_one
@@ -81,18 +81,21 @@ def _res_cnn(spec: ResCnnSpec, pixels: int, element: int) -> int:
     return kept + 5 * width * FULL + _head(spec.head, element)
 
 
-def _vit(spec: VitSpec, pixels: int, element: int) -> int:
+def _vit(spec: VitSpec, pixels: int, channels: int, element: int) -> int:
     """Of a block and a token: the stream and two norms in float32, qkv, attention, both feed-forward layers.
 
     Attention keeps no T x T matrix, but where dropout takes part in it: then scores, mask and product of each head.
+    Normalised windows hold each pixel as often as windows overlap there: four times while they are made, then once.
     """
+    windows = channels * spec.patches(pixels) * (spec.patch + 2) * (spec.tokeniser == "sliding_window")
     tokens, width, drops = spec.patches(pixels) + 1, spec.width, spec.dropout > 0.0
     casts = 2 * element if element < FULL else 0
     of_token = width * (4 * FULL + casts + element * (5 + 8 + drops * (4 + 2)))
     attention = drops * (3 * FULL + element) * spec.heads * tokens * tokens
     block = tokens * of_token + attention
     way_back = tokens * width * 12 * FULL + attention // 2
-    return tokens * width * 2 * FULL + spec.layers * block + way_back
+    kept = windows * element + tokens * width * 2 * FULL + spec.layers * block
+    return max(4 * windows * FULL, kept + way_back)
 
 
 def _mixture(spec: MoeCnnSpec, pixels: int, channels: int, element: int, bins: int) -> int:

@@ -18,6 +18,9 @@ class FitSpec(Section):
     schedule: Literal["constant", "cosine", "one_cycle", "plateau", "step"] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0.0, le=100_000.0)] = Field(0.0, description="linear warm-up, in epochs")
     final_lr_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.0, description="cosine: last lr / lr")
+    lr_floor: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+        0.0, description="cosine: lowest learning rate, where that of final_lr_fraction would lie below it"
+    )
     step_epochs: Annotated[int, Field(ge=1, le=MANY)] = Field(30, description="step: epochs between drops")
     step_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.1, description="step and plateau: factor of a drop")
     plateau_patience: Annotated[int, Field(ge=1, le=MANY)] = Field(
@@ -41,4 +44,14 @@ class FitSpec(Section):
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             message = f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})"
             raise linked_fault(message, "fit.warmup_epochs", "fit.epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _floor_lies_below(self) -> "FitSpec":
+        if self.lr_floor > self.lr:
+            message = (
+                f"lr_floor ({self.lr_floor:g}) is above lr ({self.lr:g}), so that the schedule would rise; lower the "
+                "floor, or raise lr"
+            )
+            raise linked_fault(message, "fit.lr_floor", "fit.lr")
         return self

@@ -40,6 +40,16 @@ NETWORKS = {
     "mvp_cnn_strided": {"kind": "res_cnn", "channels": 12, "blocks": 1, "stem_stride": 4, "norm": "layer"},
     "vit": {"kind": "vit", "patch": 16, "width": 16, "layers": 2, "heads": 4},
     "vit_uneven": {"kind": "vit", "patch": 20, "width": 16, "layers": 1, "heads": 2, "dropout": 0.1},
+    "vit_overlapping": {"kind": "vit", "patch": 20, "stride": 7, "width": 16, "layers": 1, "heads": 2},
+    "vit_windows": {
+        "kind": "vit",
+        "patch": 16,
+        "stride": 5,
+        "width": 16,
+        "layers": 1,
+        "heads": 2,
+        "tokeniser": "sliding_window",
+    },
     "moe_oracle": {"kind": "moe_cnn", "gate": "oracle", "channels": [8, 16], "norm": "group"},
     "moe_learned": {"kind": "moe_cnn", "gate": "learned", "channels": [8, 16], "norm": "batch"},
 }

@@ -29,10 +29,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": MIDDLE | {"fit", "baselines", "terminal"},
     "bench": MIDDLE | {"fit", "baselines", "search"},
     "service": MIDDLE | {"fit", "baselines", "search", "bench"},
-    "cli": {"service", "streams", "terminal", "cli_shared", "cli_baselines", "cli_bench", "cli_report"},
+    "cli": {"service", "streams", "terminal", "cli_shared", "cli_baselines", "cli_bench", "cli_cache", "cli_report"},
     "cli_shared": {"service", "streams"},
     "cli_baselines": {"service", "cli_shared"},
     "cli_bench": {"service", "cli_shared"},
+    "cli_cache": {"service", "cli_shared"},
     "cli_report": {"service", "cli_shared"},
 }
 MUST_NOT_LOAD: dict[str, set[str]] = {
@@ -47,6 +48,7 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "cli_shared": {"torch", "ray", "optuna"},
     "cli_baselines": {"torch", "ray", "optuna"},
     "cli_bench": {"torch", "ray", "optuna"},
+    "cli_cache": {"torch", "ray", "optuna"},
     "cli_report": {"torch", "ray", "optuna"},
 }
 WITHOUT_TORCH = {f"models/{name}.py" for name in ("shape", "count", "footprint")} | {

@@ -8,7 +8,7 @@ import torch
 from baseline_roots import make_problem, spectra_of
 from scipy.stats import norm
 
-from spectral_search.baselines import pixel_templates as ceiling
+from spectral_search.baselines import pixel_templates
 from spectral_search.data.dataset import Labelled
 from spectral_search.errors import RequestError
 
@@ -29,15 +29,17 @@ def templates(flux_BL: np.ndarray, error_BL: np.ndarray, log_g_B: np.ndarray) ->
     return Labelled(*(np.asarray(array, np.float32) for array in (flux_BL, error_BL, log_g_B)), np.zeros(len(log_g_B)))
 
 
-def observed(noisy_TL: np.ndarray, centre_L: np.ndarray, valid_TL: np.ndarray | None = None) -> ceiling.Observed:
+def observed(
+    noisy_TL: np.ndarray, centre_L: np.ndarray, valid_TL: np.ndarray | None = None
+) -> pixel_templates.Observed:
     noisy = torch.tensor(noisy_TL, dtype=torch.float32)
     valid = torch.ones_like(noisy, dtype=torch.bool) if valid_TL is None else torch.tensor(valid_TL)
-    return ceiling.Observed(noisy, valid, torch.tensor(centre_L, dtype=torch.float32))
+    return pixel_templates.Observed(noisy, valid, torch.tensor(centre_L, dtype=torch.float32))
 
 
 def test_linear_gaussian_posterior_is_the_analytic_one(tmp_path: Path) -> None:
     problem = make_problem(tmp_path, linear(8000, 1), linear(64, 2), linear(400, 3))
-    outcome = ceiling.fit_predict(problem)
+    outcome = pixel_templates.fit_predict(problem)
     precision = LINE_L @ LINE_L / SIGMA**2
     shrink = precision / (precision + 1.0 / PRIOR_STD_DEX**2)
     noisy_TL = next(problem.evaluation()).noisy_DNL[0] * problem.prep.flux_scale
@@ -56,9 +58,9 @@ def test_a_hand_computed_case() -> None:
     # chi2: 1/1 + 1/4 = 1.25; 0 + 1/4 = 0.25; 9 + 4/4 = 10.
     weight_B = np.exp([-0.625, -0.125, -5.0])
     seen = observed(noisy_TL, np.array([3.0, 3.0]))
-    a_TL, b_TL = ceiling.coefficients(seen, torch.tensor(variance_TL, dtype=torch.float32))
+    a_TL, b_TL = pixel_templates.coefficients(seen, torch.tensor(variance_TL, dtype=torch.float32))
     d_BL = torch.tensor(flux_BL, dtype=torch.float32) - seen.centre_L
-    sums = ceiling.WeightedSums(1, 1, torch.device("cpu"))
+    sums = pixel_templates.WeightedSums(1, 1, torch.device("cpu"))
     for row in range(3):
         chi2_T1 = a_TL @ d_BL[row : row + 1].T + b_TL @ d_BL[row : row + 1].square().T
         sums.add(-0.5 * chi2_T1, torch.tensor(log_g_B[row : row + 1, None]))
@@ -77,7 +79,7 @@ def test_clipped_values_weigh_as_their_probability_does() -> None:
     )
     exact_TB = np.exp(log_TBL.sum(2) - log_TBL.sum(2).max(1, keepdims=True))
     exact_TB /= exact_TB.sum(1, keepdims=True)
-    a_TL, b_TL = ceiling.coefficients(observed(noisy_TL, centre_L), torch.full((20, 40), sigma**2))
+    a_TL, b_TL = pixel_templates.coefficients(observed(noisy_TL, centre_L), torch.full((20, 40), sigma**2))
     d_BL = torch.tensor(flux_BL - centre_L, dtype=torch.float32)
     weight_TB = torch.softmax(-0.5 * (a_TL @ d_BL.T + b_TL @ d_BL.square().T), 1).numpy()
     np.testing.assert_allclose(weight_TB, exact_TB, rtol=0.05, atol=1e-3)
@@ -95,7 +97,7 @@ def test_the_noise_is_read_off_the_flux() -> None:
     sigma_TL = rng.uniform(1.1, 3.0, 50)[:, None] * shape_L
     noisy_TL = flux_BL[:50] + sigma_TL * rng.standard_normal((50, 200))
     other = templates(flux_BL, error_BL, np.zeros(2000))
-    found_TL = ceiling.noise_variance(observed(noisy_TL, np.full(200, 30.0)), other, noise_level=2.0)
+    found_TL = pixel_templates.noise_variance(observed(noisy_TL, np.full(200, 30.0)), other, noise_level=2.0)
     ratio_TL = np.sqrt(found_TL.numpy()) / sigma_TL
     assert np.abs(np.log(ratio_TL.mean(1))).max() < 0.2
     assert ratio_TL.std(1).max() < 0.05
@@ -109,7 +111,7 @@ def test_magnitudes_do_not_thin_the_templates_out(tmp_path: Path) -> None:
         return spectra_of(flux_NL, np.broadcast_to(error_N[:, None], flux_NL.shape), log_g_N)
 
     problem = make_problem(tmp_path, spectra(3000, 1), spectra(64, 2), spectra(300, 3))
-    outcome = ceiling.fit_predict(problem)
+    outcome = pixel_templates.fit_predict(problem)
     assert outcome.facts["effective_templates"] > 100
     # Only a hundredth of the templates has the noise level of an observed spectrum to 1%.
     assert outcome.facts["upper_estimate"] == pytest.approx(
@@ -121,28 +123,28 @@ def test_invalid_values_say_nothing() -> None:
     noisy_TL = np.array([[2.0, 3.0, 9.0], [2.0, 3.0, -50.0]])
     valid_TL = np.array([[True, True, False]] * 2)
     seen = observed(noisy_TL, np.full(3, 3.0), valid_TL)
-    a_TL, b_TL = ceiling.coefficients(seen, torch.ones(2, 3))
+    a_TL, b_TL = pixel_templates.coefficients(seen, torch.ones(2, 3))
     assert not a_TL[:, 2].any() and not b_TL[:, 2].any()
     other = templates(np.full((4, 3), 3.0), [[1.0, 1.0, 0.0]] * 4, np.zeros(4))
-    variance_TL = ceiling.noise_variance(seen, other, 1.0)
+    variance_TL = pixel_templates.noise_variance(seen, other, 1.0)
     assert torch.isfinite(variance_TL).all()
     torch.testing.assert_close(variance_TL[0], variance_TL[1])
 
 
 def test_blocks_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(tmp_path, linear(700, 1), linear(64, 2), linear(40, 3))
-    whole = ceiling.fit_predict(problem)
-    monkeypatch.setattr(ceiling, "_CELLS", 64 * 40)
+    whole = pixel_templates.fit_predict(problem)
+    monkeypatch.setattr(pixel_templates, "_CELLS", 64 * 40)
     monkeypatch.setattr("spectral_search.baselines.problem.BLOCK_BYTES", 100 * 8 * PIXELS)
-    parts = ceiling.fit_predict(problem)
+    parts = pixel_templates.fit_predict(problem)
     np.testing.assert_allclose(parts.predicted_DN, whole.predicted_DN, atol=2e-3)
     np.testing.assert_allclose(parts.facts["effective_templates"], whole.facts["effective_templates"], rtol=0.01)
 
 
 def test_few_templates_are_warned_of_and_no_noise_is_refused(tmp_path: Path) -> None:
     problem = make_problem(tmp_path / "few", linear(30, 1, 0.01), linear(64, 2, 0.01), linear(40, 3, 0.01))
-    (warning,) = ceiling.fit_predict(problem).warnings
+    (warning,) = pixel_templates.fit_predict(problem).warnings
     assert "lower bound" in warning and "effective templates of 30" in warning
     silent = make_problem(tmp_path / "silent", linear(30, 1), linear(64, 2), linear(40, 3), noise_level=0.0)
     with pytest.raises(RequestError, match="noise level 0"):
-        ceiling.fit_predict(silent)
+        pixel_templates.fit_predict(silent)

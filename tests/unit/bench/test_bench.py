@@ -88,3 +88,13 @@ def test_whole_searches_beside_their_peers(tmp_path: Path) -> None:
     found = done.json()["parts"]["search"]
     assert set(found["details"]) == {"ours", "ours_on_signal", "ray_tune", "optuna", "grid"}
     assert {part["epochs_trained"] for part in found["details"].values()} == {6}
+
+
+@pytest.mark.slow
+def test_compressing_is_beside_plain_reading(tmp_path: Path) -> None:
+    document = call("bench", "compress", "--quick", "--json", folder=tmp_path).require().json()
+    check(document, "compress")
+    rows = {row["name"]: row for row in document["parts"]["compress"]["rows"]}
+    assert rows["float32: compressed"]["beside"] == "plain h5py, same files"
+    assert rows["float32: compressed"]["target"] == "at least 0.6"
+    assert "float32: from the cache" in rows

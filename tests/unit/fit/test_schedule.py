@@ -45,6 +45,16 @@ def test_cosine(final: float) -> None:
     np.testing.assert_allclose(ours(fit), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("lr", [LR, 10 * LR])
+def test_cosine_ends_at_the_floor_whatever_lr_is(lr: float) -> None:
+    floor = 1e-3
+    fit = FitSpec(epochs=6, lr=lr, schedule="cosine", lr_floor=floor, warmup_epochs=1)
+    expected = floor + (lr - floor) * 0.5 * (1.0 + np.cos(np.pi * np.arange(5 * STEPS) / (5 * STEPS)))
+    np.testing.assert_allclose(ours(fit)[STEPS:], expected, rtol=1e-6)
+    higher = FitSpec(epochs=6, lr=lr, schedule="cosine", lr_floor=floor, final_lr_fraction=0.5)
+    assert ours(higher).min() > 0.5 * lr, "the higher of both counts"
+
+
 @pytest.mark.parametrize("epochs", [1, 6, 20])
 def test_one_cycle(epochs: int) -> None:
     fit = FitSpec(epochs=epochs, lr=LR, schedule="one_cycle")

@@ -34,6 +34,11 @@ PUBLISHED = [
     # Sixteen positions kept apart: the first layer of the head reads 16 x 64 features in place of 64.
     ({"kind": "cnn", "channels": [32, 64], "kernel_size": 7, "average_to": 16}, 23_105 + 15 * 64 * 128),
     ({"kind": "vit"}, 4_875_521),
+    # Patches that overlap by half: 511 positions in place of 256.
+    ({"kind": "vit", "stride": 8}, 4_875_521 + 255 * 256),
+    # Mean and spread of a window are two more values to read.
+    ({"kind": "vit", "tokeniser": "sliding_window"}, 4_875_521 + 2 * 256),
+    ({"kind": "vit", "patch": 64, "stride": 16, "tokeniser": "sliding_window"}, 4_875_521 + (50 - 3) * 256),
     (
         {
             "kind": "mlp",

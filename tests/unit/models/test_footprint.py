@@ -51,6 +51,12 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any], int, int]] = {
     "res_cnn": (SMALL_CNN, {"kind": "res_cnn", "stem_stride": 2, "blocks": 3}, 64, 2048),
     "vit": (SMALL_CNN, {"kind": "vit", "width": 128, "layers": 4}, 64, 2048),
     "vit with dropout": (SMALL_CNN, {"kind": "vit", "width": 64, "layers": 2, "dropout": 0.1}, 64, 2048),
+    "vit with windows": (
+        SMALL_CNN,
+        {"kind": "vit", "patch": 64, "stride": 8, "width": 32, "heads": 4, "layers": 1, "tokeniser": "sliding_window"},
+        64,
+        2048,
+    ),
     "mixture by a gate": (SMALL_CNN, {"kind": "moe_cnn", "gate": "learned", "channels": [16, 16]}, 32, 1024),
     "mixture by the true bin": (SMALL_CNN, {"kind": "moe_cnn", "gate": "oracle", "channels": [32, 64]}, 64, 2048),
 }

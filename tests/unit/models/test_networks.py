@@ -9,7 +9,8 @@ from torch import nn
 from spectral_search.models.build import build_model, needs_bin
 from spectral_search.models.layers import feature_norm, group_count
 from spectral_search.models.moe_cnn import LearnedMoeCnn, OracleMoeCnn
-from spectral_search.spec.model import ModelSpec
+from spectral_search.models.vit import NormalisedWindows
+from spectral_search.spec.model import ModelSpec, VitSpec
 
 SPECS = TypeAdapter(ModelSpec)
 
@@ -93,6 +94,36 @@ def test_vit_reads_the_last_uneven_patch() -> None:
     x_BCL[1, 0, 49] = 5.0
     y_B = model(x_BCL)
     assert y_B[0] != y_B[1]
+
+
+@pytest.mark.parametrize("tokeniser", ["conv", "sliding_window"])
+def test_vit_reads_the_last_window_of_an_uneven_stride(tokeniser: str) -> None:
+    model = build(kind="vit", patch=16, stride=5, width=16, layers=1, heads=2, tokeniser=tokeniser, pixels=50).eval()
+    x_BCL = torch.zeros(2, 1, 50)
+    x_BCL[1, 0, 49] = 5.0
+    y_B = model(x_BCL)
+    assert y_B[0] != y_B[1]
+
+
+def test_patches_that_overlap_are_those_of_the_convolution() -> None:
+    model = build(kind="vit", patch=8, stride=3, width=6, layers=1, heads=2, pixels=17)
+    x_BCL = torch.randn(4, 1, 17)
+    by_hand_BTD = torch.stack([x_BCL[:, 0, t * 3 : t * 3 + 8] @ model.embed.weight[:, 0].T for t in range(4)], 1)
+    torch.testing.assert_close(model.embed(x_BCL), by_hand_BTD + model.embed.bias)
+
+
+def test_a_normalised_window_keeps_its_level_and_loses_no_shape() -> None:
+    """What the norm takes out of a window, its mean and spread, the token is told beside it."""
+    windows = NormalisedWindows(VitSpec(kind="vit", patch=8, width=10, heads=2), channels=1)
+    with torch.no_grad():
+        windows.map.weight.copy_(torch.eye(10))
+        windows.map.bias.zero_()
+    x_B1L = 3.0 + 2.0 * torch.randn(5, 1, 8)
+    shape_B1P, mean_B1, spread_B1 = windows(x_B1L).split([8, 1, 1], -1)
+    torch.testing.assert_close(shape_B1P * spread_B1 + mean_B1, x_B1L)
+    assert float(shape_B1P.detach().square().mean(-1).max()) < 1.0 + 1e-5
+    faint_B1P = windows(1e-4 * x_B1L)[..., :8]
+    assert float(faint_B1P.detach().abs().max()) < 0.1, "a window that holds hardly anything is not blown up"
 
 
 def test_oracle_sends_each_spectrum_to_its_expert() -> None:

@@ -8,7 +8,8 @@ from spectral_search.errors import RequestError
 from spectral_search.models.build import build_model
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import model_faults, split_channels
-from spectral_search.spec.model import ModelSpec
+from spectral_search.spec.model import ModelSpec, VitSpec
+from spectral_search.spec.run import RunSpec
 
 SPECS = TypeAdapter(ModelSpec)
 
@@ -19,6 +20,7 @@ REFUSED = [
     ({"kind": "cnn", "channels": [4], "kernel_size": 21}, 20, ["model.kernel_size", "spans 21", "the 20"]),
     ({"kind": "moe_cnn", "channels": [4] * 4, "kernel_size": 3}, 15, ["at least 16 pixels"]),
     ({"kind": "vit", "patch": 16}, 15, ["model.patch is 16", "15 pixels"]),
+    ({"kind": "vit", "patch": 16, "stride": 8}, 15, ["model.patch is 16", "at most 15"]),
     ({"kind": "res_cnn", "stem_kernel_size": 9, "kernel_size": 3}, 8, ["model.stem_kernel_size"]),
     ({"kind": "res_cnn", "dilations": [1, 2, 4, 8]}, 32, ["model.dilations", "dilation 8", "spans 33"]),
     ({"kind": "res_cnn", "parallel_kernels": [3, 15]}, 14, ["model.parallel_kernels", "15"]),
@@ -41,6 +43,8 @@ ALLOWED = [
     ({"kind": "cnn", "channels": [4] * 5, "kernel_size": 3}, 32),
     ({"kind": "cnn", "channels": [4], "kernel_size": 21}, 21),
     ({"kind": "vit", "patch": 16, "width": 8, "layers": 1, "heads": 2}, 16),
+    ({"kind": "vit", "patch": 16, "stride": 5, "width": 8, "layers": 1, "heads": 2}, 17),
+    ({"kind": "vit", "patch": 4, "stride": 4, "width": 8, "layers": 1, "heads": 2, "tokeniser": "sliding_window"}, 4),
     ({"kind": "res_cnn", "dilations": [1, 2, 4, 8]}, 33),
     ({"kind": "mlp", "hidden": [8, 1]}, 1),
 ]
@@ -52,6 +56,32 @@ def test_the_shortest_spectrum_is_read(section: dict[str, object], pixels: int) 
     assert model_faults(spec, pixels=pixels) == []
     x_BCL = torch.randn(2, 1, pixels)
     assert build_model(spec, pixels=pixels).eval()(x_BCL).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "patch", "stride", "patches"),
+    [
+        (64, 16, None, 4),
+        (65, 16, None, 5),
+        (64, 16, 8, 7),
+        (65, 16, 8, 8),
+        (16, 16, 3, 1),
+        (20, 16, 3, 3),
+        (7, 1, 1, 7),
+    ],
+)
+def test_patches_read_every_pixel(pixels: int, patch: int, stride: int | None, patches: int) -> None:
+    spec = VitSpec(kind="vit", patch=patch, stride=stride)
+    begins = [place * spec.step for place in range(spec.patches(pixels))]
+    assert len(begins) == patches
+    read = {pixel for begin in begins for pixel in range(begin, begin + patch)}
+    assert read >= set(range(pixels))
+    assert begins[-1] < pixels, "no patch holds filling alone"
+
+
+def test_a_stride_that_skips_pixels_is_refused_with_the_cure() -> None:
+    with pytest.raises(RequestError, match=r"stride 17 is wider than patch 16.*at most 16, or null"):
+        RunSpec.from_dict({"stage": "s", "model": {"kind": "vit", "patch": 16, "stride": 17}})
 
 
 def test_no_channels() -> None:

@@ -22,6 +22,7 @@ GRID_SIZES = {
     "vit_patch16": 1,
     "signal_mlp": 4,
     "signal_cnn": 4,
+    "vit_sweep": 1,
 }
 BY_SIGNAL = ["step1", "step2", "mlp_residual", "mlp_deep", "mlp_wide", "mlp_big", "mvp_mlp1"]
 DENOISED = ["cnn_stage1a", "cnn_stage1b", "cnn_stage2", "mvp_cnn1", "mvp_cnn2", "mvp_moe_cnn0"]
@@ -167,3 +168,31 @@ def test_mvp_networks_are_the_published_ones() -> None:
         {"model.dilations": [1, 2, 4, 8], "data.input.kind": "standardize"},
         {"model.dilations": [2], "model.parallel_kernels": [3, 7, 15], "data.input.kind": "standardize"},
     ]
+
+
+def test_vit_sweep_is_the_public_one() -> None:
+    spec = load_spec("vit_sweep")
+    assert {key: domain.choices for key, domain in spec.space.items() if domain.choices} == {
+        "model.patch": [8, 16, 32, 64],
+        "model.stride": [8, 16],
+        "model.tokeniser": ["conv", "sliding_window"],
+        "model.width": [128, 256, 384],
+        "model.layers": [4, 6, 8],
+        "model.heads": [4, 8],
+    }
+    assert (spec.fit.batch_size, spec.fit.weight_decay, spec.fit.lr_floor, spec.fit.schedule) == (
+        256,
+        0.01,
+        1e-5,
+        "cosine",
+    )
+    assert spec.data.input.kind == "denoised"
+    best = spec.with_params(spec.grid_points()[0])
+    assert (best.model.patch, best.model.stride, best.model.width, best.model.layers) == (16, None, 256, 6)
+    assert best.data.input.kind == "standardize"
+
+
+def test_a_patch_of_the_sweep_never_gets_a_stride_that_skips_pixels() -> None:
+    spec = load_spec("vit_sweep")
+    assert not spec.is_active("model.stride", {"model.patch": 8})
+    assert spec.with_params({"model.patch": 8}).model.stride == 8
