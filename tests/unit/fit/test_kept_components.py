@@ -126,6 +126,8 @@ def test_a_part_of_the_spectra_is_another_entry(data: Path, cache: ArrayCache) -
     found = [kept_components(half, partial(iter_blocks, half, hashed=True), prep(), 1.0, cache) for _ in range(2)]
     assert [from_cache(once) for once in found] == [False, True]
     assert len(found[1].components) == SPECTRA // 2
+    whole = kept(data, cache)
+    assert from_cache(whole) and len(whole.components) == len(whole.components.mean_NK) == SPECTRA
 
 
 def test_a_damaged_entry_is_made_again_with_a_word(data: Path, cache: ArrayCache) -> None:
