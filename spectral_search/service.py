@@ -885,7 +885,7 @@ def cache(*, clear: bool = False) -> dict[str, Any]:
         RequestError: There is no folder for it, or its bound is no number.
     """
     from spectral_search.data.array_cache import ArrayCache
-    from spectral_search.results.cache_view import cache_document
+    from spectral_search.search.cache_view import cache_document
 
     found = ArrayCache.here()
     if found is None:
@@ -895,7 +895,7 @@ def cache(*, clear: bool = False) -> dict[str, Any]:
 
 def cache_view(document: dict[str, Any]) -> "RenderableType":
     """The document of `cache` for a terminal."""
-    from spectral_search.results.cache_view import render_cache
+    from spectral_search.search.cache_view import render_cache
 
     return render_cache(document)
 

@@ -16,7 +16,7 @@ import torch
 from spectral_search.data.blocks import Block, iter_blocks
 from spectral_search.data.clipped import compile_moments, fill_moments
 from spectral_search.data.components import Components
-from spectral_search.data.covariance import SharedCovariance, share_covariance
+from spectral_search.data.covariance import SharedCovariance, covariances, share
 from spectral_search.data.dataset import oracle_bins
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.read_ahead import read_ahead
@@ -139,9 +139,19 @@ def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shared_covariance(selection: Selection, moments: _Moments, prep: Preprocessing) -> SharedCovariance:
-    blocks = iter_blocks(spread(selection, SAMPLED_SPECTRA), condition=prep.conditioning)
-    variances = [moments(block.flux_BL, block.error_BL)[1].numpy().copy() for block in blocks]
-    return share_covariance(np.concatenate(variances), prep.directions_LK)
+    sample, components = spread(selection, SAMPLED_SPECTRA), moments.components
+    covariance_NKK = np.empty((len(sample), components, components), np.float32)
+
+    def fill(block: Block, part: slice) -> None:
+        rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
+        _, variance_PL = moments(block.flux_BL[part], block.error_BL[part])
+        covariance_NKK[rows] = covariances(variance_PL.numpy(), prep.directions_LK)
+
+    for block in iter_blocks(sample, condition=prep.conditioning):
+        for_each(partial(fill, block), _pieces(len(block)))
+    found: list[SharedCovariance] = []
+    for_each(lambda matrices_NKK: found.append(share(matrices_NKK, prep.directions_LK)), [covariance_NKK])
+    return found[0]
 
 
 def _generator(read: Callable[[], Iterator[Block]]) -> Generator[Block]:

@@ -86,7 +86,8 @@ def kept_components(
     components = compress(selection, lambda: _watched(read(), gathering), prep, noise_level, told)
     seconds, hashes = time.monotonic() - started, gathering.whole()
     made = f"{_what(selection)}: {size(components.nbytes)}, compressed in {seconds:.1f} s, "
-    if cache is None or not hashes:
+    # What lies in other files, or was written meanwhile, would not be known again without reading it.
+    if cache is None or not hashes or not is_as_found(selection):
         return Kept(components, hashes, (*notes, f"{made}not kept."))
     remember_hashes(selection, hashes)
     key = _key(digests_of(selection, hashes), prep, noise_level)

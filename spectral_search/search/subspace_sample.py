@@ -79,7 +79,7 @@ def see_subspace(splits: Splits, seed: int, cache: ArrayCache | None) -> SeenSub
             return SeenSubspace(Preprocessing.from_arrays(arrays), variance_Q, outside_S, len(samples["train"]))
     gatherings = {part: Gathering(sample) for part, sample in samples.items()}
     seen = _look(gatherings, log_g_N, seed)
-    if cache is not None:
+    if cache is not None and all(is_as_found(sample) for sample in samples.values()):
         hashes = {part: gathering.whole() for part, gathering in gatherings.items()}
         for part, sample in samples.items():
             remember_hashes(sample, hashes[part])

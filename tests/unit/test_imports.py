@@ -141,8 +141,13 @@ def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     assert loaded_of(heavy, f"import spectral_search.{module}") == []
 
 
+def test_the_cache_is_listed_without_torch_ray_or_pandas() -> None:
+    code = "from spectral_search import service\nservice.cache_view(service.cache())"
+    assert loaded_of({"torch", "ray", "optuna", "pandas", "matplotlib"}, code) == []
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["bench", "training", "packs", "gpu"])
+@pytest.mark.parametrize("module", ["bench", "compressing", "training", "packs", "gpu"])
 def test_benchmarks_of_training_load_no_ray(module: str) -> None:
     assert loaded_of({"ray", "optuna"}, f"import spectral_search.bench.{module}") == []
 

@@ -104,6 +104,9 @@ def test_what_finds_no_room_is_not_kept_and_said(cache: ArrayCache) -> None:
     assert keep(small, 1) == f"the cache may hold 9e-06 GB ({LIMIT_VARIABLE})"
     assert held(cache) == [0] and found is not None
     assert "may hold 0 GB" in str(keep(ArrayCache(cache.folder, 0), 1))
+    del found
+    keep(ArrayCache(cache.folder, 1_000), 1)  # too large for any room that could be made: nothing is removed for it
+    assert held(cache) == [0]
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:

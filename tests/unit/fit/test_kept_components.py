@@ -1,6 +1,7 @@
 """Components of a training set: made once for the same bytes and settings, then taken from the cache."""
 
 import os
+import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -80,7 +81,9 @@ def test_the_second_time_nothing_is_read_and_all_is_the_same(data: Path, cache: 
     assert found.hashes.keys() == expected.keys()
     for array, hash_N in expected.items():
         np.testing.assert_array_equal(found.hashes[array], hash_N)
-    shared_tensor(found.components.mean_NK)  # which can be read by torch as it lies in the file
+    shared_tensor(found.components.mean_NK)  # torch reads it as it lies in the file
+    sent = pickle.loads(pickle.dumps(found.components, protocol=5))  # to another process
+    np.testing.assert_array_equal(sent.mean_NK, made.components.mean_NK)
 
 
 def test_an_edited_spectrum_is_never_served_from_before(data: Path, cache: ArrayCache, tmp_path: Path) -> None:
@@ -126,6 +129,8 @@ def test_a_part_of_the_spectra_is_another_entry(data: Path, cache: ArrayCache) -
     found = [kept_components(half, partial(iter_blocks, half, hashed=True), prep(), 1.0, cache) for _ in range(2)]
     assert [from_cache(once) for once in found] == [False, True]
     assert len(found[1].components) == SPECTRA // 2
+    whole = kept(data, cache)
+    assert from_cache(whole) and len(whole.components) == len(whole.components.mean_NK) == SPECTRA
 
 
 def test_a_damaged_entry_is_made_again_with_a_word(data: Path, cache: ArrayCache) -> None:
@@ -145,6 +150,11 @@ def test_without_a_cache_or_hashes_nothing_is_kept(data: Path, cache: ArrayCache
     assert kept(data, None).notes[0].endswith("not kept.")
     unhashed = kept_components(selection, partial(iter_blocks, selection), prep(), 1.0, cache)
     assert unhashed.notes[0].endswith("not kept.") and cache.entries() == []
+    # Of shards whose arrays lie in other files no time of writing tells: they would never be found again.
+    elsewhere = Selection([replace(shard, mtime_ns=None, stamp=None) for shard in selection.shards], selection.rows_N)
+    read = partial(iter_blocks, elsewhere, hashed=True)
+    assert kept_components(elsewhere, read, prep(), 1.0, cache).notes[0].endswith("not kept.")
+    assert cache.entries() == []
 
 
 def test_a_million_spectra_take_less_than_400_mb(data: Path, cache: ArrayCache) -> None:
