@@ -98,6 +98,11 @@ def test_spectra_that_log_g_does_not_move_are_not_emulated(tmp_path: Path) -> No
     assert "log g makes no difference" in ceiling.fit_predict(problem).warnings[0]
 
 
+def test_an_emulator_that_errs_is_not_used(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceiling, "WORST_ERROR", 1e-6)
+    assert "an emulator of log_g misses held-out spectra by" in ceiling.fit_predict(problem).warnings[0]
+
+
 def test_no_noise_is_refused(tmp_path: Path) -> None:
     silent = make_problem(tmp_path, linear(30, 1), linear(64, 2), linear(40, 3), noise_level=0.0)
     with pytest.raises(RequestError, match="noise level 0"):
