@@ -18,7 +18,8 @@ from spectral_search.fit.schedule import learning_rate, plateau_drops
 from spectral_search.spec.fit import FitSpec
 
 EpochRecord = dict[str, Any]
-"""One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, lr, seconds, spectra_per_second."""
+"""One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, train_gain (the part of the mean
+label's loss that training removed), lr, steps (since the first epoch), seconds, spectra_per_second."""
 
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mse": partial(nn.functional.mse_loss, reduction="none"),
@@ -99,8 +100,14 @@ class Member:
         # Summed on the device: reading the loss of each step would stall a GPU.
         self._loss_sum += loss
 
-    def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int) -> EpochRecord:
+    def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int, loss_of_mean: float) -> EpochRecord:
         """Close the epoch with its val scores.
+
+        Args:
+            val_scores: Of the val set.
+            seconds: That the pass took.
+            spectra: That the pass trained on.
+            loss_of_mean: The training loss of a network that always predicts the mean label.
 
         Raises:
             NonFiniteLossError: The loss or a prediction was not finite.
@@ -118,7 +125,9 @@ class Member:
             "epoch": self.epoch + 1,
             **{f"val_{name}": value for name, value in val_scores.items()},
             "train_loss": train_loss,
+            "train_gain": 1.0 - train_loss / loss_of_mean,
             "lr": lr,
+            "steps": self._step,
             "seconds": seconds,
             "spectra_per_second": spectra / max(seconds, 1e-9),
         }
