@@ -18,6 +18,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "data.input.error_floor": {"data.input.kind": "whiten"},
     "data.num_train": {"data.split_seed": 7},
     "fit.final_lr_fraction": {"fit.schedule": "cosine"},
+    "fit.lr_floor": {"fit.schedule": "cosine", "fit.lr": 10.0},
     "fit.plateau_patience": {"fit.schedule": "plateau"},
     "fit.step_epochs": {"fit.schedule": "step"},
     "fit.step_factor": {"fit.schedule": "step"},

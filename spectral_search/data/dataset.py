@@ -95,8 +95,13 @@ class Dataset:
     @property
     def train_spectra(self) -> int:
         """Training spectra N."""
+        return len(self.train_log_g_N)
+
+    @property
+    def train_log_g_N(self) -> np.ndarray:
+        """Log g of the training spectra in dex, float32, however these are held."""
         held = self.components if self.train is None else self.train
-        return 0 if held is None else len(held)
+        return np.empty(0, np.float32) if held is None else held.log_g_N
 
 
 def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -20,7 +20,8 @@ from spectral_search.spec.fit import FitSpec
 aten: Any = torch.ops.aten
 LossGradients = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 EpochRecord = dict[str, Any]
-"""One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, lr, seconds, spectra_per_second."""
+"""One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, train_gain (the part of the mean
+label's loss that training removed), lr, steps (since the first epoch), seconds, spectra_per_second."""
 
 MemberKey = int | tuple[int, int]
 
@@ -124,8 +125,14 @@ class Member:
         # Summed on the device: reading the loss of each step would stall a GPU.
         self._loss_sum += loss
 
-    def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int) -> EpochRecord:
+    def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int, loss_of_mean: float) -> EpochRecord:
         """Close the epoch with its val scores.
+
+        Args:
+            val_scores: Of the val set.
+            seconds: That the pass took.
+            spectra: That the pass trained on.
+            loss_of_mean: The training loss of a network that always predicts the mean label.
 
         Raises:
             NonFiniteLossError: The loss or a prediction was not finite.
@@ -143,7 +150,9 @@ class Member:
             "epoch": self.epoch + 1,
             **{f"val_{name}": value for name, value in val_scores.items()},
             "train_loss": train_loss,
+            "train_gain": 1.0 - train_loss / loss_of_mean,
             "lr": lr,
+            "steps": self._step,
             "seconds": seconds,
             "spectra_per_second": spectra / max(seconds, 1e-9),
         }

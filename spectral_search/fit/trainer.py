@@ -15,14 +15,14 @@ import torch
 from spectral_search.data.batches import Batch, TrainSource
 from spectral_search.data.components import ComponentBatch, ComponentSource
 from spectral_search.data.counter import counter_seed
-from spectral_search.data.dataset import Dataset, Frozen
+from spectral_search.data.dataset import Dataset, Frozen, shared_tensor
 from spectral_search.data.inputs import InputTransform
 from spectral_search.data.stream import ReadBlocks, read_plainly
 from spectral_search.data.train_source import train_source
 from spectral_search.fit.admission import Admission
 from spectral_search.fit.feed import Feed, Wanted
 from spectral_search.fit.frozen import FrozenInputs, keep_bytes
-from spectral_search.fit.member import EpochRecord, Member, MemberKey, NonFiniteLossError
+from spectral_search.fit.member import LOSSES, EpochRecord, Member, MemberKey, NonFiniteLossError
 from spectral_search.fit.memory import is_out_of_memory, keep_freed_memory
 from spectral_search.fit.network import Network, ResidualOnRidge, eval_rows
 from spectral_search.fit.pack import Pack, make_packs
@@ -65,6 +65,7 @@ class Trainer:
         self._packs: list[Pack] = []
         self._most: int | None = None
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
+        self._losses_of_mean: dict[str, float] = {}
 
     def member(self, number: int, config: TrialConfig, pass_seed: int | None = None) -> Member:
         """A freshly initialised member, a function of (config.fit.seed, number).
@@ -128,12 +129,21 @@ class Trainer:
         for member, predicted_DN in zip(members, self.predict(members, self.dataset.val), strict=True):
             val_scores = scores(predicted_DN, np.broadcast_to(self.dataset.val.log_g_N, predicted_DN.shape))
             try:
-                record = member.end_epoch(val_scores, trained - started, spectra)
+                loss_of_mean = self._loss_of_mean(member)
+                record = member.end_epoch(val_scores, trained - started, spectra, loss_of_mean)
             except NonFiniteLossError as error:
                 results[member.key] = error
             else:
                 results[member.key] = record
         return results
+
+    def _loss_of_mean(self, member: Member) -> float:
+        """The training loss of always predicting the mean label: for mse the variance of the standardised label, 1."""
+        kind = member.config.fit.loss
+        if kind not in self._losses_of_mean:
+            target_N = member.network.standardise(shared_tensor(self.dataset.train_log_g_N))
+            self._losses_of_mean[kind] = float(LOSSES[kind](torch.zeros_like(target_N), target_N).mean())
+        return self._losses_of_mean[kind]
 
     def _pass(self, members: list[Member]) -> int:
         """One pass for members that read pixels, and one for those that read components; gives spectra of each."""

@@ -29,6 +29,7 @@ class LeaderboardRow:
     seconds: float | None
     params: dict[str, Any]
     error: str | None
+    collapsed: str | None = None
 
 
 def leaderboard(record: RunRecord, top: int | None = None) -> list[LeaderboardRow]:
@@ -55,6 +56,7 @@ def _row(rank: int, trial: TrialRecord) -> LeaderboardRow:
         seconds=trial.seconds,
         params=trial.params,
         error=trial.error,
+        collapsed=trial.collapsed,
     )
 
 
@@ -72,6 +74,7 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
     parts.extend(Text(line) for line in score_lines(record))
     parts.extend(Text(note, style="yellow") for note in caveats(record))
     parts.extend(Text(f"trial {row.trial} failed: {row.error}", style="red") for row in rows if row.error)
+    parts.extend(Text(f"trial {row.trial} collapsed: {row.collapsed}", style="yellow") for row in rows if row.collapsed)
     parts.extend(Text(note, style="yellow") for note in record.notes)
     return Group(*parts)
 
@@ -112,7 +115,11 @@ def _table(rows: list[LeaderboardRow], width: int) -> list[Text]:
 
 
 def _style(row: LeaderboardRow) -> str:
-    return "red" if row.state == "failed" else "green" if row.rank == 1 and row.val_r2 is not None else ""
+    if row.state == "failed":
+        return "red"
+    if row.collapsed:
+        return "yellow"
+    return "green" if row.rank == 1 and row.val_r2 is not None else ""
 
 
 def _indented(text: str, width: int, style: str) -> list[Text]:
@@ -128,14 +135,12 @@ def _param(params: dict[str, Any], key: str) -> str:
 def _cells(row: LeaderboardRow) -> list[str]:
     epoch = "-" if row.best_epoch is None else f"{row.best_epoch}/{row.epochs}"
     numbers = [number(row.val_r2), epoch, number(row.val_mae_dex), number(row.val_rmse_dex)]
-    return [str(row.rank), str(row.trial), *numbers, duration(row.seconds), row.state]
+    return [str(row.rank), str(row.trial), *numbers, duration(row.seconds), "collapsed" if row.collapsed else row.state]
 
 
 def _summary(record: RunRecord) -> Text:
-    states = ("complete", "stopped", "failed", "running", "waiting")
-    counts = ", ".join(f"{record.count(state)} {state}" for state in states if record.count(state))
     spent = f"{record.epochs_trained} epochs in {duration(record.wall_seconds)}"
-    return Text(f"trials: {counts or 'none yet'}; {spent}", style="dim")
+    return Text(f"trials: {record.counts or 'none yet'}; {spent}", style="dim")
 
 
 def score_lines(record: RunRecord) -> list[str]:

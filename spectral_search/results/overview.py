@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spectral_search.results.records import TRIAL_STATES, RunRecord, RunSummary
+from spectral_search.results.records import RunRecord, RunSummary
 from spectral_search.results.wording import amount, duration
 from spectral_search.spec.load import StageInfo
 
@@ -71,10 +71,11 @@ def next_steps(record: RunRecord, results: str | None = None) -> list[str]:
 
 def progress_line(record: RunRecord) -> str:
     """How far a run has come, on one line."""
-    counts = ", ".join(f"{n} {state}" for state in TRIAL_STATES if (n := record.count(state)))
     best = record.best
     told = "" if best is None else f", best val R2 {_number(best.best_val_r2)} (trial {best.number})"
-    return f"{record.paths.name}: {record.state}, {counts or 'no trials yet'}, {record.epochs_trained} epochs{told}"
+    return (
+        f"{record.paths.name}: {record.state}, {record.counts or 'no trials yet'}, {record.epochs_trained} epochs{told}"
+    )
 
 
 def disk_line(record: RunRecord) -> str:

@@ -42,6 +42,8 @@ class TrialRecord:
     ended: datetime | None = None
     stored: "tuple[dict[str, Any], dict[str, BaseDistribution]]" = field(default_factory=lambda: ({}, {}))
     """Parameters as the study stores them, with their distributions."""
+    collapsed: str | None = None
+    """What was seen and why that is likely, where it learnt nothing to its end."""
 
     @property
     def best_metrics(self) -> dict[str, Any]:
@@ -124,6 +126,17 @@ class RunRecord:
         """All trials, best val R2 first; failed ones and ones without a value come last, by number."""
         return sorted(self.trials, key=_rank)
 
+    @property
+    def collapsed(self) -> list[TrialRecord]:
+        """The trials that learnt nothing to their end, by number; they count as stopped or complete too."""
+        return [trial for trial in self.trials if trial.collapsed is not None]
+
+    @property
+    def counts(self) -> str:
+        """How many trials are in which state, and how many of them collapsed, for people."""
+        told = ", ".join(f"{count} {state}" for state in TRIAL_STATES if (count := self.count(state)))
+        return f"{told} ({len(self.collapsed)} collapsed)" if self.collapsed else told
+
     def count(self, state: str) -> int:
         """Number of trials in a state."""
         return sum(trial.state == state for trial in self.trials)
@@ -205,6 +218,7 @@ def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord
         began=trial.began,
         ended=trial.ended,
         stored=trial.stored,
+        collapsed=trial.collapsed,
     )
 
 
@@ -233,6 +247,8 @@ def run_document(record: RunRecord) -> dict[str, Any]:
     }
     if record.mismatches:
         document["mismatches"] = record.mismatches
+    if record.collapsed:
+        document["collapsed"] = [{"trial": trial.number, "reason": trial.collapsed} for trial in record.collapsed]
     if best is not None:
         document["best"] = _best_document(best)
     if record.state == "running":

@@ -151,7 +151,8 @@ def _run_text(run: Run) -> str:
     description = str(record.spec.get("description", "")).strip().rstrip(".")
     trials = f"{len(record.trials)} trials, {record.epochs_trained} epochs in {duration(record.wall_seconds)}"
     stage = f"Stage {record.manifest.stage}{f': {description}' if description else ''}. "
-    return f"{stage}{run.train_size:,} training spectra; {trials}."
+    collapsed = "".join(f" Trial {trial.number} collapsed: {trial.collapsed}" for trial in record.collapsed)
+    return f"{stage}{run.train_size:,} training spectra; {trials}.{collapsed}"
 
 
 def _page(standing: Standing, chapters: Sequence[Chapter]) -> Page:
@@ -178,6 +179,9 @@ def _summary(standing: Standing, chapters: Sequence[Chapter]) -> list[str]:
             sentences.append(
                 f"{run.name}: its winner ties with {told}; the difference is within the noise and the seeds."
             )
+        if dead := len(run.record.collapsed):
+            trials = f"{dead} of {len(run.record.trials)} trials"
+            sentences.append(f"{run.name}: {trials} collapsed, that is learnt nothing to their end; see its chapter.")
     sentences.append(
         "val R² selected the winners and is a little too good for that; the re-test used fresh noise on the same val "
         "spectra; only the test numbers have seen no choice at all. All errors are in dex."

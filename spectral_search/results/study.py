@@ -24,6 +24,7 @@ _STATES: dict[TrialState, TrialStateName] = {
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class StudyTrial:
         began: When it was proposed.
         ended: When it was over.
         stored: Its parameters as the study stores them, with their distributions.
+        collapsed: What was seen and why that is likely, where it learnt nothing to its end.
     """
 
     number: int
@@ -53,6 +55,7 @@ class StudyTrial:
     began: datetime | None = None
     ended: datetime | None = None
     stored: tuple[dict[str, Any], dict[str, BaseDistribution]] = field(default_factory=lambda: ({}, {}))
+    collapsed: str | None = None
 
 
 def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[StudyTrial] | None:
@@ -116,7 +119,7 @@ def _waits(trial: FrozenTrial) -> bool:
 
 
 def _trial(trial: FrozenTrial) -> StudyTrial:
-    error = trial.user_attrs.get("error")
+    error, collapsed = trial.user_attrs.get("error"), trial.user_attrs.get("collapsed")
     return StudyTrial(
         number=trial.number,
         state="waiting" if _waits(trial) else _STATES[trial.state],
@@ -129,4 +132,6 @@ def _trial(trial: FrozenTrial) -> StudyTrial:
         began=trial.datetime_start,
         ended=trial.datetime_complete,
         stored=(trial.params, trial.distributions),
+        # Written before its end is: a trial that was cut off in between is not over.
+        collapsed=str(collapsed) if collapsed is not None and trial.state in _ENDED else None,
     )

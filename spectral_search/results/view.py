@@ -48,10 +48,10 @@ class Event:
     Args:
         kind: best: a new best val R2; finished: a trial ended, whatever its state; note: anything else.
         trial: The trial's number, absent for a note.
-        state: finished only: complete, stopped or failed.
+        state: finished only: complete, stopped, failed or collapsed.
         epoch: Epoch of the best, or of the end.
         val_r2: Value of the best, or the trial's own best.
-        text: The note, or why a trial failed.
+        text: The note, or why a trial failed or collapsed.
         params: The trial's parameters.
     """
 
@@ -72,6 +72,7 @@ class SearchView:
         name: The run.
         planned: Trials planned.
         counts: Trials by state: waiting, running, complete, stopped, failed.
+        collapsed: Those among them that learnt nothing to their end.
         best: The best so far.
         epochs_done: Epochs trained by all trials together.
         epochs_planned: Estimate of what epochs_done will be at the end.
@@ -86,6 +87,7 @@ class SearchView:
     name: str
     planned: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    collapsed: int = 0
     best: BestSoFar | None = None
     epochs_done: int = 0
     epochs_planned: int | None = None
@@ -159,6 +161,8 @@ def _states(view: SearchView) -> Text:
     for state in _STATE_ORDER:
         if view.counts.get(state):
             line.append("  " if line else "").append(f"{view.counts[state]} {state}", _STATE_STYLE.get(state, "dim"))
+    if view.collapsed:
+        line.append(f"  ({view.collapsed} collapsed)", "yellow")
     if view.retest_s is not None:
         line.append(f"  then the re-test, ~{duration(view.retest_s)}", style="dim")
     return line

@@ -71,7 +71,8 @@ def finish_run(
     ranked = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
     if not ranked:
         return False
-    finalists = ranked[: spec.search.finalists]
+    # What learnt nothing is not worth a re-test, but where nothing else is there.
+    finalists = [trial for trial in ranked if trial.collapsed is None][: spec.search.finalists] or ranked[:1]
     write_val_labels(paths, splits.val.labels())
     retests = _as_trained(spec, record, finalists, prepared.val, device)
     _enter_retest(spec, paths, prepared.val, finalists, retests)

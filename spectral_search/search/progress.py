@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from spectral_search.results.view import BestSoFar, Event, LiveTrial, LiveView, SearchView
 from spectral_search.search.afterwards import Afterwards
+from spectral_search.search.collapse import COLLAPSED
 from spectral_search.search.study import OUTCOMES, Study
 from spectral_search.search.study import LiveTrial as StudyTrial
 from spectral_search.spec.run import RunSpec
@@ -40,7 +41,7 @@ class Progress:
         self._ends: dict[int, tuple[float, int]] = {}
         self._counts: Counter[str] = Counter()
         self._best: BestSoFar | None = None
-        self._epochs = 0
+        self._epochs = self._collapsed = 0
         self._ended_epochs = 0
         self._spared = 0
         self._events: list[Event] = []
@@ -55,6 +56,7 @@ class Progress:
         self._epochs += len(values)
         if trial.state.is_finished():
             self._counts[OUTCOMES[trial.state]] += 1
+            self._collapsed += COLLAPSED in trial.user_attrs
             self._ended_epochs += len(values)
             self._spared += self._spared_by(OUTCOMES[trial.state], len(values))
         if values and trial.state != TrialState.FAIL:
@@ -91,7 +93,10 @@ class Progress:
             if event == "complete" and trial.epochs:
                 best = max(trial.epochs, key=lambda record: record["val_r2"])
                 self._ends[trial.number] = best["val_r2"], best["epoch"]
-            self._events.append(Event("finished", trial.number, event, trial.last_epoch, value, trial.error or ""))
+            self._collapsed += trial.collapsed is not None
+            told = "collapsed" if trial.collapsed is not None else event
+            why = trial.error or trial.collapsed or ""
+            self._events.append(Event("finished", trial.number, told, trial.last_epoch, value, why))
         self._view.update(self.snapshot())
 
     def snapshot(self) -> SearchView:
@@ -105,6 +110,7 @@ class Progress:
             name=self._name,
             planned=self._planned,
             counts={**self._counts, "running": len(self._live), "waiting": self._waiting()},
+            collapsed=self._collapsed,
             best=self._best,
             epochs_done=self._epochs,
             epochs_planned=planned_epochs,

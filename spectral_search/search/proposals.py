@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from spectral_search.data.counter import counter_seed
 from spectral_search.search.choices import Choices, choices_of
+from spectral_search.search.collapse import COLLAPSED
 from spectral_search.search.parzen import CANDIDATES, Seen, most_promising
 from spectral_search.search.points import Params, finite_points, is_possible, planned_trials
 from spectral_search.spec.domain import Domain
@@ -117,7 +118,7 @@ class Proposals:
     def _seen(self, trial: FrozenTrial) -> Seen:
         params: Params = trial.user_attrs["params"]
         rungs = self._spec.search.rungs(self._spec.with_params(params).fit.epochs)
-        return seen(params, trial.intermediate_values, rungs, failed=trial.state == TrialState.FAIL)
+        return seen(params, trial.intermediate_values, rungs, failed=_came_to_nothing(trial))
 
     def _untried(self, tried: set[str], seed: int) -> Params | None:
         """A random point that no trial has had; None when there is none left."""
@@ -174,7 +175,7 @@ def seen(params: Params, values: Mapping[int, float], rungs: Sequence[int], *, f
         params: Its searched values.
         values: Val R2 by epoch.
         rungs: Epochs after which it may be stopped; without any its best so far counts.
-        failed: Whether it ended without a result.
+        failed: Whether it ended without a result, or collapsed.
     """
     if failed:
         return Seen(params, -1)
@@ -198,12 +199,13 @@ def best_of(values: Mapping[int, float], until: int | None = None) -> float:
 def _as_told(earlier: list[FrozenTrial], sampler: str) -> list[FrozenTrial]:
     """The trials as a sampler must see them.
 
-    TPE ranks stopped trials by the epoch they reached and then by their value there; a failed trial, told as one
-    stopped before its first epoch, ranks last, so that what diverged is not proposed again. A Gaussian process models
-    complete trials only, of which early stops leave few: it is told every trial's best val R2 as its value.
+    TPE ranks stopped trials by the epoch they reached and then by their value there; a trial that failed or collapsed,
+    told as one stopped before its first epoch, ranks last, so that what diverged is not proposed again. A Gaussian
+    process models complete trials only, of which early stops leave few: it is told every trial's best val R2 as its
+    value.
     """
     if sampler != "gp":
-        return [_with(trial, TrialState.PRUNED) if trial.state == TrialState.FAIL else trial for trial in earlier]
+        return [_with(trial, TrialState.PRUNED) if _came_to_nothing(trial) else trial for trial in earlier]
     told = []
     for trial in earlier:
         best = max(trial.intermediate_values.values(), default=None)
@@ -214,6 +216,11 @@ def _as_told(earlier: list[FrozenTrial], sampler: str) -> list[FrozenTrial]:
         else:
             told.append(trial)
     return told
+
+
+def _came_to_nothing(trial: FrozenTrial) -> bool:
+    """Whether it failed or collapsed; how far it came says nothing then."""
+    return trial.state == TrialState.FAIL or COLLAPSED in trial.user_attrs
 
 
 def _with(trial: FrozenTrial, state: TrialState, value: float | None = None) -> FrozenTrial:

@@ -25,6 +25,7 @@ from spectral_search.fit.member import EpochRecord
 from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.asha import rung_epochs
+from spectral_search.search.collapse import earliest
 from spectral_search.search.desk import Desk
 from spectral_search.search.device import Slots
 from spectral_search.search.kills import Watch, need_told
@@ -308,8 +309,9 @@ def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, 
 
 def _decides(spec: RunSpec, params: Params, epoch: int) -> bool:
     """Whether a trial may be over, or judged, after an epoch."""
-    epochs = spec.with_params(params).fit.epochs
-    return epoch >= epochs or epoch in rung_epochs(spec.search, epochs)
+    fit, search = spec.with_params(params).fit, spec.search
+    last = min(fit.epochs, earliest(fit, search.collapse_epochs))
+    return epoch >= last or epoch in rung_epochs(search, fit.epochs)
 
 
 def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:

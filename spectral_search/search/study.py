@@ -29,6 +29,15 @@ from spectral_search.results.durable import append_line, plain, read_lines, writ
 from spectral_search.results.manifest import Manifest
 from spectral_search.results.paths import RunPaths
 from spectral_search.search.asha import rung_epochs, survives
+from spectral_search.search.collapse import (
+    COLLAPSED,
+    has_collapsed,
+    learnt,
+    likely_cause,
+    others_learnt,
+    shows_nothing,
+    verdict,
+)
 from spectral_search.search.halving import survivors
 from spectral_search.search.promotion import leaders, promoted
 from spectral_search.search.proposals import Params, Proposals, best_of
@@ -60,6 +69,7 @@ class LiveTrial:
         epochs: The epochs recorded so far.
         passed: The last rung it survived.
         error: Why it failed, if it did.
+        collapsed: What was seen and why that is likely, if it learnt nothing to its end.
     """
 
     number: int
@@ -67,6 +77,7 @@ class LiveTrial:
     epochs: list[EpochRecord] = field(default_factory=list)
     passed: int = 0
     error: str | None = None
+    collapsed: str | None = None
 
     @property
     def last_epoch(self) -> int:
@@ -349,7 +360,8 @@ class Study:
 
     def stop(self, number: int) -> None:
         """Take a trial that must stop from training: for good, or until it may go on from the rung where it waits."""
-        if not self.spec.search.waits:
+        dead = number in self._live and self._has_collapsed(self._live[number][0])
+        if dead or not self.spec.search.waits:
             self.finish(number, "stopped")
             return
         with self._writing():
@@ -385,8 +397,10 @@ class Study:
         return Trial(self._study, self._ids[number])
 
     def _is_to_stop(self, trial: LiveTrial, handle: Trial) -> bool:
-        search, epoch = self.spec.search, trial.last_epoch
-        rungs = rung_epochs(search, self.spec.with_params(trial.params).fit.epochs)
+        search, epoch, fit = self.spec.search, trial.last_epoch, self.spec.with_params(trial.params).fit
+        if has_collapsed(trial.epochs, fit, search.collapse_epochs):
+            return True
+        rungs = rung_epochs(search, fit.epochs)
         if epoch <= trial.passed or epoch not in rungs:
             return False
         if search.pruner == "halving":
@@ -402,6 +416,30 @@ class Study:
             self._pass(trial, handle)
         return must_stop
 
+    def _has_collapsed(self, trial: LiveTrial) -> bool:
+        fit = self.spec.with_params(trial.params).fit
+        return has_collapsed(trial.epochs, fit, self.spec.search.collapse_epochs)
+
+    def _why_collapsed(self, trial: LiveTrial) -> str | None:
+        """What is told of a trial that ends without having learnt anything; None where it has, or nobody can say."""
+        if not shows_nothing(trial.epochs):
+            return None
+        config = self.spec.with_params(trial.params)
+        others = [other for other in self.trials() if other.number != trial.number]
+        values = [other.intermediate_values for other in others]
+        if not (self._has_collapsed(trial) or others_learnt(trial.epochs, config.fit, values)):
+            return None
+        trained = [other for other in others if learnt(other.intermediate_values)]
+        configs = [self.spec.with_params(other.user_attrs["params"]) for other in trained]
+        return verdict(trial.epochs, likely_cause(config, configs))
+
+    def _keep_collapsed(self, trial: LiveTrial, handle: Trial) -> None:
+        """Write down that a trial collapsed, in its log too, before its end is."""
+        trial.collapsed = self._why_collapsed(trial)
+        if trial.collapsed is not None:
+            append_line(self.paths.trial(trial.number).create().log_txt, f"Collapsed: {trial.collapsed}")
+            handle.set_user_attr(COLLAPSED, trial.collapsed)
+
     def _pass(self, trial: LiveTrial, handle: Trial) -> None:
         handle.set_user_attr(PASSED, trial.last_epoch)
         trial.passed = trial.last_epoch
@@ -413,6 +451,8 @@ class Study:
         if error is not None:
             trial.error = error
             handle.set_user_attr(ERROR, error)
+        if outcome != "failed":
+            self._keep_collapsed(trial, handle)
         self._study.tell(handle, best if outcome == "complete" else None, STATES[outcome])
         self._clean_up(trial.number, STATES[outcome])
 
@@ -456,7 +496,8 @@ class Study:
         """Whether a trial waits at a rung: by halving all do that have come to one, by promote those that were told."""
         if self.spec.search.pruner == "promote":
             return trial.passed < trial.last_epoch == frozen.user_attrs.get(HELD)
-        return self.spec.search.pruner == "halving" and self._is_to_stop(trial, handle)
+        waits = self.spec.search.pruner == "halving" and not self._has_collapsed(trial)
+        return waits and self._is_to_stop(trial, handle)
 
     def _restored(self, frozen: FrozenTrial) -> LiveTrial:
         """A trial with the epochs that the study holds, and its progress file brought in line with them."""

@@ -13,6 +13,7 @@ from spectral_search.places import FULL
 from spectral_search.results.durable import append_line
 from spectral_search.results.paths import RunPaths, TrialPaths
 from spectral_search.search.asha import rung_epochs
+from spectral_search.search.collapse import has_collapsed
 from spectral_search.search.points import Params
 from spectral_search.spec.run import RunSpec
 
@@ -81,7 +82,7 @@ class TrialRun:
             self.member = trainer.member(number, config)
             self.add_note(f"Trained anew from epoch 1: {error}")
         # What may be stopped must leave its best weights behind, so a rung is always followed by a checkpoint.
-        self._rungs = rung_epochs(spec.search, config.fit.epochs)
+        self._rungs, self._collapse_epochs = rung_epochs(spec.search, config.fit.epochs), spec.search.collapse_epochs
         self._replay = list(self.member.history[settled:])
         self._told = settled
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
@@ -99,7 +100,7 @@ class TrialRun:
     @property
     def at_rung(self) -> bool:
         """Whether the last epoch that was handed out is one after which the trial may be stopped."""
-        return self._told in self._rungs
+        return self._may_be_stopped(self._told)
 
     def add_note(self, text: str) -> None:
         """Let the next step tell what befell the trial."""
@@ -120,7 +121,7 @@ class TrialRun:
         """
         if isinstance(result, NonFiniteLossError):
             return Step(failure=f"{result} (see {_log(self._paths, str(result))})", note=self._taken_note())
-        if self.member.finished or self.member.epoch in self._rungs or self._checkpoint_due(sharers):
+        if self.member.finished or self._may_be_stopped(self.member.epoch) or self._checkpoint_due(sharers):
             self.save()
         return self._step(result) if self.member.epoch > self._told or self.member.finished else None
 
@@ -141,6 +142,11 @@ class TrialRun:
         save_checkpoint(self.member, self._paths)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
+
+    def _may_be_stopped(self, epoch: int) -> bool:
+        """Whether the study judges the trial after an epoch: at a rung, or since it has collapsed."""
+        fit, known = self.member.config.fit, self.member.history[:epoch]
+        return epoch in self._rungs or has_collapsed(known, fit, self._collapse_epochs)
 
     def _step(self, record: EpochRecord) -> Step:
         self._told = max(self._told, int(record["epoch"]))

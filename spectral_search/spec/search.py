@@ -49,6 +49,11 @@ class SearchSpec(Section):
         description="one in this many survives a rung (10 by promote and halving, 3 by asha when absent); in the end "
         "at least `finalists` do by promote and halving",
     )
+    collapse_epochs: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
+        None,
+        description="stop a trial that has learnt nothing in so many epochs after its warm-up; when absent a fifth of "
+        "fit.epochs, and at least 12; more than fit.epochs for never",
+    )
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] = Field(42, description="seed of the proposals")
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
     retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(5, description="fresh noise draws of the re-test")

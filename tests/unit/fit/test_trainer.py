@@ -337,4 +337,5 @@ def test_a_small_mlp_learns(dataset: Dataset, kind: str) -> None:
     member = trainer.member(0, trial_config({"kind": "mlp", "hidden": [32]}, {"epochs": 6}, kind=kind))
     run(trainer, [member], 6)
     assert member.best is not None and member.best["val_r2"] > 0.6
-    assert {"epoch", "val_r2", "val_mae_dex", "val_rmse_dex", "train_loss", "lr", *TIMES} == set(member.best)
+    training = {"train_loss", "train_gain", "lr", "steps"}
+    assert {"epoch", "val_r2", "val_mae_dex", "val_rmse_dex", *training, *TIMES} == set(member.best)

@@ -54,7 +54,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any], int, int]] = {
     "vit with windows": (
         SMALL_CNN,
         {"kind": "vit", "patch": 64, "stride": 8, "width": 32, "heads": 4, "layers": 1, "tokeniser": "sliding_window"},
-        64,
+        128,
         2048,
     ),
     "mixture by a gate": (SMALL_CNN, {"kind": "moe_cnn", "gate": "learned", "channels": [16, 16]}, 32, 1024),

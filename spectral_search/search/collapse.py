@@ -1,0 +1,163 @@
+"""Trials that collapsed: that predict the mean label, whatever the spectrum, from their first epoch on.
+
+Whether a trial has is a function of its epochs and of its recipe alone, so that a resumed search decides as the
+uninterrupted one, in whatever process. An epoch shows nothing when its val R2 and the part of the mean label's loss
+that training removed are both about 0: a network that is slow shows one of the two long before it is good, and one
+that learns its training spectra by heart shows the second. Nothing is decided before the warm-up and what follows it
+have given the network a fair chance; of the recorded curves (docs/vit.md) the rule stops none that comes to anything.
+"""
+
+import math
+import statistics
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.model import MlpSpec, VitSpec
+from spectral_search.spec.trial import TrialConfig
+
+COLLAPSED = "collapsed"
+"""User attribute of a trial in the study: that it collapsed, what was seen and why that is likely."""
+NOTHING = 0.02
+"""Val R2, and the part of the mean label's loss that training removed, below which an epoch shows nothing."""
+FEWEST_EPOCHS, PART = 12, 5
+"""By default a trial is judged after so many epochs, and after one in this many of all, both after its warm-up."""
+FEW_STEPS, PART_OF_FEW = 300, 2
+"""One that has taken fewer steps by then is judged later, but after one in this many of its epochs in any case."""
+LEARNT = 0.1
+"""Val R2 of a trial that has learnt something."""
+WITNESSES = 2
+"""Other trials that must have come as far before one that was stopped earlier is said to have collapsed."""
+FACTOR = 1.5
+"""A learning rate so many times above, or below, all with which others learnt is a likely cause."""
+HIGH_LR = {"mlp": 1e-2, "vit": 2e-3}
+"""Learning rates from which on networks of a kind have been seen to die; for the others below."""
+HIGH_LR_OF_CNNS, LOW_LR = 3e-2, 1e-6
+SHRINKING, DROPPING, PLAIN_LAYERS = 1e-2, 0.8, 4
+
+Records = Sequence[Mapping[str, Any]]
+
+
+def earliest(fit: FitSpec, after: int | None) -> int:
+    """The first epoch after which a trial may be said to have collapsed.
+
+    Args:
+        fit: Its recipe.
+        after: Epochs after the warm-up, as `search.collapse_epochs` gives them; the default rule when None.
+    """
+    chosen = max(FEWEST_EPOCHS, math.ceil(fit.epochs / PART)) if after is None else after
+    return math.ceil(fit.warmup_epochs) + chosen
+
+
+def has_collapsed(records: Records, fit: FitSpec, after: int | None) -> bool:
+    """Whether a trial is to be stopped for having learnt nothing.
+
+    Args:
+        records: All its epochs, in order.
+        fit: Its recipe.
+        after: As for `earliest`.
+    """
+    epochs = len(records)
+    if epochs < earliest(fit, after) or not shows_nothing(records):
+        return False
+    few = after is None and records[-1].get("steps", FEW_STEPS) < FEW_STEPS
+    return not few or epochs >= math.ceil(fit.epochs / PART_OF_FEW)
+
+
+def shows_nothing(records: Records) -> bool:
+    """Whether none of these epochs shows that anything was learnt; one that does not say so counts as having."""
+    return all(
+        record.get("val_r2", 1.0) < NOTHING and record.get("train_gain", 1.0) < NOTHING for record in records
+    ) and bool(records)
+
+
+def others_learnt(records: Records, fit: FitSpec, others: Collection[Mapping[int, float]]) -> bool:
+    """Whether others had learnt something by the epoch that a trial, which has not, came to.
+
+    It is what tells a trial that was stopped early for its rank: without it, it may have been stopped too soon to say.
+
+    Args:
+        records: The trial's epochs.
+        fit: Its recipe.
+        others: Val R2 by epoch of each other trial.
+    """
+    epoch = len(records)
+    came = [_best(values, epoch) for values in others if epoch in values]
+    return epoch > fit.warmup_epochs and len(came) >= WITNESSES and statistics.median(came) >= LEARNT
+
+
+def learnt(values: Mapping[int, float]) -> bool:
+    """Whether a trial with these val R2 by epoch has learnt something."""
+    return _best(values, math.inf) >= LEARNT
+
+
+def _best(values: Mapping[int, float], until: float) -> float:
+    return max((value for epoch, value in values.items() if epoch <= until), default=-math.inf)
+
+
+def verdict(records: Records, cause: str) -> str:
+    """What is told of a trial that collapsed: what was seen, and the likely cause."""
+    best = max((record["val_r2"] for record in records), default=math.nan)
+    spent = "its only epoch" if len(records) == 1 else f"all its {len(records)} epochs"
+    return f"no better than the mean label in {spent} (best val R2 {best:.4f}). {cause}"
+
+
+def likely_cause(config: TrialConfig, others: Collection[TrialConfig]) -> str:
+    """Why a trial may have collapsed, in short sentences with what to change.
+
+    Args:
+        config: The trial.
+        others: Trials of the same search that have learnt something.
+    """
+    found = [text for text in (_input(config), _rate(config, others), _network(config), _recipe(config)) if text]
+    if found:
+        return "Likely cause: " + " ".join(found[:2])
+    if not others:
+        return (
+            "No trial of this search has learnt anything so far: see whether Ridge does (`spectral-search baselines`)."
+        )
+    return "Nothing in its configuration stands out: a lower fit.lr or another fit.seed may do."
+
+
+def _input(config: TrialConfig) -> str | None:
+    if config.data.input.kind != "raw_whiten":
+        return None
+    return (
+        "the input raw_whiten is not centred, and what all spectra share drowns the rest; use data.input.kind=whiten."
+    )
+
+
+def _rate(config: TrialConfig, others: Collection[TrialConfig]) -> str | None:
+    lr, kind = config.fit.lr, config.model.kind
+    rates = sorted(other.fit.lr for other in others if other.model.kind == kind)
+    if rates and lr > FACTOR * rates[-1]:
+        return f"fit.lr {lr:.2g} is too high for this network; others learnt with {rates[-1]:.2g} at most."
+    if lr >= HIGH_LR.get(kind, HIGH_LR_OF_CNNS) and not (rates and lr <= rates[-1]):
+        return f"fit.lr {lr:.2g} is too high for most networks of this kind."
+    if lr < LOW_LR:
+        return f"with fit.lr {lr:.2g} the weights hardly move."
+    if rates and lr < rates[0] / FACTOR:
+        return f"fit.lr {lr:.2g} may be too low; others learnt with {rates[0]:.2g} at least."
+    return None
+
+
+def _network(config: TrialConfig) -> str | None:
+    model, fit = config.model, config.fit
+    if isinstance(model, VitSpec):
+        warms = fit.warmup_epochs > 0 or fit.schedule == "one_cycle"
+        return None if warms else "a transformer without warm-up often learns nothing; set fit.warmup_epochs=2."
+    if isinstance(model, MlpSpec):
+        plain = len(model.hidden) >= PLAIN_LAYERS and model.norm == "none" and not model.residual
+        return f"{len(model.hidden)} plain layers are hard to train; set model.residual=true." if plain else None
+    if model.norm == "none":
+        return "convolutions without normalisation often learn nothing; set model.norm=batch."
+    return None
+
+
+def _recipe(config: TrialConfig) -> str | None:
+    fit = config.fit
+    if fit.lr * fit.weight_decay > SHRINKING:
+        return f"fit.weight_decay {fit.weight_decay:.2g} at this fit.lr shrinks weights faster than they learn."
+    if config.model.dropout > DROPPING:
+        return f"model.dropout {config.model.dropout:.2g} leaves hardly anything to learn from."
+    return None
