@@ -16,6 +16,7 @@ import typer
 from spectral_search import __version__
 from spectral_search.cli_baselines import audit, baselines
 from spectral_search.cli_bench import bench
+from spectral_search.cli_cache import cache
 from spectral_search.cli_report import compare, report
 from spectral_search.cli_shared import (
     DataRoot,
@@ -533,7 +534,7 @@ def predict(
             typer.echo(f"wrote {output}: {len(made.table):,} spectra ({made.noise})")
 
 
-for verb in (baselines, audit, report, compare, bench):
+for verb in (baselines, audit, report, compare, cache, bench):
     app.command()(verb)
 
 

@@ -32,6 +32,10 @@ def baselines(
     only: Annotated[
         str | None, typer.Option("--only", help="Some of ridge,lightgbm,oracle_mixture,ceiling [all].")
     ] = None,
+    reads: Annotated[
+        str | None,
+        typer.Option("--input", help="What all but the ceiling read: pixels or signal [the run's, else pixels]."),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Fit also what is stored already.")] = False,
     results: Results = None,
     as_json: Json = False,
@@ -48,7 +52,7 @@ def baselines(
             raise RequestError("--only names no method: name some, or leave it out for all.")
         try:
             found = service.baselines(
-                options, make_shown(as_json), noise_level=noise_level, like=like, only=names, again=again
+                options, make_shown(as_json), noise_level=noise_level, like=like, only=names, again=again, reads=reads
             )
         except KeyboardInterrupt:
             typer.echo("Interrupted; finished baselines are kept: the same command fits the others.", err=True)

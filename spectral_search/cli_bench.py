@@ -14,7 +14,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[PART]...",
-            help="reading, training, packs, search, overhead, efficiency (these when none is named), growth, gpu.",
+            help="reading, compress, training, packs, search, overhead, efficiency (these when none is named), growth, "
+            "gpu.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that it runs.")] = False,
@@ -28,6 +29,10 @@ def bench(
         str | None,
         typer.Option("--curves", metavar="FILE", help="For efficiency: recorded tasks (.npz) to replay searches on."),
     ] = None,
+    spectra: Annotated[
+        int | None,
+        typer.Option("--spectra", metavar="N", help="For search: on N training spectra, beside Ray Tune alone."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure reading, training and whole searches beside their floors and peers; ends in one JSON line."""
@@ -35,6 +40,12 @@ def bench(
         from spectral_search import service
 
         document = service.bench(
-            tuple(parts or ()), make_shown(as_json), quick=quick, figures=figures, record=record, curves=curves
+            tuple(parts or ()),
+            make_shown(as_json),
+            quick=quick,
+            figures=figures,
+            record=record,
+            curves=curves,
+            spectra=spectra,
         )
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")

@@ -149,6 +149,7 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
         RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
     """
     from spectral_search.data.root import DataRoot
+    from spectral_search.search.input_choice import other_input_note
     from spectral_search.search.plan import make_plan
     from spectral_search.search.same_data import parent_note
 
@@ -159,9 +160,13 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     spec, data_notes = _with_data(spec, shown, dry_run)
     root = DataRoot.find(spec.data.root or [])
     results = results_root(options.results)
-    if parent is not None and (told := parent_note(parent, root)):
+    if parent is not None and (told := parent_note(parent.paths, root)):
         notes.append(told)
-    return make_plan(spec, root, options.explicit(), [*notes, *data_notes], executor=options.executor, results=results)
+    notes += data_notes
+    made = make_plan(spec, root, options.explicit(), notes, executor=options.executor, results=results)
+    if parent is not None and (told := other_input_note(parent, made.spec)):
+        made = replace(made, notes=(*made.notes, told))
+    return made
 
 
 def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
@@ -183,7 +188,7 @@ def _check_ray(made: "Plan") -> None:
         check_session_root()
 
 
-def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str], RunPaths | None]:
+def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str], RunRecord | None]":
     """Fill the keys that a stage takes from another stage's winner; what to say of it, and whose they are."""
     keys = spec.pending_inherit(options.explicit())
     if spec.inherit is None or not keys:
@@ -219,7 +224,7 @@ def _inherited(spec: RunSpec, options: RunOptions) -> tuple[RunSpec, list[str], 
     ]
     if other:
         notes.append(f"{found.name} had another setting ({'; '.join(other)}): its best may not be the best here.")
-    return spec.inheriting(values), notes, record.paths
+    return spec.inheriting(values), notes, record
 
 
 def _with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:
@@ -637,6 +642,7 @@ def baselines(
     like: str | None = None,
     only: Sequence[str] = (),
     again: bool = False,
+    reads: str | None = None,
 ) -> "Baselines":
     """Fit what networks are measured against, on exactly the split, noise and test set of a search, and store it.
 
@@ -647,12 +653,18 @@ def baselines(
         like: A run whose split, noise level and preprocessing are taken.
         only: Some of ridge, lightgbm, oracle_mixture and ceiling; all when empty.
         again: Fit also what is stored already.
+        reads: pixels or signal: what all but the ceiling read; when absent what the run reads, else pixels.
 
     Raises:
         RequestError: The data or the names are wrong, or the results folder cannot be written.
         KeyboardInterrupt: It was interrupted; finished methods are stored.
     """
+    from spectral_search.results.baselines import INPUTS
+
+    if reads is not None and reads not in INPUTS:
+        raise RequestError(f"--input is {reads!r}: baselines read {' or '.join(INPUTS)}.")
     question, root = _question(options, shown, noise_level, like), results_root(options.results)
+    question = replace(question, reads=reads or question.reads)
     from spectral_search.search.apply import best_device
     from spectral_search.search.baselines import chosen_methods, measure
     from spectral_search.search.parts_check import check_parts
@@ -708,11 +720,14 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
     from spectral_search.data.preprocess import Preprocessing
     from spectral_search.results.bundle import read_safetensors
     from spectral_search.results.records import RunRecord
+    from spectral_search.spec.data import SUBSPACE_INPUTS
 
     record = RunRecord.load(RunPaths(results_root(options.results), like).require())
     found, file = _recorded_data(record, options, shown), record.paths.preprocessing_safetensors
     prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
-    return Question(_recorded_spec(record, options), found.root, found.splits, prep, tuple(record.mismatches))
+    spec = _recorded_spec(record, options)
+    reads = "signal" if spec.data.input.kind in SUBSPACE_INPUTS else "pixels"
+    return Question(spec, found.root, found.splits, prep, tuple(record.mismatches), reads)
 
 
 def _data_sets(sets: Sequence[str]) -> dict[str, Any]:
@@ -823,6 +838,7 @@ def bench(
     figures: str | None = None,
     record: str | None = None,
     curves: str | None = None,
+    spectra: int | None = None,
 ) -> dict[str, Any]:
     """Measure against floors and peers; the tables are shown as they come, the whole is given as plain values.
 
@@ -833,6 +849,7 @@ def bench(
         figures: Folder for figures of what was found.
         record: File of JSON lines that the document is appended to.
         curves: File of recorded tasks that the part efficiency replays searches on too.
+        spectra: Training spectra of the part search, which is then carried out beside Ray Tune alone.
 
     Raises:
         RequestError: There is no such part, the curves cannot be read, or the record or the figures cannot be written.
@@ -850,11 +867,37 @@ def bench(
         quick=quick,
         figures=None if figures is None else Path(figures),
         curves=None if curves is None else given_path(curves, "--curves"),
+        spectra=spectra,
     )
     document = plain(found)
     if record is not None:
         append_record(document, Path(record))
     return document
+
+
+def cache(*, clear: bool = False) -> dict[str, Any]:
+    """What is kept of compressed spectra, as plain values: folder, limit_bytes, bytes, entries, removed.
+
+    Args:
+        clear: Remove every entry first but those that a process uses.
+
+    Raises:
+        RequestError: There is no folder for it, or its bound is no number.
+    """
+    from spectral_search.data.array_cache import ArrayCache
+    from spectral_search.search.cache_view import cache_document
+
+    found = ArrayCache.here()
+    if found is None:
+        raise RequestError(f"There is no home folder for a cache: set HOME, XDG_CACHE_HOME or {home.CACHE_VARIABLE}.")
+    return cache_document(found, found.clear() if clear else ())
+
+
+def cache_view(document: dict[str, Any]) -> "RenderableType":
+    """The document of `cache` for a terminal."""
+    from spectral_search.search.cache_view import render_cache
+
+    return render_cache(document)
 
 
 def specs() -> "list[StageInfo]":

@@ -1,6 +1,7 @@
 """The baselines by name, in the order in which they are fitted: quick ones first."""
 
 from spectral_search.baselines import ceiling, oracle_mixture, ridge, trees
+from spectral_search.baselines.on_signal import on_signal
 from spectral_search.baselines.problem import Baseline
 
 METHODS: dict[str, Baseline] = {
@@ -8,4 +9,7 @@ METHODS: dict[str, Baseline] = {
     "oracle_mixture": oracle_mixture.fit_predict,
     "ceiling": ceiling.fit_predict,
     "lightgbm": trees.fit_predict,
+    "ridge_signal": on_signal(ridge.fit_predict),
+    "oracle_mixture_signal": on_signal(oracle_mixture.fit_predict),
+    "lightgbm_signal": on_signal(trees.fit_predict),
 }

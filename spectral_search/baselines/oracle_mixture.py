@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spectral_search.baselines.problem import Outcome, Problem
-from spectral_search.baselines.ridge import Choice, Features, choose
+from spectral_search.baselines.ridge import Choice, Features, choose, features_of
 from spectral_search.data.dataset import Frozen
 from spectral_search.models.ridge import RidgeAccumulator
 
@@ -34,7 +34,7 @@ class Experts:
 
 def fit_predict(problem: Problem) -> Outcome:
     """One Ridge a bin; spectra whose bin is unknown are left out of training and served by the common Ridge."""
-    features = Features(problem)
+    features = features_of(problem)
     experts = _experts(_sums(problem, features), features, problem.val)
     parts = []
     for frozen in problem.evaluation():

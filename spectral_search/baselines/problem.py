@@ -5,7 +5,8 @@ Shape suffixes: D noise draws, N spectra, B spectra of a block, L pixels.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from spectral_search.data.dataset import Frozen, Labelled, Stream, draw_noise
 from spectral_search.data.evaluation import evaluation_noise, frozen_blocks
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.split import Selection
+
+if TYPE_CHECKING:
+    from spectral_search.baselines.signal_space import Signal
 
 BLOCK_BYTES = 32 << 20
 """Flux and error of the training spectra that are in memory at a time: 1024 spectra of 4096 pixels."""
@@ -86,6 +90,17 @@ class Problem:
             done += len(block)
             if tell:
                 tell(done, len(self.train))
+
+    @cached_property
+    def signal(self) -> "Signal":
+        """The training spectra in the subspace of the signal; read when first asked for.
+
+        Raises:
+            RequestError: They have no such subspace.
+        """
+        from spectral_search.baselines.signal_space import find_signal  # which is made of problems
+
+        return find_signal(self)
 
     @property
     def train_ranges(self) -> list[RowRange]:

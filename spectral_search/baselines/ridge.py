@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from spectral_search.baselines.on_signal import SignalProblem
 from spectral_search.baselines.problem import Outcome, Problem
 from spectral_search.data.dataset import Frozen, Labelled
 from spectral_search.models.ridge import RidgeAccumulator, RidgeSolution
@@ -32,7 +33,7 @@ _PREDICTED_ROWS = 1024
 
 def fit_predict(problem: Problem) -> Outcome:
     """Ridge with the penalty that is best on val, on one noisy copy; as a fact, on infinitely many."""
-    features = Features(problem)
+    features = features_of(problem)
     drawn, expected = features.accumulator(), features.accumulator()
     first = 0
     for block in problem.train_blocks("ridge: training spectra"):
@@ -102,6 +103,27 @@ class Features:
         """Predicted log g in dex of shape (D, N)."""
         weight_F1 = solution.weight_F[:, None]
         return np.stack([self.products(noisy_NL, weight_F1)[:, 0] for noisy_NL in frozen.noisy_DNL]) + solution.bias
+
+
+class SignalFeatures(Features):
+    """Components as a linear model sees them: scaled as the networks' input `signal`, in float64."""
+
+    def __init__(self, problem: SignalProblem) -> None:
+        self._problem, self._device = problem, problem.device
+        self._kept_F = np.arange(len(problem.scale_K))
+        self._scale_F = self._tensor(problem.scale_K)
+        self._centre_F = torch.zeros_like(self._scale_F)
+
+    def add_expected(self, sums: RidgeAccumulator, spectra: Labelled) -> None:
+        """Add noise-free spectra, in expectation over their noise."""
+        noise_FF = self._tensor(self._problem.noise_covariance(spectra)) * self._scale_F * self._scale_F[:, None]
+        log_g_B = torch.from_numpy(spectra.log_g_N).to(self._device)
+        sums.update(self._tensor(spectra.flux_NL) * self._scale_F, log_g_B, noise_FF)
+
+
+def features_of(problem: Problem) -> Features:
+    """Pixels, or components where the problem is in the subspace of the signal."""
+    return SignalFeatures(problem) if isinstance(problem, SignalProblem) else Features(problem)
 
 
 def clipped_moments(flux: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

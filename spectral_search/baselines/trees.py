@@ -11,6 +11,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from spectral_search.baselines.on_signal import SignalProblem
 from spectral_search.baselines.problem import Outcome, Problem
 from spectral_search.data.blocks import RowRange, read_block
 from spectral_search.data.dataset import Labelled
@@ -35,12 +36,20 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
+COMPONENTS_A_TREE = 0.5
+"""Part of the components that a tree may split on: they are few, and each says something of its own."""
+
+
 def fit_predict(problem: Problem) -> Outcome:
     """Boosted trees, as many as are best on val."""
     parameters = {**PARAMETERS, "seed": lightgbm_seed(problem.seed), "num_threads": problem.threads}
     parameters["min_data_in_leaf"] = max(1, min(40, len(problem.train) // 20))
-    train = training_set(problem, parameters)
-    draws, pixels = len(problem.val.noisy_DNL), problem.prep.pixels
+    if isinstance(problem, SignalProblem):
+        parameters["feature_fraction"] = COMPONENTS_A_TREE
+        train = _component_set(problem, parameters)
+    else:
+        train = training_set(problem, parameters)
+    draws, pixels = len(problem.val.noisy_DNL), problem.val.noisy_DNL.shape[2]
     val = lightgbm.Dataset(
         problem.val.noisy_DNL.reshape(-1, pixels), np.tile(problem.val.log_g_N, draws), reference=train
     )
@@ -71,6 +80,15 @@ def training_set(problem: Problem, parameters: dict[str, Any]) -> lightgbm.Datas
     sequences: list[lightgbm.Sequence] = [_NoisyRange(blocks, row_range) for row_range in blocks.ranges]
     dataset = lightgbm.Dataset(sequences, problem.train.log_g_N, params=parameters, free_raw_data=True)
     return dataset.construct()
+
+
+def _component_set(problem: SignalProblem, parameters: dict[str, Any]) -> lightgbm.Dataset:
+    """Training spectra as noisy components, which are small enough to be in memory together."""
+    parts, first = [], 0
+    for block in problem.train_blocks():
+        parts.append(problem.noisy(block, first))
+        first += len(block)
+    return lightgbm.Dataset(np.concatenate(parts), problem.train.log_g_N, params=parameters).construct()
 
 
 class _NoisyBlocks:

@@ -15,6 +15,7 @@ class Around:
         say: Shows one line.
         progress: Makes a progress callback for a long step, given its title.
         curves: File of recorded tasks for `efficiency`, where one is given.
+        spectra: Training spectra of `search`, where they are given: then beside the first of the peers alone.
     """
 
     quick: bool
@@ -22,3 +23,4 @@ class Around:
     say: Callable[[str], None]
     progress: Callable[[str], Callable[[int, int], None]]
     curves: Path | None = None
+    spectra: int | None = None

@@ -23,6 +23,12 @@ def _reading(around: Around) -> Findings:
     return reading.measure(around)
 
 
+def _compress(around: Around) -> Findings:
+    from spectral_search.bench import compressing
+
+    return compressing.measure(around)
+
+
 def _training(around: Around) -> Findings:
     from spectral_search.bench import training
 
@@ -65,9 +71,10 @@ def _gpu(around: Around) -> Findings:
     return gpu.measure(around)
 
 
-# Each imports what it needs only when it runs: training, packs and gpu work on a machine without Ray.
+# Each imports what it needs only when it runs: compress, training, packs and gpu work on a machine without Ray.
 PARTS: dict[str, Callable[[Around], Findings]] = {
     "reading": _reading,
+    "compress": _compress,
     "training": _training,
     "packs": _packs,
     "search": _search,
@@ -78,6 +85,9 @@ PARTS: dict[str, Callable[[Around], Findings]] = {
 }
 ASKED_FOR = ("growth", "gpu")
 """Parts that run only when named: the one runs many searches, the other needs a GPU."""
+
+FEWEST_SPECTRA = 256
+"""That a search is measured on: fewer would be no batch."""
 
 
 class Shown(Protocol):
@@ -102,6 +112,7 @@ def run_bench(
     quick: bool = False,
     figures: Path | None = None,
     curves: Path | None = None,
+    spectra: int | None = None,
 ) -> dict[str, Any]:
     """Measure and give everything as one document of plain values.
 
@@ -111,9 +122,10 @@ def run_bench(
         quick: Tiny sizes, to see that it runs.
         figures: Folder for the figures of the parts that have one.
         curves: File of recorded tasks for the part efficiency.
+        spectra: Training spectra of the part search.
 
     Raises:
-        RequestError: There is no such part, or the curves cannot be read or are for a part that is not measured.
+        RequestError: There is no such part, the curves cannot be read, or an option is for a part that is not measured.
         RunError: A measured search failed.
     """
     if unknown := [name for name in parts if name not in PARTS]:
@@ -121,6 +133,8 @@ def run_bench(
     chosen = list(parts) or [name for name in PARTS if name not in ASKED_FOR]
     if curves is not None:
         _check_curves(curves, chosen)
+    if spectra is not None:
+        _check_spectra(spectra, chosen)
     machine = look_at_machine()
     document: dict[str, Any] = {"machine": machine.document(), "busy": machine.is_busy, "quick": quick, "parts": {}}
     shown.console.print(render_head(document, machine.sentence()))
@@ -128,7 +142,7 @@ def run_bench(
     with writing(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=cache_folder()) as scratch:
-        around = Around(quick, Path(scratch), shown.say, shown.progress, curves)
+        around = Around(quick, Path(scratch), shown.say, shown.progress, curves, spectra)
         for name in chosen:
             found = PARTS[name](around)
             document["parts"][name] = found.document()
@@ -148,6 +162,13 @@ def _check_curves(file: Path, parts: Sequence[str]) -> None:
     if "efficiency" not in parts:
         raise RequestError(f"--curves is for `bench efficiency`, not for {', '.join(parts)}: leave it out.")
     read_tasks(file)
+
+
+def _check_spectra(spectra: int, parts: Sequence[str]) -> None:
+    if "search" not in parts:
+        raise RequestError(f"--spectra is for `bench search`, not for {', '.join(parts)}: leave it out.")
+    if spectra < FEWEST_SPECTRA:
+        raise RequestError(f"--spectra must be at least {FEWEST_SPECTRA}, found {spectra}.")
 
 
 def append_record(document: dict[str, Any], file: Path) -> None:

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,29 @@ class Ended:
         seconds: Wall time of its process, start-up included.
         best_val_r2: Of its winner.
         epochs_trained: Over all its trials.
+        best_so_far: Pairs of seconds since its begin and the best val R2 until then, where that rose.
     """
 
     seconds: float
     best_val_r2: float
     epochs_trained: int
+    best_so_far: list[tuple[float, float]]
+
+    def seconds_to(self, val_r2: float) -> float | None:
+        """When a val R2 was reached; None where it never was."""
+        return next((seconds for seconds, best in self.best_so_far if best >= val_r2), None)
 
 
 def ours(arguments: Sequence[str], results: Path) -> Ended:
     """`spectral-search run ARGUMENTS` with a results folder of its own."""
     command = [*OURS, "run", *arguments, "--results", str(results), "--json"]
+    began = time.time()
     seconds, text = _carried_out(command)
     document = _parsed(text, command)
-    return Ended(seconds, document["best"]["val_r2"], document["epochs_trained"])
+    progress = Path(document["path"]).glob("trials/*/progress.jsonl")
+    rows = [json.loads(line) for file in progress for line in file.read_text().splitlines()]
+    reached = [(row["at_unix_seconds"], row["val_r2"]) for row in rows]
+    return Ended(seconds, document["best"]["val_r2"], document["epochs_trained"], best_so_far(reached, began))
 
 
 def peer(name: str, config: dict[str, Any], scratch: Path) -> Ended:
@@ -47,9 +57,25 @@ def peer(name: str, config: dict[str, Any], scratch: Path) -> Ended:
     file = scratch / f"{name}.json"
     file.write_text(json.dumps(config))
     command = [sys.executable, str(PEERS / f"peer_{name}.py"), str(file)]
+    began = time.time()
     seconds, text = _carried_out(command)
     document = _parsed(text.splitlines()[-1], command)  # its libraries may print before
-    return Ended(seconds, document["best_val_r2"], document["epochs_trained"])
+    reached = [(at, val_r2) for at, val_r2 in document["reached"]]
+    return Ended(seconds, document["best_val_r2"], document["epochs_trained"], best_so_far(reached, began))
+
+
+def best_so_far(reached: Iterable[tuple[float, float]], began: float) -> list[tuple[float, float]]:
+    """Seconds since the begin and the best val R2 until then, where that rose.
+
+    Args:
+        reached: Times of epochs, in seconds since 1970, and their val R2, in any order.
+        began: When the search did, likewise.
+    """
+    rising: list[tuple[float, float]] = []
+    for at, val_r2 in sorted(reached):
+        if not rising or val_r2 > rising[-1][1]:
+            rising.append((round(at - began, 2), val_r2))
+    return rising
 
 
 def peers_are_here() -> bool:

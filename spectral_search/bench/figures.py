@@ -13,6 +13,11 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 Details = dict[str, Any]
 COLOURS = {"shared": "#0b4f8a", "separate": "#d9822b"}
+GROWTH = {
+    ("separate", "standardize"): ("a process a trial, all pixels", "#d9822b"),
+    ("shared", "standardize"): ("shared passes, all pixels", "#0b4f8a"),
+    ("shared", "signal"): ("shared passes, signal", "#5b8c3a"),
+}
 SERIES = ("#0b4f8a", "#d9822b", "#5b8c3a", "#8c4a9b", "#6b7280", "#c0392b")
 IDEAL = "#9aa5b1"
 DPI = 130
@@ -37,12 +42,12 @@ def draw_growth(details: Details, file: Path) -> None:
 def _draw_growth_panel(panel: Axes, axis: str, points: list[Details]) -> None:
     panel.set_xscale("log", base=2)
     panel.set_yscale("log")
-    for executor, colour in COLOURS.items():
-        chosen = sorted((p[axis], p["seconds"]) for p in points if p["executor"] == executor)
+    for series, (name, colour) in GROWTH.items():
+        chosen = sorted((p[axis], p["seconds"]) for p in points if (p["executor"], p["input"]) == series)
         sizes, seconds = zip(*chosen, strict=True)
-        panel.plot(sizes, seconds, "o-", color=colour, lw=1.8, ms=5, label=executor)
+        panel.plot(sizes, seconds, "o-", color=colour, lw=1.8, ms=5, label=name)
         first_size, first_seconds = chosen[0]
-        label = "ideal: proportional" if executor == "separate" else None
+        label = "ideal: proportional" if name == GROWTH["shared", "signal"][0] else None
         ideal = [first_seconds * size / first_size for size in sizes]
         panel.plot(sizes, ideal, ":", color=IDEAL, lw=1.2, label=label, zorder=0)
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes])

@@ -87,6 +87,42 @@ def noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
         return min(best_seconds([partial(draw, stripes) for stripes in {1, threads}], ROUNDS, device))
 
 
+def component_seconds(batch: int, components: int, shared: int, device: torch.device) -> float:
+    """The least time to draw a batch's components: K deviates a spectrum, and the product of their mixture, float32.
+
+    Args:
+        batch: B.
+        components: K.
+        shared: R, the shared matrices that a spectrum's factor is mixed of.
+        device: Where.
+    """
+    mixing = Product(1, batch, shared * components, components)
+    return own_noise_seconds(batch, components, device) + product_seconds([mixing], "float32", device)
+
+
+def traffic_seconds(widths: Sequence[int], batch: int, shared: int, precision: str, device: torch.device) -> float:
+    """The least time for what a step on components moves besides its products.
+
+    Each is counted once: the batch's means and mixtures, gathered; deviates and their mixtures, written and read; the
+    input, scaled and rounded; of each hidden layer activation and dropout there and back, a read and a write each; and
+    of the optimiser gradient, weight and two moments, read, and all but the gradient written. It is what a copy of an
+    array as large as the first layer's activations moves in the same time, in whichever cache that lies.
+
+    Args:
+        widths: Components, hidden layers and outputs.
+        batch: B.
+        shared: R.
+        precision: Of products and activations.
+        device: Where.
+    """
+    components, *hidden, _ = widths
+    width = FORMATS[precision].itemsize
+    drawn = batch * (4 * 2 * (components + shared) + 4 * 2 * components * (1 + shared) + (4 + width) * components)
+    activations = 4 * width * batch * sum(hidden)
+    parameters = 4 * 7 * sum((i + 1) * o for i, o in pairwise(widths))
+    return (drawn + activations + parameters) / bandwidth(device, width * batch * hidden[0])
+
+
 def _draw(out_BL: torch.Tensor) -> None:
     out_BL.normal_(generator=torch.Generator(out_BL.device).manual_seed(0))
 

@@ -1,4 +1,4 @@
-"""Configurations that the benchmarks train: step1's network, and others around it."""
+"""Configurations that the benchmarks train: step1's network, and others around it, on all pixels."""
 
 from typing import Any
 
@@ -12,8 +12,9 @@ def step1() -> RunSpec:
 
 
 def _packaged(stage: str) -> RunSpec:
-    # The published stage, whatever lies in the folder that the benchmark is run from.
-    return load_spec(str(packaged_specs_dir() / f"{stage}.yaml"), environ={})
+    # The published stage with its published input, whatever lies in the folder that the benchmark is run from.
+    path = packaged_specs_dir() / f"{stage}.yaml"
+    return load_spec(str(path), overrides={"data.input.kind": "standardize"}, environ={})
 
 
 def step1_config(*, hidden: list[int] | None = None, **fit: Any) -> TrialConfig:
@@ -22,6 +23,12 @@ def step1_config(*, hidden: list[int] | None = None, **fit: Any) -> TrialConfig:
     if hidden is not None:
         values["model.hidden"] = hidden
     return step1().with_params(values)
+
+
+def on_signal(config: TrialConfig) -> TrialConfig:
+    """The configuration with the components of the signal as its input, all that there are."""
+    given = config.data.input.model_copy(update={"kind": "signal", "components": "auto"})
+    return config.model_copy(update={"data": config.data.model_copy(update={"input": given})})
 
 
 def stage_config(stage: str, **fit: Any) -> TrialConfig:

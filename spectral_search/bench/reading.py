@@ -3,25 +3,22 @@
 Shape suffixes: B spectra of a block, L pixels.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 
 from spectral_search.bench.around import Around
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.memory import MemoryWatch
-from spectral_search.bench.spectra import SEED, repeated_shard
+from spectral_search.bench.shards import plain_blocks, shards_of
+from spectral_search.bench.spectra import SEED
 from spectral_search.data.blocks import Block, epoch_ranges, iter_blocks, row_ranges
 from spectral_search.data.dataset import Stream, oracle_bins
 from spectral_search.data.preprocess import fit_preprocessing
-from spectral_search.data.root import DataRoot
 from spectral_search.data.simulate import BLOCK_ROWS
 from spectral_search.data.source import iter_blocks_ray, iter_selection_ray
 from spectral_search.data.spectra import load_spectra
@@ -34,9 +31,6 @@ from spectral_search.search.ray_session import ray_session
 from spectral_search.spec.search import ResourcesSpec
 
 BATCH = 2048
-SHARDS = 4
-PLAIN_BYTES = 16 << 20
-"""What plain h5py reads before it reads over it."""
 EPOCHS = 4
 """Epochs streamed after the first; the best is the steady state."""
 PHYSICS = (
@@ -70,7 +64,7 @@ def measure(around: Around) -> Findings:
     rows: list[Row] = []
     for dtype, spectra in (("float64", sizes.large), ("float32", sizes.fast)):
         around.say(f"reading: {spectra:,} spectra of {sizes.pixels} pixels as {dtype}")
-        with _shards(around.scratch, spectra, sizes.pixels, dtype) as selection:
+        with shards_of(around.scratch, spectra, sizes.pixels, dtype) as selection:
             if dtype == "float64":
                 # In a session of its own, and first: an object store keeps what it has once held.
                 with _ray():
@@ -84,27 +78,13 @@ def _ray() -> AbstractContextManager[object]:
     return ray_session(ResourcesSpec(), plan_slots(ResourcesSpec()), data_bytes=STREAM_STORE_BYTES, dashboard=False)
 
 
-@contextmanager
-def _shards(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[Selection]:
-    """Shards of equal size in a data root of their own, removed afterwards: they may hold gigabytes."""
-    root = folder / dtype
-    try:
-        first = repeated_shard(root / "train_0" / "dataset.h5", spectra // SHARDS, pixels, dtype)
-        for number in range(1, SHARDS):
-            (root / f"train_{number}").mkdir(parents=True)
-            shutil.copyfile(first, root / f"train_{number}" / "dataset.h5")
-        yield Selection.all_of(DataRoot.find([str(root)]).train)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
 def _speeds(selection: Selection, dtype: str) -> list[Row]:
     in_order = row_ranges(selection, RANGE_BYTES)
     first = _rate(read_plainly(epoch_ranges(in_order, SEED, 0)))
     first_ray = _rate(iter_blocks_ray(epoch_ranges(in_order, SEED, 0)))
     # They take turns, so that a disturbance of the machine falls on all of them.
     turns = [
-        (_rate(_plain_blocks(selection)), _rate(read_plainly(ranges)), _rate(iter_blocks_ray(ranges)))
+        (_rate(plain_blocks(selection)), _rate(read_plainly(ranges)), _rate(iter_blocks_ray(ranges)))
         for ranges in (epoch_ranges(in_order, SEED, epoch) for epoch in range(1, EPOCHS + 1))
     ]
     plain, steady, steady_ray = (max(rates) for rates in zip(*turns, strict=True))
@@ -169,17 +149,3 @@ def _batch_rate(selection: Selection, read: ReadBlocks) -> float:
         started = time.perf_counter()
         spectra = sum(len(batch.log_g_B) for batch in source.epoch(SEED, epoch, BATCH))
     return spectra / (time.perf_counter() - started)
-
-
-def _plain_blocks(selection: Selection) -> Iterator[np.ndarray]:
-    """What one would write with h5py alone: whole chunks in order, into memory that is used again."""
-    for shard in selection.shards:
-        rows = max(1, PLAIN_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
-        flux_BL, error_BL = (np.empty((rows, shard.pixels), np.float32) for _ in range(2))
-        with h5py.File(shard.path, "r") as file:
-            arrays = file["dataset/arrays"]
-            for start in range(0, shard.spectra, rows):
-                count = min(rows, shard.spectra - start)
-                for name, values_BL in (("flux", flux_BL), ("error", error_BL)):
-                    arrays[name]["value"].read_direct(values_BL, np.s_[start : start + count], np.s_[:count])
-                yield flux_BL[:count]

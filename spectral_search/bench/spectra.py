@@ -1,21 +1,26 @@
 """Spectra to measure on: simulated sets kept in the cache folder, and larger ones made of a few simulated spectra.
 
 Speed does not depend on what the spectra hold, so where only speed is measured one block of the simulator's is
-repeated. Shape suffixes: N spectra, B spectra of a block, L pixels.
+repeated. Shape suffixes: N spectra, B spectra of a block, L pixels, K components, R shared matrices.
 """
 
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from spectral_search.data.dataset import Dataset, as_blocks, freeze, labelled
+from spectral_search.data.clipped import fill_moments
+from spectral_search.data.components import Components
+from spectral_search.data.covariance import share_covariance
+from spectral_search.data.dataset import Dataset, Frozen, as_blocks, freeze, labelled
 from spectral_search.data.preprocess import fit_preprocessing
 from spectral_search.data.simulate import BLOCK_ROWS, Simulator, simulate
 from spectral_search.data.spectra import Spectra
+from spectral_search.data.subspace import find_directions, whitened
 from spectral_search.data.writer import ShardWriter
 from spectral_search.spec import home
 
@@ -74,3 +79,27 @@ def repeated_dataset(train: int, val: int, pixels: int) -> Dataset:
     prep = fit_preprocessing(as_blocks(spectra), spectra.labels["log_g"].to_numpy(), pixels)
     frozen = freeze(labelled(val_spectra, prep), None, draws=1, noise_level=1.0, counter=(SEED, "val"))
     return Dataset(labelled(spectra, prep), frozen, prep, 1.0)
+
+
+def repeated_components(train: int, val: int, pixels: int, components: int) -> Dataset:
+    """What a fit on the signal gets, made of one simulated block; val has a single noise draw."""
+    block = Simulator(pixels=pixels, seed=SEED).block("train", 0, noisy=False)
+    flux_BL, error_BL = block.flux_BL.astype(np.float32), np.nan_to_num(block.error_BL).astype(np.float32)
+    spectra = Spectra(flux_BL, error_BL, None, pd.DataFrame(block.labels))
+    prep = fit_preprocessing(as_blocks(spectra), spectra.labels["log_g"].to_numpy(), pixels)
+    held = labelled(spectra, prep)
+    subspace = find_directions(whitened(held.flux_NL, prep.centre_L, prep.inverse_noise_L), SEED).take(components)
+    prep = replace(prep, directions_LK=np.ascontiguousarray(subspace.directions_LK), strength_K=subspace.strength_K)
+    mean_BL, variance_BL = np.empty_like(held.flux_NL), np.empty_like(held.flux_NL)
+    centre_L, inverse_L = (np.ascontiguousarray(v, np.float32) for v in (prep.centre_L, prep.inverse_noise_L))
+    fill_moments(held.flux_NL, held.error_NL, centre_L, inverse_L, 1.0, mean_BL, variance_BL)
+    shared = share_covariance(variance_BL, prep.directions_LK)
+    mean_BK, mix_BR = mean_BL @ prep.directions_LK, shared.mix(variance_BL @ shared.weights_LR)
+    rows_N, val_N = (np.arange(count) % BLOCK_ROWS for count in (train, val))
+    known = Components(
+        mean_BK[rows_N], mix_BR[rows_N], shared.factors_RKK, held.log_g_N[rows_N], held.bin_N[rows_N], shared.error
+    )
+    # Speed does not depend on whether there is noise in val.
+    nothing_NL = np.empty((val, 0), np.float32)
+    frozen = Frozen(mean_BK[None, val_N], nothing_NL, held.log_g_N[val_N], held.bin_N[val_N], in_components=True)
+    return Dataset(None, frozen, prep, 1.0, known)

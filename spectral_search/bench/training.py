@@ -7,9 +7,16 @@ import torch
 
 from spectral_search.bench.around import Around
 from spectral_search.bench.findings import Findings, Row, Target
-from spectral_search.bench.floors import mlp_products, noise_seconds, own_noise_seconds, product_seconds
-from spectral_search.bench.members import step1_config
-from spectral_search.bench.spectra import repeated_dataset
+from spectral_search.bench.floors import (
+    component_seconds,
+    mlp_products,
+    noise_seconds,
+    own_noise_seconds,
+    product_seconds,
+    traffic_seconds,
+)
+from spectral_search.bench.members import on_signal, step1_config
+from spectral_search.bench.spectra import repeated_components, repeated_dataset
 from spectral_search.fit.precision import resolve_precision
 from spectral_search.fit.trainer import Trainer
 
@@ -24,21 +31,24 @@ PHYSICS = (
     "measured alone on all cores in the format that the fit uses. Torch's normal_ is what a step is held to, since a "
     "generator of our own would make the floor the easier the slower it is; where a fit has its own, a second "
     "line is beside that. What is above the floor moves memory: gathering the batch, adding the noise, the input "
-    "transform, activations, dropout, the optimiser."
+    "transform, activations, dropout, the optimiser. On the signal a step multiplies so little that what it moves "
+    "belongs to the floor: products, the deviates and mixtures of its components, and their memory traffic at the "
+    "speed of a copy."
 )
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Spectra of an epoch, of a batch, and pixels."""
+    """Spectra of an epoch, of a batch, pixels, and components of the signal."""
 
     train: int
     batch: int
     pixels: int
+    components: int
 
 
-FULL = Sizes(16_384, 2048, 4096)
-QUICK = Sizes(512, 128, 256)
+FULL = Sizes(16_384, 2048, 4096, 64)
+QUICK = Sizes(512, 128, 256, 16)
 
 
 def measure(around: Around) -> Findings:
@@ -53,6 +63,8 @@ def measure(around: Around) -> Findings:
     rows: list[Row] = []
     for hidden, members in ((HIDDEN[0], 1), (HIDDEN[1], 1), (HIDDEN[0], 8)):
         rows += _step(trainer, sizes, hidden, members, noise)
+    del trainer
+    rows.append(_signal_step(sizes, HIDDEN[0], device))
     return Findings(
         rows,
         PHYSICS,
@@ -84,9 +96,35 @@ def _step(
     return rows
 
 
-def step_seconds(trainer: Trainer, hidden: tuple[int, ...], batch: int, members: int) -> float:
-    """The time of a step in the fastest of a few epochs of some members together."""
+def _signal_step(sizes: Sizes, hidden: tuple[int, ...], device: torch.device) -> Row:
+    """A lone step on the components of the signal beside its floor."""
+    dataset = repeated_components(sizes.train, VAL_SPECTRA, sizes.pixels, sizes.components)
+    components, shared = len(dataset.prep.strength_K), 0 if dataset.components is None else dataset.components.shared
+    trainer, widths = Trainer(dataset, device), (components, *hidden, 1)
+    precision = resolve_precision("auto", device)
+
+    def floors() -> tuple[float, float, float]:
+        return (
+            product_seconds(mlp_products(widths, sizes.batch, 1), precision, device),
+            component_seconds(sizes.batch, components, shared, device),
+            traffic_seconds(widths, sizes.batch, shared, precision, device),
+        )
+
+    before = floors()
+    seconds = step_seconds(trainer, hidden, sizes.batch, 1, signal=True)
+    products, drawing, traffic = (min(pair) for pair in zip(before, floors(), strict=True))
+    beside = (
+        f"{products * 1e3:.2f} ms products ({precision}) + {drawing * 1e3:.2f} ms draws + {traffic * 1e3:.2f} ms "
+        "memory traffic"
+    )
+    name = f"step of one {list(hidden)} on {components} components, batch {sizes.batch}"
+    return Row(name, seconds * 1e3, "ms", beside, (products + drawing + traffic) * 1e3, Target("at most", 2.5))
+
+
+def step_seconds(trainer: Trainer, hidden: tuple[int, ...], batch: int, members: int, *, signal: bool = False) -> float:
+    """The time of a step in the fastest of a few epochs of some members together, on the signal or on all pixels."""
     config = step1_config(hidden=list(hidden), batch_size=batch, epochs=EPOCHS + 1)
+    config = on_signal(config) if signal else config
     pack = [trainer.member(number, config) for number in range(members)]
     epochs = [trainer.run_epoch(pack) for _ in range(EPOCHS + 1)]
     times = [record["seconds"] for results in epochs[1:] for record in results.values() if isinstance(record, dict)]

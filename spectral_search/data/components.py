@@ -44,6 +44,11 @@ class Components:
         return len(self.mean_NK)
 
     @property
+    def shared(self) -> int:
+        """R, how many matrices the factors are mixed of."""
+        return len(self.factors_RKK)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the arrays, labels not counted."""
         return self.mean_NK.nbytes + self.mix_NR.nbytes + self.factors_RKK.nbytes

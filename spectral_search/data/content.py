@@ -10,7 +10,6 @@ Shape suffixes: N spectra of a selection, S of one shard.
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -58,7 +57,7 @@ class Gathering:
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self._hashes: Hashes = {}
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, np.ndarray] = {}
 
     def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """Passes on blocks that were read with `hashed=True`."""
@@ -77,12 +76,22 @@ class Gathering:
         for array, hash_B in block.hashes.items():
             if array not in self._hashes:
                 self._hashes[array] = np.full(len(self.selection), UNMARKED, np.uint64)
+                self._seen[array] = np.zeros(len(self.selection), bool)
             self._hashes[array][block.rows_B] = hash_B
-            self._seen[array] += len(block)
+            self._seen[array][block.rows_B] = True
+
+    def know(self, hashes: Hashes) -> None:
+        """Take note of all rows at once, known from elsewhere; what has passed by stays as it is.
+
+        Args:
+            hashes: See `Hashes`.
+        """
+        for array in hashes.keys() - self.whole().keys():
+            self._hashes[array], self._seen[array] = hashes[array], np.ones(len(self.selection), bool)
 
     def whole(self) -> Hashes:
         """The arrays of which every row has come."""
-        return {array: hash_N for array, hash_N in self._hashes.items() if self._seen[array] == len(self.selection)}
+        return {array: hash_N for array, hash_N in self._hashes.items() if self._seen[array].all()}
 
 
 def read_hashes(selection: Selection, arrays: Sequence[str]) -> Hashes:
@@ -144,6 +153,18 @@ def remember_hashes(selection: Selection, hashes: Mapping[str, np.ndarray]) -> N
         if shard.stamp is not None and time.time() - (shard.mtime_ns or 0) / 1e9 > _FRESH_SECONDS:
             news[shard.stamp, _rows_key(shard, rows_S)] = _of_shard(hashes, where)
     remember(news)
+
+
+def is_as_found(selection: Selection) -> bool:
+    """Whether the files of a selection are still those that were looked at when it was made, as far as they tell."""
+    for shard in selection.shards:
+        try:
+            status = shard.path.stat()
+        except OSError:  # which whoever reads it will tell
+            return False
+        if (status.st_size, status.st_mtime_ns) != (shard.bytes, shard.mtime_ns):
+            return False
+    return True
 
 
 def known_digests(selection: Selection, arrays: Sequence[str] = ARRAYS) -> Digests | None:

@@ -44,68 +44,108 @@ class SharedCovariance:
 
 
 def share_covariance(variance_NL: np.ndarray, directions_LK: np.ndarray) -> SharedCovariance:
-    """Fit on a sample of spectra; every other one is kept to measure the error with.
+    """Fit on a sample of spectra.
 
     Args:
         variance_NL: Variances of whitened pixels, float32.
         directions_LK: The directions of the subspace.
     """
-    components = directions_LK.shape[1]
-    unit_NM, scale_N = _unit_covariances(variance_NL, directions_LK)
+    return share(covariances(variance_NL, directions_LK), directions_LK)
+
+
+def covariances(variance_NL: np.ndarray, directions_LK: np.ndarray) -> np.ndarray:
+    """V^T diag(variance) V of each spectrum, float32 of shape (N, K, K); arguments as of `share_covariance`."""
+    directions, scaled_LK = torch.from_numpy(directions_LK), torch.empty(directions_LK.shape)
+    covariance_NKK = np.empty((len(variance_NL), *2 * directions_LK.shape[1:]), np.float32)
+    for variance_L, covariance_KK in zip(torch.from_numpy(variance_NL), torch.from_numpy(covariance_NKK), strict=True):
+        torch.mul(directions, variance_L.unsqueeze(1), out=scaled_LK)  # fresh pages would cost as much as the product
+        torch.mm(directions.T, scaled_LK, out=covariance_KK)
+    return covariance_NKK
+
+
+def share(covariance_NKK: np.ndarray, directions_LK: np.ndarray) -> SharedCovariance:
+    """Fit to covariances; every other one is kept to measure the error with.
+
+    In torch, whose number of threads is that of the calling thread: for matrices as small as these, more than one make
+    it slower.
+
+    Args:
+        covariance_NKK: Of a sample of spectra.
+        directions_LK: The directions of the subspace.
+    """
+    whole_NKK = torch.from_numpy(covariance_NKK).double()
+    scale_N = whole_NKK.diagonal(dim1=1, dim2=2).mean(1)
     if not (scale_N > 0).all():  # no noise at all
-        none_LR, none_RKK = np.zeros((len(directions_LK), 1)), np.zeros((1, components, components))
+        none_LR, none_RKK = np.zeros((len(directions_LK), 1)), np.zeros((1, *covariance_NKK.shape[1:]))
         return SharedCovariance(none_LR.astype(np.float32), np.zeros(1), none_RKK.astype(np.float32), 0.0)
-    fitted_NM, held_NM = unit_NM[0::2], unit_NM[1::2] if len(unit_NM) > 1 else unit_NM
-    _, _, turns_RM = np.linalg.svd(fitted_NM - fitted_NM.mean(0), full_matrices=False)
-    factors_NM = np.linalg.cholesky(_square(fitted_NM)).reshape(len(fitted_NM), -1)
-    made: list[SharedCovariance] = []
+    unit_NM = (whole_NKK / scale_N[:, None, None]).flatten(1)
+    fit = _Fit(unit_NM[0::2], unit_NM[1::2] if len(unit_NM) > 1 else unit_NM)
+    best, least = 0, math.inf
     # Two spectra a direction at least: with fewer the fit would meet them all and mean nothing.
-    for number in (number for number in NUMBERS if number == 0 or 2 * number <= len(fitted_NM)):
-        made.append(_fit(turns_RM[:number], fitted_NM, factors_NM, held_NM, directions_LK))
-        if made[-1].error <= ALLOWED_ERROR:
+    for number in (number for number in NUMBERS if number == 0 or 2 * number <= len(unit_NM[0::2])):
+        if (error := fit.error(number)) < least:
+            best, least = number, error
+        if error <= ALLOWED_ERROR:
             break
-    return min(made, key=lambda fit: fit.error)
+    return fit.shared(best, least, directions_LK)
 
 
-def _unit_covariances(variance_NL: np.ndarray, directions_LK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Covariances divided by their scales, float64 of shape (N, M) with M = K x K, and the scales."""
-    directions = torch.from_numpy(directions_LK)
-    covariance_NKK = torch.stack(
-        [directions.T @ (directions * variance_L.unsqueeze(1)) for variance_L in torch.from_numpy(variance_NL)]
-    ).double()
-    scale_N = covariance_NKK.diagonal(dim1=1, dim2=2).mean(1)
-    unit_NKK = covariance_NKK / scale_N.clamp(min=torch.finfo(torch.float32).tiny)[:, None, None]
-    return unit_NKK.flatten(1).numpy(), scale_N.numpy()
+class _Fit:
+    """Linear fits of the factors of covariances by their places along the directions D_r, for any number of these.
+
+    Args:
+        fitted_NM: Covariances of scale 1, float64, M = K x K.
+        held_NM: Others, to measure the error with.
+    """
+
+    def __init__(self, fitted_NM: torch.Tensor, held_NM: torch.Tensor) -> None:
+        self._side, self._held_NM = math.isqrt(fitted_NM.shape[1]), held_NM
+        self._turns_RM = _strongest(fitted_NM - fitted_NM.mean(0), NUMBERS[-1])
+        factors_NM = torch.linalg.cholesky(self._square(fitted_NM)).flatten(1)
+        self._centre_R = (fitted_NM @ self._turns_RM.T).mean(0)
+        # The columns of fewer directions are the first of all, and so is what follows from them.
+        basis_NR, self._upper_RR = torch.linalg.qr(self._features(fitted_NM))
+        self._along_RM = basis_NR.T @ factors_NM
+        self._held_NR = self._features(held_NM)
+
+    def error(self, number: int) -> float:
+        """Mean relative error of a covariance that was not fitted."""
+        factor_NKK = self._square(self._held_NR[:, : number + 1] @ self._solved(number))
+        off_NM = (factor_NKK @ factor_NKK.mT).flatten(1) - self._held_NM
+        return float((off_NM.norm(dim=1) / self._held_NM.norm(dim=1)).mean())
+
+    def shared(self, number: int, error: float, directions_LK: np.ndarray) -> SharedCovariance:
+        """The shared matrices for so many directions."""
+        directions, turns_RM = torch.from_numpy(directions_LK).double(), self._turns_RM[:number]
+        weights = [directions.square().mean(1)]
+        # The matrices are symmetric as covariances are, whichever triangle of D_r is looked at.
+        weights += [((directions @ turn_KK) * directions).sum(1) for turn_KK in self._square(turns_RM)]
+        return SharedCovariance(
+            torch.stack(weights, 1).float().numpy(),
+            np.concatenate([[0.0], self._centre_R[:number].numpy()]),
+            self._square(self._solved(number)).float().numpy(),
+            error,
+        )
+
+    def _features(self, unit_NM: torch.Tensor) -> torch.Tensor:
+        places_NR = unit_NM @ self._turns_RM.T - self._centre_R
+        return torch.cat([torch.ones(len(unit_NM), 1, dtype=unit_NM.dtype), places_NR], 1)
+
+    def _solved(self, number: int) -> torch.Tensor:
+        few = slice(number + 1)
+        return torch.linalg.solve_triangular(self._upper_RR[few, few], self._along_RM[few], upper=True)
+
+    def _square(self, values_NM: torch.Tensor) -> torch.Tensor:
+        return values_NM.view(-1, self._side, self._side)
 
 
-def _square(values_NM: np.ndarray) -> np.ndarray:
-    side = math.isqrt(values_NM.shape[1])
-    return values_NM.reshape(-1, side, side)
+def _strongest(centred_NM: torch.Tensor, most: int) -> torch.Tensor:
+    """Orthonormal rows along which the given ones vary most, falling.
 
-
-def _fit(
-    turns_RM: np.ndarray,
-    fitted_NM: np.ndarray,
-    factors_NM: np.ndarray,
-    held_NM: np.ndarray,
-    directions_LK: np.ndarray,
-) -> SharedCovariance:
-    """The shared matrices for some directions D_r, with their error on covariances that were not fitted."""
-    centre_R = (fitted_NM @ turns_RM.T).mean(0)
-
-    def features(unit_NM: np.ndarray) -> np.ndarray:
-        return np.column_stack([np.ones(len(unit_NM)), unit_NM @ turns_RM.T - centre_R])
-
-    solved_RM, *_ = np.linalg.lstsq(features(fitted_NM), factors_NM, rcond=None)
-    factor_NKK = _square(features(held_NM) @ solved_RM)
-    off_NM = (factor_NKK @ factor_NKK.transpose(0, 2, 1)).reshape(held_NM.shape) - held_NM
-    error = float((np.linalg.norm(off_NM, axis=1) / np.linalg.norm(held_NM, axis=1)).mean())
-    weights = [np.square(directions_LK).mean(1)]
-    # The matrices are symmetric as covariances are, whichever triangle of D_r is looked at.
-    weights += [((directions_LK @ turn_KK) * directions_LK).sum(1) for turn_KK in _square(turns_RM)]
-    return SharedCovariance(
-        np.stack(weights, 1).astype(np.float32),
-        np.concatenate([[0.0], centre_R]),
-        _square(solved_RM).astype(np.float32),
-        error,
-    )
+    From the products of the few rows with each other: singular values of them all took twenty times as long, and of the
+    weak directions nothing is asked.
+    """
+    square_N, turn_NN = torch.linalg.eigh(centred_NM @ centred_NM.T)
+    told = int((square_N > 1e-10 * square_N.clamp(min=0.0).max()).sum())
+    kept = square_N.argsort(descending=True)[: min(most, told)]
+    return turn_NN[:, kept].T @ centred_NM / square_N[kept].sqrt()[:, None]

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
+from spectral_search.errors import RequestError
+from spectral_search.spec import home
 
 FILE = "spectra-digests-1.json"
 """The number is raised with every change of what a digest is made of."""
@@ -22,8 +23,15 @@ MOST_ENTRIES = 2048
 
 
 def memo_file() -> Path:
-    """Where it lies."""
-    return user_cache_path("spectral-search") / FILE
+    """Where it lies.
+
+    Raises:
+        FileNotFoundError: There is no folder for it.
+    """
+    try:
+        return home.cache_folder() / FILE
+    except RequestError as fault:
+        raise FileNotFoundError(str(fault)) from None
 
 
 class DigestMemo:

@@ -54,5 +54,30 @@ def read_labels(shards: list[ShardInfo], names: Sequence[str] = NUMBERS) -> "pd.
     return pd.DataFrame({**labels, "id": joined(ids, [len(table) for table in tables])})
 
 
+def numeric_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
+    """Reads every column of numbers that all shards have, float64, whatever it is called.
+
+    Args:
+        shards: The shards, in order.
+
+    Raises:
+        RequestError: A label cannot be read; the faults of all shards at once.
+    """
+    import pandas as pd
+
+    tables: list[pd.DataFrame] = []
+    faults: list[str] = []
+    for info in shards:
+        try:
+            with Shard.open(info.path, need_labels=False) as shard:
+                tables.append(shard.params().select_dtypes("number").astype(np.float64))
+        except RequestError as error:
+            faults += error.faults
+    if faults:
+        raise RequestError(*faults)
+    shared = [name for name in tables[0].columns if all(name in table for table in tables)] if tables else []
+    return pd.concat([table[shared] for table in tables], ignore_index=True) if tables else pd.DataFrame()
+
+
 def _numbers(table: "pd.DataFrame", name: str) -> np.ndarray:
     return table[name].to_numpy(dtype=np.float64) if name in table else np.full(len(table), np.nan)

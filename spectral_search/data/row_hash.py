@@ -31,6 +31,12 @@ def digest_rows(hash_N: np.ndarray) -> str:
     return xxh3_128_hexdigest(np.ascontiguousarray(hash_N, "<u8").data)
 
 
+def digest_array(array: np.ndarray) -> str:
+    """One digest (hex) of an array's values, with its type and shape."""
+    values = np.ascontiguousarray(array)
+    return f"{values.dtype.str} {values.shape} {xxh3_128_hexdigest(values.reshape(-1).view(np.uint8).data)}"
+
+
 def digest_texts(texts: Iterable[str]) -> str:
     """One digest (hex) of texts in their order."""
     # A path may hold bytes that are no UTF-8, which Python keeps as lone surrogates.

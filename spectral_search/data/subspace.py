@@ -132,3 +132,18 @@ def outside(z_NL: np.ndarray, directions_LK: np.ndarray) -> float:
     """Mean variance of whitened noise-free spectra outside the subspace, in units of the noise of one direction."""
     residual_NL = z_NL - (z_NL @ directions_LK) @ directions_LK.T
     return float(np.einsum("nl,nl->", residual_NL, residual_NL, dtype=np.float64) / max(1, len(z_NL)))
+
+
+def outside_steps(z_NL: np.ndarray, directions_LQ: np.ndarray) -> np.ndarray:
+    """`outside` of the first 16, 32, ... directions and of all, float64.
+
+    Args:
+        z_NL: Whitened noise-free spectra; overwritten.
+        directions_LQ: Orthonormal columns.
+    """
+    found = []
+    for start in range(0, directions_LQ.shape[1], STEP):
+        step_LK = directions_LQ[:, start : start + STEP]
+        z_NL -= (z_NL @ step_LK) @ step_LK.T
+        found.append(float(np.einsum("nl,nl->", z_NL, z_NL, dtype=np.float64) / max(1, len(z_NL))))
+    return np.array(found)

@@ -1,4 +1,4 @@
-"""Training spectra become their components in the subspace of the signal: shards are read once, in order.
+"""Training spectra become their components in the subspace of the signal: shards are read in order, once and a sample.
 
 A thread reads ahead; of each block, pieces that stay in the caches go through `fill_moments` and two products, one
 thread a piece. Memory is what waits to be worked on and the result.
@@ -16,11 +16,12 @@ import torch
 from spectral_search.data.blocks import Block, iter_blocks
 from spectral_search.data.clipped import compile_moments, fill_moments
 from spectral_search.data.components import Components
-from spectral_search.data.covariance import SharedCovariance, share_covariance
+from spectral_search.data.covariance import SharedCovariance, covariances, share
 from spectral_search.data.dataset import oracle_bins
 from spectral_search.data.preprocess import Preprocessing
 from spectral_search.data.read_ahead import read_ahead
 from spectral_search.data.split import Selection
+from spectral_search.data.spread import spread
 from spectral_search.models.threads import for_each
 
 SAMPLED_SPECTRA = 512
@@ -28,12 +29,20 @@ SAMPLED_SPECTRA = 512
 PIECE_ROWS = 64
 WAITING_BYTES = 64 << 20
 
+Told = Callable[[int, int], None]
+"""Hears how many spectra are done, and how many there are."""
+
+
+def unheard(done: int, total: int) -> None:
+    """Tells nobody."""
+
 
 def compress(
     selection: Selection,
     read: Callable[[], Iterator[Block]],
     prep: Preprocessing,
     noise_level: float,
+    told: Told = unheard,
 ) -> Components:
     """Read a selection and keep its components.
 
@@ -42,6 +51,7 @@ def compress(
         read: Begins to read them, block by block in any order, as they are stored.
         prep: Statistics of the training set, with the subspace.
         noise_level: Factor on the error.
+        told: Called with the spectra that are done, and all there are.
     """
     moments = _Moments(prep, noise_level)
     shared = _shared_covariance(selection, moments, prep)
@@ -51,15 +61,19 @@ def compress(
     weights_LR = torch.from_numpy(shared.weights_LR)
 
     def fill(block: Block, part: slice) -> None:
-        prep.conditioning(block.flux_BL[part], block.error_BL[part])
+        flux_PL, error_PL = _writable(block.flux_BL[part]), _writable(block.error_BL[part])
+        prep.conditioning(flux_PL, error_PL)
         rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
-        mean_PL, variance_PL = moments(block.flux_BL[part], block.error_BL[part])
+        mean_PL, variance_PL = moments(flux_PL, error_PL)
         torch.mm(mean_PL, moments.directions_LK, out=torch.from_numpy(mean_NK[rows]))
         mix_NR[rows] = shared.mix((variance_PL @ weights_LR).numpy())
 
+    done = 0
     with closing(read_ahead(_generator(read), WAITING_BYTES)) as blocks:
         for block in blocks:
             for_each(partial(fill, block), _pieces(len(block)))
+            done += len(block)
+            told(done, len(selection))
     log_g_N = labels["log_g"].to_numpy(np.float32)
     factors_RKK = shared.factors_RKK if noise_level > 0 else shared.factors_RKK[:0]
     return Components(mean_NK, mix_NR[:, : len(factors_RKK)], factors_RKK, log_g_N, oracle_bins(labels), shared.error)
@@ -114,17 +128,30 @@ class _Moments:
         return held[0, : shape[0]], held[1, : shape[0]]
 
 
+def _writable(values_PL: np.ndarray) -> np.ndarray:
+    """Blocks that other processes have read lie in memory that is shared, and cannot be written to."""
+    return values_PL if values_PL.flags.writeable else values_PL.copy()
+
+
 def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
     """Centre and inverse noise of each pixel, float32 and contiguous."""
     return np.ascontiguousarray(prep.centre_L, np.float32), np.ascontiguousarray(prep.inverse_noise_L, np.float32)
 
 
 def _shared_covariance(selection: Selection, moments: _Moments, prep: Preprocessing) -> SharedCovariance:
-    positions = np.unique(np.linspace(0, len(selection) - 1, SAMPLED_SPECTRA).astype(np.int64))
-    sample = selection.take(positions)
-    blocks = iter_blocks(sample, condition=prep.conditioning)
-    variances = [moments(block.flux_BL, block.error_BL)[1].numpy().copy() for block in blocks]
-    return share_covariance(np.concatenate(variances), prep.directions_LK)
+    sample, components = spread(selection, SAMPLED_SPECTRA), moments.components
+    covariance_NKK = np.empty((len(sample), components, components), np.float32)
+
+    def fill(block: Block, part: slice) -> None:
+        rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
+        _, variance_PL = moments(block.flux_BL[part], block.error_BL[part])
+        covariance_NKK[rows] = covariances(variance_PL.numpy(), prep.directions_LK)
+
+    for block in iter_blocks(sample, condition=prep.conditioning):
+        for_each(partial(fill, block), _pieces(len(block)))
+    found: list[SharedCovariance] = []
+    for_each(lambda matrices_NKK: found.append(share(matrices_NKK, prep.directions_LK)), [covariance_NKK])
+    return found[0]
 
 
 def _generator(read: Callable[[], Iterator[Block]]) -> Generator[Block]:

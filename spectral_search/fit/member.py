@@ -17,9 +17,13 @@ from spectral_search.fit.network import Network
 from spectral_search.fit.schedule import learning_rate, plateau_drops
 from spectral_search.spec.fit import FitSpec
 
+aten: Any = torch.ops.aten
+LossGradients = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 EpochRecord = dict[str, Any]
 """One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, train_gain (the part of the mean
 label's loss that training removed), lr, steps (since the first epoch), seconds, spectra_per_second."""
+
+MemberKey = int | tuple[int, int]
 
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mse": partial(nn.functional.mse_loss, reduction="none"),
@@ -27,6 +31,23 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "l1": partial(nn.functional.l1_loss, reduction="none"),
 }
 """The loss of each spectrum, from prediction and target."""
+
+
+def _mean_gradient(of_each: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> LossGradients:
+    def gradient(count: int, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
+        return of_each((torch.ones(()) / count).expand_as(output_B), output_B, target_B)
+
+    return gradient
+
+
+LOSS_GRADIENTS: dict[str, LossGradients] = {
+    "mse": _mean_gradient(lambda mean_B, output_B, target_B: aten.mse_loss_backward(mean_B, output_B, target_B, 0)),
+    "huber": _mean_gradient(
+        lambda mean_B, output_B, target_B: aten.huber_loss_backward(mean_B, output_B, target_B, 0, 1.0)
+    ),
+    "l1": _mean_gradient(lambda mean_B, output_B, target_B: mean_B * (output_B - target_B).sgn_()),
+}
+"""The gradient of a mean loss, from the number of spectra that it is the mean over, predictions and targets of some."""
 
 
 class NonFiniteLossError(Exception):
@@ -40,10 +61,14 @@ class Member:
         number: The trial's number, part of the counter of its initialisation and dropout.
         network: The network, freshly initialised, on the training device.
         steps_per_epoch: Batches of an epoch.
+        pass_seed: Of the order of the spectra and their training noise; fit.seed when absent.
     """
 
-    def __init__(self, number: int, network: Network, steps_per_epoch: int) -> None:
+    def __init__(self, number: int, network: Network, steps_per_epoch: int, pass_seed: int | None = None) -> None:
         self.number, self.network, self.config = number, network, network.config
+        self.pass_seed = self.config.fit.seed if pass_seed is None else pass_seed
+        self.key: MemberKey = number if pass_seed is None else (number, self.config.fit.seed)
+        """What tells it from the others of its pass: copies of one trial share its number."""
         self.model, self.device = network.model, network.device
         fit = self.config.fit
         self.optimizer = _adamw(self.model, fit)

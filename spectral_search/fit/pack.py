@@ -7,6 +7,7 @@ Shape suffixes: B batch, C channels, L pixels, F = C x L features, K members, W 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,9 +16,11 @@ from torch import Tensor
 from spectral_search.data.batches import Batch
 from spectral_search.data.components import ComponentBatch
 from spectral_search.fit.dropout import StepDropout
-from spectral_search.fit.member import LOSSES, Member
+from spectral_search.fit.member import LOSS_GRADIENTS, LOSSES, Member
 from spectral_search.fit.precision import FORMATS
+from spectral_search.models.mlp_pieces import PieceSteps, in_pieces, is_plain
 from spectral_search.models.mlp_stack import Dropout, MlpStack
+from spectral_search.models.threads import for_each
 
 
 class Pack(Protocol):
@@ -75,35 +78,60 @@ class MlpPack:
         self.members = members
         self._network = members[0].network
         self._format = FORMATS[self._network.precision]
-        self._stack = MlpStack([mlp for member in members if (mlp := member.network.mlp) is not None])
+        networks = [mlp for member in members if (mlp := member.network.mlp) is not None]
+        self._stack = MlpStack(networks)
+        self._pieces = PieceSteps(networks) if all(is_plain(network) for network in networks) else None
         self._loss_K = torch.zeros(len(members))
 
     def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
-        return self._outputs(x_BCL, None)
+        x_BF = x_BCL.flatten(1).to(self._format)
+        if self._pieces is not None and in_pieces(x_BF):
+            return self._beside_ridge(self._pieces.outputs(x_BF), x_BCL)
+        return self._beside_ridge(self._stack.outputs(x_BF), x_BCL)
 
     def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
         seeds = [member.dropout_seed(batch.index) for member in self.members]
-        output_KB = self._outputs(x_BCL, StepDropout(seeds, self._network.device))
-        loss_K = self._losses(output_KB, self._network.standardise(batch.log_g_B))
+        dropout, target_B = StepDropout(seeds, self._network.device), self._network.standardise(batch.log_g_B)
+        x_BF = x_BCL.flatten(1).to(self._format)
+        if self._pieces is not None and in_pieces(x_BF):
+            self._compute_in_pieces(self._pieces, x_BCL, x_BF, target_B, dropout)
+            return
+        output_KB = self._beside_ridge(self._stack.outputs(x_BF, dropout), x_BCL)
+        loss_K = self._losses(output_KB, target_B)
         scaled = [member.scaler.scale(loss) for member, loss in zip(self.members, loss_K, strict=True)]
         self._stack.backward(torch.stack(scaled).sum())
         self._loss_K = loss_K.detach()
 
+    def _compute_in_pieces(
+        self, pieces: PieceSteps, x_BCL: Tensor, x_BF: Tensor, target_B: Tensor, dropout: Dropout
+    ) -> None:
+        ridge_KB = self._ridge(x_BCL)
+        kinds = [member.config.fit.loss for member in self.members]
+        gradients = [partial(LOSS_GRADIENTS[kind], len(target_B)) for kind in kinds]
+        output_KB = pieces.step(x_BF, target_B, ridge_KB, gradients, dropout)
+        self._loss_K = self._losses(output_KB, target_B)
+
     def update(self) -> None:
         self._stack.keep_statistics()
+        if self._network.device.type == "cpu":  # one thread a member: small networks are not worth more
+            for_each(lambda pair: pair[0].update(pair[1]), list(zip(self.members, self._loss_K, strict=True)))
+            return
         for member, loss in zip(self.members, self._loss_K, strict=True):
             member.update(loss)
 
-    def _outputs(self, x_BCL: Tensor, dropout: Dropout | None) -> Tensor:
-        x_BF = x_BCL.flatten(1)
-        output_KB = self._stack.outputs(x_BF.to(self._format), dropout)
+    def _beside_ridge(self, output_KB: Tensor, x_BCL: Tensor) -> Tensor:
+        ridge_KB = self._ridge(x_BCL)
+        return output_KB if ridge_KB is None else output_KB + ridge_KB
+
+    def _ridge(self, x_BCL: Tensor) -> Tensor | None:
+        """What the Ridges predict that the networks add to, of shape (K, B)."""
         if self._network.ridge is None:
-            return output_KB
+            return None
         ridges = [ridge for member in self.members if (ridge := member.network.ridge) is not None]
         weight_KF = torch.stack([weight_F for weight_F, _ in ridges])
-        return output_KB + torch.addmm(torch.stack([bias for _, bias in ridges])[:, None], weight_KF, x_BF.float().T)
+        return torch.addmm(torch.stack([bias for _, bias in ridges])[:, None], weight_KF, x_BCL.flatten(1).float().T)
 
     def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
         """The loss of each member, by its own measure."""

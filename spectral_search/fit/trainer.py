@@ -22,7 +22,7 @@ from spectral_search.data.train_source import train_source
 from spectral_search.fit.admission import Admission
 from spectral_search.fit.feed import Feed, Wanted
 from spectral_search.fit.frozen import FrozenInputs, keep_bytes
-from spectral_search.fit.member import LOSSES, EpochRecord, Member, NonFiniteLossError
+from spectral_search.fit.member import LOSSES, EpochRecord, Member, MemberKey, NonFiniteLossError
 from spectral_search.fit.memory import is_out_of_memory, keep_freed_memory
 from spectral_search.fit.network import Network, ResidualOnRidge, eval_rows
 from spectral_search.fit.pack import Pack, make_packs
@@ -67,8 +67,13 @@ class Trainer:
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
         self._losses_of_mean: dict[str, float] = {}
 
-    def member(self, number: int, config: TrialConfig) -> Member:
+    def member(self, number: int, config: TrialConfig, pass_seed: int | None = None) -> Member:
         """A freshly initialised member, a function of (config.fit.seed, number).
+
+        Args:
+            number: The trial's number.
+            config: What it trains.
+            pass_seed: Of the order of the spectra and their training noise; fit.seed when absent.
 
         Raises:
             TooLargeError: Its network cannot fit into memory.
@@ -82,7 +87,7 @@ class Trainer:
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
-        member = Member(number, network, self._source(config).steps(config.fit.batch_size))
+        member = Member(number, network, self._source(config).steps(config.fit.batch_size), pass_seed)
         self._members.add(member)
         return member
 
@@ -101,35 +106,35 @@ class Trainer:
             self._transforms[key] = InputTransform(spec, self.dataset.prep, self.dataset.noise_level, self.device)
         return self._transforms[key]
 
-    def run_epoch(self, members: list[Member]) -> dict[int, EpochRecord | NonFiniteLossError]:
+    def run_epoch(self, members: list[Member]) -> dict[MemberKey, EpochRecord | NonFiniteLossError]:
         """Train all members for one epoch in one pass.
 
         Args:
-            members: At the same epoch, with the same seed and batch size.
+            members: At the same epoch, with the same seed of their pass and batch size.
 
         Returns:
-            By member number: the epoch's record, or why that member failed.
+            By key of the member: the epoch's record, or why that member failed.
 
         Raises:
             ValueError: The members cannot share a pass.
         """
-        if len({(m.epoch, m.config.fit.seed, m.config.fit.batch_size) for m in members}) != 1:
+        if len({(m.epoch, m.pass_seed, m.config.fit.batch_size) for m in members}) != 1:
             raise ValueError("members of one pass share epoch, seed and batch size")
         started = time.perf_counter()
         for member in members:
             member.begin_epoch()
         spectra = self._pass(members)
         trained = time.perf_counter()
-        results: dict[int, EpochRecord | NonFiniteLossError] = {}
+        results: dict[MemberKey, EpochRecord | NonFiniteLossError] = {}
         for member, predicted_DN in zip(members, self.predict(members, self.dataset.val), strict=True):
             val_scores = scores(predicted_DN, np.broadcast_to(self.dataset.val.log_g_N, predicted_DN.shape))
             try:
                 loss_of_mean = self._loss_of_mean(member)
                 record = member.end_epoch(val_scores, trained - started, spectra, loss_of_mean)
             except NonFiniteLossError as error:
-                results[member.number] = error
+                results[member.key] = error
             else:
-                results[member.number] = record
+                results[member.key] = record
         return results
 
     def _loss_of_mean(self, member: Member) -> float:
@@ -148,10 +153,10 @@ class Trainer:
         return max(self._pass_over(source, sharing) for source, sharing in by_source.items())
 
     def _pass_over(self, source: TrainSource | ComponentSource, members: list[Member]) -> int:
-        fit, epoch, spectra = members[0].config.fit, members[0].epoch + 1, 0
+        seed, size, epoch, spectra = members[0].pass_seed, members[0].config.fit.batch_size, members[0].epoch + 1, 0
         wanted = self._wanted(members)
-        for batch in source.epoch(fit.seed, epoch, fit.batch_size):
-            inputs = self._feed.inputs(batch, wanted, fit.seed, "noise", epoch, batch.index)
+        for batch in source.epoch(seed, epoch, size):
+            inputs = self._feed.inputs(batch, wanted, seed, "noise", epoch, batch.index)
             self._step(members, inputs, batch)
             spectra += len(batch.log_g_B)
         return spectra
@@ -199,15 +204,15 @@ class Trainer:
     def predict(self, members: list[Member], frozen: Frozen) -> list[np.ndarray]:
         """Predicted log g in dex of every member for every frozen draw, each of shape (D, N)."""
         known = self._val if frozen is self.dataset.val else FrozenInputs(frozen, self.device, keep_bytes=0)
-        predicted = {member.number: np.empty((known.draws, known.count), np.float32) for member in members}
+        predicted = {member.key: np.empty((known.draws, known.count), np.float32) for member in members}
         packs, rows = self._packs_of(members), eval_rows(members[0].config.fit.batch_size)
         for part in known.parts(self._wanted(members), rows):
             for pack in packs:
                 network = pack.members[0].network
                 output_KB = pack.outputs(part.inputs[network.input_key], part.bin_B)
                 for member, output_B in zip(pack.members, network.to_dex(output_KB).cpu().numpy(), strict=True):
-                    predicted[member.number][part.draw, part.rows] = output_B
-        return [predicted[member.number] for member in members]
+                    predicted[member.key][part.draw, part.rows] = output_B
+        return [predicted[member.key] for member in members]
 
     def _ridge(self, config: TrialConfig) -> RidgeSolution:
         """Ridge on one noisy pass over the training spectra; its sums are kept for members with other penalties."""

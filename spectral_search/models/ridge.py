@@ -51,8 +51,8 @@ class RidgeAccumulator:
             x_BF: Features.
             y_B: Targets.
             noise_variance_F: Variance of noise that is independent from feature to feature and not in `x_BF`, summed
-                over the block. The sums become their expectation over that noise, as if each spectrum had been added
-                with every draw of it.
+                over the block; or its covariance, (F, F). The sums become their expectation over that noise, as if each
+                spectrum had been added with every draw of it.
 
         Raises:
             RequestError: The block has another width, or holds values that are not finite.
@@ -77,7 +77,7 @@ class RidgeAccumulator:
         else:
             self._xx_FF += x_BF.T @ x_BF
         if noise_variance_F is not None:
-            self._xx_FF.diagonal().add_(noise_variance_F)
+            (self._xx_FF if noise_variance_F.ndim == 2 else self._xx_FF.diagonal()).add_(noise_variance_F)
         self._xy_F += (x_BF.T @ y_B.to(x_BF.dtype)).double()
         self._x_F += x_sum_F
         self._y += y_sum

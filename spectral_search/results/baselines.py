@@ -26,8 +26,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHODS = ("ridge", "lightgbm", "oracle_mixture", "ceiling")
-FORMAT = 3
+INPUTS = ("pixels", "signal")
+"""What Ridge, LightGBM and the oracle mixture read; the ceiling is of the spectra, whatever is read of them."""
+FORMAT = 4
 """Raised when the same settings would give other numbers: what an older version stored is then measured anew."""
+
+
+def stored_name(method: str, reads: str) -> str:
+    """The key on disk of a method that reads pixels, or the components of the signal."""
+    return method if reads == "pixels" or method == "ceiling" else f"{method}_{reads}"
+
+
+STORED = tuple(dict.fromkeys(stored_name(method, reads) for reads in INPUTS for method in METHODS))
+"""All keys on disk."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +48,12 @@ class Baselines:
     Attributes:
         paths: Where they lie.
         document: What baselines.json holds.
+        reads: What Ridge, LightGBM and the oracle mixture read where they are asked for by these names.
     """
 
     paths: BaselineSettingPaths
     document: dict[str, Any]
+    reads: str = "pixels"
 
     @property
     def part(self) -> str:
@@ -79,11 +92,11 @@ class Baselines:
             write_table(table, self.paths.predictions(method))
         known = load(self.paths)
         methods = {**(known.methods if known else {}), method: dict(entry)}
-        ordered = {name: methods[name] for name in METHODS if name in methods}
+        ordered = {name: methods[name] for name in STORED if name in methods}
         document = {**self.document, "methods": ordered, "updated_at": utc_now()}
         with writing(self.paths.baselines_json):
             write_json(self.paths.baselines_json, document)
-        return Baselines(self.paths, document)
+        return Baselines(self.paths, document, self.reads)
 
 
 def data_key(data: Mapping[str, Any]) -> str | None:
@@ -193,7 +206,9 @@ def error_alone(audit: Mapping[str, Any]) -> float | None:
 
 def document(found: Baselines) -> dict[str, Any]:
     """The JSON document of `baselines`: each method with numbers of test, null where there is no test set."""
-    return {name: _entry(found, found.methods[name]) if name in found.methods else None for name in METHODS}
+    stored = {name: found.methods.get(stored_name(name, found.reads)) for name in METHODS}
+    told = {name: {} if name == "ceiling" else {"input": found.reads} for name in METHODS}
+    return {name: entry and {**_entry(found, entry), **told[name]} for name, entry in stored.items()}
 
 
 def _entry(found: Baselines, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,18 +246,42 @@ def render_baselines(found: Baselines) -> RenderableType:
 
 def _remarks(found: Baselines) -> list[str]:
     lines = [f"data parts do not match: {text}" for text in found.document["data"].get("mismatches", ())]
-    ridge, ceiling = found.methods.get("ridge"), found.methods.get("ceiling")
-    if ridge:
-        fresh = ridge["facts"]["fresh_noise_r2"]
-        lines.append(f"ridge saw one noisy copy of each spectrum; on fresh noise, as networks get it: R2 {fresh:.4f}.")
-    if ceiling:
-        effective = ceiling["facts"]["effective_templates"]
-        lines.append(f"ceiling: median of {effective:.1f} effective templates.")
+    for name in ("ridge", "ridge_signal"):
+        if name in found.methods:
+            fresh = found.methods[name]["facts"]["fresh_noise_r2"]
+            lines.append(
+                f"{name} saw one noisy copy of each spectrum; on fresh noise, as networks get it: R2 {fresh:.4f}."
+            )
+    if "ceiling" in found.methods:
+        lines += _about_ceiling(found.methods["ceiling"])
     if found.part == "val":
         lines.append("No test set: these are val numbers, on which penalties and trees were chosen.")
     for entry in found.methods.values():
         lines += entry["warnings"]
     return [*lines, f"stored in {found.paths.folder}"]
+
+
+def _about_ceiling(entry: Mapping[str, Any]) -> list[str]:
+    facts = entry["facts"]
+    bounds = (
+        f"ceiling: R2 {entry['r2']:.4f} is a lower bound, which the posterior mean reached, and "
+        f"{facts['upper_estimate']:.4f} an upper estimate, which its own spread promises (median of "
+        f"{facts['effective_templates']:.1f} effective templates of {facts['templates']:,})."
+    )
+    lines = [bounds]
+    if "emulator_error" in facts:
+        lines.append(
+            f"Its templates are emulated from {', '.join(facts['labels'])}, held-out spectra to "
+            f"{facts['emulator_error']:.2g} of their noise in {facts['components']} components together; squared "
+            f"errors are {facts['error_over_promise']:.3f} +- {facts['error_over_promise_std']:.3f} times what it "
+            "promises."
+        )
+        lines.append(
+            f"Fisher (Cramer-Rao) bound, all labels unknown: R2 {facts['fisher_r2']:.4f}, median error "
+            f"{facts['fisher_median_dex']:.3f} dex. It binds estimators without bias; one that knows how stars are "
+            "distributed, as networks and the posterior mean do, may beat it at low S/N."
+        )
+    return lines
 
 
 def render_audit(audit: Mapping[str, Any]) -> RenderableType:

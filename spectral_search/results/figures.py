@@ -204,7 +204,7 @@ def _rounded(tag: re.Match[str]) -> str:
 
 def colour(family: str) -> str:
     """The colour of a family."""
-    return COLOURS.get(family, INK)
+    return COLOURS.get(family.removesuffix(" on signal"), INK)
 
 
 def log_axis(axis: Axis, low: float, high: float, text: Callable[[float], str]) -> None:

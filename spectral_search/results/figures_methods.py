@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from spectral_search.results.figures import DASHES, Figure, Layout, colour, cut, lacking, legend, short_count
-from spectral_search.results.methods import Method, difference, leading, r2_ratio
+from spectral_search.results.methods import CEILING, UPPER, Method, difference, leading, r2_ratio
 from spectral_search.results.verdicts import listed, signed
 
 BOUNDS = ("oracle mixture", "ceiling")
@@ -57,7 +57,12 @@ def _draw_size(layout: Layout, methods: Sequence[Method]) -> Canvas:
         if len(best) > 1:
             ax.plot(list(best), [m.r2_value for m in best.values()], color=hue, lw=1.2, ls=DASHES[bound], zorder=2)
         for place, method in enumerate(mine):
-            _point(ax, method.train_size, method, "v" if method.is_baseline else "o", family if place == 0 else None)
+            told = CEILING if family == "ceiling" else family
+            _point(ax, method.train_size, method, "v" if method.is_baseline else "o", told if place == 0 else None)
+        upper = [(m.train_size, m.upper_estimate) for m in mine if m.upper_estimate is not None]
+        if upper:
+            sizes, values = zip(*upper, strict=True)
+            ax.plot(sizes, values, "^", mfc="none", color=hue, ms=6, label=UPPER, zorder=3)
     ax.set_xscale("log")
     _size_ticks(ax, sorted({method.train_size for method in methods}))
     ax.set(xlabel="training spectra", ylabel="test R²")
@@ -95,7 +100,9 @@ def comparison_figure(methods: Sequence[Method]) -> Figure:
     ranked = sorted(methods, key=lambda m: -m.r2_value)
     there = {m.family for m in methods if m.is_baseline}
     wanted = None if there else f"spectral-search baselines --like {max(methods, key=lambda m: m.train_size).name}"
-    rows = [["method", "input", "train", "R²", "95% interval", "MAE dex", "RMSE dex"], *map(_row, ranked)]
+    rows = [["method", "input", "train", "R²", "95% interval", "MAE dex", "RMSE dex"]]
+    for method in ranked:
+        rows += [*_upper_row(method), _row(method)]
     caption = _comparison_caption(ranked) + ("" if there else " No baselines were computed on this test set yet.")
     return Figure(key, title, caption, lambda layout: _draw_comparison(layout, ranked), wanted, rows)
 
@@ -106,6 +113,13 @@ def _row(method: Method) -> list[str]:
     told = method.label if method.is_baseline else f"{method.name} ({method.family})"
     errors = [f"{method.scores[key]:.3f}" if method.scores.get(key) else "-" for key in ("mae_dex", "rmse_dex")]
     return [told, method.input, f"{method.train_size:,}", f"{method.r2_value:.3f}", interval, *errors]
+
+
+def _upper_row(method: Method) -> list[list[str]]:
+    """Above the ceiling's lower bound its upper estimate, which is no prediction and so has no errors."""
+    if method.upper_estimate is None:
+        return []
+    return [[UPPER, method.input, f"{method.train_size:,}", f"{method.upper_estimate:.3f}", "-", "-", "-"]]
 
 
 def _comparison_caption(ranked: Sequence[Method]) -> str:
@@ -119,8 +133,10 @@ def _comparison_caption(ranked: Sequence[Method]) -> str:
     parts += [_against(lead, other) for other in others]
     ceiling = next((method for method in ranked if method.family == "ceiling"), None)
     share = None if ceiling is None else r2_ratio(lead, ceiling)
-    if share is not None:
-        parts.append(f"{share.value:.0%} of the ceiling ({share.low:.0%} to {share.high:.0%})")
+    if ceiling is not None and share is not None:
+        parts.append(f"{share.value:.1%} of the ceiling's lower bound ({share.low:.1%} to {share.high:.1%})")
+        if ceiling.upper_estimate is not None:
+            parts.append(f"{lead.r2_value / ceiling.upper_estimate:.1%} of its upper estimate")
     unfair = [method.name for method in networks if not method.fair]
     told = f" {listed(unfair)} is told more than the flux: no comparison." if unfair else ""
     warnings = [str(text) for method in ranked for text in method.facts.get("warnings", [])]
@@ -149,6 +165,10 @@ def _draw_comparison(layout: Layout, ranked: Sequence[Method]) -> Canvas:
         if found is not None:
             ax.plot([found.low, found.high], [place, place], color=hue, lw=2.0, solid_capstyle="round")
         ax.plot([method.r2_value], [place], "v" if method.is_baseline else "o", color=hue, ms=6)
+        if method.upper_estimate is not None:
+            ax.axvline(method.upper_estimate, color=hue, lw=1.0, ls=DASHES[2], zorder=1.5)
+            ax.plot([method.upper_estimate], [place], "^", mfc="none", color=hue, ms=6, label=UPPER)
+            ax.legend(loc="lower left", frameon=False)
     names = [cut(f"{m.label} ({short_count(m.train_size)})", 24 if layout.narrow else 40) for m in ranked]
     ax.set_yticks(range(len(ranked)), names)
     ax.set_ylim(len(ranked) - 0.5, -0.5)

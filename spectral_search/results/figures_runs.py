@@ -22,7 +22,7 @@ from spectral_search.results.figures import (
 )
 from spectral_search.results.methods import Method, Run
 from spectral_search.results.records import TrialRecord
-from spectral_search.results.retest import chosen_by_draw, seed_values, tied
+from spectral_search.results.retest import chosen_by_draw, early_values, seed_values, tied
 from spectral_search.results.verdicts import CNN_100K, MLP_100K, curve, listed, plateau_epoch, still_rising
 from spectral_search.results.wording import duration
 from spectral_search.spec.run import RunSpec
@@ -132,6 +132,12 @@ def _finalists_caption(retest: dict[str, Any]) -> str:
             f"{' and '.join(f'{value:.3f}' for value in values[1:])}: mean {statistics.mean(values):.3f}, "
             f"standard deviation {statistics.stdev(values):.3f}. A seed changes initialisation, dropout, order and "
             "training noise."
+        )
+    elif early := early_values(retest):
+        parts.append(
+            f"Trained anew with other seeds and stopped early, to cost no more than search.retest_share of the search: "
+            f"{early.text} (its own first). A seed changes initialisation, dropout, order and training noise. Whole: "
+            "spectral-search train CONFIG --seeds 3."
         )
     else:
         parts.append("It was trained with one seed only, so how much is luck is not known.")

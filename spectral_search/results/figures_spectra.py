@@ -101,7 +101,9 @@ def _few(methods: Sequence[Method]) -> list[Method]:
 
 
 def _article(method: Method) -> str:
-    return method.label if method.label in ("Ridge", "LightGBM") else f"the {method.label}"
+    if method.family == "ceiling":
+        return "the ceiling's lower bound"
+    return method.label if method.label.startswith(("Ridge", "LightGBM")) else f"the {method.label}"
 
 
 def _draw_snr(layout: Layout, methods: Sequence[Method], found: dict[str, list[tuple[float, Estimate]]]) -> Canvas:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spectral_search.results.records import RunRecord, TrialRecord
-from spectral_search.results.retest import seed_values, tied
+from spectral_search.results.retest import early_values, seed_values, tied
 from spectral_search.results.wording import Fitted, aligned, duration, number, params_text, short_keys, short_value
 from spectral_search.spec.data import LEAKY_INPUTS
 
@@ -166,6 +166,8 @@ def _seed_lines(retest: dict[str, Any]) -> list[str]:
         told = " ".join(f"{value:.4f}" for value in values)
         mean, spread = statistics.mean(values), statistics.stdev(values)
         lines.append(f"trained anew with other seeds: R2 {told}, mean {mean:.4f}, standard deviation {spread:.4f}")
+    if early := early_values(retest):
+        lines.append(f"trained anew with other seeds and stopped early: {early.text} (its own first)")
     for failed in (seed for seed in retest.get("seeds", []) if seed.get("failure")):
         lines.append(f"trained anew with seed {failed['seed']} it failed: {failed['failure']}")
     if ties := tied(retest):

@@ -29,13 +29,22 @@ BASELINES = {
     "lightgbm": "LightGBM",
     "oracle_mixture": "oracle mixture",
     "ceiling": "ceiling",
+    "ridge_signal": "Ridge on signal",
+    "lightgbm_signal": "LightGBM on signal",
+    "oracle_mixture_signal": "oracle mixture on signal",
 }
 """Baselines by their key on disk."""
+CEILING = "ceiling: lower bound"
+"""What the ceiling's own predictions reach."""
+UPPER = "ceiling: upper estimate"
 BASELINE_INPUTS = {
     "ridge": "standardize",
     "lightgbm": "flux",
     "oracle_mixture": "standardize, true bin",
     "ceiling": "noise-free templates",
+    "ridge_signal": "signal",
+    "lightgbm_signal": "signal",
+    "oracle_mixture_signal": "signal, true bin",
 }
 SAMPLED = "sample:"
 """Before the name of a test set of which no more than eight spectra of each shard are known, by earlier versions."""
@@ -82,7 +91,15 @@ class Method:
     @property
     def label(self) -> str:
         """What it is called in a figure: a run by its name, a baseline by its family."""
+        if self.family == "ceiling":
+            return CEILING
         return self.family if self.is_baseline else self.name
+
+    @property
+    def upper_estimate(self) -> float | None:
+        """Of the ceiling: the R2 that its posteriors promise."""
+        value = self.facts.get("upper_estimate")
+        return None if value is None else float(value)
 
     @property
     def r2_value(self) -> float:
@@ -217,7 +234,7 @@ def load_baselines(known: Baselines) -> list[Method]:
                 labels=labels,
                 predicted_N=table[PREDICTED].reindex(range(test)).to_numpy(np.float64),
                 train_seconds=entry.get("seconds"),
-                fair=key in ("ridge", "lightgbm"),
+                fair=key.removesuffix("_signal") in ("ridge", "lightgbm"),
                 is_baseline=True,
                 facts={**entry.get("facts", {}), "warnings": entry.get("warnings", [])},
             )

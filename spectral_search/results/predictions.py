@@ -35,11 +35,12 @@ class Retest:
         trial: The finalist's number.
         seed: Its fit.seed: initialisation, dropout, order and training noise.
         own: Whether these are the weights of the search itself.
-        epochs: Epochs of the training: for copies those up to the best epoch of the trial they copy.
+        epochs: Epochs of the training: for copies those up to the best epoch of the trial they copy, or fewer.
         epoch: The epoch whose weights predicted: the best on val.
         val_r2: R2 of that epoch on val under the frozen noise of the search.
-        predicted_DN: log g in dex; no draws where the training failed.
+        predicted_DN: log g in dex; no draws where the training failed or was stopped early.
         failure: Why there are no predictions.
+        original_val_r2: Of a copy that was stopped early: the best val R2 that its original had after as many epochs.
     """
 
     trial: int
@@ -50,6 +51,12 @@ class Retest:
     val_r2: float | None
     predicted_DN: np.ndarray
     failure: str | None = None
+    original_val_r2: float | None = None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it is compared with its original as that was after as many epochs, and with nothing else."""
+        return self.original_val_r2 is not None
 
 
 def write_test_predictions(paths: RunPaths, trial: int, epoch: int, table: "pd.DataFrame") -> None:

@@ -3,8 +3,10 @@
 Shape suffixes: D noise draws, N spectra, R bootstrap samples, K re-tests, S seeds.
 """
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,19 +31,20 @@ def judge(retests: Sequence[Retest], log_g_N: np.ndarray, trials: Sequence[int],
         how much lower its R2 is, as the mean over seeds, with an interval over spectra and seeds that is paired, and
         tied: whether that interval holds 0.
     """
-    # Retrained copies that failed have no say here, but are told of.
-    usable = [retest for retest in retests if retest.failure is None]
+    # Retrained copies that failed have no say here, but are told of; those that were stopped early only show how much
+    # the seed matters.
+    usable = [retest for retest in retests if retest.failure is None and not retest.stopped_early]
     error2_NK = np.column_stack([squared_error(retest.predicted_DN, log_g_N) for retest in usable])
     value_K, sample_RK = r2_samples(error2_NK, log_g_N, seed=seed)
     estimate_of = dict(zip(map(id, usable), estimates(value_K, sample_RK), strict=True))
     column_of = {id(retest): column for column, retest in enumerate(usable)}
     rng = np.random.default_rng((numpy_seed(seed), RESAMPLES))
-    deviations = _deviations(value_K, usable)
+    deviations = _deviations(value_K, usable, [retest for retest in retests if retest.stopped_early])
     found, winner = [], None
     for trial in trials:
         mine = [retest for retest in retests if retest.trial == trial]
         own = next(retest for retest in mine if retest.own)
-        columns = [column_of[id(retest)] for retest in mine if retest.failure is None]
+        columns = [column_of[id(retest)] for retest in mine if id(retest) in column_of]
         mean = value_K[columns].mean(), _over_seeds(sample_RK[:, columns], deviations, rng)
         winner = winner or mean
         entry: dict[str, Any] = {
@@ -61,13 +64,23 @@ def judge(retests: Sequence[Retest], log_g_N: np.ndarray, trials: Sequence[int],
     return found
 
 
-def _deviations(value_K: np.ndarray, retests: Sequence[Retest]) -> np.ndarray:
-    """How far seeds lie from the mean of their finalist, of all finalists with several; without the bias of few."""
-    found = []
-    for trial in dict.fromkeys(retest.trial for retest in retests):
-        value_S = value_K[[retest.trial == trial for retest in retests]]
-        if len(value_S) > 1:
-            found.append((value_S - value_S.mean()) * np.sqrt(len(value_S) / (len(value_S) - 1)))
+def _deviations(value_K: np.ndarray, whole: Sequence[Retest], early: Sequence[Retest]) -> np.ndarray:
+    """How far seeds lie from the mean of their finalist, of all finalists with several; without the bias of few.
+
+    Copies that were stopped early are compared by val R2, each with its original after as many epochs.
+    """
+    groups = [
+        value_K[[retest.trial == trial for retest in whole]]
+        for trial in dict.fromkeys(retest.trial for retest in whole)
+    ]
+    for trial in dict.fromkeys(retest.trial for retest in early):
+        mine = [retest for retest in early if retest.trial == trial and retest.val_r2 is not None]
+        groups.append(np.array([*{retest.original_val_r2 for retest in mine}, *[retest.val_r2 for retest in mine]]))
+    found = [
+        (value_S - value_S.mean()) * np.sqrt(len(value_S) / (len(value_S) - 1))
+        for value_S in groups
+        if len(value_S) > 1
+    ]
     return np.concatenate(found) if found else np.zeros(1)
 
 
@@ -92,6 +105,7 @@ def _seed_entry(retest: Retest, estimate: Estimate | None) -> dict[str, Any]:
         "own": retest.own,
         "epoch": retest.epoch,
         "val_r2": retest.val_r2,
+        **({"epochs": retest.epochs, "original_val_r2": retest.original_val_r2} if retest.stopped_early else {}),
         "r2": None if estimate is None else estimate.value,
         "failure": retest.failure,
     }
@@ -102,6 +116,31 @@ def seed_values(finalist: Mapping[str, Any]) -> list[float]:
     seeds = finalist.get("seeds") or [{"own": True, "r2": finalist.get("r2")}]
     ordered = sorted(seeds, key=lambda seed: not seed["own"])
     return [float(seed["r2"]) for seed in ordered if seed["r2"] is not None]
+
+
+@dataclass(frozen=True)
+class EarlyValues:
+    """Best val R2 after so many epochs: of the finalist itself and of its copies with other seeds."""
+
+    epochs: int
+    own: float
+    others: list[float]
+
+    @property
+    def text(self) -> str:
+        """For a sentence that begins with what these are."""
+        told = " ".join(f"{value:.4f}" for value in (self.own, *self.others))
+        spread = statistics.stdev((self.own, *self.others))
+        return f"after {self.epochs} epochs, val R2 {told}, standard deviation {spread:.4f}"
+
+
+def early_values(finalist: Mapping[str, Any]) -> EarlyValues | None:
+    """What copies that were stopped early show; None where there are none."""
+    early = [seed for seed in finalist.get("seeds", []) if seed.get("original_val_r2") is not None]
+    others = [float(seed["val_r2"]) for seed in early if seed["val_r2"] is not None]
+    if not others:
+        return None
+    return EarlyValues(int(early[0]["epochs"]), float(early[0]["original_val_r2"]), others)
 
 
 def tied(retest: Mapping[str, Any]) -> list[int]:

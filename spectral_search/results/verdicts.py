@@ -19,7 +19,8 @@ Answer = Literal["yes", "no", "too close to call", "measured", "not yet run"]
 MLP_GAIN, CNN_LEAD, CNN_GOAL = 0.02, 0.05, 0.60
 PLATEAU_R2 = 0.005
 """A curve has reached its plateau at the first epoch within this of its best val R2."""
-INPUTS = ("standardize", "whiten", "raw_whiten")
+PIXEL_INPUTS = ("standardize", "whiten", "raw_whiten")
+INPUTS = (*PIXEL_INPUTS, "signal", "denoised")
 
 MLP_100K = "spectral-search run mvp_mlp1"
 MLP_1M = "spectral-search run mvp_mlp1 --num-train 1000000 --epochs 10 --set fit.patience=3"
@@ -348,20 +349,25 @@ def _whitening(methods: Sequence[Method]) -> Finding:
     spread = difference(ranked[0], ranked[-1])
     told = ", ".join(f"{m.input} {m.r2_value:.3f} ({m.name})" for m in ranked)
     value = ranked[0].r2_value - ranked[-1].r2_value
-    missing = next((kind for kind in INPUTS if kind not in inputs), None)
+    missing = next((kind for kind in PIXEL_INPUTS if kind not in inputs), None)
     command = _with_input(missing) if missing else None
     evidence = f"{told}: {signed(spread, value)} from the worst to the best."
     return Finding(key, question, "measured", evidence, command, value=spread or value)
 
 
 def _upper_ceiling(best: Method, bounds: Sequence[Method]) -> str:
-    """What templates too few to be trusted leave open: the ceiling that their own spread promises."""
+    """The other side of the ceiling: what the posteriors' own spread promises."""
     ceiling = next((b for b in bounds if b.family == "ceiling" and b.test_set == best.test_set), None)
-    implied = None if ceiling is None else ceiling.facts.get("implied_r2")
-    if ceiling is None or implied is None or implied <= ceiling.r2_value:
+    upper = None if ceiling is None else ceiling.upper_estimate
+    if ceiling is None or upper is None:
         return ""
-    bracket = f"between {ceiling.r2_value:.3f} and about {implied:.3f}"
-    return f" The true ceiling lies {bracket}; of the latter it is {best.r2_value / implied:.1%}."
+    told = f" The upper estimate of the ceiling is {upper:.3f}; of that it reaches {best.r2_value / upper:.1%}."
+    low = best.r2.low if best.r2 is not None else best.r2_value
+    if low > upper:
+        return told + " That no predictor can: templates, noise or labels of the ceiling are not those of these data."
+    if best.r2_value > ceiling.r2_value:
+        return told + " It is above the lower bound, as a predictor may be that knows more than the templates."
+    return told
 
 
 def _with_input(kind: str) -> str:
@@ -377,7 +383,8 @@ def _gap(methods: Sequence[Method]) -> Finding:
     best = next((n for n in networks if any(b.test_set == n.test_set for b in bounds)), networks[0])
     for bound in (b for b in bounds if b.test_set == best.test_set):
         gap = signed(difference(best, bound), best.r2_value - bound.r2_value)
-        told.append(f"{_r2(bound)} of the {bound.family}: {gap}")
+        name = "ceiling's lower bound" if bound.family == "ceiling" else bound.family
+        told.append(f"{_r2(bound)} of the {name}: {gap}")
         if bound.family == "ceiling":
             share = r2_ratio(best, bound)
     if not told:
@@ -386,7 +393,8 @@ def _gap(methods: Sequence[Method]) -> Finding:
     reached = ""
     if share is not None:
         interval = f"95% interval {share.low:.1%} to {share.high:.1%}"
-        reached = f" It reaches {share.value:.1%} of the ceiling's R2 ({interval}).{_upper_ceiling(best, bounds)}"
+        lower = f"{share.value:.1%} of the ceiling's lower bound, which the posterior mean reached"
+        reached = f" It reaches {lower} ({interval}).{_upper_ceiling(best, bounds)}"
     return Finding(
         key, question, "measured", f"{best.name} has {_r2(best)}; " + "; ".join(told) + "." + reached, value=share
     )

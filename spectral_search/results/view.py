@@ -99,6 +99,32 @@ class SearchView:
     events: tuple[Event, ...] = ()
 
 
+@dataclass(frozen=True)
+class Step:
+    """Something long before the first epoch.
+
+    Args:
+        title: What is done.
+        unit: Of what it is counted.
+        done: How many are done.
+        total: How many there are.
+        elapsed_s: Seconds since it began.
+    """
+
+    title: str
+    unit: str
+    done: int
+    total: int
+    elapsed_s: float
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimated seconds left; None where there is nothing to tell it from, or it is over."""
+        if not 0 < self.done < self.total:
+            return None
+        return self.elapsed_s * (self.total - self.done) / self.done
+
+
 def ended(view: SearchView) -> int:
     """Trials that are over, whatever became of them."""
     return sum(view.counts.get(state, 0) for state in ("complete", "stopped", "failed"))
@@ -143,12 +169,16 @@ def _states(view: SearchView) -> Text:
 
 
 def _progress(view: SearchView, ascii_only: bool) -> Text:
-    full, rest = ("#", ".") if ascii_only else ("━", "─")
     line = Text()
     if view.epochs_planned:
-        filled = round(_BAR_CELLS * min(1.0, view.epochs_done / view.epochs_planned))
-        line.append(full * filled, style="cyan").append(rest * (_BAR_CELLS - filled), style="dim").append("  ")
+        line = _bar(view.epochs_done / view.epochs_planned, ascii_only)
     return line.append("  ".join(_amounts(view)))
+
+
+def _bar(part: float, ascii_only: bool) -> Text:
+    full, rest = ("#", ".") if ascii_only else ("━", "─")
+    filled = round(_BAR_CELLS * min(1.0, part))
+    return Text().append(full * filled, style="cyan").append(rest * (_BAR_CELLS - filled), style="dim").append("  ")
 
 
 def _amounts(view: SearchView) -> list[str]:
@@ -188,6 +218,17 @@ def plain_line(event: Event) -> str:
     reason = f": {event.text}" if event.text else ""
     spent = "1 epoch" if event.epoch == 1 else f"{event.epoch or 0} epochs"
     return f"trial {event.trial} {event.state} after {spent}, best val R2 {value}{params}{reason}"
+
+
+def step_line(step: Step) -> str:
+    """How far a step has come, on one line."""
+    left = "" if step.left_s is None else f", ~{duration(step.left_s)} left"
+    return f"{step.title}: {step.done:,} of {step.total:,} {step.unit}{left}"
+
+
+def render_step(step: Step, *, ascii_only: bool = False) -> Text:
+    """A step for a terminal: a bar and its line."""
+    return _bar(step.done / max(1, step.total), ascii_only).append(step_line(step))
 
 
 def summary_line(view: SearchView) -> str:
@@ -255,8 +296,7 @@ class LiveView:
         due = self._clock() - self._last_shown_s
         if self._live is not None:
             if fresh or due >= self._redraw_every_s:
-                ascii_only = not (self._console.encoding or "").lower().startswith("utf")
-                self._live.update(render_view(view, ascii_only=ascii_only), refresh=True)
+                self._live.update(render_view(view, ascii_only=self._ascii_only), refresh=True)
                 self._last_shown_s = self._clock()
             return
         for event in fresh:
@@ -264,6 +304,38 @@ class LiveView:
         if due >= self._summary_every_s:
             self._line(summary_line(view))
             self._last_shown_s = self._clock()
+
+    def step(self, title: str, unit: str) -> Callable[[int, int], None]:
+        """Shows a long step, until a search is shown or all is done.
+
+        Args:
+            title: What is done.
+            unit: What is counted.
+
+        Returns:
+            To be called with how many are done, and how many there are; cheap enough to call for each block. What is
+            done within the time between two drawings or two lines is not shown at all.
+        """
+        started_s = self._clock()
+
+        def told(done: int, total: int) -> None:
+            now = self._clock()
+            step = Step(title, unit, done, total, now - started_s)
+            if self._live is not None:
+                if done >= total:
+                    self._live.update(Text(), refresh=True)
+                elif now - max(started_s, self._last_shown_s) >= self._redraw_every_s:
+                    self._live.update(render_step(step, ascii_only=self._ascii_only), refresh=True)
+                    self._last_shown_s = now
+            elif done < total and now - max(started_s, self._last_shown_s) >= self._summary_every_s:
+                self._line(step_line(step))
+                self._last_shown_s = now
+
+        return told
+
+    @property
+    def _ascii_only(self) -> bool:
+        return not (self._console.encoding or "").lower().startswith("utf")
 
     def _line(self, text: str) -> None:
         # Soft-wrapped and without markup: a log line stays one line, and [7,9] stays [7,9].

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from spectral_search.data.draws import val_draws
 from spectral_search.data.split import Splits
+from spectral_search.spec.copies import Copies
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import SearchSpec
 
@@ -43,23 +44,25 @@ class Afterwards:
         epoch = STEP_PASSES * len(splits.train) + val_draws(spec.data.val_draws, val) * val
         return cls(spec.search, epoch, val, test, trains, lanes)
 
-    def copies(self, best_epochs: Sequence[int], epochs_trained: float) -> list[int]:
-        """How many copies of each finalist are trained.
+    def copies(self, best_epochs: Sequence[int], epochs_trained: float) -> list[Copies]:
+        """How many copies of each finalist are trained, and for how long.
 
         Args:
             best_epochs: The best epoch of each finalist, the winner's first.
             epochs_trained: Of all trials together.
         """
-        return self.search.copies_of(best_epochs, epochs_trained) if self.trains else [0] * len(best_epochs)
+        none = [Copies(0, 0)] * len(best_epochs)
+        return self.search.copies_of(best_epochs, epochs_trained) if self.trains else none
 
     def training_epochs(self, best_epochs: Sequence[int], epochs_trained: float) -> int:
         """Epochs of those copies together."""
-        counts = self.copies(best_epochs, epochs_trained)
-        return sum(count * epochs for count, epochs in zip(counts, best_epochs, strict=True))
+        return sum(count * epochs for count, epochs in self.copies(best_epochs, epochs_trained))
 
     def equivalent_epochs(self, best_epochs: Sequence[int], epochs_trained: float) -> float:
         """Epochs that the search makes in the time that all of this takes."""
-        networks = len(best_epochs) + sum(self.copies(best_epochs, epochs_trained))
+        copies = self.copies(best_epochs, epochs_trained)  # those that are stopped early predict nothing
+        whole = sum(made.times for made, best in zip(copies, best_epochs, strict=True) if made.epochs == best)
+        networks = len(best_epochs) + whole
         predicting = networks * self.search.retest_draws * self.draw_passes + self.test_passes
         training = self.training_epochs(best_epochs, epochs_trained)
         return self.lanes * (training + predicting / self.epoch_passes)

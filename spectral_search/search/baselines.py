@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Question:
         splits: Which spectra train, validate and test.
         prep: Preprocessing of the run that is to be compared with; fitted on the training set when absent.
         mismatches: Why the parts of the data cannot be one data set, where the spec says to go on all the same.
+        reads: What Ridge, LightGBM and the oracle mixture read, of `results.baselines.INPUTS`.
     """
 
     spec: RunSpec
@@ -59,6 +60,7 @@ class Question:
     splits: Splits
     prep: Preprocessing | None = None
     mismatches: tuple[str, ...] = ()
+    reads: str = "pixels"
 
     @property
     def evaluated(self) -> Selection:
@@ -84,13 +86,14 @@ def chosen_methods(question: Question, only: Sequence[str]) -> tuple[list[str], 
     Raises:
         RequestError: A method is unknown, or one that was asked for by name is impossible on these data.
     """
-    if unknown := [name for name in only if name not in METHODS]:
-        raise RequestError(f"No baseline is called {', '.join(unknown)}: choose among {', '.join(METHODS)}.")
+    if unknown := [name for name in only if name not in stored.METHODS]:
+        raise RequestError(f"No baseline is called {', '.join(unknown)}: choose among {', '.join(stored.METHODS)}.")
     impossible = _impossible(question)
     if refused := [impossible[name] for name in only if name in impossible]:
         raise RequestError(*refused)
-    wanted = [name for name in METHODS if name in (only or METHODS)]
-    return [name for name in wanted if name not in impossible], [impossible[n] for n in wanted if n in impossible]
+    wanted = [name for name in stored.METHODS if name in (only or stored.METHODS)]
+    possible = {stored.stored_name(name, question.reads) for name in wanted if name not in impossible}
+    return [name for name in METHODS if name in possible], [impossible[name] for name in wanted if name in impossible]
 
 
 def _impossible(question: Question) -> dict[str, str]:
@@ -124,7 +127,7 @@ def measure(
     Args:
         question: The data.
         results: The results root.
-        methods: From `chosen_methods`.
+        methods: From `chosen_methods`, by their keys on disk.
         device: Where matrices are multiplied.
         told: Shows progress.
         say: Shows a sentence.
@@ -180,7 +183,7 @@ def _begun(question: Question, results: Path) -> Baselines:
         "noise": None,
         "methods": {},
     }
-    return stored.load(paths) or Baselines(paths, document)
+    return replace(stored.load(paths) or Baselines(paths, document), reads=question.reads)
 
 
 def problem_of(

@@ -41,6 +41,7 @@ from spectral_search.search.candidates import kept_bytes
 from spectral_search.search.device import Slots, cpu_count, visible_gpus
 from spectral_search.search.hold import Stopping
 from spectral_search.search.kills import KILLED, need_told
+from spectral_search.search.lone_blas import lone_blas
 from spectral_search.search.plan import Plan
 from spectral_search.search.progress import Progress
 from spectral_search.search.residency import loads_on_ray, reads_on_ray
@@ -234,7 +235,7 @@ def _search_trials(
         return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.search.inline import run_inline
 
-    prepared = _kept(plan, paths, *_prepared(plan, paths, partial(iter_blocks, hashed=True)))
+    prepared = _kept(plan, paths, around, *_prepared(plan, paths, around, partial(iter_blocks, hashed=True)))
     run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots, suspects)
     return prepared
 
@@ -245,7 +246,7 @@ def _search_on_ray(
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.search.ray_session import ray_session
 
-    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, abandoned))
+    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
     session = ray_session(
         plan.spec.resources,
         plan.slots,
@@ -265,7 +266,7 @@ def _search_on_ray(
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = _kept(plan, paths, *(ahead.result() or _prepared(plan, paths, _reader(plan))))
+        prepared = _kept(plan, paths, around, *(ahead.result() or _prepared(plan, paths, around, _reader(plan))))
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
@@ -273,7 +274,9 @@ def _search_on_ray(
     return prepared
 
 
-def _prepared_ahead(plan: Plan, paths: RunPaths, abandoned: Event) -> tuple[Prepared, Reading] | None:
+def _prepared_ahead(
+    plan: Plan, paths: RunPaths, around: Surroundings, abandoned: Event
+) -> tuple[Prepared, Reading] | None:
     """The dataset, while Ray's processes start; None where Ray's are to read, or LightGBM to rank pixels, for long."""
     import_module(BRINGS_TORCH)
     from spectral_search.search.prepare import needs_ranking
@@ -288,7 +291,8 @@ def _prepared_ahead(plan: Plan, paths: RunPaths, abandoned: Event) -> tuple[Prep
                 raise RuntimeError("nobody wants the spectra any more")
             yield block
 
-    return _prepared(plan, paths, read)
+    with lone_blas():  # Ray's start forks
+        return _prepared(plan, paths, around, read)
 
 
 def _reader(plan: Plan) -> Read:
@@ -302,23 +306,26 @@ def _reader(plan: Plan) -> Read:
     return read
 
 
-def _prepared(plan: Plan, paths: RunPaths, read: Read) -> tuple[Prepared, Reading]:
+def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> tuple[Prepared, Reading]:
     """The dataset, and what was read for it; nothing is written."""
-    from spectral_search.search.prepare import prepare
+    from spectral_search.search.prepare import Compressing, prepare
 
     known = paths.preprocessing_safetensors.exists()
     prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else plan.prep
     reading = Reading(plan.splits)
-    return prepare(plan.spec, plan.splits, reading.watched(read), prep), reading
+    compressing = Compressing(told=around.view.step("compressing", "spectra"), seen=reading.know)
+    return prepare(plan.spec, plan.splits, reading.watched(read), prep, compressing), reading
 
 
-def _kept(plan: Plan, paths: RunPaths, prepared: Prepared, reading: Reading) -> Prepared:
+def _kept(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Prepared, reading: Reading) -> Prepared:
     """The dataset once it is certain what it is of; its preprocessing is fitted once and then belongs to the run.
 
     Raises:
         RequestError: The spectra are not those that the run has read before.
     """
     keep_content(paths, plan.splits, reading)
+    for note in prepared.notes:
+        around.say(note)
     if not paths.preprocessing_safetensors.exists():
         prep = prepared.dataset.prep
         if plan.root.wave_angstrom_L is not None:

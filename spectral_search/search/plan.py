@@ -16,16 +16,16 @@ from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.results.baselines import audit_key, error_alone, load_audit
 from spectral_search.search.afterwards import Afterwards
-from spectral_search.search.candidates import candidates, drawn_in, inputs, needs_subspace, values
+from spectral_search.search.candidates import candidates, drawn_in, inputs, values
 from spectral_search.search.device import Slots, plan_slots, visible_gpus
 from spectral_search.search.executor import Executor, choose_executor
+from spectral_search.search.input_choice import decide_input
 from spectral_search.search.memory_plan import MemoryPlan, Unused, plan_memory
 from spectral_search.search.parts_check import check_parts
 from spectral_search.search.points import planned_trials
 from spectral_search.search.residency import Room, decide_residency, tell_reader
 from spectral_search.search.sample_check import check_sample
 from spectral_search.search.small_val import small_val_notes
-from spectral_search.search.subspace_plan import find_subspace
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -99,19 +99,20 @@ class Plan:
     @property
     def retest(self) -> dict[str, Any]:
         """The most that comes after the last trial, by what is known before the first."""
-        search, after, longest = self.spec.search, self.afterwards, self._longest
+        search, after, longest = self.spec.search, self.afterwards, self.longest
         best = [longest] * min(search.finalists, self.trials)
         equivalent = after.equivalent_epochs(best, self.epochs)
         return {
             "finalists": len(best),
             "draws": search.retest_draws,
-            "copies": sum(after.copies(best, self.epochs)),
+            "copies": sum(count for count, _ in after.copies(best, self.epochs)),
             "epochs": after.training_epochs(best, self.epochs),
+            "stopped_after": next((epochs for count, epochs in after.copies(best, self.epochs) if count), None),
             "share_of_time": round(equivalent / (equivalent + self.epochs), 3),
         }
 
     @property
-    def _longest(self) -> int:
+    def longest(self) -> int:
         """Most epochs of any trial."""
         key, spec = "fit.epochs", self.spec
         if spec.search.sampler == "grid":
@@ -200,11 +201,9 @@ def make_plan(
     if faults or splits is None or parts is None:
         raise RequestError(*faults)
     said += [*parts.told, *small_val_notes(len(splits.val))]
-    prep: Preprocessing | None = None
-    if needs_subspace(spec):
-        found = find_subspace(spec, splits, candidates(spec))
-        spec, prep = _with_components(spec, found.automatic), found.prep
-        said += found.notes()
+    spec, prep, told = decide_input(spec, splits)
+    said += told
+    _check_networks(spec, root.pixels)  # what stands in may be of another size
     if "pixels" in drawn_in(spec):
         spec, residency = decide_residency(spec, splits, Room.here(spec.resources))
         said.append(residency)
@@ -239,15 +238,6 @@ def _late_rung(spec: RunSpec) -> str | None:
         f"search.min_epochs ({rung:,}) is not below fit.epochs ({epochs:,}), so no trial is stopped early: lower it, "
         "or say search.pruner none."
     )
-
-
-def _with_components(spec: RunSpec, automatic: int) -> RunSpec:
-    """The spec with what `components: auto` stands for, which then belongs to it."""
-    given = spec.data.input
-    if given.components != "auto":
-        return spec
-    given = given.model_copy(update={"components": automatic})
-    return spec.model_copy(update={"data": spec.data.model_copy(update={"input": given})})
 
 
 def _in_memory(spec: RunSpec) -> RunSpec:

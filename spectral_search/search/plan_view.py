@@ -7,9 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from spectral_search.results.wording import params_text, short_value, size
+from spectral_search.search.candidates import inputs, values
 from spectral_search.search.memory_plan import MemoryPlan
 from spectral_search.search.plan import Plan
+from spectral_search.spec.data import SUBSPACE_INPUTS
 from spectral_search.spec.domain import Domain
+from spectral_search.spec.run import RunSpec
 
 GRID_ROWS = 200
 
@@ -22,6 +25,7 @@ def render_plan(plan: Plan) -> RenderableType:
     rows = [
         ("stage", f"{spec.stage}: {spec.description.strip()}".rstrip(": ")),
         ("spectra", f"{len(splits.train):,} train, {len(splits.val):,} val{test}, {plan.root.pixels:,} pixels"),
+        ("input", _input_text(spec)),
         ("network", f"{spec.model.kind}, {plan.parameters({}):,} parameters{varied}"),
         ("search", _search_text(plan)),
         ("cost", f"at most {plan.epochs:,} epochs in all, {plan.spectra_epochs:,} spectra x epochs"),
@@ -41,6 +45,13 @@ def render_plan(plan: Plan) -> RenderableType:
         for index, note in enumerate(plan.notes)
     ]
     return Group(*parts)
+
+
+def _input_text(spec: RunSpec) -> str:
+    """What networks see, and of how many components it is made."""
+    kinds = sorted(inputs(spec))
+    made = [str(count) for count in sorted(values(spec, "data.input.components"), key=str)]
+    return _alternatives(kinds) + (f", {_alternatives(made)} components" if SUBSPACE_INPUTS & set(kinds) else "")
 
 
 def _memory_text(memory: MemoryPlan) -> str:
@@ -72,7 +83,10 @@ def _retest_text(plan: Plan) -> str:
     if found["copies"]:
         times = f"{found['copies']} time{'s' if found['copies'] > 1 else ''}"
         told += f", trained anew {times} with other seeds in at most {found['epochs']:,} epochs"
-    return f"{told}; about {found['share_of_time']:.0%} of the time"
+        if found["stopped_after"] < plan.longest:
+            told += f" (stopped after {found['stopped_after']} of {plan.longest}: search.retest_share)"
+    without = "; without: --set search.retest_seeds=1" if found["copies"] else ""
+    return f"{told}; about {found['share_of_time']:.0%} of the time{without}"
 
 
 def _grid_table(plan: Plan) -> RenderableType:

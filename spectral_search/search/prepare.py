@@ -2,13 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 
 import numpy as np
 
+from spectral_search.data.array_cache import ArrayCache
 from spectral_search.data.blocks import Block, iter_blocks
+from spectral_search.data.components import Components
+from spectral_search.data.content import Hashes
 from spectral_search.data.dataset import (
     Dataset,
     Frozen,
@@ -24,7 +27,8 @@ from spectral_search.data.half import halved
 from spectral_search.data.preprocess import Preprocessing, PreprocessingFit, Validity, set_validity
 from spectral_search.data.spectra import Spectra, load_spectra
 from spectral_search.data.split import Selection, Splits
-from spectral_search.fit.compress import compress, project
+from spectral_search.fit.compress import Told, project, unheard
+from spectral_search.fit.kept_components import kept_components
 from spectral_search.search.candidates import candidates, drawn_in, needs_subspace
 from spectral_search.search.device import cpu_count
 from spectral_search.search.subspace_plan import find_subspace
@@ -38,10 +42,26 @@ Read = Callable[[Selection, bool], Iterator[Block]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset, with the noise-free val spectra that the re-test draws fresh noise for."""
+    """A dataset, with the noise-free val spectra that the re-test draws fresh noise for, and what to tell of it."""
 
     dataset: Dataset
     val: Labelled
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compressing:
+    """What goes on around the compressing of training spectra.
+
+    Attributes:
+        cache: Where what is made is kept; None keeps nothing.
+        told: Hears how many spectra are done, and how many there are.
+        seen: Hears the hashes of spectra that were known without being read.
+    """
+
+    cache: ArrayCache | None = field(default_factory=ArrayCache.here)
+    told: Told = unheard
+    seen: Callable[[Selection, Hashes], None] = lambda selection, hashes: None
 
 
 def load_plainly(selection: Selection, noisy: bool) -> Spectra:
@@ -54,39 +74,49 @@ def prepare(
     splits: Splits,
     read: Read,
     prep: Preprocessing | None = None,
+    compressing: Compressing | None = None,
 ) -> Prepared:
-    """Read what a search needs, each spectrum once; for components a sample of them twice.
+    """Read what a search needs, each spectrum once; for components a sample of them twice, or from the cache.
 
     Args:
         spec: The search, its data.residency and data.stored_as decided by the plan.
         splits: Which spectra.
-        read: How spectra are read.
+        read: How spectra are read; for components to be kept, with hashes.
         prep: Preprocessing of an earlier run or of the plan, kept as it is; fitted on the training set when absent.
+        compressing: What goes on around it; with this user's cache and unheard when absent.
 
     Raises:
         RequestError: No pixel is valid in all sets, the labels do not vary, the spectra do not fit float16, or the
             training flux holds noise where an input needs it without.
     """
-    data, kinds = spec.data, drawn_in(spec)
+    kinds, around = drawn_in(spec), compressing or Compressing()
     if needs_subspace(spec) and (prep is None or not len(prep.strength_K)):
-        prep = find_subspace(spec, splits, candidates(spec)).prep
+        prep = find_subspace(spec, splits, candidates(spec), around.cache).prep
     if prep is not None and "pixels" not in kinds:
-        return _in_components(spec, splits, read, prep)
+        return _in_components(spec, splits, read, prep, around)
     prepared = _in_pixels(spec, splits, read, prep)
     if "components" not in kinds:
         return prepared
-    components = compress(splits.train, partial(read, splits.train, False), prepared.dataset.prep, data.noise_level)
-    return replace(prepared, dataset=replace(prepared.dataset, components=components))
+    components, notes = _compressed(spec, splits.train, read, prepared.dataset.prep, around)
+    return replace(prepared, dataset=replace(prepared.dataset, components=components), notes=notes)
 
 
-def _in_components(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing) -> Prepared:
+def _compressed(
+    spec: RunSpec, train: Selection, read: Read, prep: Preprocessing, around: Compressing
+) -> tuple[Components, tuple[str, ...]]:
+    kept = kept_components(train, partial(read, train, False), prep, spec.data.noise_level, around.cache, around.told)
+    around.seen(train, kept.hashes)
+    return kept.components, kept.notes
+
+
+def _in_components(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing, around: Compressing) -> Prepared:
     """A search that reads components alone: nothing of the training set is kept in pixels."""
     data = spec.data
-    components = compress(splits.train, partial(read, splits.train, False), prep, data.noise_level)
+    components, notes = _compressed(spec, splits.train, read, prep, around)
     val, frozen = _val(data, load_spectra(splits.val, read(splits.val, True)), prep)
     nothing_NL = np.empty((len(val), 0), np.float32)
     projected = Frozen(project(frozen.noisy_DNL, prep), nothing_NL, frozen.log_g_N, frozen.bin_N, in_components=True)
-    return Prepared(Dataset(None, projected, prep, data.noise_level, components), val)
+    return Prepared(Dataset(None, projected, prep, data.noise_level, components), val, notes)
 
 
 def _in_pixels(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | None) -> Prepared:

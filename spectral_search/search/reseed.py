@@ -1,14 +1,15 @@
 """Training finalists anew with other seeds, to see how much of a result is luck.
 
-A copy has the configuration of a finalist and another fit.seed, so that initialisation, dropout, the order of the
-spectra and their training noise all differ. It is trained for as many epochs as its original took to its best one and
-keeps its own best weights by val R2, as every trial does. Copies with one seed and one batch size share their passes
-over the data.
+A copy has the configuration of a finalist and another fit.seed, so that initialisation and dropout differ, and the
+order of the spectra and their training noise are other ones than in the search. These all copies share, with the pass
+over the data. A copy is trained for as many epochs as its original took to its best one and keeps its own best weights
+by val R2, as every trial does; where that costs too much (`search.retest_share`) it is stopped earlier, and its val R2
+is compared with its original's by then.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -39,17 +40,28 @@ if TYPE_CHECKING:
     from spectral_search.search.reseed_progress import CopyProgress
 
 
+Key = tuple[int, int]
+"""Of a copy: the number of its trial, and its seed."""
 Keep = Callable[[Retest, Callable[[Frozen], np.ndarray] | None], None]
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A finalist to be trained anew: its trial and parameters, the seed that replaces its own, and for how long."""
+    """A finalist to be trained anew.
+
+    Attributes:
+        trial: Its number.
+        params: Its parameters.
+        seed: Replaces its own.
+        epochs: For how long.
+        original_val_r2: Where that is less than its original took to its best epoch: the best it had by then.
+    """
 
     trial: int
     params: Params
     seed: int
     epochs: int
+    original_val_r2: float | None = None
 
     def config(self, spec: RunSpec) -> TrialConfig:
         """What it trains."""
@@ -60,19 +72,27 @@ class Copy:
 def planned_copies(spec: RunSpec, finalists: Sequence[TrialRecord], epochs_trained: int) -> list[Copy]:
     """Which finalists are trained anew, best first: the winner with all its seeds, the others while the budget lasts.
 
+    Seeds count on from that of the finalist.
+
     Args:
         spec: The search.
         finalists: The winner first.
         epochs_trained: Of all trials of the search together.
     """
     best_epochs, copies = [trial.best_epoch or 0 for trial in finalists], []
-    for trial, count in zip(finalists, spec.search.copies_of(best_epochs, epochs_trained), strict=True):
+    for trial, (count, epochs) in zip(finalists, spec.search.copies_of(best_epochs, epochs_trained), strict=True):
         own = spec.with_params(trial.params).fit.seed
+        by_then = None if epochs == trial.best_epoch else _best_by(trial, epochs)
         copies += [
-            Copy(trial.number, trial.params, (own + number) % SEEDS, trial.best_epoch or 0)
-            for number in range(1, count + 1)
+            Copy(trial.number, trial.params, (own + number) % SEEDS, epochs, by_then) for number in range(1, count + 1)
         ]
     return copies
+
+
+def _best_by(trial: TrialRecord, epochs: int) -> float | None:
+    """The best val R2 that a trial had after so many epochs."""
+    values = [row["val_r2"] for row in trial.epochs if row["epoch"] <= epochs and row.get("val_r2") is not None]
+    return max(values, default=None)
 
 
 def train_copies(
@@ -86,14 +106,15 @@ def train_copies(
         paths: The run's folder.
         copies: To train.
         progress: Where it is shown.
-        keep: Told of each copy as it ends, with what predicts with its best weights; None where it failed.
+        keep: Told of each copy as it ends, with what predicts with its best weights; None where it failed or was
+            stopped early.
 
     Raises:
         DiskFullError: A checkpoint could not be written.
     """
 
-    def group(copy: Copy) -> tuple[int, int]:
-        return copy.seed, copy.config(spec).fit.batch_size
+    def group(copy: Copy) -> int:
+        return copy.config(spec).fit.batch_size
 
     progress.begin(copies)
     for _, members in groupby(sorted(copies, key=group), key=group):
@@ -113,8 +134,9 @@ class _Pack:
         keep: Keep,
     ) -> None:
         self._trainer, self._spec, self._paths, self._progress, self._keep = trainer, spec, paths, progress, keep
-        self._copies = {copy.trial: copy for copy in copies}
-        self._members: dict[int, Member] = {}
+        self._copies = {(copy.trial, copy.seed): copy for copy in copies}
+        self._pass_seed = (spec.fit.seed + 1) % SEEDS
+        self._members: dict[Key, Member] = {}
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
     def train(self) -> None:
@@ -126,82 +148,90 @@ class _Pack:
                 if self._members:
                     self._epoch()
 
-    def _begin(self, numbers: list[int]) -> list[int]:
+    def _begin(self, keys: list[Key]) -> list[Key]:
         """Begin copies; those that there is no room for beside the others, which come after them."""
         crowded = []
-        for number in numbers:
+        for key in keys:
             try:
-                self._members[number] = self._begun(self._copies[number])
+                self._members[key] = self._begun(self._copies[key])
             except NoRoomError as error:
                 if self._members:
-                    crowded.append(number)
+                    crowded.append(key)
                 else:
-                    self._fail([number], error)
+                    self._fail([key], error)
             except Exception as error:
-                self._fail([number], error)
+                self._fail([key], error)
         return crowded
 
     def _begun(self, copy: Copy) -> Member:
         folder, config = self._folder(copy).create(), copy.config(self._spec)
-        member = self._trainer.member(copy.trial, config)
+        member = self._trainer.member(copy.trial, config, self._pass_seed)
         try:
             load_checkpoint(member, folder)
         except DamagedCheckpointError:
             discard_checkpoint(folder)
-            member = self._trainer.member(copy.trial, config)
+            member = self._trainer.member(copy.trial, config, self._pass_seed)
         return member
 
     def _epoch(self) -> None:
         # A process that died between two checkpoints left the copies at different epochs: the last catch up first.
         first = min(member.epoch for member in self._members.values())
-        behind = [member for member in self._members.values() if member.epoch == first]
+        behind = {key: member for key, member in self._members.items() if member.epoch == first}
         try:
-            results = self._trainer.run_epoch(behind)
+            results = self._trainer.run_epoch(list(behind.values()))
         except Exception as error:
-            self._fail([member.number for member in behind], error)
+            self._fail(list(behind), error)
             return
-        for number, result in results.items():
+        for key, member in behind.items():
+            result = results[member.key]
             if isinstance(result, NonFiniteLossError):
-                self._fail([number], result)
+                self._fail([key], result)
             else:
-                self._progress.epoch(self._copies[number], result)
+                self._progress.epoch(self._copies[key], result)
         if time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE:
             self._save()
 
     def _save(self) -> None:
         started = time.monotonic()
-        for number, member in self._members.items():
-            save_checkpoint(member, self._folder(self._copies[number]))
+        for key, member in self._members.items():
+            save_checkpoint(member, self._folder(self._copies[key]))
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
 
     def _end_finished(self) -> None:
-        for number, member in list(self._members.items()):
-            copy = self._copies[number]
-            if member.epoch < copy.epochs and not member.finished:
-                continue
-            folder = self._folder(copy)
-            save_checkpoint(member, folder)
-            weights, best = read_best(folder)
-            member.network.model.load_state_dict(weights)
-            made = Retest(number, copy.seed, False, copy.epochs, best["epoch"], best["val_r2"], _nothing())
+        for key, member in list(self._members.items()):
+            copy = self._copies[key]
+            if member.epoch >= copy.epochs or member.finished:
+                self._end(copy, member)
+                del self._members[key]
+
+    def _end(self, copy: Copy, member: Member) -> None:
+        folder = self._folder(copy)
+        save_checkpoint(member, folder)
+        weights, best = read_best(folder)
+        member.network.model.load_state_dict(weights)
+        made = Retest(copy.trial, copy.seed, False, copy.epochs, best["epoch"], best["val_r2"], _nothing())
+        told = f"{best['epoch']} epochs to its best val R2, {best['val_r2']:.4f}"
+        if copy.original_val_r2 is None:
             self._keep(made, partial(self._predict, member))
-            self._progress.ended(copy, f"{best['epoch']} epochs to its best val R2, {best['val_r2']:.4f}")
-            discard_checkpoint(folder)
-            del self._members[number]
+        else:
+            self._keep(replace(made, original_val_r2=copy.original_val_r2), None)
+            told += f"; the original by then {copy.original_val_r2:.4f}"
+        self._progress.ended(copy, told)
+        discard_checkpoint(folder)
 
     def _predict(self, member: Member, frozen: Frozen) -> np.ndarray:
         return self._trainer.predict([member], frozen)[0]
 
-    def _fail(self, numbers: list[int], error: Exception) -> None:
+    def _fail(self, keys: list[Key], error: Exception) -> None:
         """Enter that copies failed: the run has its winner all the same."""
-        for number in numbers:
-            copy, member = self._copies[number], self._members.pop(number, None)
+        for key in keys:
+            copy, member = self._copies[key], self._members.pop(key, None)
             step = failed_step(self._folder(copy).create(), error)
             if step.full is not None:
                 raise DiskFullError(step.full)
             epoch = 0 if member is None else member.epoch
-            self._keep(Retest(number, copy.seed, False, copy.epochs, epoch, None, _nothing(), str(error)), None)
+            self._keep(Retest(*key, False, copy.epochs, epoch, None, _nothing(), str(error)), None)
             self._progress.ended(copy, f"failed: {error}")
 
     def _folder(self, copy: Copy) -> TrialPaths:

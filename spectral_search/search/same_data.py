@@ -69,6 +69,12 @@ class Reading:
 
         return watching
 
+    def know(self, selection: Selection, hashes: Hashes) -> None:
+        """Take note of hashes that are known without reading; of another selection than these they are not kept."""
+        for gathering in self._gatherings.values():
+            if gathering.selection is selection:
+                gathering.know(hashes)
+
     def hashes(self) -> dict[str, Hashes]:
         """By part, of each array that was read as a whole."""
         found = {part: gathering.whole() for part, gathering in self._gatherings.items()}

@@ -11,6 +11,7 @@ two writes, so each has one meaning by itself, and opening the study takes up wh
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -303,6 +304,8 @@ class Study:
                 return
             if record["epoch"] != trial.last_epoch + 1:
                 raise ValueError(f"trial {number} reports epoch {record['epoch']} after epoch {trial.last_epoch}")
+            # When it was recorded tells later how good the search was at any time; nothing is computed from it.
+            record = {**record, "at_unix_seconds": round(time.time(), 2)}
             append_line(self.paths.trial(number).progress_jsonl, record)
             handle.report(record["val_r2"], record["epoch"])
             trial.epochs.append(record)

@@ -3,26 +3,36 @@
 A sample of the spectra is read; torch is not needed. What is found here is what the run uses.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from spectral_search.data.blocks import Block, iter_blocks
-from spectral_search.data.preprocess import Preprocessing, PreprocessingFit, set_validity
-from spectral_search.data.split import Selection, Splits
-from spectral_search.data.subspace import enough_components, find_directions, is_noisy, outside, whitened
+from spectral_search.data.array_cache import ArrayCache
+from spectral_search.data.preprocess import Preprocessing
+from spectral_search.data.split import Splits
+from spectral_search.data.subspace import enough_components, is_noisy
 from spectral_search.errors import RequestError
+from spectral_search.search.subspace_sample import see_subspace
 from spectral_search.spec.run import RunSpec, TrialConfig
 
-SAMPLED_BYTES = 128 << 20
-"""Noise-free flux, as float32, that the directions are taken from: 8,192 spectra of 4,096 pixels."""
-MOST_SAMPLED = 8192
-CHECKED_SPECTRA = 2048
-"""Of val and test: for invalid pixels, and what signal of val lies outside the subspace."""
-RUNS = 64
-"""A sample is so many runs of neighbours, spread evenly: they share chunks."""
 OUTSIDE_ALLOWED = 0.01
+"""Variance of held-out signal outside the subspace, in units of the noise of one direction, without a warning."""
+OUTSIDE_HIDDEN = 0.1
+"""The same, above which a stage that names an input to stand in takes that."""
+
+
+class NoSignalError(RequestError):
+    """The data do not allow inputs made of the signal.
+
+    Args:
+        reason: What is wrong with them, a sentence.
+        cure: What to do, another.
+    """
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(f"{reason} {cure}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -61,69 +71,38 @@ class FoundSubspace:
         return [found, warning]
 
 
-def find_subspace(spec: RunSpec, splits: Splits, configs: Iterable[TrialConfig]) -> FoundSubspace:
+def find_subspace(
+    spec: RunSpec, splits: Splits, configs: Iterable[TrialConfig], cache: ArrayCache | None = None
+) -> FoundSubspace:
     """Find the directions that the trials of a search may use.
 
     Args:
         spec: The search.
         splits: Which spectra.
         configs: What its trials may be.
+        cache: Where what a sample shows is kept; None keeps nothing.
 
     Raises:
-        RequestError: The training flux is itself noisy, or more components are asked for than there are.
+        NoSignalError: The training flux is itself noisy.
+        RequestError: More components are asked for than there are.
     """
-    data, train = spec.data, splits.train
-    sample = _sampled(train, min(MOST_SAMPLED, SAMPLED_BYTES // (4 * train.pixels)))
-    prep, flux_NL = _fit(sample, train, splits)
-    subspace = find_directions(whitened(flux_NL, prep.centre_L, prep.inverse_noise_L), data.split_seed)
-    if is_noisy(subspace.variance_Q, len(flux_NL)):
-        middle = subspace.variance_Q[len(subspace.variance_Q) // 2]
-        raise RequestError(
-            f"The training flux holds noise of its own: along the {len(subspace.variance_Q) // 2}th direction the "
-            f"spectra still differ by {middle:.2g} times their noise, where noise-free ones differ by less than 0.01. "
-            "The signal input needs noise-free training flux: use --input standardize."
+    data = spec.data
+    seen = see_subspace(splits, data.split_seed, cache)
+    variance_Q, found = seen.variance_Q, len(seen.prep.strength_K)
+    if is_noisy(variance_Q, seen.sampled):
+        middle = variance_Q[len(variance_Q) // 2]
+        raise NoSignalError(
+            f"The training flux holds noise of its own: along the {len(variance_Q) // 2}th direction the "
+            f"spectra still differ by {middle:.2g} times their noise, where noise-free ones differ by less than 0.01.",
+            "The signal input needs noise-free training flux: use --input standardize.",
         )
-    automatic = enough_components(subspace.variance_Q, data.noise_level)
+    automatic = enough_components(variance_Q, data.noise_level)
     asked = {config.data.input.components for config in configs}
     most = max(automatic if count == "auto" else count for count in (asked or {"auto"}))
-    if most > subspace.components:
+    if most > found:
         raise RequestError(
-            f"data.input.components asks for {most} and {len(flux_NL):,} sampled training spectra of {train.pixels:,} "
-            f"pixels have {subspace.components} directions that can be told apart: use at most {subspace.components}."
+            f"data.input.components asks for {most} and {seen.sampled:,} sampled training spectra of "
+            f"{splits.train.pixels:,} pixels have {found} directions that can be told apart: use at most {found}."
         )
-    kept = subspace.take(max(most, automatic))
-    prep = replace(prep, directions_LK=np.ascontiguousarray(kept.directions_LK), strength_K=kept.strength_K)
-    held_out = outside(_val_signal(splits.val, prep), kept.directions_LK[:, :automatic])
-    return FoundSubspace(prep, automatic, held_out, subspace.variance_Q, len(flux_NL))
-
-
-def _fit(sample: Selection, train: Selection, splits: Splits) -> tuple[Preprocessing, np.ndarray]:
-    """Statistics of the sample and its conditioned flux, (N, L)."""
-    fit = PreprocessingFit(train.pixels)
-    blocks = list(fit.watch(iter_blocks(sample)))
-    others = [
-        set_validity(iter_blocks(_sampled(part, CHECKED_SPECTRA)), train.pixels)
-        for part in (splits.val, splits.test)
-        if part is not None
-    ]
-    prep = fit.finish(train.labels()["log_g"].to_numpy(), others)
-    for block in blocks:
-        prep.conditioning(block.flux_BL, block.error_BL)
-    return prep, np.concatenate([block.flux_BL for block in blocks])
-
-
-def _val_signal(val: Selection, prep: Preprocessing) -> np.ndarray:
-    """Whitened noise-free val spectra of a sample."""
-    blocks: Iterator[Block] = iter_blocks(_sampled(val, CHECKED_SPECTRA), condition=prep.conditioning)
-    flux_NL = np.concatenate([block.flux_BL for block in blocks])
-    return whitened(flux_NL, prep.centre_L, prep.inverse_noise_L)
-
-
-def _sampled(selection: Selection, most: int) -> Selection:
-    """At most so many spectra, in runs of neighbours spread over the selection."""
-    count = len(selection)
-    if count <= most:
-        return selection
-    run = max(1, most // RUNS)
-    starts = np.unique(np.linspace(0, count - run, max(1, most // run)).astype(np.int64))
-    return selection.take(np.unique((starts[:, None] + np.arange(run)).ravel()))
+    prep = seen.take(max(most, automatic))
+    return FoundSubspace(prep, automatic, seen.outside(automatic), variance_Q, seen.sampled)

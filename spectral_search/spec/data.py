@@ -22,10 +22,16 @@ class InputSpec(Section):
         description="standardize: (noisy - mean) / sqrt(var(flux) + mean(error^2)) per pixel; whiten: (noisy - mean) "
         "/ error; raw_whiten: noisy / error, kept only to measure how it fails; flux_error and flux_inverse_error: "
         "two channels, leaky because the error array is computed from the noise-free flux; signal: the K components in "
-        "which noise-free training spectra differ (MLP only); denoised: these, shrunk and put back into pixels",
+        "which noise-free training spectra differ (MLP only); denoised: these, weighted by their signal-to-noise "
+        "and put back into pixels",
     )
     components: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto", description="signal and denoised: K, how many components; auto: all that rise above the noise"
+    )
+    otherwise: Literal["standardize", "whiten"] | None = Field(
+        None,
+        description="signal and denoised: what networks see where the training flux is itself noisy or hardly shows "
+        "the signal of val; null: such data are refused or warned of. A kind given on the command line stands",
     )
     error_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0, description="whitening only: errors below this quantile of the training errors are raised to it"

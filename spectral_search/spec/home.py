@@ -1,16 +1,22 @@
 """The home folder of whoever runs this, which need not be there: a container's user often has neither name nor home."""
 
+import os
 from pathlib import Path
 
 from spectral_search.errors import RequestError
+from spectral_search.places import given_path
+
+CACHE_VARIABLE = "SPECTRAL_SEARCH_CACHE"
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: XDG_CACHE_HOME, else in the home folder.
+    """Where what can be made again is kept: SPECTRAL_SEARCH_CACHE, else in XDG_CACHE_HOME, else in the home folder.
 
     Raises:
         RequestError: There is no home folder.
     """
+    if given := os.environ.get(CACHE_VARIABLE):
+        return given_path(given, CACHE_VARIABLE).absolute()
     from platformdirs import user_cache_path  # not needed by most commands
 
     try:
@@ -18,5 +24,5 @@ def cache_folder() -> Path:
     except RuntimeError:
         raise RequestError(
             "There is no home folder in which a small simulated data set could be kept: give --data-root DIR, or set "
-            "HOME or XDG_CACHE_HOME."
+            f"HOME, XDG_CACHE_HOME or {CACHE_VARIABLE}."
         ) from None

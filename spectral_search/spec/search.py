@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
+from spectral_search.spec.copies import Copies, share_budget
 
 PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -60,9 +61,9 @@ class SearchSpec(Section):
         3, description="seeds of a finalist in the re-test, its own included; for the others it is trained anew"
     )
     retest_share: Annotated[float, Field(ge=0.0, le=LARGE)] = Field(
-        0.5,
-        description="most epochs of training finalists anew, as a part of those of all trials; the winner is trained "
-        "with all its seeds in any case",
+        0.2,
+        description="most that training finalists anew may cost, as a part of training all trials; where whole copies "
+        "of the winner cost more, they are stopped earlier and compared with it as it was by then",
     )
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
 
@@ -113,21 +114,17 @@ class SearchSpec(Section):
                 left = self.survivors_of(left, self.factor_at(rung, epochs))
         return total + left * (epochs - done)
 
-    def copies_of(self, best_epochs: Sequence[int], epochs_trained: float) -> list[int]:
-        """How many copies of each finalist are trained with other seeds.
-
-        The winner is trained with all its seeds, the others while the budget lasts.
+    def copies_of(self, best_epochs: Sequence[int], epochs_trained: float) -> list[Copies]:
+        """How many copies of each finalist are trained with other seeds, and for how many epochs.
 
         Args:
-            best_epochs: The best epoch of each finalist, for which its copies are trained; the winner's first.
+            best_epochs: The best epoch of each finalist, the winner's first.
             epochs_trained: Of all trials of the search together.
         """
-        budget, spent, counts = self.retest_share * epochs_trained, 0, [0] * len(best_epochs)
-        for place, epochs in enumerate(best_epochs):
-            for _ in range(1, self.retest_seeds):
-                spent += epochs
-                counts[place] += place == 0 or spent <= budget
-        return counts
+        # As a pass costs something beside its members, and trials share theirs at best: there were as many as the
+        # longest trial has epochs, at least.
+        searched = epochs_trained + max(best_epochs, default=0)
+        return share_budget(best_epochs, self.retest_seeds - 1, self.retest_share * searched)
 
     @field_validator("storage")
     @classmethod

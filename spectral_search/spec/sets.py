@@ -35,7 +35,7 @@ def apply_sets(raw: dict[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
 
     A plain value fixes its key: the key leaves space, grid and inherit, and domains that its value rules out go too.
     `space.KEY` or `grid.KEY` replaces a domain or a list, and null removes it. A new model.kind keeps what both kinds
-    share and drops the rest.
+    share and drops the rest. A data.input.kind that is asked for stands, so data.input.otherwise goes.
 
     Args:
         raw: The spec as read; left unchanged.
@@ -59,7 +59,16 @@ def apply_sets(raw: dict[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
             faults += _set_leaf(new, key, value)
             if key in all_leaves() or key in _WHOLE:
                 _fix(new, key, value)
+    if "data.input.kind" in values and "data.input.otherwise" not in values:
+        _leave_otherwise(new)
     return new, faults
+
+
+def _leave_otherwise(raw: dict[str, Any]) -> None:
+    data = raw.get("data")
+    given = data.get("input") if isinstance(data, dict) else None
+    if isinstance(given, dict):
+        given.pop("otherwise", None)
 
 
 def _copy(value: Any) -> Any:
@@ -106,9 +115,19 @@ def _set_kind(raw: dict[str, Any], kind: Any) -> None:
     _fix(raw, "model.kind", kind)
     if not is_kind(kind):
         return
+    if kind != "mlp":
+        _put_back_into_pixels(raw)
     gone = [key for key in _varied(raw) if kinds_with(key) and key not in trial_leaves(kind)]
     for key in gone:
         _drop(raw, key)
+
+
+def _put_back_into_pixels(raw: dict[str, Any]) -> None:
+    """Lets a network that needs neighbours see `denoised`, where a stage of MLPs left the data a choice."""
+    data = raw.get("data")
+    given = data.get("input") if isinstance(data, dict) else None
+    if isinstance(given, dict) and given.get("kind") == "signal" and given.get("otherwise") is not None:
+        given["kind"] = "denoised"
 
 
 def _varied(raw: Mapping[str, Any]) -> list[str]:

@@ -51,6 +51,9 @@ def key_fault(section: str, key: str, kinds: list[str]) -> Fault | None:
         return Fault(f"{section}.{key}", text)
     if key in SEARCHED_SECTIONS:
         return Fault(f"{section}.{key}", f"{section}.{key} is a whole section; name one of its keys")
+    if key == "data.input.otherwise":
+        text = f"{section}.{key} cannot vary: it stands in for all trials; vary data.input.kind"
+        return Fault(f"{section}.{key}", text)
     owners = kinds_with(key)
     if owners and (not kinds or set(owners) & set(kinds)):
         return None

@@ -37,7 +37,10 @@ class TrialConfig(Section):
             )
             raise linked_fault(message, "data.input.kind", "model.kind")
         if given.kind in SUBSPACE_INPUTS and given.top_pixels is not None:
-            message = f"data.input.top_pixels chooses among pixels, and {given.kind} has components; use null"
+            message = (
+                f"data.input.top_pixels chooses among pixels, and {given.kind} has components; use null, or "
+                "data.input.kind standardize"
+            )
             raise linked_fault(message, "data.input.top_pixels", "data.input.kind")
         return self
 

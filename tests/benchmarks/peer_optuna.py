@@ -6,7 +6,7 @@ One trial after the other in this process, on all cores; the spectra are loaded 
 from typing import Any
 
 import optuna
-from peer_recipe import load_arrays, main, trained
+from peer_recipe import dated, load_arrays, main, trained
 
 
 def suggested(trial: optuna.Trial, space: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -27,13 +27,15 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
     """The whole search."""
     arrays, recipe = load_arrays(config["root"]), config["recipe"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    epochs_trained = 0
+    epochs_trained, reached = 0, []
 
     def objective(trial: optuna.Trial) -> float:
         nonlocal epochs_trained
         best = float("-inf")
-        for epoch, val_r2 in enumerate(trained(arrays, recipe, suggested(trial, config["space"])), start=1):
+        curve = dated(trained(arrays, recipe, suggested(trial, config["space"])))
+        for epoch, (at, val_r2) in enumerate(curve, start=1):
             epochs_trained += 1
+            reached.append((at, val_r2))
             best = max(best, val_r2)
             trial.report(val_r2, epoch)
             if trial.should_prune():
@@ -52,6 +54,7 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
     study.optimize(objective, n_trials=config["trials"])
     return {
         "best_val_r2": max(trial.user_attrs["best_val_r2"] for trial in study.trials),
+        "reached": reached,
         "epochs_trained": epochs_trained,
         "trials": len(study.trials),
     }

@@ -7,6 +7,7 @@ checkpoint whenever its val R2 has improved. Grace period and reduction factor a
 
 import os
 import tempfile
+import time
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -22,16 +23,18 @@ from ray.tune.search.optuna import OptunaSearch
 
 def objective(config: dict[str, Any], arrays: Arrays, recipe: dict[str, Any]) -> None:
     """One trial."""
-    training, best = Training(arrays, recipe, config), float("-inf")
+    training, best, best_at = Training(arrays, recipe, config), float("-inf"), 0.0
     for epoch in range(1, recipe["epochs"] + 1):
         val_r2 = training.epoch()
         checkpoint = None
         with tempfile.TemporaryDirectory() as folder:
             if val_r2 > best:
-                best = val_r2
+                best, best_at = val_r2, time.time()
                 torch.save(training.model.state_dict(), os.path.join(folder, "model.pt"))
                 checkpoint = tune.Checkpoint.from_directory(folder)
-            tune.report({"val_r2": val_r2, "best_val_r2": best, "epoch": epoch}, checkpoint=checkpoint)
+            tune.report(
+                {"val_r2": val_r2, "best_val_r2": best, "best_at": best_at, "epoch": epoch}, checkpoint=checkpoint
+            )
 
 
 def domain(given: dict[str, Any]) -> Any:
@@ -81,6 +84,7 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError(errors[0])
     return {
         "best_val_r2": max(metrics["best_val_r2"] for metrics in ended),
+        "reached": [(metrics["best_at"], metrics["best_val_r2"]) for metrics in ended],
         "epochs_trained": sum(metrics["epoch"] for metrics in ended),
         "trials": len(ended),
     }

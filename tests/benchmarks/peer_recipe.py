@@ -151,6 +151,12 @@ def trained(arrays: Arrays, recipe: dict[str, Any], params: dict[str, Any]) -> I
         yield training.epoch()
 
 
+def dated(curve: Iterator[float]) -> Iterator[tuple[float, float]]:
+    """The epochs of a curve with the time of each, in seconds since 1970."""
+    for val_r2 in curve:
+        yield time.time(), val_r2
+
+
 def main(search: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Run a peer: `python peer.py CONFIG.json` prints one JSON line."""
     if len(sys.argv) != 2:

@@ -11,7 +11,7 @@ from small_dataset import make_spectra
 from spectral_search.baselines import trees
 from spectral_search.baselines.methods import METHODS
 from spectral_search.baselines.problem import Problem
-from spectral_search.results.baselines import METHODS as NAMES
+from spectral_search.results.baselines import STORED
 from spectral_search.results.metrics import r2
 from spectral_search.search.baselines import problem_of
 
@@ -28,7 +28,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
 
 
 def test_the_names_agree() -> None:
-    assert set(METHODS) == set(NAMES)
+    assert set(METHODS) == set(STORED)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -44,6 +44,11 @@ def test_baselines_like_a_run_stand_in_its_report(place: Path) -> None:
         "ceiling (400)",
         "oracle mixture (400)",
     ]
+    signal = call("baselines", "--like", "small", "--only", "ridge", "--input", "signal", "--json", folder=place)
+    entry = signal.require().json()["ridge"]
+    assert entry["input"] == "signal" and found["ridge"]["input"] == "pixels" and entry["test_r2"] > 0.5
+    names = [method.name for method in load_standing(place / "ray_results", ["small"]).baselines]
+    assert "Ridge on signal (400)" in names and "Ridge (400)" in names
     again = call("baselines", "--like", "small", "--only", "ridge", folder=place).require()
     assert f"{found['ridge']['test_r2']:.4f}" in again.stdout and "ridge: training spectra" not in again.stdout
 
@@ -64,6 +69,7 @@ def test_the_audit_answers_in_sentences_and_json(place: Path) -> None:
     [
         (["--data-root", "nowhere"], "There is no data root"),
         (["--data-root", "data", "--only", "forest"], "No baseline is called forest"),
+        (["--data-root", "data", "--input", "denoised"], "baselines read pixels or signal"),
         (["--data-root", "data", "--num-train", "100000"], "data.num_train asks for 100000"),
         (["--data-root", "data", "--noise-level", "-1"], "--noise-level"),
         (["--like", "nobody"], "No run 'nobody'"),

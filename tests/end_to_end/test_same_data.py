@@ -312,11 +312,13 @@ def test_a_stage_is_told_that_its_parent_had_other_data(folder: Path, place: Pat
     heir = {"inherit": {"from": "step1", "keys": ["fit.lr"]}, "space": {"model.dropout": {"choice": [0.0, 0.1]}}}
     file.write_text(json.dumps({**SPEC, "stage": "child", **heir}))
 
-    def notes(data: Path) -> str:
-        options = options_of(place, name="child", data_root=(str(data),))
+    def notes(data: Path, **given: Any) -> str:
+        options = options_of(place, name="child", data_root=(str(data),), **given)
         return " ".join(service.plan(str(file), options, service.silent()).notes)
 
     assert "best may not be the best here" not in notes(folder / "data")
+    other_input = "two saw another input (standardize there, whiten here): its best may not be the best here."
+    assert other_input in notes(folder / "data", input_kind="whiten")
     data = moved_data(folder, place)
     assert "Moved or written again since two used them: train_0/dataset.h5, val_0/dataset.h5" in notes(data)
     other = write_root(place / "other", train=100, val=48, test=40, pixels=32, with_noisy=True)

@@ -25,14 +25,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"spec"},
     "results": {"spec"},
     "fit": MIDDLE,
-    "baselines": MIDDLE,
+    "baselines": MIDDLE | {"fit"},
     "search": MIDDLE | {"fit", "baselines", "terminal"},
     "bench": MIDDLE | {"fit", "baselines", "search"},
     "service": MIDDLE | {"fit", "baselines", "search", "bench"},
-    "cli": {"service", "streams", "terminal", "cli_shared", "cli_baselines", "cli_bench", "cli_report"},
+    "cli": {"service", "streams", "terminal", "cli_shared", "cli_baselines", "cli_bench", "cli_cache", "cli_report"},
     "cli_shared": {"service", "streams"},
     "cli_baselines": {"service", "cli_shared"},
     "cli_bench": {"service", "cli_shared"},
+    "cli_cache": {"service", "cli_shared"},
     "cli_report": {"service", "cli_shared"},
 }
 MUST_NOT_LOAD: dict[str, set[str]] = {
@@ -47,6 +48,7 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "cli_shared": {"torch", "ray", "optuna"},
     "cli_baselines": {"torch", "ray", "optuna"},
     "cli_bench": {"torch", "ray", "optuna"},
+    "cli_cache": {"torch", "ray", "optuna"},
     "cli_report": {"torch", "ray", "optuna"},
 }
 WITHOUT_TORCH = {f"models/{name}.py" for name in ("shape", "count", "footprint")} | {
@@ -139,8 +141,13 @@ def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     assert loaded_of(heavy, f"import spectral_search.{module}") == []
 
 
+def test_the_cache_is_listed_without_torch_ray_or_pandas() -> None:
+    code = "from spectral_search import service\nservice.cache_view(service.cache())"
+    assert loaded_of({"torch", "ray", "optuna", "pandas", "matplotlib"}, code) == []
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["bench", "training", "packs", "gpu"])
+@pytest.mark.parametrize("module", ["bench", "compressing", "training", "packs", "gpu"])
 def test_benchmarks_of_training_load_no_ray(module: str) -> None:
     assert loaded_of({"ray", "optuna"}, f"import spectral_search.bench.{module}") == []
 

@@ -9,7 +9,7 @@ import pytest
 from command_line import call, errors
 
 from spectral_search.bench.figures import DRAW
-from spectral_search.bench.growth import Point
+from spectral_search.bench.growth import SERIES, Point
 from spectral_search.bench.memory import MemoryWatch, tree_bytes
 
 
@@ -58,8 +58,8 @@ def test_memory_counts_what_is_held_for_a_while() -> None:
 
 def test_figures_are_drawn(tmp_path: Path) -> None:
     points = [
-        vars(Point(axis, executor, trials, spectra, 2, 3.0 + trials))
-        for executor in ("shared", "separate")
+        vars(Point(axis, executor, kind, trials, spectra, 2, 3.0 + trials))
+        for executor, kind in SERIES
         for axis, sizes in (("trials", [(4, 8192), (8, 8192)]), ("spectra", [(8, 8192), (8, 16384)]))
         for trials, spectra in sizes
     ]
@@ -86,5 +86,15 @@ def test_whole_searches_beside_their_peers(tmp_path: Path) -> None:
     done = call("bench", "search", "overhead", "--quick", "--json", folder=tmp_path).require()
     check(done.json(), "search", "overhead")
     found = done.json()["parts"]["search"]
-    assert set(found["details"]) == {"ours", "ray_tune", "optuna", "grid"}
+    assert set(found["details"]) == {"ours", "ours_on_signal", "ray_tune", "optuna", "grid"}
     assert {part["epochs_trained"] for part in found["details"].values()} == {6}
+
+
+@pytest.mark.slow
+def test_compressing_is_beside_plain_reading(tmp_path: Path) -> None:
+    document = call("bench", "compress", "--quick", "--json", folder=tmp_path).require().json()
+    check(document, "compress")
+    rows = {row["name"]: row for row in document["parts"]["compress"]["rows"]}
+    assert rows["float32: compressed"]["beside"] == "plain h5py, same files"
+    assert rows["float32: compressed"]["target"] == "at least 0.6"
+    assert "float32: from the cache" in rows

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from small_signal import simulated
 
 from spectral_search.data.blocks import Block
 from spectral_search.data.inputs import InputTransform
@@ -138,3 +139,21 @@ def test_top_pixels_without_a_ranking_are_refused() -> None:
     prep = replace(problem()[3], pixel_rank_L=np.zeros(0, np.int64))
     with pytest.raises(RequestError, match="needs a pixel ranking"):
         InputTransform(InputSpec(top_pixels=4), prep, 1.0)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.3])
+def test_denoised_gives_every_direction_what_its_signal_to_noise_deserves(level: float) -> None:
+    flux_NL, error_NL, prep = simulated()
+    noise_NL = level * error_NL * np.random.default_rng(2).standard_normal(flux_NL.shape, dtype=np.float32)
+    given = [torch.from_numpy(values_NL) for values_NL in (np.maximum(flux_NL + noise_NL, 0.0), error_NL)]
+    signal_NK, denoised_NL = (
+        InputTransform(InputSpec.model_validate({"kind": kind}), prep, level)(*given)[:, 0].numpy()
+        for kind in ("signal", "denoised")
+    )
+    wiener_K = 1.0 / (1.0 + level**2 / np.square(prep.strength_K.astype(np.float64)))
+    assert wiener_K[0] > 0.99 and wiener_K[-1] < 0.5  # the brightness, and what drowns in noise
+    expected_NL = (signal_NK * wiener_K) @ prep.directions_LK.T
+    expected_NL *= np.sqrt(prep.valid_L.sum() / np.square(wiener_K).sum())
+    np.testing.assert_allclose(denoised_NL, expected_NL, atol=2e-4)
+    assert (denoised_NL[:, ~prep.valid_L] == 0.0).all()
+    assert np.sqrt(np.square(denoised_NL[:, prep.valid_L]).mean()) == pytest.approx(1.0, abs=0.1)

@@ -141,6 +141,13 @@ def test_every_network_of_the_page(
     np.testing.assert_allclose(found, predicted(tmp_path), rtol=0, atol=TOLERANCE_DEX)
 
 
+def test_a_residual_on_a_ridge_on_components(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(tmp_path, dataset, {"kind": "signal"}, MLP, target="ridge_residual")
+    write_shard(tmp_path)
+    found = by_hand(tmp_path, monkeypatch)["log_g"]
+    np.testing.assert_allclose(found, predicted(tmp_path), rtol=0, atol=TOLERANCE_DEX)
+
+
 @pytest.mark.parametrize("mask", ["int", "bool", "none"])
 def test_masks_of_both_conventions(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str

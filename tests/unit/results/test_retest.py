@@ -8,7 +8,7 @@ from spectral_search.results.leaderboard import score_lines
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.predictions import Retest, read_retests, write_retest
 from spectral_search.results.records import RunRecord
-from spectral_search.results.retest import chosen_by_draw, judge, seed_values, tied
+from spectral_search.results.retest import chosen_by_draw, early_values, judge, seed_values, tied
 
 TRUE_N = np.random.default_rng(0).uniform(1.0, 5.0, 1500)
 
@@ -42,6 +42,22 @@ def test_a_seed_that_failed_is_told_and_does_not_count() -> None:
     (winner,) = judge([retest(7, 0.5), failed], TRUE_N, [7], seed=0)
     assert seed_values(winner) == [winner["r2"]]
     assert winner["seeds"][1]["failure"] == "The training loss became nan"
+
+
+def test_copies_stopped_early_tell_how_much_the_seed_matters_and_nothing_else() -> None:
+    own, other = retest(7, 0.50), retest(3, 0.52)
+    nothing = np.empty((0, 0), np.float32)
+    early = [
+        Retest(7, 43 + place, False, 4, 4, 0.6 + spread, nothing, None, 0.6)
+        for place, spread in enumerate((-0.03, 0.03))
+    ]
+    winner, second = judge([own, *early, other], TRUE_N, [7, 3], seed=0)
+    assert seed_values(winner) == [winner["r2"]]
+    assert second["tied"]  # told apart where nothing is known of seeds
+    values = early_values(winner)
+    assert values is not None and (values.epochs, values.own, values.others) == (4, 0.6, [0.57, 0.63])
+    assert "after 4 epochs, val R2 0.6000 0.5700 0.6300, standard deviation 0.0300" in values.text
+    assert early_values(second) is None
 
 
 def test_which_trial_other_noise_would_have_chosen() -> None:

@@ -107,11 +107,16 @@ def test_gap_and_share_of_the_ceiling() -> None:
     methods = [
         made_method("m", r2=0.72),
         made_method("oracle mixture", "oracle mixture", r2=0.62),
-        made_method("ceiling", "ceiling", r2=0.80, facts={"implied_r2": 0.82}),
+        made_method("ceiling", "ceiling", r2=0.80, facts={"upper_estimate": 0.82}),
     ]
     found = number(methods, "gap_to_ceiling")
     assert found.value.value == pytest.approx(0.72 / 0.80, abs=1e-6)
-    assert "90.0% of the ceiling" in found.evidence and "87.8%" in found.evidence
+    assert "90.0% of the ceiling's lower bound" in found.evidence
+    assert "upper estimate of the ceiling is 0.820; of that it reaches 87.8%" in found.evidence
+    above = number([made_method("m", r2=0.81), *methods[1:]], "gap_to_ceiling").evidence
+    assert "above the lower bound" in above and "no predictor can" not in above
+    beyond = number([made_method("m", r2=0.88), *methods[1:]], "gap_to_ceiling").evidence
+    assert "That no predictor can" in beyond
     assert number(methods[:1], "gap_to_ceiling").answer == "not yet run"
 
 
@@ -122,6 +127,9 @@ def test_whitening() -> None:
     collapsed = [*methods, made_method("x", r2=0.0, input="raw_whiten")]
     assert number(collapsed, "whitening").value.value == pytest.approx(0.7, abs=1e-6)
     assert number(methods[:1], "whitening").answer == "not yet run"
+    by_signal = made_method("k", r2=0.75, input="signal")
+    assert number([by_signal, methods[0]], "whitening").evidence.startswith("signal 0.750 (k), standardize 0.700 (s)")
+    assert "All runs read signal" in number([by_signal], "whitening").evidence
 
 
 def test_worst_bin_is_named() -> None:

@@ -12,8 +12,11 @@ from spectral_search.results.view import (
     LiveTrial,
     LiveView,
     SearchView,
+    Step,
     plain_line,
+    render_step,
     render_view,
+    step_line,
     summary_line,
 )
 
@@ -172,3 +175,43 @@ def test_an_error_leaves_the_terminal_usable() -> None:
         live.update(VIEW)
         raise KeyboardInterrupt
     assert file.getvalue().count("\x1b[?25h") == 1  # the cursor is shown again
+
+
+def test_a_long_step_is_a_line_now_and_then_where_there_is_no_terminal() -> None:
+    file, clock = io.StringIO(), Clock()
+    with LiveView(Console(file=file, width=80), clock=clock, summary_every_s=10.0) as view:
+        told = view.step("compressing", "spectra")
+        for second in range(1, 31):
+            clock.now = float(second)
+            told(1000 * second, 30_000)
+    assert file.getvalue().splitlines() == [
+        "compressing: 10,000 of 30,000 spectra, ~20 s left",
+        "compressing: 20,000 of 30,000 spectra, ~10 s left",
+    ]
+
+
+def test_a_short_step_is_not_shown() -> None:
+    for terminal in (False, True):
+        file, clock = io.StringIO(), Clock()
+        with LiveView(Console(file=file, width=80, force_terminal=terminal), clock=clock) as view:
+            told = view.step("compressing", "spectra")
+            clock.now = 0.2
+            told(50, 100)
+            told(100, 100)
+        assert "compressing" not in file.getvalue()
+
+
+def test_a_long_step_is_a_bar_in_a_terminal_and_leaves_nothing_behind() -> None:
+    file, clock = io.StringIO(), Clock()
+    console = Console(file=file, width=80, force_terminal=True, color_system=None)
+    with LiveView(console, clock=clock) as view:
+        told = view.step("compressing", "spectra")
+        clock.now = 3.0
+        told(250, 1000)
+        shown = file.getvalue()
+        told(1000, 1000)
+    assert "━━━━━━──────────────────  compressing: 250 of 1,000 spectra, ~9 s left" in shown
+    assert "compressing" not in file.getvalue()[len(shown) :]
+    bar = render_step(Step("compressing", "spectra", 1, 2, 1.0), ascii_only=True)
+    assert bar.plain == "############............  compressing: 1 of 2 spectra, ~1 s left"
+    assert step_line(Step("compressing", "spectra", 0, 2, 1.0)) == "compressing: 0 of 2 spectra"

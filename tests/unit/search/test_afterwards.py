@@ -39,11 +39,11 @@ def plan(root: DataRoot, folder: Path, slots: Slots | None = None, executor: str
 
 def test_work_is_counted_in_epochs_of_the_search() -> None:
     after = Afterwards(SEARCH, epoch_passes=100, draw_passes=20, test_passes=10)
-    # The winner's two copies, and one of the other's: 10 + 10 + 10 epochs of a budget of 30.
-    assert after.copies([10, 10], 60) == [2, 1]
-    assert after.training_epochs([10, 10], 60) == 30
+    # The winner's two copies in 10 passes, which cost 10 more, and one of the other's in the same: of 0.5 (70 + 10).
+    assert after.copies([10, 10], 70) == [(2, 10), (1, 10)]
+    assert after.training_epochs([10, 10], 70) == 30
     # Five networks on five draws of 20 spectra, and the test set.
-    assert after.equivalent_epochs([10, 10], 60) == pytest.approx(30 + (5 * 5 * 20 + 10) / 100)
+    assert after.equivalent_epochs([10, 10], 70) == pytest.approx(30 + (5 * 5 * 20 + 10) / 100)
 
 
 def test_where_nothing_is_trained_anew_predicting_is_left() -> None:
@@ -65,17 +65,20 @@ def test_the_plan_says_it_before_anything_starts(root: DataRoot, tmp_path: Path)
     made = plan(root, tmp_path)
     equivalent = made.afterwards.equivalent_epochs([9, 9], made.epochs)
     share = equivalent / (equivalent + made.epochs)
-    copies = sum(made.afterwards.copies([9, 9], made.epochs))
+    (copies, epochs), other = made.afterwards.copies([9, 9], made.epochs)
     assert made.document()["retest"] == {
         "finalists": 2,
         "draws": 2,
         "copies": copies,
-        "epochs": 9 * copies,
+        "epochs": epochs * copies,
+        "stopped_after": epochs,
         "share_of_time": pytest.approx(share, abs=1e-3),
     }
-    assert copies >= 2
+    assert (copies, other) == (2, (0, 0)) and 1 < epochs < 9
     assert f"about {share:.0%} of the time" in told(made)
-    assert f"trained anew {copies} times with other seeds in at most {9 * copies} epochs" in told(made)
+    assert f"trained anew {copies} times with other seeds in at most {epochs * copies} epochs" in told(made)
+    assert f"stopped after {epochs} of 9: search.retest_share" in told(made)
+    assert "without: --set search.retest_seeds=1" in told(made)
 
 
 def told(made: Plan) -> str:
@@ -92,7 +95,10 @@ def test_without_other_seeds_it_says_so_too(root: DataRoot, tmp_path: Path) -> N
 
 def test_a_searched_number_of_epochs_counts_at_its_most(root: DataRoot, tmp_path: Path) -> None:
     spec = make_spec(
-        tmp_path, tmp_path, search={"retest_seeds": 3, "pruner": "none"}, space={"fit.epochs": {"choice": [4, 7]}}
+        tmp_path,
+        tmp_path,
+        search={"retest_seeds": 3, "pruner": "none", "retest_share": 9.0},
+        space={"fit.epochs": {"choice": [4, 7]}},
     )
     made = Plan(spec, root, make_splits(root, spec.data), Slots(1.0, 0.0, 1, ()))
     assert made.retest["epochs"] % 7 == 0

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -110,6 +111,18 @@ def test_an_audit_belongs_to_the_bytes_it_saw(root: Path, tmp_path: Path) -> Non
     with h5py.File(tmp_path / "data/test_0/dataset.h5", "r+") as file:
         file["dataset/arrays/noisy/value"][5] *= 3
     assert "measures it on yours" in note()
+
+
+def test_what_is_read_is_part_of_the_key(root: Path, tmp_path: Path) -> None:
+    pixels = ask(root)
+    signal = replace(pixels, reads="signal")
+    assert chosen_methods(pixels, ["ridge", "ceiling"])[0] == ["ridge", "ceiling"]
+    assert chosen_methods(signal, ["ridge", "ceiling"])[0] == ["ceiling", "ridge_signal"]
+    assert stored.document(fit(signal, tmp_path, "ridge_signal"))["ridge"]["input"] == "signal"
+    found = fit(pixels, tmp_path, "ridge")
+    assert list(found.methods) == ["ridge", "ridge_signal"]
+    told_of = stored.document(found)
+    assert told_of["ridge"]["input"] == "pixels" and told_of["ridge"]["test_r2"] == found.methods["ridge"]["r2"]
 
 
 def test_without_a_test_set_the_numbers_are_of_val(tmp_path: Path) -> None:

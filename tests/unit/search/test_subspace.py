@@ -1,5 +1,6 @@
 """A search in components: what the plan finds and refuses, what is kept in memory, and what training makes of it."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from spectral_search.data.blocks import iter_blocks
 from spectral_search.data.root import DataRoot
@@ -14,7 +16,9 @@ from spectral_search.data.simulate import simulate
 from spectral_search.data.split import make_splits
 from spectral_search.errors import RequestError
 from spectral_search.fit.trainer import Trainer
+from spectral_search.results.metrics import scores
 from spectral_search.search.plan import Plan, make_plan
+from spectral_search.search.plan_view import render_plan
 from spectral_search.search.prepare import Prepared, prepare
 from spectral_search.search.subspace_plan import FoundSubspace, find_subspace
 from spectral_search.spec.run import RunSpec
@@ -125,20 +129,100 @@ def test_noise_in_components_follows_from_counters_alone(data: Path) -> None:
     assert histories[0] == pytest.approx(histories[1], abs=1e-6)
 
 
-def test_training_flux_that_is_noisy_is_refused(data: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def observed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """The same spectra, with noise in the training flux."""
     root = DataRoot.find(str(data))
     (source,) = root.train
-    noisy = tmp_path / "train_0" / "dataset.h5"
+    noisy = tmp_path_factory.mktemp("observed") / "train_0" / "dataset.h5"
     noisy.parent.mkdir()
     noisy.write_bytes(source.path.read_bytes())
     with h5py.File(noisy, "r+") as file:
         flux, error = (file[f"dataset/arrays/{name}/value"] for name in ("flux", "error"))
         noise_NL = np.random.default_rng(1).standard_normal(flux.shape)
         flux[:] = np.maximum(flux[:] + np.nan_to_num(error[:]) * noise_NL, 0.0)
-    observed = replace(root, train=DataRoot.find(str(noisy)).train)
+    return replace(root, train=DataRoot.find(str(noisy)).train)
+
+
+def test_training_flux_that_is_noisy_is_refused(observed: DataRoot) -> None:
     spec = spec_of()
     with pytest.raises(RequestError, match=r"training flux holds noise of its own.*--input standardize"):
         find_subspace(spec, make_splits(observed, spec.data), [spec.base])
+
+
+CHOSEN = {"input": {"kind": "signal", "otherwise": "standardize"}}
+VARIED = {
+    "space": {
+        "data.input.kind": {"choice": ["signal", "denoised", "whiten"]},
+        "data.input.components": {"choice": [8, 16]},
+        "fit.lr": {"choice": [1e-3, 3e-3]},
+    },
+    "grid": {"data.input.kind": ["signal", "standardize"], "data.input.components": [8], "fit.lr": [1e-3]},
+}
+
+
+def test_noisy_training_flux_lets_another_input_stand_in(observed: DataRoot) -> None:
+    spec = RunSpec.from_dict({**SPEC, "data": CHOSEN, **VARIED})
+    plan = make_plan(spec, observed, executor="inline")
+    given = plan.spec.data.input
+    assert (given.kind, given.otherwise, given.components, plan.prep) == ("standardize", None, "auto", None)
+    assert plan.spec.space["data.input.kind"].choices == ["standardize", "whiten"]
+    assert list(plan.spec.space) == ["data.input.kind", "fit.lr"]
+    assert plan.spec.grid == {"data.input.kind": ["standardize"], "fit.lr": [1e-3]}
+    (told,) = [note for note in plan.notes if "holds noise of its own" in note]
+    assert "networks see standardize and not denoised and signal, as data.input.otherwise says" in told
+    with pytest.raises(RequestError, match="holds noise of its own"):
+        make_plan(spec.override({"data.input.kind": "signal"}), observed, executor="inline")
+
+
+def test_too_few_spectra_to_show_the_signal_let_another_input_stand_in(data: Path) -> None:
+    plan = planned(data, RunSpec.from_dict({**SPEC, "data": {**CHOSEN, "num_train": 12, "num_val": 64}}))
+    assert plan.spec.data.input.kind == "standardize"
+    assert any("In 12 training spectra the signal of the val spectra hardly shows" in note for note in plan.notes)
+
+
+def test_what_is_kept_of_a_choice_is_what_was_chosen(data: Path) -> None:
+    spec = RunSpec.from_dict({**SPEC, "data": CHOSEN, "grid": {"data.input.kind": ["whiten"], "fit.lr": [1e-3, 3e-3]}})
+    plan = planned(data, spec)
+    given = plan.spec.data.input
+    assert (given.kind, given.components, given.otherwise) == ("signal", COMPONENTS, None)
+    again = planned(data, RunSpec.from_dict(plan.spec.to_dict()))
+    assert again.spec == plan.spec
+    by_grid = planned(data, spec.override({"search.sampler": "grid"}))
+    assert (by_grid.spec.data.input.kind, by_grid.spec.data.input.otherwise, by_grid.prep) == ("whiten", None, None)
+    assert by_grid.parameters({}) == 256 * 32 + 32 + 32 + 1
+    assert not any("components" in note for note in by_grid.notes)
+
+
+def test_the_plan_shows_the_input_in_a_line(data: Path) -> None:
+    file = io.StringIO()
+    for kind in ("signal", "standardize"):
+        Console(file=file, width=80).print(render_plan(planned(data, spec_of(data__input__kind=kind))))
+    lines = [" ".join(line.split()) for line in file.getvalue().splitlines()]
+    assert [line for line in lines if line.startswith("input ")] == [
+        f"input signal, {COMPONENTS} components",
+        "input standardize",
+    ]
+
+
+def test_what_stands_in_cannot_be_searched() -> None:
+    with pytest.raises(RequestError, match=r"space.data.input.otherwise cannot vary"):
+        RunSpec.from_dict({**SPEC, "space": {"data.input.otherwise": {"choice": ["standardize", "whiten"]}}})
+
+
+def test_the_residual_of_a_ridge_on_components_is_learnt(data: Path) -> None:
+    plan = planned(data, spec_of(fit__target="ridge_residual", fit__ridge_alpha=10.0))
+    dataset = prepared(plan).dataset
+    trainer = Trainer(dataset, CPU)
+    member = trainer.member(0, plan.spec.base)
+    weight_F, _ = member.network.ridge or (torch.zeros(0), 0)
+    assert weight_F.shape == (COMPONENTS,)
+    (ridge_DN,) = trainer.predict([member], dataset.val)  # its network adds nothing yet
+    ridge = scores(ridge_DN, np.broadcast_to(dataset.val.log_g_N, ridge_DN.shape))
+    assert ridge["r2"] > 0.1
+    for _ in range(3):
+        trainer.run_epoch([member])
+    assert member.history[-1]["val_r2"] > ridge["r2"]
 
 
 def test_more_components_than_there_are_is_refused(data: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from spectral_search.errors import RequestError
 from spectral_search.places import given_path
-from spectral_search.spec.home import cache_folder
+from spectral_search.spec.home import CACHE_VARIABLE, cache_folder
 
 
 def test_a_home_folder_is_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,4 +20,13 @@ def test_the_home_of_nobody_is_refused() -> None:
 
 def test_the_cache_needs_no_home_where_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert str(cache_folder()) == "/caches/spectral-search"
+
+
+def test_one_variable_moves_the_whole_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv(CACHE_VARIABLE, "~/large")
+    assert str(cache_folder()) == "/home/somebody/large"
+    monkeypatch.setenv(CACHE_VARIABLE, "")
     assert str(cache_folder()) == "/caches/spectral-search"

@@ -111,3 +111,36 @@ def test_a_whole_section_takes_its_keys_out_of_the_search() -> None:
 def test_a_key_below_a_single_value_is_a_fault() -> None:
     _, faults = apply_sets(RAW, {"fit.lr.max": 3})
     assert "fit.lr is a single value" in faults[0].text
+
+
+CHOSEN: dict[str, Any] = {"model": {"kind": "mlp"}, "data": {"input": {"kind": "signal", "otherwise": "standardize"}}}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"data.input.kind": "signal"}, {"kind": "signal"}),
+        ({"data.input.kind": "whiten"}, {"kind": "whiten"}),
+        ({"data.input": {"kind": "signal"}}, {"kind": "signal"}),
+        (
+            {"data.input.otherwise": "whiten", "data.input.kind": "signal"},
+            {"kind": "signal", "otherwise": "whiten"},
+        ),
+        ({"fit.lr": 0.1}, {"kind": "signal", "otherwise": "standardize"}),
+    ],
+)
+def test_an_input_that_is_asked_for_stands(values: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert apply_sets(CHOSEN, values)[0]["data"]["input"] == expected
+
+
+def test_another_network_than_an_mlp_sees_a_signal_by_choice_in_pixels() -> None:
+    def seen(**values: Any) -> dict[str, Any]:
+        found = apply_sets(CHOSEN, {key.replace("__", "."): value for key, value in values.items()})[0]
+        return dict(found["data"]["input"])
+
+    assert seen(model__kind="cnn") == {"kind": "denoised", "otherwise": "standardize"}
+    assert seen(model__kind="mlp")["kind"] == "signal"
+    # What was asked for is refused, not changed.
+    assert seen(model__kind="cnn", data__input__kind="signal")["kind"] == "signal"
+    plain = {**CHOSEN, "data": {"input": {"kind": "signal"}}}
+    assert apply_sets(plain, {"model.kind": "cnn"})[0]["data"]["input"]["kind"] == "signal"

@@ -21,8 +21,11 @@ GRID_SIZES = {
     "mvp_moe_cnn0": 2,
     "vit_patch16": 1,
     "signal_mlp": 4,
+    "signal_cnn": 4,
     "vit_sweep": 1,
 }
+BY_SIGNAL = ["step1", "step2", "mlp_residual", "mlp_deep", "mlp_wide", "mlp_big", "mvp_mlp1"]
+DENOISED = ["cnn_stage1a", "cnn_stage1b", "cnn_stage2", "mvp_cnn1", "mvp_cnn2", "mvp_moe_cnn0"]
 ON_32K = [*list(GRID_SIZES)[:6], "cnn_stage1a", "cnn_stage1b", "cnn_stage2"]
 
 
@@ -50,38 +53,62 @@ def test_published_recipe(stage: str) -> None:
     assert spec.data.num_train == 32000
 
 
+@pytest.mark.parametrize("stage", [*BY_SIGNAL, *DENOISED])
+def test_a_staged_search_sees_the_signal_and_its_grid_what_was_published(stage: str) -> None:
+    spec = load_spec(stage)
+    given = spec.data.input
+    assert (given.kind, given.otherwise) == ("denoised" if stage in DENOISED else "signal", "standardize")
+    assert {spec.with_params(point).data.input.kind for point in spec.grid_points()} == {"standardize"}
+    asked = load_spec(stage, overrides={"data.input.kind": "whiten", "search.sampler": "grid"})
+    assert asked.data.input.otherwise is None
+    assert {asked.with_params(point).data.input.kind for point in asked.grid_points()} == {"whiten"}
+    assert len(asked.grid_points()) == GRID_SIZES[stage]
+
+
+def test_the_question_of_the_best_pixels_is_asked_of_pixels() -> None:
+    spec = load_spec("mlp_topk")
+    assert (spec.data.input.kind, spec.data.input.otherwise) == ("standardize", None)
+
+
+INPUT = {"data.input.kind": ["standardize"]}
 PUBLISHED_GRIDS = {
     "step2": {
         "model.hidden": [[128, 32], [256, 64]],
         "model.activation": ["relu", "gelu", "silu"],
         "model.init": ["xavier", "kaiming"],
+        **INPUT,
     },
     "mlp_residual": {
         "model.hidden": [[256, 64], [512, 256]],
         "model.dropout": [0.3, 0.4],
         "fit.weight_decay": [0, 1e-4],
+        **INPUT,
     },
     "mlp_deep": {
         "model.hidden": [[512, 256, 128], [1024, 512, 256], [256, 256, 128, 64], [512, 256, 128, 64]],
         "model.activation": ["relu", "gelu"],
+        **INPUT,
     },
-    "mlp_wide": {"model.hidden": [[1024], [1024, 256], [2048, 512]]},
+    "mlp_wide": {"model.hidden": [[1024], [1024, 256], [2048, 512]], **INPUT},
     "mlp_topk": {"data.input.top_pixels": [256, 512, 1024]},
     "cnn_stage1a": {
         "fit.lr": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.1],
         "model.average_to": [1],
         "model.norm": ["none"],
+        **INPUT,
     },
     "cnn_stage1b": {
         "fit.weight_decay": [0, 1e-5, 1e-4, 5e-4, 1e-3],
         "model.average_to": [1],
         "model.norm": ["none"],
+        **INPUT,
     },
     "cnn_stage2": {
         "model.channels": [[32], [32, 64], [64, 128], [32, 64, 128]],
         "model.kernel_size": [7, 9, 15, 21],
         "model.norm": ["batch", "none"],
         "model.average_to": [1],
+        **INPUT,
     },
 }
 
@@ -101,8 +128,8 @@ def test_a_searched_key_may_be_inherited_and_stays_searched() -> None:
 
 def test_step1_grid_is_learning_rate_by_weight_decay() -> None:
     points = load_spec("step1").grid_points()
-    expected = [{"fit.lr": lr, "fit.weight_decay": wd} for lr in (0.1, 0.01, 1e-3, 5e-4, 3e-4) for wd in (0, 1e-4)]
-    assert points == expected
+    expected = [(lr, wd) for lr in (0.1, 0.01, 1e-3, 5e-4, 3e-4) for wd in (0, 1e-4)]
+    assert [(point["fit.lr"], point["fit.weight_decay"]) for point in points] == expected
     model = load_spec("step1").model
     assert (model.kind, model.hidden, model.activation, model.dropout) == ("mlp", [256, 64], "relu", 0.3)
 
@@ -138,8 +165,8 @@ def test_mvp_networks_are_the_published_ones() -> None:
     assert (cnn.kernel_size, cnn.dilations, cnn.head) == (5, [2], [128])
     points = load_spec("mvp_cnn2").grid_points()
     assert points == [
-        {"model.dilations": [1, 2, 4, 8]},
-        {"model.dilations": [2], "model.parallel_kernels": [3, 7, 15]},
+        {"model.dilations": [1, 2, 4, 8], "data.input.kind": "standardize"},
+        {"model.dilations": [2], "model.parallel_kernels": [3, 7, 15], "data.input.kind": "standardize"},
     ]
 
 

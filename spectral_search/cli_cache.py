@@ -1,0 +1,22 @@
+"""The verb `cache`."""
+
+from typing import Annotated
+
+import typer
+
+from spectral_search.cli_shared import Json, answering, make_console, print_json
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove every entry that no process uses.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what is kept of compressed spectra: its size, its bound, and what can be removed."""
+    with answering():
+        from spectral_search import service
+
+        found = service.cache(clear=clear)
+        if as_json:
+            print_json(found)
+        else:
+            make_console(False).print(service.cache_view(found), soft_wrap=True)

@@ -1,0 +1,27 @@
+"""numpy's products on one thread, while another thread of this process starts processes.
+
+OpenBLAS, which numpy and scipy bring, ends its threads before the process forks. A product that another thread is in
+the middle of then waits for them for ever, at full load. With one thread it has none to wait for. torch's products are
+not concerned.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import ThreadpoolController
+
+
+@contextmanager
+def lone_blas() -> Iterator[None]:
+    """Holds every OpenBLAS that is loaded by now to one thread; the number is one for the whole process."""
+    with _openblas().limit(limits=1):
+        yield
+
+
+def blas_threads() -> list[int]:
+    """Threads of every OpenBLAS that is loaded by now."""
+    return [library["num_threads"] for library in _openblas().info()]
+
+
+def _openblas() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
