@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import create_trial
 from small_dataset import small_dataset, trial_config
 from small_search import make_spec
 
@@ -24,6 +25,7 @@ from spectral_search.search.collapse import (
     others_learnt,
     shows_nothing,
 )
+from spectral_search.search.extend import _running
 from spectral_search.search.proposals import Proposals
 from spectral_search.search.study import Study, open_storage
 from spectral_search.search.trial import TrialRun
@@ -323,3 +325,10 @@ def test_the_process_that_trains_waits_for_the_verdict_and_leaves_its_best_weigh
         held.append(run.at_rung)
         assert not run.at_rung or paths.trial(0).best_safetensors.exists()
     assert held == [False, False, True, True]
+
+
+def test_what_was_said_of_an_end_goes_when_a_trial_goes_on() -> None:
+    """A complete trial that gets more epochs may learn after all."""
+    attributes = {"params": {}, COLLAPSED: "no better than the mean label"}
+    over = create_trial(value=0.0, intermediate_values={1: 0.0}, user_attrs=attributes)
+    assert _running(over).user_attrs == {"params": {}}
