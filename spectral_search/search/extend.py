@@ -18,6 +18,7 @@ from spectral_search.errors import RequestError
 from spectral_search.results.durable import digest_of, write_atomic
 from spectral_search.results.manifest import Manifest
 from spectral_search.results.records import RunRecord
+from spectral_search.search.collapse import COLLAPSED
 from spectral_search.search.proposals import Proposals
 from spectral_search.search.study import open_storage, storage_url
 from spectral_search.spec.run import RunSpec
@@ -123,4 +124,6 @@ def _has_epochs_left(trial: FrozenTrial, epochs: int, patience: int | None) -> b
 def _running(trial: FrozenTrial) -> FrozenTrial:
     reopened = copy.deepcopy(trial)
     reopened.state, reopened.values, reopened.datetime_complete = TrialState.RUNNING, None, None
+    # What was said of its end; with more epochs it may learn after all.
+    reopened.user_attrs = {name: value for name, value in trial.user_attrs.items() if name != COLLAPSED}
     return reopened

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
@@ -41,6 +42,21 @@ def test_data_that_do_not_match_are_said(make_run: MakeRun) -> None:
     assert run_document(record)["mismatches"] == ["The flux of val_0 is in another unit."]
     fine = RunRecord.load(make_run("fine", trials=1, data={"shards": {}, "mismatches": []}))
     assert "match" not in text_of(render_leaderboard(fine), 120) and "mismatches" not in run_document(fine)
+
+
+def test_collapsed_trials_keep_their_state_in_counts_and_are_told_with_the_reason(finished_run: RunPaths) -> None:
+    record = RunRecord.load(finished_run)
+    assert record.collapsed == [] and "collapsed" not in run_document(record)
+    dead = replace(record.trials[0], collapsed="no better than the mean label. Likely cause: fit.lr 10 is too high.")
+    record = replace(record, trials=[dead, *record.trials[1:]])
+    document, text = run_document(record), text_of(render_leaderboard(record), 120)
+    assert document["trials"] == {"complete": 2, "stopped": 1, "failed": 1}
+    assert document["collapsed"] == [{"trial": 0, "reason": dead.collapsed}]
+    assert "trials: 2 complete, 1 stopped, 1 failed (1 collapsed)" in text
+    assert f"trial 0 collapsed: {dead.collapsed}" in " ".join(text.split())
+    assert [row.collapsed is not None for row in leaderboard(record)] == [False, False, True, False]
+    (row,) = [line for line in text.splitlines() if line.split()[:2] == ["3", "0"]]
+    assert "collapsed" in row and "stopped" not in row
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -109,6 +109,14 @@ def test_plain_lines() -> None:
     )
 
 
+def test_collapsed_trials_are_counted_and_told_with_the_reason() -> None:
+    assert "8 stopped  1 failed  (2 collapsed)" in text_of(replace(VIEW, collapsed=2), 80)
+    assert "collapsed" not in text_of(VIEW, 80)
+    dead = Event("finished", 9, "collapsed", 12, -0.001, "Likely cause: fit.lr 0.1 is too high.")
+    told = "trial 9 collapsed after 12 epochs, best val R2 -0.0010: Likely cause: fit.lr 0.1 is too high."
+    assert plain_line(dead) == told
+
+
 def test_what_comes_after_the_last_trial_is_told() -> None:
     view = replace(VIEW, retest_s=71.0)
     assert "~22 min left (~71 s of it for the re-test), best" in summary_line(view)

@@ -1,13 +1,14 @@
 """A trial that learns nothing is stopped and called collapsed, one that is slow is not, and the cause is told."""
 
 import csv
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import create_trial
 from small_dataset import small_dataset, trial_config
 from small_search import make_spec
 
@@ -15,6 +16,7 @@ from spectral_search.fit.trainer import Trainer
 from spectral_search.results.paths import RunPaths
 from spectral_search.results.study import read_study
 from spectral_search.search.collapse import (
+    COLLAPSED,
     FEW_STEPS,
     LEARNT,
     earliest,
@@ -23,6 +25,7 @@ from spectral_search.search.collapse import (
     others_learnt,
     shows_nothing,
 )
+from spectral_search.search.extend import _running
 from spectral_search.search.proposals import Proposals
 from spectral_search.search.study import Study, open_storage
 from spectral_search.search.trial import TrialRun
@@ -174,16 +177,22 @@ def paths(tmp_path: Path) -> RunPaths:
 
 
 @pytest.fixture
-def study_of(tmp_path: Path, paths: RunPaths) -> Iterator[Open]:
-    """Opens the study of a search of 40 epochs, as a new process would; databases are closed after the test."""
-    with ExitStack() as opened:
+def study_of(tmp_path: Path, paths: RunPaths) -> Open:
+    """Opens the study of a search of 20 epochs that gives up after 3, as a new process would."""
+    kept = InMemoryStorage()
 
-        def study(pruner: str = "promote", **search: Any) -> Study:
-            given = {"pruner": pruner, "trials": 4, "finalists": 1, "min_epochs": 15, "reduction_factor": 4, **search}
-            spec = make_spec(tmp_path, tmp_path, fit={"epochs": 40}, search=given)
-            return Study(spec, paths, opened.enter_context(open_storage(paths.study_url)), "run")
+    def study(pruner: str = "promote", storage: BaseStorage = kept, **search: Any) -> Study:
+        given = {"pruner": pruner, "trials": 4, "finalists": 1, "min_epochs": 6, "reduction_factor": 4, **search}
+        spec = make_spec(tmp_path, tmp_path, fit={"epochs": 20}, search={"collapse_epochs": 3, **given})
+        return Study(spec, paths, storage, "run")
 
-        yield study
+    return study
+
+
+def told(study: Study, number: int) -> tuple[str, str | None]:
+    """A trial's state, and what is said of its collapse."""
+    trial = study.trials()[number]
+    return trial.state.name, trial.user_attrs.get(COLLAPSED)
 
 
 def begin(study: Study) -> int:
@@ -205,30 +214,39 @@ def test_a_dead_trial_is_stopped_by_whatever_pruner_and_says_why(study_of: Open,
     heard: list[str] = []
     study.listener = lambda event, trial: heard.append(f"{event} {trial.collapsed is not None}")
     number = begin(study)
-    assert tell(study, number, 12)
+    assert tell(study, number, 3)
     study.stop(number)
     assert heard[-1] == "stopped True"
-    (known,) = read_study(paths.study_url, "run") or []
-    assert (known.state, known.error) == ("stopped", None)
-    assert known.collapsed is not None
-    assert known.collapsed.startswith("no better than the mean label in all its 12 epochs (best val R2 -0.0010).")
-    assert paths.trial(number).log_txt.read_text() == f"Collapsed: {known.collapsed}\n"
+    state, why = told(study, number)
+    assert state == "PRUNED" and why is not None
+    assert why.startswith("no better than the mean label in all its 3 epochs (best val R2 -0.0010).")
+    assert paths.trial(number).log_txt.read_text() == f"Collapsed: {why}\n"
+
+
+def test_who_reads_the_study_is_told(study_of: Open, paths: RunPaths) -> None:
+    with open_storage(paths.study_url) as storage:
+        study = study_of(storage=storage)
+        number = begin(study)
+        assert tell(study, number, 3)
+        assert [trial.collapsed for trial in read_study(paths.study_url, "run") or []] == [None]
+        study.stop(number)
+        (known,) = read_study(paths.study_url, "run") or []
+        assert (known.state, known.error, known.collapsed) == ("stopped", None, told(study, number)[1])
 
 
 @pytest.mark.parametrize("pruner", ["promote", "halving", "asha", "none"])
 def test_a_learning_trial_goes_on(study_of: Open, paths: RunPaths, pruner: str) -> None:
     study = study_of(pruner)
     number = begin(study)
-    assert not tell(study, number, 13, value=0.03)
-    (known,) = read_study(paths.study_url, "run") or []
-    assert known.collapsed is None and not paths.trial(number).log_txt.exists()
+    assert not tell(study, number, 4, value=0.03)
+    assert told(study, number) == ("RUNNING", None) and not paths.trial(number).log_txt.exists()
 
 
 @pytest.mark.parametrize("pruner", ["promote", "halving", "asha"])
 def test_a_dead_trial_does_not_wait_at_a_rung_of_the_same_epoch(study_of: Open, pruner: str) -> None:
-    study = study_of(pruner, min_epochs=12)
+    study = study_of(pruner, min_epochs=3)
     number = begin(study)
-    assert tell(study, number, 12)
+    assert tell(study, number, 3)
     study.stop(number)
     assert study.trials()[number].state.is_finished()
 
@@ -236,14 +254,14 @@ def test_a_dead_trial_does_not_wait_at_a_rung_of_the_same_epoch(study_of: Open, 
 @pytest.mark.parametrize("pruner", ["promote", "halving", "none"])
 def test_a_process_that_died_before_the_verdict_is_followed_by_one_that_gives_it(study_of: Open, pruner: str) -> None:
     """The epoch is recorded, at a rung even, and nothing else: the next process hears of it again."""
-    first = study_of(pruner, min_epochs=12)
+    first = study_of(pruner, min_epochs=3)
     number = begin(first)
-    for epoch in epochs_of(12):
+    for epoch in epochs_of(3):
         first.record(number, epoch)
-    second = study_of(pruner, min_epochs=12)
+    second = study_of(pruner, min_epochs=3)
     again = second.next_trial()
-    assert again is not None and (again.number, again.last_epoch, again.settled) == (number, 12, 11)
-    assert second.report(number, epoch_of(12))
+    assert again is not None and (again.number, again.last_epoch, again.settled) == (number, 3, 2)
+    assert second.report(number, epoch_of(3))
     second.stop(number)
     assert "collapsed" in second.trials()[number].user_attrs
 
@@ -251,13 +269,13 @@ def test_a_process_that_died_before_the_verdict_is_followed_by_one_that_gives_it
 def test_a_resumed_search_decides_at_the_same_epoch(study_of: Open) -> None:
     first = study_of("none")
     number = begin(first)
-    assert not tell(first, number, 6)
+    assert not tell(first, number, 2)
     second = study_of("none")
     assert begin(second) == number
-    assert tell(second, number, 12, start=7)
+    assert tell(second, number, 3, start=3)
 
 
-def test_one_that_waits_in_vain_is_told_collapsed_when_the_others_had_learnt(study_of: Open, paths: RunPaths) -> None:
+def test_one_that_waits_in_vain_is_told_collapsed_when_the_others_had_learnt(study_of: Open) -> None:
     study = study_of("halving", min_epochs=2)
     for value in (ALIVE, DEAD, ALIVE, ALIVE):
         number = begin(study)
@@ -265,30 +283,28 @@ def test_one_that_waits_in_vain_is_told_collapsed_when_the_others_had_learnt(stu
         assert tell(study, number, 2, value=value, gain=gain)
         study.stop(number)
     assert begin(study) == 0  # which judges all that wait
-    known = read_study(paths.study_url, "run") or []
-    assert [trial.collapsed is not None for trial in known] == [False, True, False, False]
-    assert known[1].state == "stopped"
+    assert [told(study, number)[1] is not None for number in range(4)] == [False, True, False, False]
+    assert told(study, 1)[0] == "PRUNED"
 
 
 def test_failed_trials_keep_their_own_reason(study_of: Open, paths: RunPaths) -> None:
     study = study_of()
     number = begin(study)
-    tell(study, number, 9)
+    assert tell(study, number, 3)
     study.finish(number, "failed", "it diverged")
-    (known,) = read_study(paths.study_url, "run") or []
-    assert (known.state, known.error, known.collapsed) == ("failed", "it diverged", None)
+    assert told(study, number) == ("FAIL", None)
+    assert not paths.trial(number).log_txt.exists()
 
 
 def test_proposals_keep_away_from_what_collapsed(study_of: Open) -> None:
     """However far it came: without the mark it would count for more than all that were stopped before it."""
     study = study_of("asha", min_epochs=2, trials=6, startup_trials=1)
     dead, alive = begin(study), begin(study)
-    tell(study, dead, 12)
+    tell(study, dead, 3)
     study.stop(dead)
     tell(study, alive, 1, value=ALIVE, gain=0.5)
     proposals = Proposals(study.spec)
-    told = [proposals._seen(trial) for trial in study.trials()]
-    assert [seen.rungs for seen in told] == [-1, 0]
+    assert [proposals._seen(trial).rungs for trial in study.trials()] == [-1, 0]
 
 
 def test_the_process_that_trains_waits_for_the_verdict_and_leaves_its_best_weights(tmp_path: Path) -> None:
@@ -309,3 +325,10 @@ def test_the_process_that_trains_waits_for_the_verdict_and_leaves_its_best_weigh
         held.append(run.at_rung)
         assert not run.at_rung or paths.trial(0).best_safetensors.exists()
     assert held == [False, False, True, True]
+
+
+def test_what_was_said_of_an_end_goes_when_a_trial_goes_on() -> None:
+    """A complete trial that gets more epochs may learn after all."""
+    attributes = {"params": {}, COLLAPSED: "no better than the mean label"}
+    over = create_trial(value=0.0, intermediate_values={1: 0.0}, user_attrs=attributes)
+    assert _running(over).user_attrs == {"params": {}}

@@ -78,7 +78,7 @@ def test_failed_trials_are_not_learnt_from_but_not_tried_again() -> None:
     assert Proposals(spec).propose(trials) not in params_of(trials)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "parzen"])
 def test_a_finite_space_is_tried_once_each_and_then_ends(sampler: str) -> None:
     spec = spec_of(FINITE, sampler)
     trials = history(spec, 99)
@@ -87,6 +87,15 @@ def test_a_finite_space_is_tried_once_each_and_then_ends(sampler: str) -> None:
     for params in params_of(trials):
         assert ("model.hidden" in params) == (params["model.kind"] == "mlp")
         assert ("model.kernel_size" in params) == (params["model.kind"] == "cnn")
+
+
+@pytest.mark.parametrize("sampler", ["random", "parzen"])
+def test_no_point_of_a_large_space_is_drawn_twice(sampler: str) -> None:
+    """More points than are listed, of which a few are so probable that they would be met again and again by chance."""
+    spec = spec_of({"fit.step_epochs": {"log_int": [1, 6000]}}, sampler, search={"trials": 40})
+    assert finite_points(spec) is None
+    params = params_of(history(spec, 40))
+    assert len({json.dumps(point, sort_keys=True) for point in params}) == len(params) == 40
 
 
 def test_whole_numbers_make_a_finite_space_too() -> None:
