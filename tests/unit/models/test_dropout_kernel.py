@@ -7,7 +7,8 @@ import torch
 from spectral_search.models.dropout_kernel import RESOLUTION, Dropped, WordStream, dropped_of, kept_factor
 
 KINDS = (torch.float32, torch.bfloat16)
-WIDTH, BATCH, TILE = 5, 70, slice(16, 59)
+WIDTH, BATCH, TILE = 5, 2000, slice(16, 1989)
+"""Enough values that some products lie in the middle between two of 16 bits."""
 
 
 def bits() -> torch.Tensor:
