@@ -7,8 +7,7 @@ import torch
 from spectral_search.models.dropout_kernel import RESOLUTION, Dropped, WordStream, dropped_of, kept_factor
 
 KINDS = (torch.float32, torch.bfloat16)
-WIDTH, BATCH, TILE = 5, 2000, slice(16, 1989)
-"""Enough values that some products lie in the middle between two of 16 bits."""
+WIDTH, BATCH, TILE = 5, 70, slice(16, 59)
 
 
 def bits() -> torch.Tensor:
@@ -32,7 +31,8 @@ def test_the_words_are_numpys() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("p", [1e-6, 0.3, 0.999])
+# At 0.2 the factor is 5/4: of products with it some lie in the middle between two bfloat16.
+@pytest.mark.parametrize("p", [1e-6, 0.2, 0.3, 0.999])
 def test_a_pass_there_and_back_has_torchs_numbers(p: float, kind: torch.dtype) -> None:
     z_WT, grad_WT, factor_WT = values(kind, 1), values(kind, 2), factors(p, kind)[:, TILE]
     dropped = Dropped(bits(), p, kind)
