@@ -11,13 +11,14 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
-F32_P, I32_P, I64_P = F32.as_pointer(), I32.as_pointer(), I64.as_pointer()
+I16, I32, I64, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
+F32_P, I16_P, I32_P, I64_P = F32.as_pointer(), I16.as_pointer(), I32.as_pointer(), I64.as_pointer()
 _C_TYPES: dict[ir.Type, Any] = {
     I32: ctypes.c_uint32,
     I64: ctypes.c_int64,
     F32: ctypes.c_float,
     F32_P: ctypes.c_void_p,
+    I16_P: ctypes.c_void_p,
     I32_P: ctypes.c_void_p,
     I64_P: ctypes.c_void_p,
 }
@@ -29,7 +30,8 @@ class Value:
     """A value of the program: an operator writes an instruction and gives its result.
 
     Integers are of 32 bits without a sign or of 64 with one, floats of 32 bits; a Python number takes the type of what
-    it is combined with. A pointer is indexed like an array, without a check.
+    it is combined with. Integers and floats (bfloat16) of 16 bits are only loaded and stored. A pointer is indexed like
+    an array, without a check.
     """
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
@@ -76,6 +78,44 @@ class Value:
     def low_bits(self) -> "Value":
         """The low 32 bits of an integer of 64."""
         return self._of(self._builder.trunc(self.value, I32))
+
+    @property
+    def is_of_halves(self) -> bool:
+        """Whether it is a pointer to 16 bits each."""
+        return bool(self.value.type == I16_P)
+
+    def constant(self, kind: ir.Type, number: int) -> "Value":
+        """A number where there is nothing that it could take its type of."""
+        return self._of(ir.Constant(kind, number))
+
+    def shifted_right(self, places: int) -> "Value":
+        """An integer of 64 bits, read without a sign, shifted: zeros come in."""
+        return self._of(self._builder.lshr(self.value, ir.Constant(I64, places)))
+
+    def widened(self) -> "Value":
+        """An integer of 16 bits as one of 32, here read with its sign."""
+        return self._of(self._builder.sext(self.value, I32))
+
+    def from_half(self) -> "Value":
+        """The float of the 16 bits of a bfloat16."""
+        return (self._of(self._builder.zext(self.value, I32)) << 16).as_float()
+
+    def to_half(self) -> "Value":
+        """The 16 bits of the nearest bfloat16, of two the even one."""
+        bits = self.as_bits()
+        return self._of(self._builder.trunc(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).value, I16))
+
+    def at_least(self, other: "Value") -> "Value":
+        """Whether an integer is no less than another, both read with their signs."""
+        return self._of(self._builder.icmp_signed(">=", self.value, other.value))
+
+    def is_positive(self) -> "Value":
+        """Whether a float is above 0; NaN counts as such."""
+        return self._of(self._builder.fcmp_unordered(">", self.value, ir.Constant(F32, 0.0)))
+
+    def or_zero_unless(self, condition: "Value") -> "Value":
+        """A float where a condition holds, elsewhere 0."""
+        return self._of(self._builder.select(condition.value, self.value, ir.Constant(F32, 0.0)))
 
     def to_float(self) -> "Value":
         """The float that is nearest to an integer of 32 bits, here read with its sign."""

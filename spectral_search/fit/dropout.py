@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-RESOLUTION = 1 << 16
-"""A CPU draws 16 bits a value, so p becomes a multiple of 1 / 65536; torch's own draws cost ten times as much."""
-
+from spectral_search.models.dropout_kernel import RESOLUTION, WordStream, dropped_of, kept_factor
 
 INTEGERS = {2: torch.int16, 4: torch.int32}
 
@@ -26,6 +24,13 @@ class StepDropout:
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         self._draws = [_CpuDraws(seed) if device.type == "cpu" else _DeviceDraws(seed, device) for seed in seeds]
 
+    def bits(self, number: int, width: int, spectra: int) -> torch.Tensor:
+        """The random bits of a network's next layer, int16 of shape (W, B): on a CPU what its factors are made of."""
+        draws = self._draws[number]
+        if not isinstance(draws, _CpuDraws):
+            raise ValueError("only a CPU's draws are of bits")
+        return draws.bits(width, spectra)
+
     def __call__(self, number: int, p: float, factor_WB: torch.Tensor) -> None:
         """Fill factors of a network with 0, with probability p, or 1 / (1 - p)."""
         if p == 0.0:
@@ -36,13 +41,15 @@ class StepDropout:
 
 class _CpuDraws:
     def __init__(self, seed: int) -> None:
-        self._bits = np.random.SFC64(seed)
+        self._stream = WordStream(seed)
+
+    def bits(self, width: int, spectra: int) -> torch.Tensor:
+        words = self._stream.next((width * spectra + 3) // 4)
+        return torch.from_numpy(words.view(np.int16))[: width * spectra].view(width, spectra)
 
     def fill(self, p: float, factor_WB: torch.Tensor) -> None:
-        words = np.asarray(self._bits.random_raw((factor_WB.numel() + 3) // 4))
-        bits_WB = torch.from_numpy(words.view(np.int16))[: factor_WB.numel()].view_as(factor_WB)
-        dropped = min(round(p * RESOLUTION), RESOLUTION - 1)
-        kept = torch.tensor(RESOLUTION / (RESOLUTION - dropped), dtype=factor_WB.dtype)
+        bits_WB, dropped = self.bits(*factor_WB.shape), dropped_of(p)
+        kept = torch.tensor(kept_factor(dropped), dtype=factor_WB.dtype)
         # As integers of the same width: comparing and multiplying those is several times faster than masking.
         integer = INTEGERS[factor_WB.element_size()]
         torch.ge(bits_WB, dropped - RESOLUTION // 2, out=factor_WB.view(integer)).mul_(kept.view(integer).item())

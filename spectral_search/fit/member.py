@@ -4,8 +4,8 @@ A member is handed its gradients, computed in whatever company (`pack`), and mak
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -33,9 +33,15 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 """The loss of each spectrum, from prediction and target."""
 
 
+@cache
+def _part(count: int) -> torch.Tensor:
+    """What one of as many losses adds to their mean."""
+    return torch.ones(1) / count
+
+
 def _mean_gradient(of_each: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> LossGradients:
     def gradient(count: int, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
-        return of_each((torch.ones(()) / count).expand_as(output_B), output_B, target_B)
+        return of_each(_part(count), output_B, target_B)
 
     return gradient
 
@@ -72,6 +78,7 @@ class Member:
         self.model, self.device = network.model, network.device
         fit = self.config.fit
         self.optimizer = _adamw(self.model, fit)
+        self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -117,9 +124,12 @@ class Member:
             group["lr"] = learning_rate(fit, self._step, self._steps_per_epoch, self._drops)
         if fit.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
-            _clip_gradients(self.model, fit.grad_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+            _clip_gradients([value for value in self._parameters if value.grad is not None], fit.grad_clip)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.take_step()
         self._step += 1
         self.has_stepped = True
         # Summed on the device: reading the loss of each step would stall a GPU.
@@ -162,13 +172,12 @@ class Member:
         return record
 
 
-def _clip_gradients(model: nn.Module, largest: float) -> None:
+def _clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
     """Scale the gradients down to a norm, like torch's `clip_grad_norm_`.
 
     The norm is summed row by row first: torch cuts a single sum up by the number of threads.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    rows = [value.grad.reshape(len(value), -1) for value in parameters if value.grad is not None]
+    rows = [value.grad.reshape(value.shape[0], -1) for value in parameters if value.grad is not None]
     norm = torch.linalg.vector_norm(torch.cat([torch.linalg.vector_norm(row, dim=1) for row in rows]))
     nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 

@@ -19,7 +19,7 @@ from spectral_search.fit.dropout import StepDropout
 from spectral_search.fit.member import LOSS_GRADIENTS, LOSSES, Member
 from spectral_search.fit.precision import FORMATS
 from spectral_search.models.mlp_pieces import PieceSteps, in_pieces, is_plain
-from spectral_search.models.mlp_stack import Dropout, MlpStack
+from spectral_search.models.mlp_stack import MlpStack
 from spectral_search.models.threads import for_each
 
 
@@ -87,7 +87,7 @@ class MlpPack:
         x_BF = x_BCL.flatten(1).to(self._format)
         if self._pieces is not None and in_pieces(x_BF):
             return self._beside_ridge(self._pieces.outputs(x_BF), x_BCL)
-        return self._beside_ridge(self._stack.outputs(x_BF), x_BCL)
+        return self._beside_ridge(self._stack.outputs(x_BF, None), x_BCL)
 
     def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
         for member in self.members:
@@ -105,12 +105,12 @@ class MlpPack:
         self._loss_K = loss_K.detach()
 
     def _compute_in_pieces(
-        self, pieces: PieceSteps, x_BCL: Tensor, x_BF: Tensor, target_B: Tensor, dropout: Dropout
+        self, pieces: PieceSteps, x_BCL: Tensor, x_BF: Tensor, target_B: Tensor, dropout: StepDropout
     ) -> None:
         ridge_KB = self._ridge(x_BCL)
         kinds = [member.config.fit.loss for member in self.members]
         gradients = [partial(LOSS_GRADIENTS[kind], len(target_B)) for kind in kinds]
-        output_KB = pieces.step(x_BF, target_B, ridge_KB, gradients, dropout)
+        output_KB = pieces.step(x_BF, target_B, ridge_KB, gradients, dropout.bits)
         self._loss_K = self._losses(output_KB, target_B)
 
     def update(self) -> None:

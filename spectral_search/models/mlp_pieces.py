@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spectral_search.models.dropout_kernel import Dropped
 from spectral_search.models.mlp import Mlp
 from spectral_search.models.products import COLUMNS, ROWS
 from spectral_search.models.threads import for_each
 
 aten: Any = torch.ops.aten
-Dropout = Callable[[int, float, Tensor], None]
-"""As `mlp_stack` has it."""
+RandomBits = Callable[[int, int, int], Tensor]
+"""(network, W, B) -> 16 random bits for each value of the network's next layer with dropout, int16 of shape (W, B)."""
 LossGradient = Callable[[Tensor, Tensor], Tensor]
 """(output_B, target_B) -> gradient of the mean loss of a batch."""
 
@@ -71,6 +72,7 @@ class PieceSteps:
             network, tile = piece
             output_KB[network.number, tile] = network.output(x_BF, tile)
 
+        for_each(lambda network: network.round(x_BF.dtype), self._networks)
         for_each(form, [(network, tile) for network in self._networks for tile in tiles])
         return output_KB
 
@@ -80,7 +82,7 @@ class PieceSteps:
         target_B: Tensor,
         added_KB: Tensor | None,
         gradients: Sequence[LossGradient],
-        dropout: Dropout,
+        bits: RandomBits,
     ) -> Tensor:
         """Give every parameter its gradient; the outputs, float32 of shape (K, B).
 
@@ -89,7 +91,7 @@ class PieceSteps:
             target_B: What the outputs are to be.
             added_KB: Added to the outputs, which are what is then to be the target.
             gradients: Of the loss of each network.
-            dropout: Draws the dropout.
+            bits: Draws what the dropout is made of.
         """
         output_KB = torch.empty(len(self._networks), len(x_BF))
         tiles = _tiles(len(x_BF), COLUMNS)
@@ -98,9 +100,9 @@ class PieceSteps:
             for k, (network, gradient) in enumerate(zip(self._networks, gradients, strict=True))
         ]
         if len(steps) >= torch.get_num_threads():
-            for_each(lambda step: step.whole(tiles, dropout), steps)
+            for_each(lambda step: step.whole(tiles, bits), steps)
         else:  # fewer networks than threads: these share a network's tiles and its layers
-            for_each(lambda step: step.begin(dropout), steps)
+            for_each(lambda step: step.begin(bits), steps)
             for_each(lambda piece: piece[0].tile(piece[1]), [(step, tile) for step in steps for tile in tiles])
             for_each(lambda layer: layer(), [layer for step in steps for layer in step.layers()])
         for network in self._networks:
@@ -119,11 +121,30 @@ class _Network:
         self.number = number
         layers = network.hidden_layers
         self.act, self.back = layers[0].act, _BACK[type(layers[0].act)]
-        self.keeps_products = not isinstance(self.act, nn.ReLU | nn.Tanh)
+        self.is_relu = isinstance(self.act, nn.ReLU)
         self.rates = [layer.drop.p for layer in layers]
         self.linears = [*(layer.linear for layer in layers), network.head]
+        self._values = [value for linear in self.linears for value in (linear.weight, linear.bias)]
+        self._rounded: list[Tensor] = []
         self.weight_grads = [torch.empty_like(linear.weight, requires_grad=False) for linear in self.linears]
         self.bias_grads = [torch.empty_like(linear.bias, requires_grad=False) for linear in self.linears]
+
+    def round(self, kind: torch.dtype) -> None:
+        """Bring `weights` and `biases` up to date, in the format of the products."""
+        if kind == torch.float32:
+            self._rounded = self._values
+            return
+        if not self._rounded or self._rounded[0].dtype != kind:
+            self._rounded = [torch.empty_like(value, dtype=kind, requires_grad=False) for value in self._values]
+        torch._foreach_copy_(self._rounded, self._values)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return self._rounded[0::2]
+
+    @property
+    def biases(self) -> list[Tensor]:
+        return self._rounded[1::2]
 
     def hand_out(self) -> None:
         for linear, weight_grad, bias_grad in zip(self.linears, self.weight_grads, self.bias_grads, strict=True):
@@ -132,10 +153,10 @@ class _Network:
     def output(self, x_BF: Tensor, tile: slice) -> Tensor:
         """Of some spectra, in evaluation."""
         h_VT = x_BF.T[:, tile]
-        *hidden, head = self.linears
-        for linear in hidden:
-            h_VT = self.act(_affine(linear.weight.to(x_BF.dtype), linear.bias.to(x_BF.dtype), h_VT))
-        return _affine(head.weight.to(x_BF.dtype), head.bias.to(x_BF.dtype), h_VT).squeeze(0)
+        (*hidden, head), (*biases, bias) = self.weights, self.biases
+        for weight_WV, bias_W in zip(hidden, biases, strict=True):
+            h_VT = self.act(_affine(weight_WV, bias_W, h_VT))
+        return _affine(head, bias, h_VT).squeeze(0)
 
 
 @dataclass(frozen=True)
@@ -153,60 +174,63 @@ class _Step:
     def __init__(self, network: _Network, x_BF: Tensor, aim: _Aim, output_B: Tensor) -> None:
         self._network, self._x_BF, self._aim, self._output_B = network, x_BF, aim, output_B
 
-    def whole(self, tiles: Sequence[slice], dropout: Dropout) -> None:
+    def whole(self, tiles: Sequence[slice], bits: RandomBits) -> None:
         """All of it, by one thread."""
-        self.begin(dropout)
+        self.begin(bits)
         for tile in tiles:
             self.tile(tile)
         for layer in self.layers():
             layer()
 
-    def begin(self, dropout: Dropout) -> None:
+    def begin(self, bits: RandomBits) -> None:
         """Round the weights, draw the dropout, and make room for what the gradients of the weights are made of."""
         network, kind, count = self._network, self._x_BF.dtype, len(self._x_BF)
-        self._weights = [linear.weight.to(kind) for linear in network.linears]
-        self._biases = [linear.bias.to(kind) for linear in network.linears]
+        network.round(kind)
+        self._weights, self._biases = network.weights, network.biases
         widths = [linear.out_features for linear in network.linears]
         self._h = [self._x_BF.T, *(torch.empty(width, count, dtype=kind) for width in widths[:-1])]
         self._dz = [torch.empty(width, count, dtype=kind) for width in widths]
-        self._factors: list[Tensor | None] = []
-        for p, width in zip(network.rates, widths[:-1], strict=True):
-            factor_WB = torch.empty(width, count, dtype=kind) if p > 0 else None
-            if factor_WB is not None:
-                dropout(network.number, p, factor_WB)
-            self._factors.append(factor_WB)
+        self._dropped = [
+            Dropped(bits(network.number, width, count), p, kind) if p > 0 else None
+            for p, width in zip(network.rates, widths[:-1], strict=True)
+        ]
 
     def tile(self, tile: slice) -> None:
         """Forward and back for some spectra; the gradients of the weights are left."""
-        network, kept = self._network, []
-        h_VT = self._h[0][:, tile]
-        for layer, factor_WB in enumerate(self._factors):
+        kept, h_VT = [], self._h[0][:, tile]
+        for layer, dropped in enumerate(self._dropped):
             z_WT = _affine(self._weights[layer], self._biases[layer], h_VT)
-            h_WT = self._h[layer + 1][:, tile]
-            a_WT = network.act(z_WT) if network.keeps_products else self._overwritten(z_WT)
-            kept.append((z_WT, a_WT))
-            if factor_WB is None:
-                h_WT.copy_(a_WT)
-            else:
-                torch.mul(a_WT, factor_WB[:, tile], out=h_WT)
-            h_VT = h_WT
+            h_VT = self._h[layer + 1][:, tile]
+            kept.append((z_WT, self._activate(z_WT, h_VT, dropped, tile)))
         output_T = _affine(self._weights[-1], self._biases[-1], h_VT).squeeze(0)
         self._output_B[tile] = output_T
         if self._aim.added_B is not None:
             self._output_B[tile] += self._aim.added_B[tile]
         self._back(tile, kept)
 
-    def _overwritten(self, z_WT: Tensor) -> Tensor:
-        return z_WT.relu_() if isinstance(self._network.act, nn.ReLU) else z_WT.tanh_()
+    def _activate(self, z_WT: Tensor, h_WT: Tensor, dropped: Dropped | None, tile: slice) -> Tensor:
+        """Write activation with dropout to h; the activation, which of a ReLU what is above 0 of h stands for."""
+        if self._network.is_relu and dropped is not None:
+            dropped.forward(z_WT, h_WT, tile, relu=True)
+            return h_WT
+        a_WT: Tensor = self._network.act(z_WT)
+        if dropped is None:
+            h_WT.copy_(a_WT)
+        else:
+            dropped.forward(a_WT, h_WT, tile, relu=False)
+        return a_WT
 
     def _back(self, tile: slice, kept: list[tuple[Tensor, Tensor]]) -> None:
         self._dz[-1][0, tile] = self._aim.gradient(self._output_B[tile], self._aim.target_B[tile])
         for layer in range(len(kept) - 1, -1, -1):
             grad_WT = _product(self._weights[layer + 1].mT, self._dz[layer + 1][:, tile])
-            factor_WB = self._factors[layer]
-            if factor_WB is not None:
-                grad_WT.mul_(factor_WB[:, tile])
-            self._dz[layer][:, tile] = self._network.back(grad_WT, *kept[layer])
+            dropped, dz_WT = self._dropped[layer], self._dz[layer][:, tile]
+            if self._network.is_relu and dropped is not None:
+                dropped.back_through_relu(grad_WT, kept[layer][1], dz_WT)
+                continue
+            if dropped is not None:
+                grad_WT = dropped.back(grad_WT, tile)
+            dz_WT.copy_(self._network.back(grad_WT, *kept[layer]))
 
     def layers(self) -> list[Callable[[], None]]:
         """The gradients of each layer's weights and biases, once all spectra have been forward and back."""
@@ -214,7 +238,7 @@ class _Step:
 
     def _layer(self, layer: int) -> None:
         dz_WB, h_BV = self._dz[layer], self._h[layer].mT
-        for rows in _tiles(len(dz_WB), ROWS):
+        for rows in _tiles(dz_WB.shape[0], ROWS):
             for columns in _tiles(h_BV.shape[1], COLUMNS):
                 self._network.weight_grads[layer][rows, columns] = dz_WB[rows] @ h_BV[:, columns]
         self._network.bias_grads[layer].copy_(dz_WB.sum(1))
@@ -222,10 +246,16 @@ class _Step:
 
 def _affine(weight_WV: Tensor, bias_W: Tensor, h_VT: Tensor) -> Tensor:
     """The products of a layer with some spectra, in tiles of rows."""
-    parts = [torch.addmm(bias_W[rows, None], weight_WV[rows], h_VT) for rows in _tiles(len(weight_WV), ROWS)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    bias_W1 = bias_W.unsqueeze(1)
+    if weight_WV.shape[0] <= ROWS:
+        return torch.addmm(bias_W1, weight_WV, h_VT)
+    tiles = _tiles(weight_WV.shape[0], ROWS)
+    return torch.cat([torch.addmm(bias_W1[rows], weight_WV[rows], h_VT) for rows in tiles])
 
 
 def _product(weight_VW: Tensor, grad_WT: Tensor) -> Tensor:
-    parts = [weight_VW[rows] @ grad_WT for rows in _tiles(len(weight_VW), ROWS)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    if weight_VW.shape[1] == 1:  # nothing is summed, so there is but one way to round
+        return weight_VW * grad_WT
+    if weight_VW.shape[0] <= ROWS:
+        return weight_VW @ grad_WT
+    return torch.cat([weight_VW[rows] @ grad_WT for rows in _tiles(weight_VW.shape[0], ROWS)])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from command_line import call, errors
 
+from spectral_search.bench.commands import Ended, best_so_far
 from spectral_search.bench.figures import DRAW
 from spectral_search.bench.growth import SERIES, Point
 from spectral_search.bench.memory import MemoryWatch, tree_bytes
@@ -46,6 +47,22 @@ def test_a_table_comes_first_and_one_json_line_last(tmp_path: Path) -> None:
 def test_unknown_parts_are_refused(tmp_path: Path) -> None:
     (told,) = errors(call("bench", "training", "speed", folder=tmp_path).require(2))
     assert "no benchmark speed" in told and "training" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["training", "--spectra", "8192"], "for `bench search`"), (["search", "--spectra", "3"], "at least 256")],
+)
+def test_spectra_are_for_searches(arguments: list[str], told: str, tmp_path: Path) -> None:
+    (fault,) = errors(call("bench", *arguments, folder=tmp_path).require(2))
+    assert "--spectra" in fault and told in fault
+
+
+def test_the_best_until_a_time_rises_whoever_reported_first() -> None:
+    found = best_so_far([(107.0, 0.3), (103.0, 0.1), (105.0, 0.2), (106.0, 0.15)], 100.0)
+    assert found == [(3.0, 0.1), (5.0, 0.2), (7.0, 0.3)]
+    ended = Ended(9.0, 0.3, 4, found)
+    assert (ended.seconds_to(0.15), ended.seconds_to(0.3), ended.seconds_to(0.31)) == (5.0, 7.0, None)
 
 
 def test_memory_counts_what_is_held_for_a_while() -> None:

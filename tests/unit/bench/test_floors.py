@@ -7,7 +7,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from spectral_search.bench.clock import best_seconds, threads
-from spectral_search.bench.floors import bandwidth, mlp_products, noise_seconds, own_noise_seconds, product_seconds
+from spectral_search.bench.floors import (
+    bandwidth,
+    component_seconds,
+    mlp_products,
+    noise_seconds,
+    own_noise_seconds,
+    product_seconds,
+    traffic_seconds,
+)
 
 CPU = torch.device("cpu")
 WIDTHS = (64, 16, 8, 1)
@@ -43,3 +51,8 @@ def test_threads_are_set_for_a_while() -> None:
         assert torch.get_num_threads() == before + 1
         raise RuntimeError
     assert torch.get_num_threads() == before
+
+
+def test_a_step_on_components_has_a_floor_of_its_own() -> None:
+    assert component_seconds(40, 8, 3, CPU) > 0
+    assert 0 < traffic_seconds((8, 16, 1), 40, 3, "bfloat16", CPU) < 1
