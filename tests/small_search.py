@@ -86,7 +86,10 @@ def facts(paths: RunPaths) -> dict[str, Any]:
         files = paths.trial(trial.number)
         lines = read_lines(files.progress_jsonl).records
         assert [line["epoch"] for line in lines] == list(range(1, trial.last_epoch + 1)), (trial.number, lines)
-        epochs = [{k: v for k, v in line.items() if k not in ("seconds", "spectra_per_second")} for line in lines]
+        epochs = [
+            {k: v for k, v in line.items() if k not in ("seconds", "spectra_per_second", "at_unix_seconds")}
+            for line in lines
+        ]
         weights = _sums(files.best_safetensors) if trial.state in ("complete", "stopped") else None
         trials.append(
             {"number": trial.number, "state": trial.state, "params": trial.params, "epochs": epochs, "best": weights}
