@@ -22,7 +22,7 @@ NOTHING = 0.02
 """Val R2, and the part of the mean label's loss that training removed, below which an epoch shows nothing."""
 FEWEST_EPOCHS, PART = 12, 5
 """By default a trial is judged after so many epochs, and after one in this many of all, both after its warm-up."""
-FEW_STEPS, PART_OF_FEW = 300, 2
+FEW_STEPS, PART_OF_FEW = 500, 2
 """One that has taken fewer steps by then is judged later, but after one in this many of its epochs in any case."""
 LEARNT = 0.1
 """Val R2 of a trial that has learnt something."""

@@ -72,7 +72,7 @@ def test_few_steps_get_half_of_all_epochs() -> None:
     """Two batches an epoch: after 20 epochs weights have hardly moved."""
     fit = FitSpec(epochs=100)
     assert first_stop(epochs_of(100, steps=2), fit) == 50
-    assert first_stop(epochs_of(100, steps=FEW_STEPS // 30), fit) == 30
+    assert first_stop(epochs_of(100, steps=FEW_STEPS // 25), fit) == 25
     assert first_stop(epochs_of(100, steps=FEW_STEPS), fit) == 20
     assert first_stop(epochs_of(100, steps=2), fit, after=5) == 5, "what was asked for counts"
 
