@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ def told(notebook: Any) -> str:
     return "\n".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
-def test_there_are_two() -> None:
-    assert [file.stem for file in NOTEBOOKS] == ["inputs", "tour"]
+def test_there_are_three() -> None:
+    assert [file.stem for file in NOTEBOOKS] == ["inputs", "signal", "tour"]
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
@@ -76,3 +77,13 @@ def test_raw_whitening_collapses_and_centring_cures_it(tmp_path: Path, monkeypat
     r2 = {row[1]: float(row[2]) for row in rows}
     assert r2["raw_whiten"] < 0.1
     assert r2["standardize"] > 0.4 and r2["whiten"] > 0.4
+
+
+@pytest.mark.slow
+def test_a_few_components_are_enough_and_a_cnn_gains_by_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = told(run(ROOT / "notebooks" / "signal.ipynb", tmp_path, monkeypatch))
+    r2 = {
+        name: float(value) for name, value in re.findall(r"^\d +(\d+|all pixels|\w+) +(-?\d\.\d+)$", said, re.MULTILINE)
+    }
+    assert r2["32"] > r2["all pixels"] + 0.02 and r2["2"] < 0.3
+    assert r2["denoised"] > r2["standardize"] + 0.2
