@@ -66,7 +66,8 @@ def leaderboard(place: Path, name: str) -> list[tuple[Any, ...]]:
 @pytest.mark.slow
 def test_the_document_is_as_designed(on_ray: Done) -> None:
     document = on_ray.json()
-    assert list(document) == ["name", "path", "state", "best", "retest", "trials", "epochs_trained", "wall_seconds"]
+    keys = ["name", "path", "state", "best", "retest", "trials", "epochs_trained", "wall_seconds"]
+    assert [key for key in document if key != "collapsed"] == keys  # which is there where a trial learnt nothing
     assert document["name"] == "ray"
     assert document["state"] == "finished"
     assert list(document["best"]) == ["trial", "epoch", "val_r2", "params"]
