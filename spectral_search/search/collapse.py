@@ -33,6 +33,8 @@ FACTOR = 1.5
 HIGH_LR = {"mlp": 1e-2, "vit": 2e-3}
 """Learning rates from which on networks of a kind have been seen to die; for the others below."""
 HIGH_LR_OF_CNNS, LOW_LR = 3e-2, 1e-6
+FAR_OFF = 1e4
+"""Val R2 beyond which four decimals say nothing."""
 SHRINKING, DROPPING, PLAIN_LAYERS = 1e-2, 0.8, 4
 
 Records = Sequence[Mapping[str, Any]]
@@ -99,7 +101,8 @@ def verdict(records: Records, cause: str) -> str:
     """What is told of a trial that collapsed: what was seen, and the likely cause."""
     best = max((record["val_r2"] for record in records), default=math.nan)
     spent = "its only epoch" if len(records) == 1 else f"all its {len(records)} epochs"
-    return f"no better than the mean label in {spent} (best val R2 {best:.4f}). {cause}"
+    value = f"{best:.4f}" if abs(best) < FAR_OFF else f"{best:.2g}"
+    return f"no better than the mean label in {spent} (best val R2 {value}). {cause}"
 
 
 def likely_cause(config: TrialConfig, others: Collection[TrialConfig]) -> str:
