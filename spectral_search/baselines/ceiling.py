@@ -69,8 +69,7 @@ def _emulated(problem: Problem) -> Outcome:
     spectra = len(problem.train)
     if spectra < FEWEST_TRAIN:
         raise UnfitError(f"{spectra:,} are too few to emulate others between them (at least {FEWEST_TRAIN:,}).")
-    labels = numeric_labels(problem.train.selection.shards).iloc[problem.train.selection.rows_N]
-    label_ND, names = labels.to_numpy(np.float64), tuple(map(str, labels.columns))
+    label_ND, names = _labels(problem)
     signal = _signal(problem)
     observed = observe(problem, signal, pixel_templates.MOST_SPECTRA)
     if observed.invalid > MOST_INVALID:
@@ -93,6 +92,16 @@ def _emulated(problem: Problem) -> Outcome:
     model = dense_posterior.Model(signal, emulator, prior, noise)
     found = dense_posterior.dense_posterior(model, observed, problem.seed, problem.told)
     return _outcome(problem, model, found, _fisher(model, label_ND))
+
+
+def _labels(problem: Problem) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Every label of the training spectra that is a number."""
+    selection = problem.train.selection
+    try:
+        labels = numeric_labels(selection.shards).iloc[selection.rows_N]
+    except RequestError as fault:
+        raise UnfitError(f"their labels cannot all be read: {' '.join(fault.faults)}") from fault
+    return labels.to_numpy(np.float64), tuple(map(str, labels.columns))
 
 
 def _signal(problem: Problem) -> Signal:

@@ -8,6 +8,7 @@ Shape suffixes: N training spectra, T evaluation spectra, D draws, B spectra of 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from spectral_search.fit.kept_components import kept_components
 
 SAMPLED_SPECTRA = 8192
 """Training spectra that the directions are taken from."""
+_NEAREST = 64
+"""Training spectra of like noise whose mean covariance is taken."""
 NOISE_SPECTRA = 1024
 """Training spectra that tell what the power outside the subspace says of the noise."""
 
@@ -45,6 +48,11 @@ class Signal:
     log_noise_N: np.ndarray
     noise_law: np.ndarray
 
+    @cached_property
+    def _by_noise_N(self) -> np.ndarray:
+        """Training spectra, quiet ones first."""
+        return np.argsort(self.log_noise_N, kind="stable")
+
     def covariance(self, rows_B: np.ndarray) -> np.ndarray:
         """Covariances of training spectra, float64 (B, K, K)."""
         factors_RKK, mix_BR = self.train.factors_RKK, self.train.mix_NR[rows_B]
@@ -53,7 +61,9 @@ class Signal:
 
     def typical_covariance(self, log_noise: float) -> np.ndarray:
         """Mean covariance of the training spectra whose noise is nearest, brought to exactly this level, (K, K)."""
-        nearest_B = np.argsort(np.abs(self.log_noise_N - log_noise))[:64]
+        place = int(np.searchsorted(self.log_noise_N, log_noise, sorter=self._by_noise_N))
+        near_B = self._by_noise_N[max(0, place - _NEAREST) : place + _NEAREST]
+        nearest_B = near_B[np.argsort(np.abs(self.log_noise_N[near_B] - log_noise))[:_NEAREST]]
         scale_B = np.exp(log_noise - self.log_noise_N[nearest_B])
         return np.asarray((self.covariance(nearest_B) * scale_B[:, None, None]).mean(0))
 

@@ -156,22 +156,24 @@ def _against(lead: Method, other: Method) -> str:
 
 
 def _draw_comparison(layout: Layout, ranked: Sequence[Method]) -> Canvas:
-    canvas = layout.canvas(1.1 + 0.3 * len(ranked))
+    uppers = sum(method.upper_estimate is not None for method in ranked)
+    canvas = layout.canvas(1.1 + 0.3 * (len(ranked) + uppers))
     ax = canvas.subplots()
-    for place, method in enumerate(ranked):
-        hue, found = colour(method.family), method.r2
+    names: list[str] = []
+    for method in ranked:
+        hue, found, size = colour(method.family), method.r2, short_count(method.train_size)
+        if method.upper_estimate is not None:
+            ax.axvline(method.upper_estimate, color=hue, lw=1.0, ls=DASHES[2], zorder=1.5)
+            ax.plot([method.upper_estimate], [len(names)], "^", mfc="none", color=hue, ms=6)
+            names.append(f"{UPPER} ({size})")
         if method.is_baseline:
             ax.axvline(method.r2_value, color=hue, lw=1.0, ls=DASHES[1], zorder=1.5)
         if found is not None:
-            ax.plot([found.low, found.high], [place, place], color=hue, lw=2.0, solid_capstyle="round")
-        ax.plot([method.r2_value], [place], "v" if method.is_baseline else "o", color=hue, ms=6)
-        if method.upper_estimate is not None:
-            ax.axvline(method.upper_estimate, color=hue, lw=1.0, ls=DASHES[2], zorder=1.5)
-            ax.plot([method.upper_estimate], [place], "^", mfc="none", color=hue, ms=6, label=UPPER)
-            ax.legend(loc="lower left", frameon=False)
-    names = [cut(f"{m.label} ({short_count(m.train_size)})", 24 if layout.narrow else 40) for m in ranked]
-    ax.set_yticks(range(len(ranked)), names)
-    ax.set_ylim(len(ranked) - 0.5, -0.5)
+            ax.plot([found.low, found.high], [len(names)] * 2, color=hue, lw=2.0, solid_capstyle="round")
+        ax.plot([method.r2_value], [len(names)], "v" if method.is_baseline else "o", color=hue, ms=6)
+        names.append(f"{method.label} ({size})")
+    ax.set_yticks(range(len(names)), [cut(name, 24 if layout.narrow else 40) for name in names])
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("test R² (training spectra in brackets)" if not layout.narrow else "test R²")
     return canvas

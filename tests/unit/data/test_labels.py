@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_shards import fake_labels, make_shard
 
-from spectral_search.data.labels import read_labels
+from spectral_search.data.labels import numeric_labels, read_labels
 from spectral_search.data.root import DataRoot
 from spectral_search.errors import RequestError
 
@@ -52,3 +52,12 @@ def test_all_labels_that_are_no_numbers_are_named_at_once(tmp_path: Path) -> Non
     with pytest.raises(RequestError) as error:
         read_labels(DataRoot.find(tmp_path).train)
     assert [fault.split("the label ")[1].split()[0] for fault in error.value.faults] == ["T_eff", "M_H", "snr"]
+
+
+def test_every_number_that_all_shards_have_is_read(tmp_path: Path) -> None:
+    more = fake_labels(3).assign(a_M=np.array([1, 2, 3]), survey="x", seen=True, only_here=1.5)
+    make_shard(tmp_path / "train_0/dataset.h5", 3, labels=more)
+    make_shard(tmp_path / "train_1/dataset.h5", 2, labels=fake_labels(2).assign(a_M=np.array([0.5, np.nan])))
+    found = numeric_labels(DataRoot.find(tmp_path).train)
+    assert {"log_g", "T_eff", "M_H", "a_M"} <= set(found) and not {"survey", "seen", "only_here"} & set(found)
+    np.testing.assert_array_equal(found["a_M"], [1, 2, 3, 0.5, np.nan])
