@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from command_line import Done, call, paths
+from default_signals import default_signals
 from small_search import differences, facts
 
 from spectral_search.data.array_cache import ArrayCache
@@ -121,6 +122,7 @@ def test_a_cut_while_compressing_leaves_nothing_half(folder: Path, outputs: list
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=default_signals,
     )
     assert done.returncode == code, done.stderr
     assert kinds(folder) == ["subspace"]
