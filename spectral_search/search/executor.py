@@ -7,7 +7,6 @@ from typing import Literal
 from spectral_search.errors import RequestError
 from spectral_search.fit.capacity import member_bytes, pack_limit
 from spectral_search.fit.free_memory import host_memory
-from spectral_search.models.count import count_parameters
 from spectral_search.search.device import cpu_count
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -15,15 +14,8 @@ Executor = Literal["shared", "separate", "inline"]
 EXECUTORS = ("auto", "shared", "separate", "inline")
 MEMBERS_PER_CORE, MOST_MEMBERS, MOST_MEMBERS_GPU = 4, 16, 32
 """Live trials of one pass: with more, hardly less noise is drawn per trial, and proposals know less."""
-SMALL_OPERATIONS = 2e12
-"""A search on the signal that computes less is over before Ray's processes would have started and ended: some 20 s of
-two cores at 50 billion a second each, which small networks reach without any unit for matrices."""
 MEMBER_SHARE = 0.25
 """Part of the free memory that members may fill; the spectra and their batches need the rest."""
-SMALL = (
-    "Trials share passes over the data, in this process: on the signal all of them together take less time than Ray's "
-    "start and end. (With Ray: --executor shared.)"
-)
 
 
 @dataclass(frozen=True)
@@ -54,14 +46,7 @@ def check_executor(asked: str, address: str | None) -> None:
 
 
 def choose_executor(
-    asked: str,
-    spec: RunSpec,
-    configs: Iterable[TrialConfig],
-    pixels: int,
-    *,
-    spectra: int | None = None,
-    trials: int,
-    gpus: int,
+    asked: str, spec: RunSpec, configs: Iterable[TrialConfig], pixels: int, *, trials: int, gpus: int
 ) -> Choice:
     """Settle `auto`.
 
@@ -70,7 +55,6 @@ def choose_executor(
         spec: The search.
         configs: What its trials may be, or a sample of it.
         pixels: Of a spectrum.
-        spectra: Training spectra; None where that is not known.
         trials: Trials of the search.
         gpus: GPUs of this machine that it may use.
     """
@@ -80,8 +64,6 @@ def choose_executor(
         chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
         return Choice(chosen, members, f"Executor {asked}, as asked for.")
     executor, reason = _settled(spec, {config.model.kind for config in sample}, trials, gpus)
-    if executor == "shared" and not gpus and spectra is not None and _is_small(spec, sample, pixels, spectra, trials):
-        return Choice("inline", members, SMALL)
     return Choice(executor, members, reason)
 
 
@@ -105,17 +87,6 @@ def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Ex
     return "separate", (
         "A process a trial: steps of such networks cost far more than their batch, and each core works on its own."
     )
-
-
-def _is_small(spec: RunSpec, sample: list[TrialConfig], pixels: int, spectra: int, trials: int) -> bool:
-    """Whether all trials are MLPs on the signal that together take less than Ray's start and end."""
-    if spec.resources.address is not None or spec.data.residency == "stream":
-        return False
-    if any(config.model.kind != "mlp" or config.data.input.kind != "signal" for config in sample):
-        return False
-    largest = max(count_parameters(c.model, pixels=c.data.input.kept_pixels(pixels)) for c in sample)
-    # A product there and two back, of a multiplication and an addition each.
-    return 6.0 * largest * spectra * spec.fit.epochs * trials <= SMALL_OPERATIONS
 
 
 def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:

@@ -295,16 +295,16 @@ def decide_machine(
     Raises:
         RequestError: No trial of the search fits into memory, or not all of its grid; `way_out` says what to do then.
     """
-    chosen, slots, why = decide_executor(spec, splits.train.pixels, asked, len(splits.train))
+    chosen, slots, why = decide_executor(spec, splits.train.pixels, asked)
     memory = plan_memory(spec, splits, chosen, slots, Unused.here(slots), way_out=way_out)
     if memory is not None and memory.concurrent < slots.concurrent:
         fewer = spec.resources.model_copy(update={"concurrent": memory.concurrent})
         fitting = spec.model_copy(update={"resources": fewer})
-        chosen, slots, why = decide_executor(fitting, splits.train.pixels, asked, len(splits.train))
+        chosen, slots, why = decide_executor(fitting, splits.train.pixels, asked)
     return chosen, slots, [why, *(memory.notes if memory is not None else ())], memory
 
 
-def decide_executor(spec: RunSpec, pixels: int, asked: str, spectra: int | None = None) -> tuple[Executor, Slots, str]:
+def decide_executor(spec: RunSpec, pixels: int, asked: str) -> tuple[Executor, Slots, str]:
     """Which processes train the trials, what each gets, and why.
 
     Unlike the residency, this is no part of the spec: it changes how a search is carried out, not what it computes.
@@ -312,7 +312,7 @@ def decide_executor(spec: RunSpec, pixels: int, asked: str, spectra: int | None 
     found, trials = visible_gpus(), planned_trials(spec)
     gpus = len(found if spec.resources.gpus == "auto" else spec.resources.gpus)
     configs = candidates(spec)
-    choice = choose_executor(asked, spec, configs, pixels, spectra=spectra, trials=trials, gpus=gpus)
+    choice = choose_executor(asked, spec, configs, pixels, trials=trials, gpus=gpus)
     # A trial that is alone has the machine to itself.
     resources = spec.resources if trials > 1 else spec.resources.model_copy(update={"concurrent": 1})
     slots = plan_slots(resources, choice.executor, choice.members)

@@ -142,32 +142,3 @@ def test_an_inline_cnn_has_the_cores_that_a_process_of_its_own_would_have(
     searched = {"space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}}, "search": {"trials": trials}}
     spec = RunSpec.from_dict(document | searched)
     assert decide_executor(spec, 64, asked)[1].cpus_per_trial == cores
-
-
-@pytest.mark.parametrize(
-    ("changed", "spectra", "executor"),
-    [
-        ({}, 8192, "inline"),
-        ({}, None, "shared"),
-        ({}, 10_000_000, "shared"),
-        ({"input": {"kind": "standardize"}}, 8192, "shared"),
-        ({"residency": "stream"}, 8192, "shared"),
-    ],
-)
-def test_a_search_on_the_signal_that_takes_less_than_rays_start_needs_no_ray(
-    changed: dict[str, Any], spectra: int | None, executor: str
-) -> None:
-    document = {
-        "stage": "s",
-        "data": {"input": {"kind": "signal"}, **changed},
-        "model": {"kind": "mlp", "hidden": [256, 64]},
-        "fit": {"epochs": 20},
-        "resources": {"gpus": []},
-        "space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}},
-        "search": {"trials": 12},
-    }
-    spec = RunSpec.from_dict(document)
-    chosen, _, reason = decide_executor(spec, 4096, "auto", spectra)
-    assert chosen == executor
-    assert ("--executor shared" in reason) is (executor == "inline")
-    assert decide_executor(spec, 4096, "shared", spectra)[0] == "shared"
