@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from spectral_search.models.dropout_kernel import RESOLUTION, WordStream, dropped_of, kept_factor
+from spectral_search.fit.dropout_kernel import RESOLUTION, WordStream, dropped_of, kept_factor
 
 INTEGERS = {2: torch.int16, 4: torch.int32}
 

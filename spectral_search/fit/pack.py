@@ -17,8 +17,8 @@ from spectral_search.data.batches import Batch
 from spectral_search.data.components import ComponentBatch
 from spectral_search.fit.dropout import StepDropout
 from spectral_search.fit.member import LOSS_GRADIENTS, LOSSES, Member
+from spectral_search.fit.mlp_pieces import PieceSteps, in_pieces, is_plain
 from spectral_search.fit.precision import FORMATS
-from spectral_search.models.mlp_pieces import PieceSteps, in_pieces, is_plain
 from spectral_search.models.mlp_stack import MlpStack
 from spectral_search.models.threads import for_each
 

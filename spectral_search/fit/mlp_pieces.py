@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectral_search.models.dropout_kernel import Dropped
+from spectral_search.fit.dropout_kernel import Dropped
 from spectral_search.models.mlp import Mlp
 from spectral_search.models.products import COLUMNS, ROWS
 from spectral_search.models.threads import for_each

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spectral_search.models.dropout_kernel import RESOLUTION, Dropped, WordStream, dropped_of, kept_factor
+from spectral_search.fit.dropout_kernel import RESOLUTION, Dropped, WordStream, dropped_of, kept_factor
 
 KINDS = (torch.float32, torch.bfloat16)
 WIDTH, BATCH, TILE = 5, 70, slice(16, 59)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from spectral_search.fit.dropout import StepDropout
 from spectral_search.fit.member import LOSS_GRADIENTS, LOSSES
+from spectral_search.fit.mlp_pieces import LARGEST_INPUT, PieceSteps, in_pieces, is_plain
 from spectral_search.models.build import build_model
 from spectral_search.models.mlp import Mlp
-from spectral_search.models.mlp_pieces import LARGEST_INPUT, PieceSteps, in_pieces, is_plain
 from spectral_search.models.mlp_stack import MlpStack
 from spectral_search.spec.model import MlpSpec
 
