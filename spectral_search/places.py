@@ -112,6 +112,16 @@ def require_folder(folder: Path) -> None:
         try_folder(folder)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    # Without this a power cut can lose the file's name although its bytes reached the disk.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def try_folder(folder: Path) -> None:
     """Write a file into a folder and remove it; where there is none yet, into the nearest that there is.
 

@@ -15,7 +15,7 @@ PHYSICS = (
     "Whole searches by the command line, start-up included, no trial stopped early, on spectra that repeat one "
     "simulated block (only speed is measured). Separate trials pay the pass over the data each, so that their time "
     "grows with trials x spectra; trials that share a pass add only their own products and optimiser steps. On "
-    "the components of the signal, which are made of the spectra once, these are a sixtieth of those on pixels. The "
+    "the components of the signal, which are made once, products are a thirtieth of those on pixels. The "
     "lines of ideal growth are proportional to trials, and to spectra, from the first point on."
 )
 

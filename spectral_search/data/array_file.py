@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 from xxhash import xxh3_128
 
-from spectral_search.places import partial_name
+from spectral_search.places import partial_name, sync_folder
 
 _ALIGNMENT = 64
 _MOST_HEADER = 1 << 20
@@ -84,7 +84,7 @@ def write_array_file(path: Path, arrays: Mapping[str, np.ndarray], facts: Mappin
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def open_array_file(path: Path) -> ArrayFile:
@@ -187,11 +187,3 @@ def _checksum(laid: Mapping[str, Any], facts: str, content: list[memoryview]) ->
     for part in content:
         told.update(part)
     return told.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -32,12 +32,11 @@ class AdamW(torch.optim.AdamW):
     @torch.no_grad()
     def take_step(self) -> None:
         """The same, without what torch looks at on the way, which for a small network costs more than the step."""
+        if not all(_is_plain(group) for group in self.param_groups):
+            self._step(None)
+            return
         for group in self.param_groups:
-            if group["fused"] and not group["amsgrad"] and group["params"][0].device.type == "cpu":
-                self._fused(group)
-            else:
-                self._step(None)
-                return
+            self._fused(group)
 
     def _fused(self, group: dict[str, Any]) -> None:
         """What torch's step comes to on a CPU."""
@@ -61,3 +60,8 @@ class AdamW(torch.optim.AdamW):
             amsgrad=False,
             maximize=group["maximize"],
         )
+
+
+def _is_plain(group: dict[str, Any]) -> bool:
+    """Whether torch would take the step of a group by its one fused operation on a CPU."""
+    return bool(group["fused"]) and not group["amsgrad"] and group["params"][0].device.type == "cpu"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_search.errors import RequestError
-from spectral_search.places import partial_name
+from spectral_search.places import partial_name, sync_folder
 from spectral_search.spec.yaml_io import parse_yaml
 
 
@@ -30,16 +30,6 @@ def digest(path: Path) -> str:
 def digest_of(content: bytes | str) -> str:
     """SHA-256 of what a file holds or will hold."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    # Without this a power cut can lose the file's name although its bytes reached the disk.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

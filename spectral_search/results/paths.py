@@ -11,8 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from spectral_search.errors import RequestError
-from spectral_search.places import FULL, UNWRITABLE, given_path, require_text, try_folder
-from spectral_search.results.durable import sync_folder
+from spectral_search.places import FULL, UNWRITABLE, given_path, require_text, sync_folder, try_folder
 
 DEFAULT_ROOT = "ray_results"
 ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"

@@ -8,6 +8,7 @@ from spectral_search.errors import RequestError
 from spectral_search.fit.capacity import member_bytes, pack_limit
 from spectral_search.fit.free_memory import host_memory
 from spectral_search.models.count import count_parameters
+from spectral_search.search.candidates import drawn_in
 from spectral_search.search.device import cpu_count
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -93,6 +94,8 @@ def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Ex
         return "separate", "A process a trial, since the spec says what each trial gets."
     if resources.concurrent == 1:
         return "separate", "One trial at a time, so there is no pass to share."
+    if kinds <= {"mlp"} and "pixels" not in drawn_in(spec):
+        return "shared", "Trials share passes over the data: its components are drawn once for all of them."
     if kinds <= {"mlp"}:
         return "shared", (
             "Trials share passes over the data: reading and noising a batch costs as much as a step of an MLP, and the "

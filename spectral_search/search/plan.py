@@ -107,7 +107,7 @@ class Plan:
             "draws": search.retest_draws,
             "copies": sum(count for count, _ in after.copies(best, self.epochs)),
             "epochs": after.training_epochs(best, self.epochs),
-            "stopped_after": next((epochs for count, epochs in after.copies(best, self.epochs) if count), None),
+            "copy_epochs": next((epochs for count, epochs in after.copies(best, self.epochs) if count), None),
             "share_of_time": round(equivalent / (equivalent + self.epochs), 3),
         }
 

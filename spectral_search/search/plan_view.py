@@ -83,8 +83,8 @@ def _retest_text(plan: Plan) -> str:
     if found["copies"]:
         times = f"{found['copies']} time{'s' if found['copies'] > 1 else ''}"
         told += f", trained anew {times} with other seeds in at most {found['epochs']:,} epochs"
-        if found["stopped_after"] < plan.longest:
-            told += f" (stopped after {found['stopped_after']} of {plan.longest}: search.retest_share)"
+        if found["copy_epochs"] < plan.longest:
+            told += f" (stopped after {found['copy_epochs']} of {plan.longest}: search.retest_share)"
     without = "; without: --set search.retest_seeds=1" if found["copies"] else ""
     return f"{told}; about {found['share_of_time']:.0%} of the time{without}"
 

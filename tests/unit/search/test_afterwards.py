@@ -71,7 +71,7 @@ def test_the_plan_says_it_before_anything_starts(root: DataRoot, tmp_path: Path)
         "draws": 2,
         "copies": copies,
         "epochs": epochs * copies,
-        "stopped_after": epochs,
+        "copy_epochs": epochs,
         "share_of_time": pytest.approx(share, abs=1e-3),
     }
     assert (copies, other) == (2, (0, 0)) and 1 < epochs < 9
