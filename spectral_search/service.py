@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
 from spectral_search.places import given_path, require_folder, writing
-from spectral_search.results.durable import digest, plain, read_arrays
-from spectral_search.results.paths import NameTakenError, RunPaths, next_free_name, results_root
-from spectral_search.spec import home
+from spectral_search.record.durable import digest, plain, read_arrays
+from spectral_search.record.paths import NameTakenError, RunPaths, next_free_name, results_root
+from spectral_search.spec import home_folder as home
 from spectral_search.spec.base import SEEDS
 from spectral_search.spec.load import load_spec, parse_set
 from spectral_search.spec.run import RunSpec
@@ -27,19 +27,19 @@ from spectral_search.spec.yaml_io import show
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from spectral_search.data.inspect import Inspection
-    from spectral_search.data.root import DataRoot
-    from spectral_search.data.split import Splits
-    from spectral_search.fit.predictor import Predictions
-    from spectral_search.results.baselines import Baselines
-    from spectral_search.results.comparison import Comparison as Comparison
-    from spectral_search.results.records import RunRecord as RunRecord
-    from spectral_search.results.records import RunSummary
-    from spectral_search.results.report import Report as Report
-    from spectral_search.search.baselines import Question
-    from spectral_search.search.driver import Surroundings
-    from spectral_search.search.plan import Plan
+    from spectral_search.record.comparison import Comparison as Comparison
+    from spectral_search.record.kept_baselines import Baselines
+    from spectral_search.record.run_records import RunRecord as RunRecord
+    from spectral_search.record.run_records import RunSummary
+    from spectral_search.report.write_report import Report as Report
+    from spectral_search.run.driver import Surroundings
+    from spectral_search.run.fit_baselines import Question
+    from spectral_search.run.plan import Plan
     from spectral_search.spec.load import StageInfo
+    from spectral_search.tasks.spectra.shards.data_root import DataRoot
+    from spectral_search.tasks.spectra.shards.shard_inspection import Inspection
+    from spectral_search.tasks.spectra.shards.split import Splits
+    from spectral_search.tasks.spectra.training.predictor import Predictions
 
 Progress = Callable[[int, int], None]
 PARTS = ("auto", "train", "val", "test")
@@ -148,10 +148,10 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     Raises:
         RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
     """
-    from spectral_search.data.root import DataRoot
-    from spectral_search.search.input_choice import other_input_note
-    from spectral_search.search.plan import make_plan
-    from spectral_search.search.same_data import parent_note
+    from spectral_search.run.input_choice import other_input_note
+    from spectral_search.run.plan import make_plan
+    from spectral_search.run.same_data import parent_note
+    from spectral_search.tasks.spectra.shards.data_root import DataRoot
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     run_name(spec, options, dry_run=dry_run)
@@ -170,12 +170,12 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
 
 
 def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
-    from spectral_search.search.executor import check_executor
+    from spectral_search.run.executor_choice import check_executor
 
     check_executor(options.executor, spec.resources.address)
     if spec.resources.address is None:
         return
-    from spectral_search.search.ray_session import check_address
+    from spectral_search.run.ray_session import check_address
 
     check_address(spec.resources.address)
 
@@ -183,7 +183,7 @@ def _check_cluster(spec: RunSpec, options: RunOptions) -> None:
 def _check_ray(made: "Plan") -> None:
     """Refuse, before anything is begun, what Ray could not start for on this machine."""
     if made.executor != "inline" and made.slots.address is None:
-        from spectral_search.search.ray_home import check_session_root
+        from spectral_search.run.ray_home import check_session_root
 
         check_session_root()
 
@@ -193,7 +193,7 @@ def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str],
     keys = spec.pending_inherit(options.explicit())
     if spec.inherit is None or not keys:
         return spec, [], None
-    from spectral_search.results.records import RunRecord, newest_finished
+    from spectral_search.record.run_records import RunRecord, newest_finished
 
     root = results_root(options.results)
     stage, found = spec.inherit.from_, newest_finished(root, spec.inherit.from_)
@@ -253,7 +253,7 @@ def cache_folder() -> Path:
 
 
 def _simulate_cache(folder: Path, shown: Shown) -> None:
-    from spectral_search.data.simulate import simulate as write
+    from spectral_search.tasks.spectra.simulator.simulate import simulate as write
 
     total = sum(CACHE_SIZES.values())
     shown.say(f"No data root given: simulating {total:,} spectra once into {folder} (about a minute).")
@@ -302,8 +302,8 @@ def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: S
     Raises:
         RequestError: The name that was asked for is taken, or the folder cannot be written.
     """
-    from spectral_search.search.driver import begin as make
-    from spectral_search.search.driver import told_plainly
+    from spectral_search.run.driver import begin as make
+    from spectral_search.run.driver import told_plainly
 
     _check_ray(made)
     root = results_root(options.results)
@@ -322,8 +322,8 @@ def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: S
 
 def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRecord":
     """Carry out a run that was begun; otherwise as `run`."""
-    from spectral_search.search.driver import carry_out
-    from spectral_search.search.hold import hold
+    from spectral_search.run.driver import carry_out
+    from spectral_search.run.run_lock import hold
 
     paths = RunPaths(results_root(options.results), name)
     try:
@@ -361,8 +361,8 @@ def run_folder(name: str, results: str | None = None) -> Path:
 
 
 def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
-    from spectral_search.results.view import LiveView
-    from spectral_search.search.driver import Surroundings
+    from spectral_search.record.live_view import LiveView
+    from spectral_search.run.driver import Surroundings
 
     return Surroundings(options.dashboard, LiveView(shown.console), shown.say)
 
@@ -381,11 +381,11 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         KeyboardInterrupt: It was interrupted again.
     """
     paths = RunPaths(results_root(options.results), name).require()
-    from spectral_search.results.manifest import Manifest
-    from spectral_search.results.records import RunRecord
-    from spectral_search.search.driver import carry_out, told_plainly
-    from spectral_search.search.extend import Extension, extend
-    from spectral_search.search.hold import hold
+    from spectral_search.record.manifest import Manifest
+    from spectral_search.record.run_records import RunRecord
+    from spectral_search.run.driver import carry_out, told_plainly
+    from spectral_search.run.extend import Extension, extend
+    from spectral_search.run.run_lock import hold
 
     with hold(paths), told_plainly(paths):
         record = RunRecord.load(paths)
@@ -433,9 +433,9 @@ def _recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> _R
     Raises:
         RequestError: The spec was edited, or the data are not the data that the run began with.
     """
-    from spectral_search.data.root import DataRoot
-    from spectral_search.data.split import Splits
-    from spectral_search.search.same_data import require_same_data
+    from spectral_search.run.same_data import require_same_data
+    from spectral_search.tasks.spectra.shards.data_root import DataRoot
+    from spectral_search.tasks.spectra.shards.split import Splits
 
     _require_own_spec(record)
     spec = _recorded_spec(record, options)
@@ -447,7 +447,7 @@ def _recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> _R
 
 def _recorded_plan(record: "RunRecord", options: RunOptions, data: _RecordedData) -> "Plan":
     """The plan of a run as it was recorded, on the machine as it is now."""
-    from spectral_search.search.plan import Plan, decide_machine
+    from spectral_search.run.plan import Plan, decide_machine
 
     spec = _recorded_spec(record, options)
     executor, slots, notes, memory = decide_machine(
@@ -469,7 +469,7 @@ def stop(name: str, results: str | None = None) -> bool:
     Raises:
         RequestError: There is no such run, or it runs on another host.
     """
-    from spectral_search.results.records import RunRecord
+    from spectral_search.record.run_records import RunRecord
 
     record = RunRecord.load(RunPaths(results_root(results), name).require())
     if record.state != "running":
@@ -483,7 +483,7 @@ def stop(name: str, results: str | None = None) -> bool:
 
 def status(name: str, results: str | None = None) -> "RunRecord":
     """Read a run, in progress or over."""
-    from spectral_search.results.records import RunRecord
+    from spectral_search.record.run_records import RunRecord
 
     return RunRecord.load(RunPaths(results_root(results), name).require())
 
@@ -512,14 +512,14 @@ def follow(
 
 def runs(results: str | None = None) -> "list[RunSummary]":
     """All runs of the results folder, newest first."""
-    from spectral_search.results.records import list_runs
+    from spectral_search.record.run_records import list_runs
 
     return list_runs(results_root(results))
 
 
 def export(name: str, destination: str, top: int = 1, results: str | None = None) -> list[Path]:
     """Write the best configs of a run, with their weights, as FILE.yaml, FILE-2.yaml, ..."""
-    from spectral_search.results.export import export_top
+    from spectral_search.record.export import export_top
 
     return export_top(status(name, results), Path(destination), top)
 
@@ -549,7 +549,7 @@ def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOp
 
 def simulate(directory: str, shown: Shown, **sizes: Any) -> Path:
     """Write a simulated data set in the layout of real shards."""
-    from spectral_search.data.simulate import simulate as write
+    from spectral_search.tasks.spectra.simulator.simulate import simulate as write
 
     root = given_path(directory, "The folder to simulate into")
     write(root, progress=shown.progress("simulating"), **sizes)
@@ -558,11 +558,11 @@ def simulate(directory: str, shown: Shown, **sizes: Any) -> Path:
 
 def inspect(path: str, picture: str | None = None) -> "Inspection":
     """Look into a shard or a data root, and draw sample spectra if a file is named."""
-    from spectral_search.data.inspect import inspect_path
+    from spectral_search.tasks.spectra.shards.shard_inspection import inspect_path
 
     data = given_path(path, "The shard or data root")
     if picture is not None:
-        from spectral_search.data.plot import check_picture_name, plot_samples
+        from spectral_search.tasks.spectra.shards.spectra_plot import check_picture_name, plot_samples
 
         check_picture_name(Path(picture))
     found = inspect_path(data)
@@ -592,7 +592,7 @@ def evaluate(
     if part not in PARTS:
         raise RequestError(f"The part must be one of {', '.join(PARTS)}, found {part!r}.")
     path = find_model(model, results)
-    from spectral_search.search.apply import evaluate_model
+    from spectral_search.run.exported_models import evaluate_model
 
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
@@ -611,8 +611,8 @@ def report(names: Sequence[str], page: str | None, shown: Shown, results: str | 
     Raises:
         RequestError: There is no such run, it has no result, or the page cannot be written.
     """
-    from spectral_search.results.report import write_report
-    from spectral_search.results.standing import load_standing
+    from spectral_search.report.evidence import load_standing
+    from spectral_search.report.write_report import write_report
 
     root = results_root(results)
     file = root / "report.html" if page is None else Path(page)
@@ -625,8 +625,8 @@ def compare(first: str, second: str, results: str | None = None) -> "Comparison"
     Raises:
         RequestError: There is no such run, or it has no result.
     """
-    from spectral_search.results.comparison import compare as put_side_by_side
-    from spectral_search.results.standing import load_standing
+    from spectral_search.record.comparison import compare as put_side_by_side
+    from spectral_search.report.evidence import load_standing
 
     if first == second:
         raise RequestError(f"{first} was named twice: name two runs.")
@@ -659,15 +659,15 @@ def baselines(
         RequestError: The data or the names are wrong, or the results folder cannot be written.
         KeyboardInterrupt: It was interrupted; finished methods are stored.
     """
-    from spectral_search.results.baselines import INPUTS
+    from spectral_search.record.kept_baselines import INPUTS
 
     if reads is not None and reads not in INPUTS:
         raise RequestError(f"--input is {reads!r}: baselines read {' or '.join(INPUTS)}.")
     question, root = _question(options, shown, noise_level, like), results_root(options.results)
     question = replace(question, reads=reads or question.reads)
-    from spectral_search.search.apply import best_device
-    from spectral_search.search.baselines import chosen_methods, measure
-    from spectral_search.search.parts_check import check_parts
+    from spectral_search.run.exported_models import best_device
+    from spectral_search.run.fit_baselines import chosen_methods, measure
+    from spectral_search.tasks.spectra.consistency.parts_check import check_parts
 
     if like is None:  # the data of a run were looked at when it began
         parts = check_parts(question.root, question.spec.data)
@@ -695,14 +695,14 @@ def audit(options: RunOptions, shown: Shown) -> dict[str, Any]:
         RequestError: The data cannot be used, or the results folder cannot be written.
     """
     question = _question(options, shown, None, None)
-    from spectral_search.search.baselines import audit as look
+    from spectral_search.run.fit_baselines import audit as look
 
     return look(question, results_root(options.results), shown.progress)
 
 
 def _question(options: RunOptions, shown: Shown, noise_level: float | None, like: str | None) -> "Question":
     """The data that baselines are asked about: those of a run, or of a data root with the defaults of a search."""
-    from spectral_search.search.baselines import Question, question_of
+    from spectral_search.run.fit_baselines import Question, question_of
 
     if like is None:
         data = {"num_train": options.num_train, "noise_level": noise_level}
@@ -717,10 +717,10 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
         raise RequestError(
             "--like takes split and noise level from a run: leave --num-train, --noise-level and --set out."
         )
-    from spectral_search.data.preprocess import Preprocessing
-    from spectral_search.results.bundle import read_safetensors
-    from spectral_search.results.records import RunRecord
+    from spectral_search.record.bundle import read_safetensors
+    from spectral_search.record.run_records import RunRecord
     from spectral_search.spec.data import SUBSPACE_INPUTS
+    from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
     record = RunRecord.load(RunPaths(results_root(options.results), like).require())
     found, file = _recorded_data(record, options, shown), record.paths.preprocessing_safetensors
@@ -740,28 +740,28 @@ def _data_sets(sets: Sequence[str]) -> dict[str, Any]:
 
 def baselines_document(found: "Baselines") -> dict[str, Any]:
     """Baselines as the JSON document of `baselines`."""
-    from spectral_search.results.baselines import document
+    from spectral_search.record.kept_baselines import document
 
     return document(found)
 
 
 def baselines_view(found: "Baselines") -> "RenderableType":
     """Baselines for a terminal."""
-    from spectral_search.results.baselines import render_baselines
+    from spectral_search.record.kept_baselines import render_baselines
 
     return render_baselines(found)
 
 
 def audit_view(found: dict[str, Any]) -> "RenderableType":
     """What an audit found, for a terminal."""
-    from spectral_search.results.baselines import render_audit
+    from spectral_search.record.kept_baselines import render_audit
 
     return render_audit(found)
 
 
 def comparison_view(comparison: "Comparison") -> "RenderableType":
     """A comparison for a terminal."""
-    from spectral_search.results.comparison import render_comparison
+    from spectral_search.record.comparison import render_comparison
 
     return render_comparison(comparison)
 
@@ -770,7 +770,7 @@ def stop_signals(record: "RunRecord") -> list[str]:
     """What the results folder of a finished run says is not worth more work, in plain words."""
     if record.state != "finished":
         return []
-    from spectral_search.results.standing import load_standing
+    from spectral_search.report.evidence import load_standing
 
     return load_standing(record.paths.root, [record.paths.name]).stops
 
@@ -782,13 +782,13 @@ def predict(
 
     With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
     """
-    from spectral_search.results.astro_tables import require_ascii
-    from spectral_search.results.tables import check_table_name, write_table
+    from spectral_search.record.astro_tables import require_ascii
+    from spectral_search.record.prediction_tables import check_table_name, write_table
 
     file = Path(destination)
     check_table_name(file)
     path = find_model(model, results)
-    from spectral_search.search.apply import predict_shards
+    from spectral_search.run.exported_models import predict_shards
 
     where = given_path(data, "The shard or data root")
     predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))
@@ -884,8 +884,8 @@ def cache(*, clear: bool = False) -> dict[str, Any]:
     Raises:
         RequestError: There is no folder for it, or its bound is no number.
     """
-    from spectral_search.data.array_cache import ArrayCache
-    from spectral_search.search.cache_view import cache_document
+    from spectral_search.record.array_cache import ArrayCache
+    from spectral_search.run.cache_view import cache_document
 
     found = ArrayCache.here()
     if found is None:
@@ -895,7 +895,7 @@ def cache(*, clear: bool = False) -> dict[str, Any]:
 
 def cache_view(document: dict[str, Any]) -> "RenderableType":
     """The document of `cache` for a terminal."""
-    from spectral_search.search.cache_view import render_cache
+    from spectral_search.run.cache_view import render_cache
 
     return render_cache(document)
 
@@ -919,62 +919,62 @@ def to_json(document: Any) -> str:
 
 def document(record: "RunRecord") -> dict[str, Any]:
     """A run as the JSON document of `run`, `resume` and `status`."""
-    from spectral_search.results.records import run_document
+    from spectral_search.record.run_records import run_document
 
     return run_document(record)
 
 
 def summary_document(run: "RunSummary") -> dict[str, Any]:
     """A run of the list as JSON."""
-    from spectral_search.results import overview
+    from spectral_search.record import overview
 
     return overview.summary_document(run)
 
 
 def next_steps(record: "RunRecord", results: str | None = None) -> list[str]:
     """Commands that make sense after a run, which name the results folder where one was given."""
-    from spectral_search.results import overview
+    from spectral_search.record import overview
 
     return overview.next_steps(record, results)
 
 
 def plan_view(made: "Plan") -> "RenderableType":
     """A plan for a terminal."""
-    from spectral_search.search.plan_view import render_plan
+    from spectral_search.run.plan_view import render_plan
 
     return render_plan(made)
 
 
 def progress_line(record: "RunRecord") -> str:
     """How far a run has come, on one line."""
-    from spectral_search.results import overview
+    from spectral_search.record import overview
 
     return overview.progress_line(record)
 
 
 def disk_line(record: "RunRecord") -> str:
     """What a run takes on disk, on one line."""
-    from spectral_search.results import overview
+    from spectral_search.record import overview
 
     return overview.disk_line(record)
 
 
 def leaderboard_view(record: "RunRecord") -> "RenderableType":
     """A leaderboard for a terminal."""
-    from spectral_search.results.leaderboard import render_leaderboard
+    from spectral_search.record.leaderboard import render_leaderboard
 
     return render_leaderboard(record)
 
 
 def runs_view(found: "Sequence[RunSummary]") -> "RenderableType":
     """Runs for a terminal."""
-    from spectral_search.results import overview
+    from spectral_search.record import overview
 
     return overview.render_runs(found)
 
 
 def specs_view(found: "Sequence[StageInfo]") -> "RenderableType":
     """Stages for a terminal."""
-    from spectral_search.results import overview
+    from spectral_search.record import overview
 
     return overview.render_specs(found)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from spectral_search.baselines.problem import Problem
-from spectral_search.data.spectra import Spectra
-from spectral_search.data.writer import ShardWriter
-from spectral_search.search.baselines import Question, problem_of, question_of
+from spectral_search.run.fit_baselines import Question, problem_of, question_of
 from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.baselines.problem import Problem
+from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
+from spectral_search.tasks.spectra.shards.shard_writer import ShardWriter
 
 
 def write_shard(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from small_dataset import PIXELS, make_spectra
 
-from spectral_search.data.writer import ShardWriter
+from spectral_search.tasks.spectra.shards.shard_writer import ShardWriter
 
 
 def write_root(

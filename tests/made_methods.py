@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from spectral_search.results.methods import Method
-from spectral_search.results.metrics import scores
+from spectral_search.record.method_scores import Method
+from spectral_search.record.scores import scores
 
 
 def made_labels(count: int = 2000, seed: int = 0) -> pd.DataFrame:

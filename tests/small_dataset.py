@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from spectral_search.data.dataset import Dataset, as_blocks, freeze, labelled
-from spectral_search.data.draws import val_draws
-from spectral_search.data.preprocess import Preprocessing, fit_preprocessing, set_validity
-from spectral_search.data.spectra import Spectra
 from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.tasks.spectra.noise.val_draws import val_draws
+from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
+from spectral_search.tasks.spectra.training.dataset import Dataset, as_blocks, freeze, labelled
+from spectral_search.tasks.spectra.training.preprocessing import Preprocessing, fit_preprocessing, set_validity
 
 PIXELS = 32
 UNIT = 1e-17

@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 import yaml
 
-from spectral_search.data.simulate import simulate
-from spectral_search.results.durable import read_lines
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
-from spectral_search.search.executor import Executor
+from spectral_search.record.durable import read_lines
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
+from spectral_search.run.executor_choice import Executor
 from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.simulator.simulate import simulate
 
 ON_RAY = tuple(name for name in get_args(Executor) if name != "inline")
 """Executors that train in processes of Ray; the first is the one that a user gets."""

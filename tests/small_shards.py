@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spectral_search.data.writer import ShardWriter
+from spectral_search.tasks.spectra.shards.shard_writer import ShardWriter
 
 PIXELS = 24
 

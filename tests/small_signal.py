@@ -5,10 +5,10 @@ from functools import cache
 
 import numpy as np
 
-from spectral_search.data.blocks import Block
-from spectral_search.data.preprocess import Preprocessing, fit_preprocessing
-from spectral_search.data.simulate import BLOCK_ROWS, Simulator
-from spectral_search.data.subspace import find_directions, whitened
+from spectral_search.tasks.spectra.shards.blocks import Block
+from spectral_search.tasks.spectra.signal.subspace import find_directions, whitened
+from spectral_search.tasks.spectra.simulator.simulate import BLOCK_ROWS, Simulator
+from spectral_search.tasks.spectra.training.preprocessing import Preprocessing, fit_preprocessing
 
 PIXELS, SPECTRA, COMPONENTS = 256, 512, 12
 

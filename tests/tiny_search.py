@@ -5,7 +5,7 @@ from typing import Any
 
 from numeric_leaves import Leaf
 
-from spectral_search.data.simulate import simulate
+from spectral_search.tasks.spectra.simulator.simulate import simulate
 
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [8]},

@@ -14,7 +14,7 @@ from spectral_search.bench.spectra import cache_folder
 from spectral_search.bench.view import render_head, render_part
 from spectral_search.errors import RequestError
 from spectral_search.places import require_output, writing
-from spectral_search.results.durable import append_line
+from spectral_search.record.durable import append_line
 
 
 def _reading(around: Around) -> Findings:

@@ -13,14 +13,14 @@ from spectral_search.bench.around import Around
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.memory import MemoryWatch
 from spectral_search.bench.shards import plain_blocks, shards_of
-from spectral_search.data.array_cache import ArrayCache
-from spectral_search.data.blocks import iter_blocks
-from spectral_search.data.preprocess import Preprocessing
-from spectral_search.data.split import Splits
-from spectral_search.fit.compress import compress
-from spectral_search.fit.kept_components import kept_components
-from spectral_search.fit.memory import keep_freed_memory
-from spectral_search.search.subspace_sample import see_subspace
+from spectral_search.record.array_cache import ArrayCache
+from spectral_search.tasks.spectra.shards.blocks import iter_blocks
+from spectral_search.tasks.spectra.shards.split import Splits
+from spectral_search.tasks.spectra.signal.compress import compress
+from spectral_search.tasks.spectra.signal.kept_components import kept_components
+from spectral_search.tasks.spectra.signal.subspace_sample import see_subspace
+from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
+from spectral_search.train.process_memory import keep_freed_memory
 
 COMPONENTS = 64
 TURNS = 3

@@ -15,9 +15,9 @@ from itertools import pairwise
 import torch
 
 from spectral_search.bench.clock import best_seconds
-from spectral_search.data.noise import normal_deviates
-from spectral_search.fit.feed import stripes
 from spectral_search.models.threads import for_each
+from spectral_search.tasks.spectra.noise.noise_model import normal_deviates
+from spectral_search.tasks.spectra.training.input_feed import stripes
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ROUNDS = 7

@@ -15,11 +15,11 @@ from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.floors import bandwidth, mlp_products, product_seconds
 from spectral_search.bench.members import hidden_of, stage_config, step1_config
 from spectral_search.bench.spectra import repeated_dataset
-from spectral_search.data.dataset import Dataset, Labelled
-from spectral_search.data.preprocess import Preprocessing
-from spectral_search.fit.precision import resolve_precision
-from spectral_search.fit.trainer import Trainer
 from spectral_search.spec.run import TrialConfig
+from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
+from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
+from spectral_search.train.precision import resolve_precision
+from spectral_search.train.trainer import Trainer
 
 CNN_BYTES = 6300
 """What MVP-CNN-1 must move to and from memory for a pixel of a spectrum in a step: 26 MB a spectrum of 4096 pixels, the

@@ -9,8 +9,8 @@ from spectral_search.bench.commands import OURS, environment, ours
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.spectra import simulated_root
 from spectral_search.errors import RunError
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 
 SMALL, TINY = (2048, 512, 4096), (512, 128, 64)
 """Spectra to train and to validate on, and pixels."""

@@ -11,9 +11,9 @@ from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.floors import Product, mlp_products, product_seconds
 from spectral_search.bench.members import hidden_of, on_signal, step1_config, varied
 from spectral_search.bench.spectra import repeated_components, repeated_dataset
-from spectral_search.fit.precision import resolve_precision
-from spectral_search.fit.trainer import Trainer
 from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.train.precision import resolve_precision
+from spectral_search.train.trainer import Trainer
 
 ROUNDS = 3
 MLP, CNN_NAME = "[256, 64]", "CNN [32, 64] k7"

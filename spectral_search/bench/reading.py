@@ -16,19 +16,19 @@ from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.memory import MemoryWatch
 from spectral_search.bench.shards import plain_blocks, shards_of
 from spectral_search.bench.spectra import SEED
-from spectral_search.data.blocks import Block, epoch_ranges, iter_blocks, row_ranges
-from spectral_search.data.dataset import Stream, oracle_bins
-from spectral_search.data.preprocess import fit_preprocessing
-from spectral_search.data.simulate import BLOCK_ROWS
-from spectral_search.data.source import iter_blocks_ray, iter_selection_ray
-from spectral_search.data.spectra import load_spectra
-from spectral_search.data.split import Selection
-from spectral_search.data.stream import RANGE_BYTES, ReadBlocks, StreamSource, read_plainly
-from spectral_search.fit.memory import keep_freed_memory
-from spectral_search.search.device import plan_slots
-from spectral_search.search.driver import STREAM_STORE_BYTES
-from spectral_search.search.ray_session import ray_session
+from spectral_search.run.devices import plan_slots
+from spectral_search.run.driver import STREAM_STORE_BYTES
+from spectral_search.run.ray_session import ray_session
 from spectral_search.spec.search import ResourcesSpec
+from spectral_search.tasks.spectra.shards.blocks import Block, epoch_ranges, iter_blocks, row_ranges
+from spectral_search.tasks.spectra.shards.loaded_spectra import load_spectra
+from spectral_search.tasks.spectra.shards.ray_blocks import iter_blocks_ray, iter_selection_ray
+from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.simulator.simulate import BLOCK_ROWS
+from spectral_search.tasks.spectra.training.dataset import Stream, oracle_bins
+from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing
+from spectral_search.tasks.spectra.training.streamed_spectra import RANGE_BYTES, ReadBlocks, StreamSource, read_plainly
+from spectral_search.train.process_memory import keep_freed_memory
 
 BATCH = 2048
 EPOCHS = 4

@@ -17,13 +17,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from spectral_search.bench.curves import Curves
 from spectral_search.bench.tasks import Task
-from spectral_search.data.counter import counter_seed
-from spectral_search.search.asha import rung_epochs, survives
-from spectral_search.search.halving import survivors
-from spectral_search.search.parzen import CANDIDATES, most_promising
-from spectral_search.search.promotion import leaders, promoted
-from spectral_search.search.proposals import Params, Proposals, enough, seen
 from spectral_search.spec.search import SearchSpec
+from spectral_search.strategy.asha import rung_epochs, survives
+from spectral_search.strategy.halving import survivors
+from spectral_search.strategy.parzen import CANDIDATES, most_promising
+from spectral_search.strategy.promotion import leaders, promoted
+from spectral_search.strategy.proposals import Params, Proposals, enough, seen
+from spectral_search.task.counter import counter_seed
 
 Trace = np.ndarray
 Strategy = Callable[[Curves, int], Trace]

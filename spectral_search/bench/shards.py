@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 
 from spectral_search.bench.spectra import repeated_shard
-from spectral_search.data.root import DataRoot
-from spectral_search.data.split import Selection
+from spectral_search.tasks.spectra.shards.data_root import DataRoot
+from spectral_search.tasks.spectra.shards.split import Selection
 
 SHARDS = 4
 PLAIN_BYTES = 16 << 20

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spectral_search.data.clipped import fill_moments
-from spectral_search.data.components import Components
-from spectral_search.data.covariance import share_covariance
-from spectral_search.data.dataset import Dataset, Frozen, as_blocks, freeze, labelled
-from spectral_search.data.preprocess import fit_preprocessing
-from spectral_search.data.simulate import BLOCK_ROWS, Simulator, simulate
-from spectral_search.data.spectra import Spectra
-from spectral_search.data.subspace import find_directions, whitened
-from spectral_search.data.writer import ShardWriter
-from spectral_search.spec import home
+from spectral_search.spec import home_folder as home
+from spectral_search.tasks.spectra.noise.clipped_moments import fill_moments
+from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
+from spectral_search.tasks.spectra.shards.shard_writer import ShardWriter
+from spectral_search.tasks.spectra.signal.components import Components
+from spectral_search.tasks.spectra.signal.noise_covariance import share_covariance
+from spectral_search.tasks.spectra.signal.subspace import find_directions, whitened
+from spectral_search.tasks.spectra.simulator.simulate import BLOCK_ROWS, Simulator, simulate
+from spectral_search.tasks.spectra.training.dataset import Dataset, Frozen, as_blocks, freeze, labelled
+from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing
 
 SEED = 42
 CACHE_VERSION = 1

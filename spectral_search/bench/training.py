@@ -17,8 +17,8 @@ from spectral_search.bench.floors import (
 )
 from spectral_search.bench.members import on_signal, step1_config
 from spectral_search.bench.spectra import repeated_components, repeated_dataset
-from spectral_search.fit.precision import resolve_precision
-from spectral_search.fit.trainer import Trainer
+from spectral_search.train.precision import resolve_precision
+from spectral_search.train.trainer import Trainer
 
 VAL_SPECTRA = 256
 """Few: the seconds of an epoch's record are those of its training alone."""

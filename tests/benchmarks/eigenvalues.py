@@ -14,12 +14,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spectral_search.data.root import DataRoot
-from spectral_search.data.split import make_splits
-from spectral_search.data.subspace import REMAINDER
-from spectral_search.search.candidates import candidates
-from spectral_search.search.subspace_plan import FoundSubspace, find_subspace
+from spectral_search.run.candidates import candidates
 from spectral_search.spec.load import load_spec
+from spectral_search.tasks.spectra.shards.data_root import DataRoot
+from spectral_search.tasks.spectra.shards.split import make_splits
+from spectral_search.tasks.spectra.signal.subspace import REMAINDER
+from spectral_search.tasks.spectra.signal.subspace_plan import FoundSubspace, find_subspace
 
 INK, ACCENT, MUTED = "#0b4f8a", "#d9822b", "#6b7280"
 

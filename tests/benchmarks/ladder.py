@@ -22,8 +22,8 @@ import lightgbm
 import numpy as np
 import scipy.linalg
 
-from spectral_search.data.shard import Shard
-from spectral_search.data.simulate import simulate
+from spectral_search.tasks.spectra.shards.shard import Shard
+from spectral_search.tasks.spectra.simulator.simulate import simulate
 
 TARGET_SNR = (2.8, 5.3, 8.2, 12.5, 28.0)
 ALPHAS_NOISY = (200.0, 3e3, 1e4, 3e4, 1e5)

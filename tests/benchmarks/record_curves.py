@@ -16,8 +16,8 @@ import yaml
 
 from spectral_search.bench.commands import OURS, environment
 from spectral_search.bench.curves import write_curves
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 
 HERE = Path(__file__).parent
 GRID = HERE / "curves_mlp.yaml"

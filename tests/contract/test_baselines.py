@@ -8,12 +8,12 @@ import torch
 from baseline_roots import ask, make_problem, write_shard
 from small_dataset import make_spectra
 
-from spectral_search.baselines import trees
-from spectral_search.baselines.methods import METHODS
-from spectral_search.baselines.problem import Problem
-from spectral_search.results.baselines import STORED
-from spectral_search.results.metrics import r2
-from spectral_search.search.baselines import problem_of
+from spectral_search.record.kept_baselines import STORED
+from spectral_search.record.scores import r2
+from spectral_search.run.fit_baselines import problem_of
+from spectral_search.tasks.spectra.baselines import trees
+from spectral_search.tasks.spectra.baselines.fitted_methods import METHODS
+from spectral_search.tasks.spectra.baselines.problem import Problem
 
 
 @pytest.fixture(autouse=True)

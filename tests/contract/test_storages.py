@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from spectral_search.data.shard import Shard
+from spectral_search.tasks.spectra.shards.shard import Shard
 
 ROWS, PIXELS = 24, 11
 TYPES = (  # of flux, error and noisy, and of the mask

@@ -10,7 +10,7 @@ from command_line import call, errors, paths, write_spec
 from default_signals import default_signals
 from learnable_root import write_root
 
-from spectral_search.results.standing import load_standing
+from spectral_search.report.evidence import load_standing
 
 SPEC = """
 model: {kind: mlp, hidden: [16], dropout: 0.1}

@@ -15,10 +15,10 @@ from command_line import Done, call, paths
 from default_signals import default_signals
 from small_search import differences, facts
 
-from spectral_search.data.array_cache import ArrayCache
-from spectral_search.data.simulate import simulate
-from spectral_search.results.durable import read_arrays
-from spectral_search.results.paths import RunPaths
+from spectral_search.record.array_cache import ArrayCache
+from spectral_search.record.durable import read_arrays
+from spectral_search.record.paths import RunPaths
+from spectral_search.tasks.spectra.simulator.simulate import simulate
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ SPEC: dict[str, Any] = {
 DIES = """
 import os, signal, sys
 from spectral_search.cli import main
-from spectral_search.results.view import LiveView
+from spectral_search.record.live_view import LiveView
 LiveView.step = lambda self, title, unit: lambda done, total: os.kill(os.getpid(), signal.{signal})
 main()
 """

@@ -12,7 +12,7 @@ from command_line import call
 from processes import END_SECONDS, Running, recorded_epochs
 from small_search import ON_RAY, differences, facts, make_data, make_spec
 
-from spectral_search.results.paths import RunPaths
+from spectral_search.record.paths import RunPaths
 
 SEED = 20
 START_SECONDS = 8.0

@@ -9,8 +9,8 @@ from learnable_root import write_root
 from small_search import ON_RAY
 
 from spectral_search import service
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 
 SEARCH = """
 model: {kind: mlp, hidden: [16]}

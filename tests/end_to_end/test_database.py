@@ -16,7 +16,7 @@ from command_line import call
 from processes import Running, recorded_epochs
 from small_search import differences, facts, make_data, make_spec
 
-from spectral_search.results.paths import RunPaths
+from spectral_search.record.paths import RunPaths
 
 PASSWORD = "correct-horse-battery"
 VARIABLE = "SPECTRAL_SEARCH_TEST_PASSWORD"

@@ -14,7 +14,7 @@ from learnable_root import write_root
 from rich.console import Console
 
 from spectral_search import service
-from spectral_search.results.metrics import r2
+from spectral_search.record.scores import r2
 
 SEARCH = """
 model: {kind: mlp, hidden: [16], dropout: 0.1}

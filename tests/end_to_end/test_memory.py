@@ -11,9 +11,9 @@ import pytest
 from processes import Running
 from small_search import cli, command, environment, make_data, make_spec
 
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
-from spectral_search.search.executor import Executor
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
+from spectral_search.run.executor_choice import Executor
 
 VAST = [65536] * 16
 """Hidden layers that take over a TB: more than any machine that runs these tests."""
@@ -23,7 +23,7 @@ import importlib.abc, importlib.machinery, os, signal, sys
 
 class Patch(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "spectral_search.fit.trainer":
+        if name != "spectral_search.train.trainer":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

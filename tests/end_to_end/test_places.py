@@ -11,8 +11,8 @@ from full_disks import NO_TEXT, limited, mounted
 from learnable_root import write_root
 from small_search import command
 
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 
 ODD = "exp #1?%41 {x}[1] é"
 SEARCH = """

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from spectral_search import service
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
-from spectral_search.results.report import CSV_COLUMNS, Report
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
+from spectral_search.report.write_report import CSV_COLUMNS, Report
 from spectral_search.service import RunOptions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

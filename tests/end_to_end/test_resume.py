@@ -23,10 +23,10 @@ from small_search import REPOSITORY, cli, facts, make_data, make_spec
 
 from spectral_search import service
 from spectral_search.errors import RequestError, RunError
-from spectral_search.fit.trainer import Trainer
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 from spectral_search.service import RunOptions, Shown
+from spectral_search.train.trainer import Trainer
 
 Copy = Callable[[str], RunPaths]
 
@@ -118,7 +118,7 @@ def test_no_second_process_may_hold_a_run(copy: Copy) -> None:
 
 
 def test_lock_is_not_handed_down_to_processes_that_a_search_starts(tmp_path: Path) -> None:
-    from spectral_search.search.hold import hold
+    from spectral_search.run.run_lock import hold
 
     paths = RunPaths(tmp_path, "run").create()
     with hold(paths):
@@ -142,7 +142,7 @@ def test_changed_data_is_refused(copy: Copy, tmp_path: Path, folder: Path) -> No
     paths = copy("interrupted")
     other = tmp_path / "other"
     other.mkdir()
-    from spectral_search.data.simulate import simulate
+    from spectral_search.tasks.spectra.simulator.simulate import simulate
 
     simulate(other / "data", train=160, val=64, test=32, pixels=64, dtype="float32", seed=7)
     options = RunOptions(results=str(paths.root), executor="inline", data_root=(str(other / "data"),))

@@ -11,8 +11,8 @@ import yaml
 from command_line import Done, call, spawn, write_spec
 from learnable_root import write_root
 
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 
 SEARCH = """
 model: {kind: mlp, hidden: [16]}

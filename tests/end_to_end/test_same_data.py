@@ -16,16 +16,16 @@ from learnable_root import write_root
 from rich.console import Console
 
 from spectral_search import service
-from spectral_search.data.root import DataRoot, sampled_sha256
 from spectral_search.errors import RequestError
-from spectral_search.fit.trainer import Trainer
-from spectral_search.results.durable import write_json
-from spectral_search.results.manifest import Manifest
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
-from spectral_search.results.standing import load_standing
-from spectral_search.search import driver, same_data
+from spectral_search.record.durable import write_json
+from spectral_search.record.manifest import Manifest
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
+from spectral_search.report.evidence import load_standing
+from spectral_search.run import driver, same_data
 from spectral_search.service import RunOptions, Shown
+from spectral_search.tasks.spectra.shards.data_root import DataRoot, sampled_sha256
+from spectral_search.train.trainer import Trainer
 
 SPEC: dict[str, Any] = {
     "stage": "step1",
@@ -236,7 +236,7 @@ def test_moved_and_repacked_data_are_the_same(
     """By their bytes, once; from then on by their size and times."""
     data = moved_data(folder, place)
     if repacked:
-        from spectral_search.data.writer import repack
+        from spectral_search.tasks.spectra.shards.shard_writer import repack
 
         for part in ("train_0", "val_0", "test_0"):
             repack(folder / "data" / part / "dataset.h5", data / part / "dataset.h5", compression="gzip")

@@ -24,9 +24,9 @@ from small_search import ON_RAY, cli, command, environment, facts, make_data, ma
 
 from spectral_search import service
 from spectral_search.errors import RequestError
-from spectral_search.results.paths import RunPaths
-from spectral_search.search import driver
-from spectral_search.search.hold import Stopping
+from spectral_search.record.paths import RunPaths
+from spectral_search.run import driver
+from spectral_search.run.run_lock import Stopping
 
 pytestmark = pytest.mark.usefixtures("heard")
 

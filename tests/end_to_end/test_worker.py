@@ -10,8 +10,8 @@ from command_line import call
 from processes import Running, recorded_epochs
 from small_search import ON_RAY, differences, facts, make_data, make_spec
 
-from spectral_search.results.paths import RunPaths
-from spectral_search.results.records import RunRecord
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 
 TRAINING = {"shared": "PassServer", "separate": "SpectralTrial"}
 """Which of Ray's processes train, by executor."""

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
 from small_dataset import make_dataset, make_spectra, trial_config
-from spectral_search.fit.capacity import footprint
-from spectral_search.fit.trainer import Trainer
+from spectral_search.train.capacity import footprint
+from spectral_search.train.trainer import Trainer
 torch.set_num_threads(1)
 
 def status(name):

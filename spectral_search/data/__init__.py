@@ -1,1 +1,0 @@
-"""Shards, simulator, split, noise, inputs and the Ray Data source."""

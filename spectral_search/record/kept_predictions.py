@@ -1,0 +1,129 @@
+"""What a finished run predicted, spectrum by spectrum: the winner on the test set, the finalists on fresh noise of val.
+
+Reports and comparisons read these files and predict nothing themselves.
+Shape suffixes: D noise draws, N spectra.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from spectral_search.errors import RequestError
+from spectral_search.record.bundle import read_safetensors, to_safetensors
+from spectral_search.record.durable import write_atomic
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.prediction_tables import write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTED = "log_g_predicted"
+COLUMNS = ("id", "log_g", "T_eff", "M_H", "snr", PREDICTED)
+"""Of a table of test predictions: id, dex, kelvin, dex, median flux/error, dex."""
+_RECORD, _PREDICTED = "record", "predicted_DN"
+
+
+@dataclass(frozen=True)
+class Retest:
+    """A finalist, as trained in the search or anew with another seed, on fresh noise of the val spectra.
+
+    Attributes:
+        trial: The finalist's number.
+        seed: Its fit.seed: initialisation, dropout, order and training noise.
+        own: Whether these are the weights of the search itself.
+        epochs: Epochs of the training: for copies those up to the best epoch of the trial they copy, or fewer.
+        epoch: The epoch whose weights predicted: the best on val.
+        val_r2: R2 of that epoch on val under the frozen noise of the search.
+        predicted_DN: log g in dex; no draws where the training failed or was stopped early.
+        failure: Why there are no predictions.
+        original_val_r2: Of a copy that was stopped early: the best val R2 that its original had after as many epochs.
+    """
+
+    trial: int
+    seed: int
+    own: bool
+    epochs: int
+    epoch: int
+    val_r2: float | None
+    predicted_DN: np.ndarray
+    failure: str | None = None
+    original_val_r2: float | None = None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it is compared with its original as that was after as many epochs, and with nothing else."""
+        return self.original_val_r2 is not None
+
+
+def write_test_predictions(paths: RunPaths, trial: int, epoch: int, table: "pd.DataFrame") -> None:
+    """Keep what a trial's epoch predicted for the test set."""
+    paths.predictions_dir.mkdir(exist_ok=True)
+    write_table(table[list(COLUMNS)], paths.test_predictions(trial, epoch))
+
+
+def read_test_predictions(paths: RunPaths, trial: int, epoch: int) -> "pd.DataFrame | None":
+    """A row for each test spectrum, see `COLUMNS`; None where the run holds none, as runs of earlier versions do.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    file = paths.test_predictions(trial, epoch)
+    return _read_table(file) if file.exists() else None
+
+
+def write_val_labels(paths: RunPaths, labels: "pd.DataFrame") -> None:
+    """Keep the labels of the val spectra, in the order of the re-test's predictions."""
+    paths.predictions_dir.mkdir(exist_ok=True)
+    write_table(labels, paths.val_labels)
+
+
+def read_val_labels(paths: RunPaths) -> "pd.DataFrame | None":
+    """The labels of the val spectra; None where the run holds none.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    return _read_table(paths.val_labels) if paths.val_labels.exists() else None
+
+
+def write_retest(paths: RunPaths, retest: Retest) -> None:
+    """Keep a finalist's predictions."""
+    folder = paths.retest(retest.trial, retest.seed).create()
+    record = {key: value for key, value in vars(retest).items() if key != _PREDICTED}
+    predicted_DN = np.asarray(retest.predicted_DN, np.float32)
+    content = to_safetensors({_PREDICTED: predicted_DN}, {_RECORD: json.dumps(record)})
+    write_atomic(folder.retest_safetensors, content)
+
+
+def read_retests(paths: RunPaths) -> list[Retest]:
+    """All re-tests that a run holds, by trial and seed.
+
+    Raises:
+        RequestError: A file is damaged.
+    """
+    files = sorted(paths.retest_dir.glob("*/retest.safetensors"))
+    return sorted((_read_retest(file) for file in files), key=lambda retest: (retest.trial, retest.seed))
+
+
+def _read_retest(file: Path) -> Retest:
+    try:
+        arrays, metadata = read_safetensors(file)
+        record: dict[str, Any] = json.loads(metadata[_RECORD])
+        return Retest(predicted_DN=arrays[_PREDICTED], **record)
+    except (KeyError, TypeError, ValueError, SafetensorError) as fault:
+        raise RequestError(f"{file} is no record of a re-test ({fault}); remove it and resume the run.") from None
+
+
+def _read_table(file: Path) -> "pd.DataFrame":
+    import pandas as pd
+    import pyarrow
+
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError, pyarrow.ArrowException) as fault:
+        reason = str(fault).splitlines()[0] if str(fault) else "it is empty"
+        raise RequestError(f"{file} cannot be read ({reason}); remove it and make it again with `evaluate`.") from None

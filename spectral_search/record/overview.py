@@ -1,0 +1,94 @@
+"""Tables of runs and of stages for a terminal, and what to do next."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from spectral_search.record.run_records import RunRecord, RunSummary
+from spectral_search.record.wording import amount, duration
+from spectral_search.spec.load import StageInfo
+
+NEXT_STAGE = {
+    "step1": "step2",
+    "cnn_stage1a": "cnn_stage1b",
+    "cnn_stage1b": "cnn_stage2",
+}
+"""Stages that take values from the one before."""
+
+
+def summary_document(run: RunSummary) -> dict[str, Any]:
+    """One run as JSON."""
+    return {**vars(run), "path": str(run.path)}
+
+
+def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
+    """All runs, newest first."""
+    if not runs:
+        return Text("No runs yet: `spectral-search run cnn_stage1a --quick` makes one.")
+    table = _table("name", "state", "stage", "best val R2", "re-test R2", "trials", "time", right=(3, 4, 5, 6))
+    for run in runs:
+        values = [_number(run.best_val_r2), _number(run.retest_r2), str(run.planned_trials or "-")]
+        table.add_row(run.name, run.state, run.stage or "-", *values, duration(run.wall_seconds))
+    faults = [Text(f"{run.name}: {run.fault}", style="red") for run in runs if run.fault]
+    return Group(table, *faults)
+
+
+def render_specs(stages: Sequence[StageInfo]) -> RenderableType:
+    """The stages that can be run."""
+    table = _table("stage", "trials", "grid", "what it searches", right=(1, 2))
+    for stage in stages:
+        what = stage.description.strip() if not stage.faults else f"faulty: {stage.faults[0]}"
+        table.add_row(Text(stage.name), str(stage.trials), str(stage.grid_size or "-"), Text(what))
+    return table
+
+
+def next_steps(record: RunRecord, results: str | None = None) -> list[str]:
+    """Commands that make sense after a run.
+
+    Args:
+        record: The run.
+        results: The results folder as it was given, without which the commands would look in another; None for the
+            usual one.
+    """
+    name, stage = record.paths.name, record.manifest.stage
+    if record.state != "finished":
+        return [f"Every trial failed; the first reason is above. Look into {record.paths.trials_dir}."]
+    place = f" --results {shlex.quote(results)}" if results else ""
+    lines = [
+        disk_line(record),
+        f"best config: {record.paths.best_dir / 'config.yaml'}",
+        f"next: spectral-search export {name} -o best.yaml --top 3{place}",
+        f"      spectral-search train {shlex.quote(str(record.paths.best_dir))} --seeds 3{place}",
+    ]
+    if stage in NEXT_STAGE:
+        lines.append(f"      spectral-search run {NEXT_STAGE[stage]}{place}    (takes this run's best values)")
+    return lines
+
+
+def progress_line(record: RunRecord) -> str:
+    """How far a run has come, on one line."""
+    best = record.best
+    told = "" if best is None else f", best val R2 {_number(best.best_val_r2)} (trial {best.number})"
+    return (
+        f"{record.paths.name}: {record.state}, {record.counts or 'no trials yet'}, {record.epochs_trained} epochs{told}"
+    )
+
+
+def disk_line(record: RunRecord) -> str:
+    """What a run takes on disk, on one line."""
+    return f"on disk: {amount(record.paths.bytes_on_disk())} in {record.paths.folder}"
+
+
+def _table(*names: str, right: tuple[int, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for index, name in enumerate(names):
+        table.add_column(name, justify="right" if index in right else "left", overflow="fold")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

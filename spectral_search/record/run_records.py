@@ -1,0 +1,328 @@
+"""Reads a run, whether it is in progress, finished, interrupted, or was moved elsewhere."""
+
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from spectral_search.errors import RequestError
+from spectral_search.record.durable import read_lines, read_yaml
+from spectral_search.record.manifest import Manifest, RunState
+from spectral_search.record.paths import RunPaths, run_names
+from spectral_search.spec.load import expand
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from spectral_search.record.stored_trials import StudyTrial
+
+TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
+# A run on another host shows life only through its files; an epoch rarely takes longer than this.
+_SIGN_OF_LIFE_S = 900.0
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial: epochs holds a dict an epoch with `epoch`, `val_r2` and whatever else was reported."""
+
+    number: int
+    state: str
+    params: dict[str, Any]
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_val_r2: float | None = None
+    last_epoch: int = 0
+    seconds: float | None = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    began: datetime | None = None
+    ended: datetime | None = None
+    stored: "tuple[dict[str, Any], dict[str, BaseDistribution]]" = field(default_factory=lambda: ({}, {}))
+    """Parameters as the study stores them, with their distributions."""
+    collapsed: str | None = None
+    """What was seen and why that is likely, where it learnt nothing to its end."""
+
+    @property
+    def best_metrics(self) -> dict[str, Any]:
+        """What was reported at the best epoch; empty where no epoch has a val R2."""
+        return next((row for row in self.epochs if row["epoch"] == self.best_epoch), {})
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that a run's folder says about the run."""
+
+    paths: RunPaths
+    manifest: Manifest
+    spec: dict[str, Any]
+    trials: list[TrialRecord]
+    state: RunState
+    wall_seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, paths: RunPaths, *, now: float | None = None) -> "RunRecord":
+        """Read a run.
+
+        Args:
+            paths: Where it lies now.
+            now: Seconds since the epoch; the present where absent.
+
+        Raises:
+            RequestError: There is no such run, or a file of it is missing, locked or damaged.
+        """
+        from spectral_search.record.stored_trials import read_study
+
+        now = time.time() if now is None else now
+        manifest = Manifest.load(paths.require().manifest_json)
+        state = run_state(manifest, paths, now)
+        spec = read_yaml(paths.spec_yaml)
+        notes: list[str] = []
+        unborn = manifest.storage is None and not paths.study_db.exists() and _has_no_trials(paths, state)
+        # The manifest keeps ${VAR} as written, so that no password is stored with a run.
+        url = expand(manifest.storage) if manifest.storage else paths.study_url
+        found = [] if unborn else read_study(url, manifest.study_name)
+        if found is None and not _has_no_trials(paths, state):
+            raise RequestError(
+                f"The study {manifest.study_name!r} of run {paths.name!r} is not in "
+                f"{manifest.storage or paths.study_db}; restore that database, or run the spec again with `--name`."
+            )
+        trials = [_join(trial, paths, notes) for trial in found or []]
+        return cls(paths, manifest, spec, trials, state, _wall_seconds(manifest, state, paths, now), notes)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The winner: the one entered when the search finished, until then the best val R2 so far."""
+        if self.state == "finished" and self.manifest.best is not None:
+            chosen = [trial for trial in self.trials if trial.number == self.manifest.best.get("trial")]
+            if chosen:
+                return chosen[0]
+        ranked = self.ranked()
+        return ranked[0] if ranked and ranked[0].best_val_r2 is not None else None
+
+    @property
+    def retest(self) -> dict[str, Any] | None:
+        """What the present winner scored on fresh noise; None before the end, and while a resumed run has another."""
+        return self.manifest.retest if self._judged() else None
+
+    @property
+    def test(self) -> dict[str, Any] | None:
+        """What the present winner scored on test data, on the same terms."""
+        return self.manifest.test if self._judged() else None
+
+    def _judged(self) -> bool:
+        best = self.best
+        return best is not None and (self.manifest.best or {}).get("trial") == best.number
+
+    @property
+    def mismatches(self) -> list[str]:
+        """Why the parts of its data cannot be one data set, where it was begun all the same."""
+        return list(self.manifest.data.get("mismatches", ()))
+
+    def ranked(self) -> list[TrialRecord]:
+        """All trials, best val R2 first; failed ones and ones without a value come last, by number."""
+        return sorted(self.trials, key=_rank)
+
+    @property
+    def collapsed(self) -> list[TrialRecord]:
+        """The trials that learnt nothing to their end, by number; they count as stopped or complete too."""
+        return [trial for trial in self.trials if trial.collapsed is not None]
+
+    @property
+    def counts(self) -> str:
+        """How many trials are in which state, and how many of them collapsed, for people."""
+        told = ", ".join(f"{count} {state}" for state in TRIAL_STATES if (count := self.count(state)))
+        return f"{told} ({len(self.collapsed)} collapsed)" if self.collapsed else told
+
+    def count(self, state: str) -> int:
+        """Number of trials in a state."""
+        return sum(trial.state == state for trial in self.trials)
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs of all trials together, the losers' included."""
+        return sum(len(trial.epochs) for trial in self.trials)
+
+
+def _rank(trial: TrialRecord) -> tuple[bool, float, int]:
+    value = trial.best_val_r2
+    if value is None or trial.state == "failed":
+        return (True, 0.0, trial.number)
+    return (False, -value, trial.number)
+
+
+def run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
+    """What the run is doing, whatever its manifest last said.
+
+    Args:
+        manifest: The run's manifest.
+        paths: Where the run lies.
+        now: Seconds since the epoch.
+    """
+    if manifest.state != "running":
+        return manifest.state
+    if manifest.on_this_host() or manifest.hostname is None:
+        return "running" if manifest.process_is_alive() else "interrupted"
+    return "running" if now - _last_sign(paths) < _SIGN_OF_LIFE_S else "interrupted"
+
+
+def _has_no_trials(paths: RunPaths, state: RunState) -> bool:
+    """Whether a search is, or was cut off, between its manifest and the first write of its study."""
+    return state != "finished" and not any(paths.trials_dir.glob("*/*"))
+
+
+def _last_sign(paths: RunPaths) -> float:
+    """When a file of the run was last written, seconds since the epoch."""
+    files = [paths.study_db, paths.manifest_json, *paths.trials_dir.glob("*/progress.jsonl")]
+    return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
+
+
+def _wall_seconds(manifest: Manifest, state: RunState, paths: RunPaths, now: float) -> float:
+    if manifest.state != "running" or manifest.process_started is None:
+        return manifest.wall_seconds
+    # A killed process could not enter its time; the last file it wrote tells how far it came.
+    end = now if state == "running" else _last_sign(paths)
+    return manifest.wall_seconds + max(0.0, end - manifest.process_started)
+
+
+def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord:
+    """Join what the study knows of a trial with the metrics in its progress file."""
+    rows: dict[int, dict[str, Any]] = {}
+    try:
+        # A resumed trial repeats the epochs after its checkpoint, so the last line of an epoch counts.
+        rows = {
+            row["epoch"]: row for row in read_lines(paths.trial(trial.number).progress_jsonl).records if _dated(row)
+        }
+    except RequestError as fault:
+        notes.extend(fault.faults)
+    for epoch, value in trial.val_r2.items():
+        rows[epoch] = {"epoch": epoch, **rows.get(epoch, {}), "val_r2": value}
+    epochs = [rows[epoch] for epoch in sorted(rows)]
+    values = [(row["val_r2"], -row["epoch"]) for row in epochs if _is_number(row.get("val_r2"))]
+    best_value, best_epoch = max(values, default=(None, None))
+    timed = [row["seconds"] for row in epochs if _is_number(row.get("seconds"))]
+    return TrialRecord(
+        number=trial.number,
+        state=trial.state,
+        params=trial.params,
+        epochs=epochs,
+        best_epoch=None if best_epoch is None else -best_epoch,
+        best_val_r2=best_value,
+        last_epoch=max(rows, default=0),
+        seconds=sum(timed) if timed else trial.seconds,
+        error=trial.error,
+        notes=trial.notes,
+        began=trial.began,
+        ended=trial.ended,
+        stored=trial.stored,
+        collapsed=trial.collapsed,
+    )
+
+
+def _dated(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("epoch"), int)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def run_document(record: RunRecord) -> dict[str, Any]:
+    """The JSON document of `run`, `resume` and `status`; while trials are left it tells of them too."""
+    best, retest = record.best, record.retest
+    counted = Counter(trial.state for trial in record.trials)
+    unfinished = record.state in ("running", "interrupted")
+    document: dict[str, Any] = {
+        "name": record.paths.name,
+        "path": str(record.paths.folder),
+        "state": record.state,
+        "best": None,
+        "retest": None if retest is None else {key: retest.get(key) for key in ("r2", "low", "high")},
+        "trials": {state: counted[state] for state in TRIAL_STATES[: None if unfinished else 3]},
+        "epochs_trained": record.epochs_trained,
+        "wall_seconds": round(record.wall_seconds, 1),
+    }
+    if record.mismatches:
+        document["mismatches"] = record.mismatches
+    if record.collapsed:
+        document["collapsed"] = [{"trial": trial.number, "reason": trial.collapsed} for trial in record.collapsed]
+    if best is not None:
+        document["best"] = _best_document(best)
+    if record.state == "running":
+        document["live"] = [_live_document(trial) for trial in record.trials if trial.state == "running"]
+    return document
+
+
+def _best_document(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "epoch": trial.best_epoch,
+        "val_r2": trial.best_val_r2,
+        "params": trial.params,
+    }
+
+
+def _live_document(trial: TrialRecord) -> dict[str, Any]:
+    last = trial.epochs[-1].get("val_r2") if trial.epochs else None
+    return {
+        "trial": trial.number,
+        "epoch": trial.last_epoch,
+        "val_r2": last,
+        "best_val_r2": trial.best_val_r2,
+        "params": trial.params,
+    }
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line about a run, from its manifest alone."""
+
+    name: str
+    path: Path
+    state: RunState | Literal["unreadable"]
+    stage: str | None = None
+    created_at: str | None = None
+    planned_trials: int | None = None
+    wall_seconds: float | None = None
+    best_val_r2: float | None = None
+    retest_r2: float | None = None
+    fault: str | None = None
+
+
+def list_runs(root: Path, *, now: float | None = None) -> list[RunSummary]:
+    """All runs of a results root, newest first. Opens no study, so it is cheap for hundreds of runs.
+
+    Args:
+        root: The results root; an absent one has no runs.
+        now: Seconds since the epoch; the present where absent.
+    """
+    moment = time.time() if now is None else now
+    runs = [_summary(RunPaths(root, name), moment) for name in run_names(root)]
+    return sorted(runs, key=lambda run: run.created_at or "", reverse=True)
+
+
+def newest_finished(root: Path, stage: str) -> RunSummary | None:
+    """The finished run of a stage that was created last: the one that other stages inherit from."""
+    return next((run for run in list_runs(root) if run.stage == stage and run.state == "finished"), None)
+
+
+def _summary(paths: RunPaths, now: float) -> RunSummary:
+    try:
+        manifest = Manifest.load(paths.manifest_json)
+    except RequestError as fault:
+        return RunSummary(paths.name, paths.folder, "unreadable", fault=str(fault))
+    state = run_state(manifest, paths, now)
+    return RunSummary(
+        name=paths.name,
+        path=paths.folder,
+        state=state,
+        stage=manifest.stage,
+        created_at=manifest.created_at,
+        planned_trials=manifest.planned_trials,
+        wall_seconds=_wall_seconds(manifest, state, paths, now),
+        best_val_r2=(manifest.best or {}).get("val_r2"),
+        retest_r2=(manifest.retest or {}).get("r2"),
+    )

@@ -1,0 +1,137 @@
+"""Reads the trials of an Optuna study without changing it."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from spectral_search.errors import RequestError
+from spectral_search.record.database import sqlite_file, sqlite_url
+
+TrialStateName = Literal["waiting", "running", "complete", "stopped", "failed"]
+_STATES: dict[TrialState, TrialStateName] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """A trial as the study knows it.
+
+    Attributes:
+        number: From 0.
+        state: What became of it.
+        params: Dotted path -> value.
+        val_r2: Epoch, from 1, -> value.
+        seconds: From its proposal to its end.
+        error: Why it failed.
+        notes: What befell it.
+        began: When it was proposed.
+        ended: When it was over.
+        stored: Its parameters as the study stores them, with their distributions.
+        collapsed: What was seen and why that is likely, where it learnt nothing to its end.
+    """
+
+    number: int
+    state: TrialStateName
+    params: dict[str, Any]
+    val_r2: dict[int, float]
+    seconds: float | None
+    error: str | None
+    notes: tuple[str, ...] = ()
+    began: datetime | None = None
+    ended: datetime | None = None
+    stored: tuple[dict[str, Any], dict[str, BaseDistribution]] = field(default_factory=lambda: ({}, {}))
+    collapsed: str | None = None
+
+
+def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[StudyTrial] | None:
+    """Read all trials of a study, or None where the database does not hold it (yet).
+
+    Args:
+        url: Database URL. An SQLite file is opened read-only.
+        study_name: Name of the study in it.
+        lock_wait_s: How long to wait for another process that holds an SQLite file.
+
+    Raises:
+        RequestError: The database is missing, locked, damaged, foreign or out of reach.
+    """
+    storage = None
+    try:
+        # The check of the schema's version loads a quarter of a second of migrations; whoever writes makes it.
+        arguments = _engine_arguments(url, lock_wait_s)
+        storage = RDBStorage(_reading_url(url), engine_kwargs=arguments, skip_compatibility_check=True)
+        # Sampler and pruner are idle here; naming them spares their imports and warnings.
+        study = optuna.load_study(study_name=study_name, storage=storage, sampler=optuna.samplers.RandomSampler())
+        return [_trial(trial) for trial in study.get_trials(deepcopy=False)]
+    except KeyError:
+        return None
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as fault:
+        raise RequestError(_fault_text(url, fault)) from None
+    finally:
+        if storage is not None:
+            storage.engine.dispose()
+
+
+def _reading_url(url: str) -> str:
+    file = sqlite_file(url)
+    if file is None:
+        return url
+    if not file.is_file():
+        raise RequestError(f"The study {file} is missing; restore it, or run the spec again under another name.")
+    # A search that was killed in mid-write leaves a journal, and only a connection that may write can roll it back.
+    mode = "rw" if file.with_name(file.name + "-journal").exists() else "ro"
+    return sqlite_url(file, mode)
+
+
+def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
+    return {"connect_args": {"timeout": lock_wait_s}} if url.startswith("sqlite") else {}
+
+
+def _fault_text(url: str, fault: Exception) -> str:
+    where = str(sqlite_file(url) or make_url(url).render_as_string(hide_password=True))
+    # SQLAlchemy appends the statement and a link; the database's own words are in `orig`.
+    cause = fault.__cause__ if isinstance(fault, StorageInternalError) else fault
+    reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+    if isinstance(cause, OperationalError) and "locked" in reason:
+        return f"The study {where} is held by another process ({reason}); try again in a moment."
+    return f"The study {where} cannot be read ({reason}); restore it, or run the spec again under another name."
+
+
+def _waits(trial: FrozenTrial) -> bool:
+    """Whether a trial waits at a rung until all have come to it."""
+    held, passed = (trial.user_attrs.get(name, 0) for name in ("held_rung", "passed_rung"))
+    last = max(trial.intermediate_values, default=0)
+    return trial.state == TrialState.RUNNING and bool(passed < held == last)
+
+
+def _trial(trial: FrozenTrial) -> StudyTrial:
+    error, collapsed = trial.user_attrs.get("error"), trial.user_attrs.get("collapsed")
+    return StudyTrial(
+        number=trial.number,
+        state="waiting" if _waits(trial) else _STATES[trial.state],
+        params=dict(trial.user_attrs.get("params", trial.params)),
+        val_r2={epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
+        seconds=trial.duration.total_seconds() if trial.duration is not None else None,
+        # A trial that was interrupted as it failed, and then succeeded, still has the error of its first attempt.
+        error=str(error) if error is not None and trial.state == TrialState.FAIL else None,
+        notes=tuple(map(str, trial.user_attrs.get("notes", ()))),
+        began=trial.datetime_start,
+        ended=trial.datetime_complete,
+        stored=(trial.params, trial.distributions),
+        # Written before its end is: a trial that was cut off in between is not over.
+        collapsed=str(collapsed) if collapsed is not None and trial.state in _ENDED else None,
+    )

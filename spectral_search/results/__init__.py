@@ -1,1 +1,0 @@
-"""What lies in a results folder: paths, records, leaderboard and export."""

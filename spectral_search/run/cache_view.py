@@ -1,0 +1,73 @@
+"""What the cache of compressed spectra holds, as a document and for a terminal."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from spectral_search.record.array_cache import LIMIT_VARIABLE, ArrayCache, Entry
+from spectral_search.record.wording import aligned, amount
+
+FACTS = ("spectra", "pixels", "components", "noise_level", "shards")
+"""What the writer of an entry said of it; null where it said nothing."""
+
+
+def cache_document(cache: ArrayCache, removed: Sequence[Entry] = ()) -> dict[str, Any]:
+    """The cache as JSON.
+
+    Args:
+        cache: The cache as it is now.
+        removed: Entries that were removed before.
+    """
+    entries = [_entry(entry) for entry in cache.entries()]
+    return {
+        "folder": str(cache.folder),
+        "limit_bytes": cache.limit_bytes,
+        "bytes": sum(entry["bytes"] for entry in entries),
+        "entries": entries,
+        "removed": [entry.name for entry in removed],
+        "removed_bytes": sum(entry.nbytes for entry in removed),
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    facts = entry.facts
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "bytes": entry.nbytes,
+        "used_at": datetime.fromtimestamp(entry.used_at, UTC).isoformat(timespec="seconds"),
+        "in_use": entry.in_use,
+        **{name: facts.get(name) for name in FACTS},
+    }
+
+
+def render_cache(document: dict[str, Any]) -> RenderableType:
+    """A document of `cache_document` for a terminal."""
+    lines = []
+    if document["removed"]:
+        lines.append(f"removed {_entries(len(document['removed']))}, {amount(document['removed_bytes'])}")
+    entries, limit = document["entries"], f"{document['limit_bytes'] / 1e9:g} GB"
+    lines.append(
+        f"{_entries(len(entries))}, {amount(document['bytes'])} of at most {limit} ({LIMIT_VARIABLE}), in "
+        f"{document['folder']}"
+    )
+    rows = [["what", "size", "spectra", "pixels", "K", "last used (UTC)", "", "from"]]
+    for entry in entries:
+        numbers = [_number(entry[name]) for name in ("spectra", "pixels", "components")]
+        used, use = entry["used_at"][:16].replace("T", " "), "in use" if entry["in_use"] else ""
+        shards = entry["shards"] or ["?"]
+        more = f" and {len(shards) - 1} more" if len(shards) > 1 else ""
+        rows.append([entry["kind"], amount(entry["bytes"]), *numbers, used, use, f"{shards[0]}{more}"])
+    table = aligned(rows, left=frozenset({0, 5, 6, 7})) if entries else []
+    return Group(*(Text(line) for line in (*lines, *table)))
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count:,} entries"
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"

@@ -1,0 +1,191 @@
+"""After the last trial: choose on val, re-test on fresh noise and other seeds, touch the test set once, export.
+
+Every step leaves a file, and what has left its file is not done again: a process that dies here loses at most the
+training of the copies at hand since their last checkpoints.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from spectral_search.errors import RequestError
+from spectral_search.record.bundle import read_bundle
+from spectral_search.record.durable import read_json, write_json
+from spectral_search.record.export import export_best, trial_bundle
+from spectral_search.record.kept_predictions import (
+    PREDICTED,
+    Retest,
+    read_retests,
+    read_test_predictions,
+    write_retest,
+    write_test_predictions,
+    write_val_labels,
+)
+from spectral_search.record.manifest import Manifest
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.retest_verdict import judge
+from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.record.scores import scores
+from spectral_search.run.copy_progress import CopyProgress
+from spectral_search.run.prepare_dataset import Prepared
+from spectral_search.run.retrain_copies import planned_copies, train_copies
+from spectral_search.run.same_data import same_bytes
+from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.shards.split import Selection, Splits
+from spectral_search.tasks.spectra.training.dataset import Frozen, Labelled, draw_noise
+from spectral_search.tasks.spectra.training.predictor import Predictor
+from spectral_search.train.trainer import Trainer
+
+Predict = Callable[[Frozen], np.ndarray]
+
+
+def finish_run(
+    spec: RunSpec,
+    paths: RunPaths,
+    prepared: Prepared,
+    splits: Splits,
+    device: torch.device,
+    progress: CopyProgress,
+    *,
+    reseed: bool = True,
+) -> bool:
+    """Enter winner, re-test and test score into the manifest and write best/.
+
+    Args:
+        spec: The search.
+        paths: The run's folder, all its trials over.
+        prepared: Its spectra in memory.
+        splits: Which they are; the test set is used here alone, once, on the winner alone.
+        device: Where to predict, and to train finalists anew.
+        progress: Where that training is shown.
+        reseed: Whether to train finalists anew here.
+
+    Returns:
+        Whether there is a winner: False when every trial failed.
+    """
+    record = RunRecord.load(paths)
+    ranked = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
+    if not ranked:
+        return False
+    # What learnt nothing is not worth a re-test, but where nothing else is there.
+    finalists = [trial for trial in ranked if trial.collapsed is None][: spec.search.finalists] or ranked[:1]
+    write_val_labels(paths, splits.val.labels())
+    retests = _as_trained(spec, record, finalists, prepared.val, device)
+    _enter_retest(spec, paths, prepared.val, finalists, retests)
+    config = export_best(RunRecord.load(paths))
+    if splits.test is not None:
+        _test(paths, finalists[0], Predictor(read_bundle(config), device), splits.test)
+    if reseed:
+        retests += _retrained(spec, record, finalists, prepared, device, progress)
+        _enter_retest(spec, paths, prepared.val, finalists, retests)
+    manifest = Manifest.load(paths.manifest_json)
+    metrics = {**read_json(config.with_name("metrics.json")), "retest": manifest.retest}
+    if splits.test is not None:
+        metrics["test"] = manifest.test
+    write_json(config.with_name("metrics.json"), metrics)
+    return True
+
+
+def _as_trained(
+    spec: RunSpec, record: RunRecord, finalists: list[TrialRecord], val: Labelled, device: torch.device
+) -> list[Retest]:
+    """The weights of the search on noise that no choice has seen."""
+    known = {(made.trial, made.seed, made.epoch): made for made in read_retests(record.paths) if made.own}
+    wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
+    missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
+    predictors = [Predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
+    for (trial, seed, epoch), predicted_DN in zip(missing, fresh_predictions(spec, val, predictors), strict=True):
+        made = Retest(trial.number, seed, True, epoch, epoch, trial.best_val_r2, predicted_DN)
+        write_retest(record.paths, made)
+        known[trial.number, seed, epoch] = made
+    return [known[trial.number, seed, epoch] for trial, seed, epoch in wanted]
+
+
+def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict]) -> list[np.ndarray]:
+    """Predictions for fresh noise draws of the val spectra; each dex, shape (D, N).
+
+    The next draw is made, by one thread, while the networks predict for this one.
+    """
+    if not predictors:
+        return []
+    draws: list[list[np.ndarray]] = [[] for _ in predictors]
+
+    with ThreadPoolExecutor(1) as ahead:
+
+        def drawing(draw: int) -> Future[np.ndarray]:
+            return ahead.submit(draw_noise, val, spec.data.noise_level, (spec.data.split_seed, "retest", draw))
+
+        coming = drawing(0)
+        for draw in range(spec.search.retest_draws):
+            noisy_NL = coming.result()
+            if draw + 1 < spec.search.retest_draws:
+                coming = drawing(draw + 1)
+            frozen = Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N)
+            for predicted, predict in zip(draws, predictors, strict=True):
+                predicted.append(predict(frozen)[0])
+    return [np.stack(predicted) for predicted in draws]
+
+
+def _retrained(
+    spec: RunSpec,
+    record: RunRecord,
+    finalists: list[TrialRecord],
+    prepared: Prepared,
+    device: torch.device,
+    progress: CopyProgress,
+) -> list[Retest]:
+    """The finalists trained anew with other seeds, on the same fresh noise; what is on disk is not trained again."""
+    copies = planned_copies(spec, finalists, record.epochs_trained)
+    known = {(retest.trial, retest.seed): retest for retest in read_retests(record.paths) if not retest.own}
+    # A trial that was extended since may have a later best epoch, for which its copies were not trained.
+    done = [
+        known[key] for copy in copies if (key := (copy.trial, copy.seed)) in known and known[key].epochs == copy.epochs
+    ]
+    left = [copy for copy in copies if (copy.trial, copy.seed) not in {(made.trial, made.seed) for made in done}]
+    if left:
+        trainer = Trainer(prepared.dataset, device, allow_oversize=spec.resources.allow_oversize)
+
+        def keep(made: Retest, predict: Predict | None) -> None:
+            if predict is not None:
+                made = replace(made, predicted_DN=fresh_predictions(spec, prepared.val, [predict])[0])
+            write_retest(record.paths, made)
+            done.append(made)
+
+        train_copies(trainer, spec, record.paths, left, progress, keep)
+    order = {(copy.trial, copy.seed): place for place, copy in enumerate(copies)}
+    return sorted(done, key=lambda made: order[made.trial, made.seed])
+
+
+def _enter_retest(
+    spec: RunSpec, paths: RunPaths, val: Labelled, finalists: list[TrialRecord], retests: list[Retest]
+) -> None:
+    judged = judge(retests, val.log_g_N, [trial.number for trial in finalists], seed=spec.data.split_seed)
+    manifest, winner = Manifest.load(paths.manifest_json), finalists[0]
+    manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, "val_r2": winner.best_val_r2}
+    manifest.retest = {**judged[0], "finalists": judged}
+    manifest.save(paths.manifest_json)
+
+
+def _test(paths: RunPaths, winner: TrialRecord, predictor: Predictor, test: Selection) -> None:
+    """Predict the test set, unless a process that died after it has: the same weights give the same numbers."""
+    epoch, manifest = winner.best_epoch or 0, Manifest.load(paths.manifest_json)
+    done: dict[str, Any] = manifest.test or {}
+    known = (done.get("trial"), done.get("epoch")) == (winner.number, epoch)
+    if known and read_test_predictions(paths, winner.number, epoch) is not None:
+        return
+    predictions = predictor.predict_shards(test)
+    if not same_bytes(manifest.data.get("content", {}).get("test", {}), predictions.content):
+        raise RequestError(
+            f"The test spectra of run {paths.name} changed while it ran: restore them, then `spectral-search resume "
+            f"{paths.name}`."
+        )
+    table = predictions.table
+    write_test_predictions(paths, winner.number, epoch, table)
+    measured = scores(table[PREDICTED].to_numpy(), table["log_g"].to_numpy())
+    where = {"spectra": len(table), "noise": predictions.noise, "trial": winner.number, "epoch": epoch}
+    manifest.test = {**measured, **where}
+    manifest.save(paths.manifest_json)

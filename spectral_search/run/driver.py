@@ -1,0 +1,373 @@
+"""The life of a run: new or resumed, from the plan to the exported winner.
+
+Torch is imported only where it is needed, in a search on Ray while Ray starts.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import OperationalError
+
+from spectral_search.errors import DiskFullError, RunError
+from spectral_search.places import FULL, UNWRITABLE
+from spectral_search.record.bundle import read_safetensors, to_safetensors
+from spectral_search.record.durable import digest, replacing, write_atomic
+from spectral_search.record.live_view import LiveView
+from spectral_search.record.manifest import Manifest, RunState
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
+from spectral_search.run.background_call import Ahead
+from spectral_search.run.candidates import kept_bytes
+from spectral_search.run.devices import Slots, cpu_count, visible_gpus
+from spectral_search.run.killed_processes import KILLED, need_told
+from spectral_search.run.lone_blas import lone_blas
+from spectral_search.run.plan import Plan
+from spectral_search.run.residency import loads_on_ray, reads_on_ray
+from spectral_search.run.run_lock import Stopping
+from spectral_search.run.same_data import Reading, keep_content
+from spectral_search.run.search_progress import Progress
+from spectral_search.run.study import Study, create_study, open_storage, storage_url
+from spectral_search.run.under_way import RETRIES, asked_to_end, forget, found_dead
+from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
+from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory
+from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+    from spectral_search.run.prepare_dataset import Prepared, Read
+
+PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
+BRINGS_TORCH = "spectral_search.run.choose_winner"
+"""What the driver needs next when Ray has started."""
+STREAM_STORE_BYTES = 1 << 30
+"""Room for blocks in flight when processes of Ray Data stream the training spectra."""
+VAL_ARRAYS = 12
+"""Val arrays kept at most, in units of one: up to 8 draws, flux, error, noise, and room."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """How a run is carried out, as opposed to what it computes.
+
+    Attributes:
+        dashboard: Whether a local Ray gets its dashboard.
+        view: Where progress is shown.
+        say: Shows one sentence.
+    """
+
+    dashboard: bool
+    view: LiveView
+    say: Callable[[str], None]
+
+
+def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
+    """Make a new run's folder and its records, all at once.
+
+    Raises:
+        RequestError: The name is taken or the folder cannot be written.
+    """
+    with paths.appearing() as hidden:
+        write_atomic(hidden.spec_yaml, plan.spec.to_yaml())
+        with replacing(hidden.split_npz) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **plan.splits.to_arrays())
+        manifest = Manifest(
+            name=paths.name,
+            stage=plan.spec.stage,
+            # A shared database may hold a study of the same name from another results folder.
+            study_name=paths.name if plan.spec.search.storage is None else f"{paths.name}-{secrets.token_hex(4)}",
+            storage=plan.spec.search.storage,
+            versions=_versions(),
+            seed=plan.spec.search.seed,
+            hardware=_hardware(plan.slots),
+            data={
+                "shards": plan.root.fingerprint(),
+                "split": plan.splits.digest(),
+                "mismatches": list(plan.mismatches),
+            },
+            spec_sha256=[digest(hidden.spec_yaml)],
+            planned_trials=plan.trials,
+        )
+        manifest.claim(command=list(command))
+        manifest.save(hidden.manifest_json)
+        if manifest.storage is None:
+            # Its tables are made one by one: a run whose process died in between would have half a database.
+            create_study(hidden.study_url, manifest.study_name)
+
+
+def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
+    """Run the trials that are left, then choose, re-test and export; interrupted, the state is kept.
+
+    The caller holds the run (see `run_lock`).
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP came; everything so far is on disk.
+        RunError: The disk is full; everything so far is on it.
+        RequestError: The data cannot be used.
+    """
+    paths.sweep()
+    started, earlier = time.monotonic(), Manifest.load(paths.manifest_json).wall_seconds
+    stopping = Stopping(
+        f"Stopped at once; everything recorded is kept. Go on with: spectral-search resume {paths.name}"
+    )
+    state: RunState = "failed"
+    try:
+        with stopping.listening(), around.view, told_plainly(paths):
+            found = _search(plan, paths, around, stopping)
+        state = "finished" if found else "failed"
+    except (KeyboardInterrupt, RunError):  # also when nobody reads the output any more
+        state = "interrupted"
+        raise
+    finally:
+        forget(paths)
+        _release(paths, state, earlier + time.monotonic() - started)
+    return RunRecord.load(paths)
+
+
+def _release(paths: RunPaths, state: RunState, wall_seconds: float) -> None:
+    try:
+        manifest = Manifest.load(paths.manifest_json)
+        manifest.release(state, wall_seconds)
+        manifest.save(paths.manifest_json)
+    except OSError:
+        # On a full disk. That this process is gone will tell as much as the manifest would have.
+        if state == "finished":
+            raise
+
+
+@contextmanager
+def told_plainly(paths: RunPaths) -> Iterator[None]:
+    """Turn what a full disk or a lost database raises into one sentence."""
+    kept = f"Everything recorded is kept; then go on with `spectral-search resume {paths.name}`."
+    if not paths.exists():
+        kept = "No run was begun."
+    try:
+        yield
+    except DiskFullError as error:
+        raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
+        # Of what else cannot be opened, such as spectra, this knows nothing.
+        if error.errno not in UNWRITABLE or not Path(error.filename or "").is_relative_to(paths.folder):
+            raise
+        raise RunError(f"The folder {paths.folder} can no longer be written ({error}). {kept}") from error
+    except (StorageInternalError, OperationalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = str(getattr(cause, "orig", None) or error).splitlines()[0]
+        raise RunError(
+            f"The study of run {paths.name} cannot be written ({reason}): is the disk full, or its database out of "
+            f"reach? {kept}"
+        ) from error
+
+
+def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
+    spec = plan.spec
+    with ExitStack() as afterwards, _open_study(plan, paths, around) as (study, progress):
+        stopping.on_stop += [lambda: study.halt(KeyboardInterrupt()), lambda: asked_to_end(paths)]
+        suspects = _mourned(plan, paths, around, study)
+        prepared = _search_trials(plan, paths, around, study, stopping, afterwards, suspects)
+        stopping.check()
+        from spectral_search.run.choose_winner import finish_run
+        from spectral_search.run.copy_progress import CopyProgress
+
+        device = _device(plan)
+        reseed = plan.trains_anew
+        if not reseed and spec.search.retest_seeds > 1:
+            command = f"train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ..."
+            around.say(
+                "The finalists are not trained with other seeds, since this machine has no GPU: "
+                f"`spectral-search {command}` does it there."
+            )
+        shown = CopyProgress(paths.name, around.view, progress.snapshot)
+        found = finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+        shown.end()
+        return found
+
+
+def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
+    """Tell of what an earlier session died of; the trials that it trained then, which are now to show alone which."""
+    suspects = found_dead(paths)
+    train = plan.splits.train
+    told = {trial.number: trial.user_attrs["params"] for trial in study.trials() if trial.number in suspects}
+    for number, params in told.items():
+        config = plan.spec.with_params(params)
+        need = need_told(config, train.pixels, len(train), gpu=bool(plan.slots.gpus))
+        if sentence := study.mourn(number, f"{KILLED}. {need}.", RETRIES):
+            around.say(sentence)
+    return suspects
+
+
+def _device(plan: Plan) -> torch.device:
+    """This process's: also after a search on Ray, whose trials have left the GPU, for one precision throughout."""
+    import torch
+
+    return torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
+
+
+def _search_trials(
+    plan: Plan,
+    paths: RunPaths,
+    around: Surroundings,
+    study: Study,
+    stopping: Stopping,
+    afterwards: ExitStack,
+    suspects: Sequence[int],
+) -> Prepared:
+    if plan.executor != "inline" and not study.over:
+        return _search_on_ray(plan, paths, around, study, stopping, afterwards)
+    from spectral_search.run.inline_executor import run_inline
+
+    prepared = _kept(plan, paths, around, *_prepared(plan, paths, around, partial(iter_blocks, hashed=True)))
+    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots, suspects)
+    return prepared
+
+
+def _search_on_ray(
+    plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, afterwards: ExitStack
+) -> Prepared:
+    # Ray takes a second to import, which an inline run need not pay.
+    from spectral_search.run.ray_session import ray_session
+
+    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
+    session = ray_session(
+        plan.spec.resources,
+        plan.slots,
+        data_bytes=_data_bytes(plan),
+        dashboard=around.dashboard,
+        meanwhile=ahead.begin,
+        check=stopping.check,
+        afterwards=afterwards,
+    )
+    stopping.listen_later()
+    with ahead, session as ray:
+        # Of two threads that import torch at a time each may find half of it: this one waits for the other.
+        import_module(BRINGS_TORCH)
+        from spectral_search.run.ray_executor import run_separate, run_shared, start_passes
+
+        passes = start_passes(ray.slots) if plan.executor == "shared" else []
+        stopping.listen()
+        if ray.dashboard_url:
+            around.say(f"Ray dashboard: http://{ray.dashboard_url}")
+        prepared = _kept(plan, paths, around, *(ahead.result() or _prepared(plan, paths, around, _reader(plan))))
+        if plan.executor == "shared":
+            run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
+        else:
+            run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
+    return prepared
+
+
+def _prepared_ahead(
+    plan: Plan, paths: RunPaths, around: Surroundings, abandoned: Event
+) -> tuple[Prepared, Reading] | None:
+    """The dataset, while Ray's processes start; None where Ray's are to read, or LightGBM to rank pixels, for long."""
+    import_module(BRINGS_TORCH)
+    from spectral_search.run.prepare_dataset import needs_ranking
+
+    parts = [part for part in (plan.splits.train, plan.splits.val, plan.splits.test) if part is not None]
+    if needs_ranking(plan.spec) or any(loads_on_ray(plan.spec.resources, part) for part in parts):
+        return None
+
+    def read(selection: Selection, noisy: bool) -> Iterator[Block]:
+        for block in iter_blocks(selection, noisy, hashed=True):
+            if abandoned.is_set():
+                raise RuntimeError("nobody wants the spectra any more")
+            yield block
+
+    with lone_blas():  # Ray's start forks
+        return _prepared(plan, paths, around, read)
+
+
+def _reader(plan: Plan) -> Read:
+    def read(selection: Selection, noisy: bool) -> Iterator[Block]:
+        if not loads_on_ray(plan.spec.resources, selection):
+            return iter_blocks(selection, noisy, hashed=True)
+        from spectral_search.tasks.spectra.shards.ray_blocks import (
+            iter_selection_ray,  # Ray Data takes a second to import
+        )
+
+        return iter_selection_ray(selection, noisy, hashed=True)
+
+    return read
+
+
+def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> tuple[Prepared, Reading]:
+    """The dataset, and what was read for it; nothing is written."""
+    from spectral_search.run.prepare_dataset import Compressing, prepare
+
+    known = paths.preprocessing_safetensors.exists()
+    prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else plan.prep
+    reading = Reading(plan.splits)
+    compressing = Compressing(told=around.view.step("compressing", "spectra"), seen=reading.know)
+    return prepare(plan.spec, plan.splits, reading.watched(read), prep, compressing), reading
+
+
+def _kept(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Prepared, reading: Reading) -> Prepared:
+    """The dataset once it is certain what it is of; its preprocessing is fitted once and then belongs to the run.
+
+    Raises:
+        RequestError: The spectra are not those that the run has read before.
+    """
+    keep_content(paths, plan.splits, reading)
+    for note in prepared.notes:
+        around.say(note)
+    if not paths.preprocessing_safetensors.exists():
+        prep = prepared.dataset.prep
+        if plan.root.wave_angstrom_L is not None:
+            prep = replace(prep, wave_angstrom_L=plan.root.wave_angstrom_L)
+        write_atomic(paths.preprocessing_safetensors, to_safetensors(prep.to_arrays()))
+    return prepared
+
+
+@contextmanager
+def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[tuple[Study, Progress]]:
+    manifest = Manifest.load(paths.manifest_json)
+    with open_storage(storage_url(manifest, paths)) as storage:
+        study = Study(plan.spec, paths, storage, manifest.study_name)
+        progress = Progress(plan.spec, paths.name, study, around.view, plan.afterwards)
+        study.listener = progress
+        yield study, progress
+
+
+def _data_bytes(plan: Plan) -> int:
+    """What the trials share through the object store, or what Ray Data has in flight when it streams."""
+    train = kept_bytes(plan.spec, plan.splits.train)
+    if plan.spec.data.residency == "stream" and reads_on_ray(plan.spec.resources, plan.splits.train):
+        train += STREAM_STORE_BYTES
+    return train + VAL_ARRAYS * bytes_in_memory(plan.splits.val) // 2
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _hardware(slots: Slots) -> dict[str, Any]:
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpus": len(slots.gpus),
+    }

@@ -1,0 +1,130 @@
+"""Which processes train the trials of a search, chosen from the networks, the memory and the cores there are."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from spectral_search.errors import RequestError
+from spectral_search.models.count import count_parameters
+from spectral_search.run.candidates import drawn_in
+from spectral_search.run.devices import cpu_count
+from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.train.capacity import member_bytes, pack_limit
+from spectral_search.train.free_memory import host_memory
+
+Executor = Literal["shared", "separate", "inline"]
+EXECUTORS = ("auto", "shared", "separate", "inline")
+MEMBERS_PER_CORE, MOST_MEMBERS, MOST_MEMBERS_GPU = 4, 16, 32
+"""Live trials of one pass: with more, hardly less noise is drawn per trial, and proposals know less."""
+SMALL_OPERATIONS = 2e12
+"""A search on the signal that computes less is over before Ray's processes would have started and ended: some 20 s of
+two cores at 50 billion a second each, which small networks reach without any unit for matrices."""
+MEMBER_SHARE = 0.25
+"""Part of the free memory that members may fill; the spectra and their batches need the rest."""
+SMALL = (
+    "Trials share passes over the data, in this process: on the signal all of them together take less time than Ray's "
+    "start and end. (With Ray: --executor shared.)"
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An executor, how many trials one of its passes trains, and why.
+
+    Attributes:
+        executor: shared: all live trials of a device in one process; separate: a process each; inline: this process.
+        members: Trials of one pass.
+        reason: For people, a sentence.
+    """
+
+    executor: Executor
+    members: int
+    reason: str
+
+
+def check_executor(asked: str, address: str | None) -> None:
+    """Refuse what is no executor, or cannot be one on a cluster.
+
+    Raises:
+        RequestError: It says what is allowed.
+    """
+    if asked not in EXECUTORS:
+        raise RequestError(f"--executor must be {', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]}, found {asked!r}.")
+    if asked == "inline" and address is not None:
+        raise RequestError("The inline executor runs in this process and joins no cluster: leave --address out.")
+
+
+def choose_executor(
+    asked: str,
+    spec: RunSpec,
+    configs: Iterable[TrialConfig],
+    pixels: int,
+    *,
+    spectra: int | None = None,
+    trials: int,
+    gpus: int,
+) -> Choice:
+    """Settle `auto`.
+
+    Args:
+        asked: One of EXECUTORS.
+        spec: The search.
+        configs: What its trials may be, or a sample of it.
+        pixels: Of a spectrum.
+        spectra: Training spectra; None where that is not known.
+        trials: Trials of the search.
+        gpus: GPUs of this machine that it may use.
+    """
+    sample = [spec.with_params({}), *configs]
+    members = _members(sample, pixels, trials, gpus)
+    if asked != "auto":
+        chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
+        return Choice(chosen, members, f"Executor {asked}, as asked for.")
+    executor, reason = _settled(spec, {config.model.kind for config in sample}, trials, gpus)
+    if executor == "shared" and not gpus and spectra is not None and _is_small(spec, sample, pixels, spectra, trials):
+        return Choice("inline", members, SMALL)
+    return Choice(executor, members, reason)
+
+
+def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Executor, str]:
+    resources = spec.resources
+    if trials == 1 and resources.address is None:
+        return "inline", "One trial has none to share a pass with: it runs in this process, without Ray."
+    if resources.gpus_per_trial != "auto" or resources.cpus_per_trial != "auto":
+        return "separate", "A process a trial, since the spec says what each trial gets."
+    if resources.concurrent == 1:
+        return "separate", "One trial at a time, so there is no pass to share."
+    if kinds <= {"mlp"} and "pixels" not in drawn_in(spec):
+        return "shared", "Trials share passes over the data: its components are drawn once for all of them."
+    if kinds <= {"mlp"}:
+        return "shared", (
+            "Trials share passes over the data: reading and noising a batch costs as much as a step of an MLP, and the "
+            "steps of many MLPs are one product."
+        )
+    if gpus or resources.address is not None:
+        return "shared", "Trials share passes over the data: one copy of it on a GPU, and one reading, feed them all."
+    if spec.data.residency == "stream":
+        return "shared", "Trials share passes over the data: it is read from disk once for all of them."
+    return "separate", (
+        "A process a trial: steps of such networks cost far more than their batch, and each core works on its own."
+    )
+
+
+def _is_small(spec: RunSpec, sample: list[TrialConfig], pixels: int, spectra: int, trials: int) -> bool:
+    """Whether all trials are MLPs on the signal that together take less than Ray's start and end."""
+    if spec.resources.address is not None or spec.data.residency == "stream":
+        return False
+    if any(config.model.kind != "mlp" or config.data.input.kind != "signal" for config in sample):
+        return False
+    largest = max(count_parameters(c.model, pixels=c.data.input.kept_pixels(pixels)) for c in sample)
+    # A product there and two back, of a multiplication and an addition each.
+    return 6.0 * largest * spectra * spec.fit.epochs * trials <= SMALL_OPERATIONS
+
+
+def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:
+    most = MOST_MEMBERS_GPU if gpus else min(MOST_MEMBERS, MEMBERS_PER_CORE * cpu_count())
+    free = host_memory().free
+    # What cannot train at all must not keep the others from training together.
+    possible = [config for config in sample if member_bytes(config, pixels) <= free] or sample
+    fitting = pack_limit(possible, pixels, MEMBER_SHARE * free)
+    return max(1, min(most, fitting, trials))

@@ -1,0 +1,129 @@
+"""Extending a search that is over: more trials, or more epochs for the trials that went their whole way.
+
+Optuna's finished trials are final, so a search with more epochs goes on in a copy of its study, in the same database,
+in which the complete trials run again; the manifest then names the copy. Their checkpoints were kept for this. A
+complete trial whose last epoch has become a rung is judged there first, like any other.
+"""
+
+import copy
+import secrets
+from dataclasses import dataclass
+
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from spectral_search.errors import RequestError
+from spectral_search.record.durable import digest_of, write_atomic
+from spectral_search.record.manifest import Manifest
+from spectral_search.record.run_records import RunRecord
+from spectral_search.run.study import open_storage, storage_url
+from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.collapse import COLLAPSED
+from spectral_search.strategy.proposals import Proposals
+
+WHOLE_CYCLE = ("cosine", "one_cycle")
+"""Schedules whose every step depends on the number of epochs: what was trained so is no part of a longer run."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What `resume --trials N --epochs N` asks for; None leaves the number as it is."""
+
+    trials: int | None = None
+    epochs: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.trials is not None or self.epochs is not None
+
+
+def extend(record: RunRecord, wanted: Extension) -> str:
+    """Enter more trials or epochs into a run's record; resuming it then carries them out. Says what will be done.
+
+    The caller holds the run (see `run_lock`).
+
+    Raises:
+        RequestError: There is nothing to add, or it cannot be added.
+    """
+    paths, spec = record.paths, RunSpec.from_dict(record.spec)
+    longer, told = _longer_spec(record, spec, wanted)
+    manifest = Manifest.load(paths.manifest_json)
+    if wanted.epochs is not None:
+        manifest.study_name, said = _reopened(record, longer)
+        told.append(said)
+    text = longer.to_yaml()
+    # Both texts are the run's own from here on, so that dying before the second write leaves a run that resumes.
+    manifest.spec_sha256 = [*manifest.spec_sha256, digest_of(text)]
+    manifest.planned_trials, manifest.state = Proposals(longer).planned, "interrupted"
+    manifest.save(paths.manifest_json)
+    write_atomic(paths.spec_yaml, text)
+    return " ".join(told)
+
+
+def _longer_spec(record: RunRecord, spec: RunSpec, wanted: Extension) -> tuple[RunSpec, list[str]]:
+    faults, values, told, there = [], {}, [], len(record.trials)
+    if wanted.trials is not None:
+        values["search.trials"] = wanted.trials
+        told.append(f"{wanted.trials} trials in all, {max(0, wanted.trials - there)} of them new.")
+        if spec.search.sampler == "grid":
+            faults.append(
+                f"--trials: {record.paths.name} runs the {Proposals(spec).planned} points of a grid, no more."
+            )
+        elif wanted.trials <= there and wanted.trials != spec.search.trials:
+            faults.append(f"--trials {wanted.trials}: {record.paths.name} has {there} trials already; ask for more.")
+    if wanted.epochs is not None:
+        values["fit.epochs"] = wanted.epochs
+        if "fit.epochs" in spec.space or any("fit.epochs" in point for point in spec.grid_points()):
+            faults.append("--epochs: this search varies fit.epochs itself; `run` it with another range.")
+        elif wanted.epochs < spec.fit.epochs:
+            faults.append(f"--epochs {wanted.epochs}: the trials have {spec.fit.epochs} epochs already; ask for more.")
+    if faults:
+        raise RequestError(*faults)
+    return spec.override(values), told
+
+
+def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
+    """Copy the study with those trials running that have epochs left; the copy's name, and what will be done."""
+    with open_storage(storage_url(record.manifest, record.paths)) as storage:
+        return _copied(storage, record, spec)
+
+
+def _copied(storage: BaseStorage, record: RunRecord, spec: RunSpec) -> tuple[str, str]:
+    old = optuna.load_study(study_name=record.manifest.study_name, storage=storage, sampler=RandomSampler())
+    name = f"{record.manifest.study_name.partition('+')[0]}+{secrets.token_hex(4)}"
+    new = optuna.create_study(study_name=name, storage=storage, direction="maximize", sampler=RandomSampler())
+    longer, final = 0, 0
+    for trial in old.get_trials(deepcopy=False):
+        config = spec.with_params(trial.user_attrs["params"])
+        if trial.state == TrialState.COMPLETE and _has_epochs_left(trial, config.fit.epochs, config.fit.patience):
+            if config.fit.schedule in WHOLE_CYCLE:
+                final += 1
+            else:
+                longer += 1
+                trial = _running(trial)
+        new.add_trial(trial)
+    if final and not longer and all(trial.state.is_finished() for trial in old.get_trials(deepcopy=False)):
+        planned = RunSpec.from_dict(record.spec).fit.epochs
+        optuna.delete_study(study_name=name, storage=storage)
+        raise RequestError(
+            f"--epochs: the learning rate of every complete trial was planned to end at epoch {planned} "
+            f"(fit.schedule {' or '.join(WHOLE_CYCLE)}): `run` the spec, or `train` the best config, with more epochs."
+        )
+    kept = f"; {final} stay as they are, since their learning rate was planned to its end" if final else ""
+    return name, f"{longer} complete trials go on to epoch {spec.fit.epochs}{kept}."
+
+
+def _has_epochs_left(trial: FrozenTrial, epochs: int, patience: int | None) -> bool:
+    """Whether a complete trial would have gone on, had it been planned for so many epochs."""
+    values = trial.intermediate_values
+    last, best = max(values), max(sorted(values), key=values.__getitem__)
+    return last < epochs and (patience is None or last - best < patience)
+
+
+def _running(trial: FrozenTrial) -> FrozenTrial:
+    reopened = copy.deepcopy(trial)
+    reopened.state, reopened.values, reopened.datetime_complete = TrialState.RUNNING, None, None
+    # What was said of its end; with more epochs it may learn after all.
+    reopened.user_attrs = {name: value for name, value in trial.user_attrs.items() if name != COLLAPSED}
+    return reopened

@@ -1,0 +1,69 @@
+"""The executor without Ray: shared passes in this process, for a breakpoint, for fast tests and for single fits."""
+
+from collections.abc import Sequence
+
+import torch
+
+from spectral_search.errors import DiskFullError
+from spectral_search.record.paths import RunPaths
+from spectral_search.run.devices import Slots
+from spectral_search.run.shared_pass import SharedPass
+from spectral_search.run.study import Study
+from spectral_search.run.trial_session import Step
+from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.training.dataset import Dataset
+from spectral_search.train.trainer import Trainer
+
+
+def run_inline(
+    spec: RunSpec,
+    paths: RunPaths,
+    study: Study,
+    dataset: Dataset,
+    device: torch.device,
+    slots: Slots,
+    suspects: Sequence[int] = (),
+) -> None:
+    """Run a search to its end on one device, with as many trials at a time as the slots say, and no more cores.
+
+    Trials that a process trained when it died begin with an epoch alone: if one is its death again, it is known which.
+    """
+
+    def trainer() -> Trainer:
+        return Trainer(dataset, device, allow_oversize=spec.resources.allow_oversize)
+
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, min(before, int(slots.cpus_per_trial))))
+    try:
+        _run(SharedPass(trainer, spec, paths, alone=suspects), study, slots.concurrent)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(shared: SharedPass, study: Study, concurrent: int) -> None:
+    while True:
+        while len(shared.members) < concurrent and (trial := study.next_trial()) is not None:
+            shared.join(trial.number, trial.params, trial.settled)
+        if not shared.members:
+            return
+        _take(study, shared, shared.advance())
+
+
+def _take(study: Study, shared: SharedPass, steps: dict[int, Step]) -> None:
+    """Record what trials came to together, and only then judge each."""
+    for number, step in steps.items():
+        if step.full is not None:
+            raise DiskFullError(step.full)
+        if step.note is not None:
+            study.note(number, step.note)
+        if step.record is not None:
+            study.record(number, step.record)
+    for number, step in steps.items():
+        if step.failure is not None:
+            study.finish(number, "failed", step.failure)
+        elif study.judge(number):
+            study.stop(number)
+            shared.leave(number)
+        elif step.done:
+            study.finish(number, "complete")

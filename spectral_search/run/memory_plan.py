@@ -1,0 +1,239 @@
+"""Whether the trials of a search fit into memory, as many at a time as planned, before anything is started.
+
+Compared is what `footprint` estimates, and the spectra, with what is free at the moment. Small things are left out:
+what Ray's own processes take, and what reads a compressed set. On a cluster, whose nodes are known only when it is
+joined, nothing is compared beforehand; there, as everywhere, a trial that does not fit fails before it allocates
+(`Admission`).
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from spectral_search.errors import RequestError
+from spectral_search.record.wording import params_text, size
+from spectral_search.run.candidates import drawn_in, kept_bytes
+from spectral_search.run.devices import Slots, gpu_memory
+from spectral_search.run.executor_choice import Executor
+from spectral_search.run.memory_corners import DRAWS, Corners, Sized
+from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.space_points import planned_trials
+from spectral_search.tasks.spectra.noise.val_draws import val_draws
+from spectral_search.tasks.spectra.shards.loaded_spectra import DEVICE_SHARE, bytes_in_memory
+from spectral_search.tasks.spectra.shards.split import Splits
+from spectral_search.train.capacity import Footprint, together
+from spectral_search.train.free_memory import Memory, host_memory
+from spectral_search.train.memory_wording import advice, needs
+
+PROCESS_BYTES, CONTEXT_BYTES = 250 << 20, 500 << 20
+"""What a process that trains takes of the host for its libraries, and of a GPU for its context."""
+STREAM_BYTES = 512 << 20
+"""Of a streamed set: a window in use, one that waits, and blocks on their way."""
+LISTED = 3
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Memory to plan with.
+
+    Attributes:
+        host: Of this machine, or what this process may have of it.
+        gpu: Of the GPU with the least; None without one.
+    """
+
+    host: Memory
+    gpu: Memory | None = None
+
+    @classmethod
+    def here(cls, slots: Slots) -> "Unused":
+        """Of this machine and the GPUs that trials will run on."""
+        return cls(host_memory(), gpu_memory(slots.gpus) if slots.gpus else None)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What came of it.
+
+    Attributes:
+        concurrent: Trials at a time that fit, as many as planned at most.
+        largest_bytes: What the largest trial needs, as far as is known.
+        free_bytes: What is free where it trains.
+        notes: What the user should know, a sentence each.
+    """
+
+    concurrent: int
+    largest_bytes: int
+    free_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+def plan_memory(
+    spec: RunSpec, splits: Splits, executor: Executor, slots: Slots, unused: Unused, *, way_out: str | None = None
+) -> MemoryPlan | None:
+    """Hold trials against memory.
+
+    Args:
+        spec: The search, its residency decided.
+        splits: Its spectra.
+        executor: What trains them.
+        slots: How many at a time.
+        unused: What there is.
+        way_out: What to do about a refusal, where the network cannot be changed.
+
+    Returns:
+        What fits; None where nothing can be said beforehand.
+
+    Raises:
+        RequestError: The fixed network, a point of the grid, or every point of the space does not fit.
+    """
+    if slots.address is not None:
+        return None
+    return _Comparison(spec, splits, executor, slots, unused, way_out).plan()
+
+
+class _Comparison:
+    def __init__(
+        self, spec: RunSpec, splits: Splits, executor: Executor, slots: Slots, unused: Unused, way_out: str | None
+    ) -> None:
+        self._spec, self._splits, self._executor, self._slots = spec, splits, executor, slots
+        self._unused, self._way_out, self._on_gpu = unused, way_out, unused.gpu is not None
+        self._corners = Corners(spec, splits.train.pixels, len(splits.train), gpu=self._on_gpu)
+
+    def plan(self) -> MemoryPlan:
+        is_grid = self._spec.search.sampler == "grid"
+        must = self._by_size(self._corners.grid()) if is_grid else [self._corners.smallest()]
+        may = must if is_grid else [self._corners.largest()]
+        free = self._unused.gpu.free if self._unused.gpu is not None else self._unused.host.free
+        found = MemoryPlan(self._slots.concurrent, may[0].footprint.peak if may else 0, free)
+        if not must or self._spec.resources.allow_oversize:
+            return found
+        if not self._fits(must[:1]):
+            raise RequestError(self._refusal([sized for sized in must if not self._fits([sized])]))
+        # Of a space the smallest come at a time at least; of a grid the largest may.
+        at_a_time = self._most(must)
+        notes = [] if at_a_time == self._slots.concurrent else [self._fewer(must, at_a_time)]
+        if not is_grid and may[0].footprint.peak > must[0].footprint.peak:
+            notes += self._told_of_space(may[0], at_a_time)
+        return replace(found, concurrent=at_a_time, notes=tuple(notes))
+
+    @staticmethod
+    def _by_size(points: list[Sized]) -> list[Sized]:
+        return sorted(points, key=lambda sized: -sized.footprint.peak)
+
+    def _most(self, points: list[Sized]) -> int:
+        """The largest number of trials at a time that fits; one does."""
+        wanted = self._slots.concurrent
+        # There are never more at a time than there are trials, whatever number was asked for.
+        trials = max(self._spec.search.trials, planned_trials(self._spec))
+        counts = range(2, min(wanted, trials) + 1)
+        fitting = bisect_left(counts, True, key=lambda count: not self._fits(self._crowd(points, count)))
+        return wanted if fitting == len(counts) else 1 + fitting
+
+    def _crowd(self, points: list[Sized], count: int) -> list[Sized]:
+        """So many trials at a time: a grid's largest, or the same one again and again."""
+        return points[:count] if self._spec.search.sampler == "grid" else points[:1] * count
+
+    def _fits(self, crowd: list[Sized]) -> bool:
+        host, gpu = self._needed([sized.footprint for sized in crowd])
+        return host <= self._unused.host.free and (self._unused.gpu is None or gpu <= self._unused.gpu.free)
+
+    def _needed(self, crowd: Sequence[Footprint]) -> tuple[int, int]:
+        """Bytes of the host and of a GPU."""
+        gpus, processes = max(1, len(self._slots.gpus)), self._processes(len(crowd))
+        shared = self._executor != "separate"
+        host = self._spectra_bytes() + PROCESS_BYTES * processes
+        if not self._on_gpu:
+            return host + (together(crowd) if shared else sum(one.peak for one in crowd)), 0
+        on_one = crowd[: -(-len(crowd) // gpus)]  # the largest, which come first
+        held = together(on_one, gpu=True) if shared else sum(together([one], gpu=True) for one in on_one)
+        contexts = CONTEXT_BYTES * (1 if shared else len(on_one))
+        return host + sum(one.save for one in crowd), held + contexts + self._spectra_on_gpu()
+
+    def _processes(self, trials: int) -> int:
+        if self._executor == "inline":
+            return 1
+        return 1 + (trials if self._executor == "separate" else min(self._slots.passes, trials))
+
+    def _spectra_bytes(self) -> int:
+        """Of the host: what this process holds and, with Ray, what its object store holds of it beside."""
+        data, val = self._spec.data, self._splits.val
+        train = kept_bytes(self._spec, self._splits.train)
+        if "pixels" in drawn_in(self._spec) and data.residency != "resident":
+            train += STREAM_BYTES
+        frozen = bytes_in_memory(val) // 2 * (2 + val_draws(data.val_draws, len(val)))
+        return (train + frozen) * (1 if self._executor == "inline" else 2)
+
+    def _spectra_on_gpu(self) -> int:
+        """What of the spectra lies on each GPU; where they would take too much of it, they stay with the host."""
+        total = self._unused.gpu.total if self._unused.gpu is not None else 0
+        train = kept_bytes(self._spec, self._splits.train)
+        share = min(1.0, self._slots.gpus_per_trial or 1.0)
+        return train if train <= DEVICE_SHARE * share * total else 0
+
+    def _free_text(self) -> str:
+        if self._unused.gpu is not None:
+            return f"{size(self._unused.gpu.free)} of {size(self._unused.gpu.total)} are free on the GPU"
+        return f"{size(self._unused.host.free)} of {size(self._unused.host.total)} are free on this machine"
+
+    def _refusal(self, too_large: list[Sized]) -> str:
+        first = too_large[0]
+        host, gpu = self._needed([first.footprint])
+        in_all = gpu if self._on_gpu and self._unused.gpu is not None and gpu > self._unused.gpu.free else host
+        beside = f", {size(in_all)} with spectra and libraries" if in_all > 1.02 * first.footprint.peak else ""
+        told = f"{self._which(too_large)}{needs(first.config, first.footprint)}{beside}, and {self._free_text()}"
+        return f"{told}: {self._way_out or self._remedy(first)}."
+
+    def _remedy(self, sized: Sized) -> str:
+        spectra = self._spectra_bytes()
+        if self._on_gpu or spectra < sized.footprint.peak:
+            return advice(sized.config, sized.footprint)
+        return f"the spectra take {size(spectra)} of it; set data.residency to stream, or lower data.num_train"
+
+    def _which(self, too_large: list[Sized]) -> str:
+        if self._spec.search.sampler != "grid":
+            return "No network of the space fits into memory. The smallest: " if self._corners_vary else ""
+        if not any(sized.params for sized in too_large):
+            return ""
+        named = "; ".join(dict.fromkeys(params_text(sized.params) for sized in too_large[:LISTED]))
+        more = f" and {len(too_large) - LISTED} more" if len(too_large) > LISTED else ""
+        return f"Of the grid, {named}{more} cannot fit into memory. The largest: "
+
+    @property
+    def _corners_vary(self) -> bool:
+        return self._corners.largest().footprint != self._corners.smallest().footprint
+
+    def _fewer(self, points: list[Sized], at_a_time: int) -> str:
+        """Why fewer trials run at a time.
+
+        Raises:
+            RequestError: As many were asked for.
+        """
+        planned, largest = self._slots.concurrent, points[0]
+        host, gpu = self._needed([sized.footprint for sized in self._crowd(points, planned)])
+        in_all = size(gpu if self._on_gpu else host)
+        told = f"{planned} trials at a time would need about {in_all}, and {self._free_text()}"
+        if self._spec.resources.concurrent is not None:
+            remedy = advice(largest.config, largest.footprint)
+            raise RequestError(f"{told}: ask for --concurrent {at_a_time}, or {remedy}.")
+        return f"{told}: {at_a_time} at a time."
+
+    def _told_of_space(self, largest: Sized, at_a_time: int) -> list[str]:
+        """What may befall the largest networks of a space."""
+        named = params_text(largest.params)
+        if not self._fits([largest]):
+            failing = sum(not self._fits([sized]) for sized in self._corners.draws)
+            told = (
+                f"The space holds networks that cannot fit into memory, such as {named}. "
+                f"{needs(largest.config, largest.footprint)}, and {self._free_text()}. Such a trial fails before it "
+                f"allocates, and the search goes on; of {DRAWS} random ones {failing} would fail: "
+                f"{advice(largest.config, largest.footprint)}."
+            )
+            return [told]
+        if self._fits([largest] * at_a_time):
+            return []
+        most, late = self._most([largest]), "fails" if self._executor == "separate" else "waits for the others"
+        told = (
+            f"Of the largest networks of the space ({named}, about {size(largest.footprint.peak)}) {most} fit at a "
+            f"time, not {at_a_time}: one that finds no room {late}; --concurrent {most} has room for all."
+        )
+        return [told]

@@ -1,0 +1,76 @@
+"""Assigns the trials of a search to its shared passes and tells each pass how many to wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError
+
+from spectral_search.run.pass_trial import answers
+from spectral_search.run.study import LiveTrial, Study
+
+if TYPE_CHECKING:
+    from spectral_search.run.pass_server import Stored
+
+ANSWER_SECONDS = 2.0
+"""How long the driver waits for a pass to show that it is there."""
+
+
+class Desk:
+    """Trials and the passes they train in.
+
+    Args:
+        passes: Actors of `PassServer`.
+        stored: What they train on.
+        study: Knows how many trials are still to come.
+        concurrent: Most trials at a time, over all passes.
+    """
+
+    def __init__(self, passes: Sequence[ActorHandle[Any]], stored: Stored, study: Study, concurrent: int) -> None:
+        self._passes, self._stored, self._study, self._concurrent = passes, stored, study, concurrent
+        self._home: dict[int, int] = {}
+        self._up: list[Any] = [server.__ray_ready__.remote() for server in passes]
+
+    def seat(self, trial: LiveTrial) -> dict[str, Any]:
+        """Give a trial a place in the emptiest pass; it trains there from now on, before its own process is up."""
+        home = min(self._there(), key=self._counts().__getitem__)
+        self._home[trial.number] = home
+        expected = self._expected()[home]
+        self._passes[home].join.remote(self._stored, trial.number, trial.params, trial.settled, expected)
+        return {"home": home}
+
+    def hear(self, event: str, trial: LiveTrial) -> None:
+        """Take a trial that is over from its pass."""
+        if event in ("started", "epoch") or trial.number not in self._home:
+            return
+        del self._home[trial.number]
+        # All of them, since a trial whose pass was lost went to another one.
+        for server, expected in zip(self._passes, self._expected(), strict=True):
+            server.leave.remote(trial.number, expected)
+
+    def _there(self) -> list[int]:
+        """Passes to give trials to: those that answer, and those that never yet did, being on their way up."""
+        places = range(len(self._passes))
+        up, _ = ray.wait(self._up, num_returns=len(places), timeout=0)
+        risen = [place for place in places if self._up[place] in up]
+        return [place for place in places if place not in risen or self._answers(place)] or list(places)
+
+    def _answers(self, place: int) -> bool:
+        try:
+            return answers(self._passes[place], ANSWER_SECONDS)
+        except ActorDiedError:
+            return False
+
+    def _counts(self) -> list[int]:
+        homes = list(self._home.values())
+        return [homes.count(home) for home in range(len(self._passes))]
+
+    def _expected(self) -> list[int]:
+        """Trials of each pass once those that are to come have taken the free places."""
+        counts = self._counts()
+        for _ in range(min(self._concurrent - len(self._home), self._study.waiting)):
+            counts[counts.index(min(counts))] += 1
+        return counts

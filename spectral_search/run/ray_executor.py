@@ -1,0 +1,375 @@
+"""The executor on Ray: every trial an ordinary Ray Tune trial, proposed, stopped and recorded by the study.
+
+Ray Tune schedules processes, retries what died and spreads trials over nodes. What a trial is, when it stops and what
+is remembered is the study's: Tune's own snapshots are neither needed nor read.
+"""
+
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.execution import class_cache
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from spectral_search.errors import DiskFullError
+from spectral_search.record.paths import RunPaths
+from spectral_search.run.devices import Slots
+from spectral_search.run.killed_processes import Watch, need_told
+from spectral_search.run.pass_assignment import Desk
+from spectral_search.run.pass_server import PassServer
+from spectral_search.run.pass_trial import LOST, PassTrial, RetryError
+from spectral_search.run.ray_job import Job, TrialGauges
+from spectral_search.run.study import LiveTrial, Study
+from spectral_search.run.trial_session import GuardedTrial, TrialRun, log_name
+from spectral_search.run.under_way import RETRIES
+from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.asha import rung_epochs
+from spectral_search.strategy.collapse import earliest
+from spectral_search.strategy.space_points import Params
+from spectral_search.tasks.spectra.training.dataset import Dataset
+from spectral_search.train.member import EpochRecord
+from spectral_search.train.trainer import Trainer
+
+TRIAL_CPU = 0.005
+PASS_SPARES_CPU = 0.5
+"""What the process of a trial in a shared pass asks of Ray, since it only waits, and what a pass leaves to them."""
+
+
+class SpectralTrial(tune.Trainable):
+    """A trial in a process that Ray gave it; the process and its data serve further trials when this one ends."""
+
+    def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
+        if job is None:
+            raise ValueError("SpectralTrial is started with a job")
+        self._job, self._gauges = job, TrialGauges(job.paths.name)
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial; called by Ray Tune to reuse the process."""
+        self._number = int(new_config["number"])
+        params, settled = new_config["params"], int(new_config["settled"])
+        spec, paths = self._job.spec, self._job.paths
+        self._run = GuardedTrial(
+            paths.trial(self._number),
+            lambda: TrialRun(self._trainer, spec, paths, self._number, params, settled),
+        )
+        return True
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        # Made by the first trial and not in `setup`: what fails here, such as a full GPU, is then told as its error.
+        return self._job.trainer()
+
+    def step(self) -> dict[str, Any]:
+        """One epoch.
+
+        Raises:
+            RetryError: The trial failed in a way that a fresh process may not; Ray Tune starts one.
+        """
+        step = self._run.next_epoch()
+        if step.retry:
+            raise RetryError(step.failure)
+        if step.record is not None:
+            self._gauges.show(self._number, step.record)
+        # Beside the record for the study, the two numbers that other readers of Tune's results look for.
+        seen = {name: step.record[name] for name in ("epoch", "val_r2")} if step.record is not None else {}
+        told = {"failure": step.failure, "full": step.full, "note": step.note}
+        return {"done": step.done, "record": step.record, **told, **seen}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: checkpoints are written into the run's folder at their own time."""
+
+    def load_checkpoint(self, checkpoint: object) -> None:
+        """Nothing: a trial looks for its checkpoint when it begins."""
+
+
+def _record(flat_result: dict[str, Any]) -> EpochRecord | None:
+    """The epoch in a result, which Ray Tune hands on flattened; None where the trial failed before one."""
+    found = {key.removeprefix("record/"): v for key, v in flat_result.items() if key.startswith("record/")}
+    return found or None
+
+
+class StudySearcher(Searcher):
+    """Hands Ray Tune the study's trials and tells the study how they ended.
+
+    Args:
+        study: The durable record.
+        seat: Called with each trial that is handed out; what it gives is added to the trial's config.
+    """
+
+    def __init__(self, study: Study, seat: Callable[[LiveTrial], dict[str, Any]] = lambda trial: {}) -> None:
+        super().__init__(metric="val_r2", mode="max")
+        self._study: Study | None = study
+        self._seat: Callable[[LiveTrial], dict[str, Any]] | None = seat
+        self._ahead: deque[dict[str, Any]] = deque()
+        self.numbers: dict[str, int] = {}
+        # Of trials that had to stop: by then the study may have handed out the same one again, under another id.
+        self._left: set[str] = set()
+
+    def seat_ahead(self, most: int) -> list[dict[str, Any]]:
+        """Hand out trials now, to be given to Ray Tune as it asks: they train before their processes are there.
+
+        Args:
+            most: How many, if there are that many.
+
+        Returns:
+            Their configs.
+        """
+        while len(self._ahead) < most and (config := self._next_config()) is not None:
+            self._ahead.append(config)
+        return list(self._ahead)
+
+    # Ray's own annotation of `suggest` forgets FINISHED, which is a text.
+    def suggest(self, trial_id: str) -> Any:
+        config = self._ahead.popleft() if self._ahead else self._next_config()
+        if config is None:
+            return Searcher.FINISHED if self.study.exhausted else None
+        self.numbers[trial_id] = config["number"]
+        return config
+
+    def _next_config(self) -> dict[str, Any] | None:
+        trial = self.study.next_trial()
+        if trial is None:
+            return None
+        seat = self._seat(trial) if self._seat is not None else {}
+        return {"number": trial.number, "params": trial.params, "settled": trial.settled, **seat}
+
+    def take(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Record what a trial sent; whether it must stop."""
+        if trial_id in self._left:
+            return True
+        number, record = self.numbers[trial_id], _record(result)
+        if result.get("full"):
+            self.study.halt(DiskFullError(result["full"]))
+            self.study.check()
+        if result.get("note"):
+            self.study.note(number, result["note"])
+        # Trials that reach a rung together are all recorded before the first of them is judged.
+        for other, epochs in result.get("mates", ()):
+            for epoch in epochs:
+                self.study.record(other, epoch)
+        if record is not None and self.study.report(number, record):
+            self.study.stop(number)
+            self._left.add(trial_id)
+            return True
+        return False
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if result is not None and not error and not self.take(trial_id, result):
+            failure = result.get("failure")
+            self.study.finish(self.numbers[trial_id], "failed" if failure else "complete", failure)
+
+    @property
+    def study(self) -> Study:
+        if self._study is None:
+            raise RuntimeError("this searcher was unpickled; only the driver's own can be asked")
+        return self._study
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its searcher into a snapshot. The study, and its database password, stay out of it.
+        return {**self.__dict__, "_study": None, "_seat": None, "_ahead": deque()}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the study is durable by itself."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a resumed run opens its study."""
+
+
+class StudyScheduler(FIFOScheduler):
+    """Records each epoch in the study, stops a trial when the study says so, and tells why one failed for good.
+
+    Args:
+        searcher: Hands out the trials.
+        concurrent: Trials at a time.
+        one_by_one: Whether processes of trials start one after the other until one of them has told something.
+        about_death: What else is known of a process that died while it trained a trial of these parameters.
+    """
+
+    def __init__(
+        self,
+        searcher: StudySearcher,
+        concurrent: int,
+        one_by_one: bool,
+        about_death: Callable[[Params], str] = lambda params: "",
+    ) -> None:
+        super().__init__()
+        self._about_death = about_death
+        self._searcher, self._concurrent = searcher, concurrent
+        self._widen_to = concurrent if one_by_one else None
+
+    def on_trial_add(self, tune_controller: object, trial: TuneTrial) -> None:
+        """Let the process of every trial that stops wait for the next one.
+
+        Ray Tune keeps a single idle process: where ASHA stops several trials at a rung it would end the other ones, and
+        start as many anew at seconds of CPU time each. It has no setting for that; should the attribute ever be called
+        otherwise, its own way remains.
+        """
+        cache = _inner(tune_controller, "_actor_cache")
+        if self._concurrent and cache is not None:
+            cache.increase_max(trial.placement_group_factory, self._concurrent)
+            self._concurrent = 0
+
+    def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
+        self._widen(tune_controller)
+        must_stop = self._searcher.take(trial.trial_id, result)
+        return str(TrialScheduler.STOP if must_stop else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> None:
+        """Called with a trial's last result, of which `on_trial_result` is not told."""
+        self._widen(tune_controller)
+
+    def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
+        """Called for every attempt that failed, also where Ray Tune will make another."""
+        self._widen(tune_controller)
+        study, number = self._searcher.study, self._searcher.numbers[trial.trial_id]
+        reason, is_death = _reason(trial)
+        about = f"; {self._about_death(trial.config['params'])}" if is_death else ""
+        if trial.should_recover():
+            study.note(number, f"Tried again: {reason}{about}")
+            return
+        study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}{about}")
+        log = log_name(study.paths.trial(number))
+        study.finish(number, "failed", f"{reason} after {RETRIES + 1} attempts (see {log}){about}")
+
+    def _widen(self, tune_controller: object) -> None:
+        """Let the processes of all trials start at a time from now on."""
+        widen = _inner(tune_controller, "update_max_pending_trials")
+        if self._widen_to is not None and widen is not None:
+            widen(self._widen_to)
+            self._widen_to = None
+
+
+def _inner(tune_controller: object, name: str) -> Any:
+    """What Ray Tune's controller holds behind the part of it that schedulers are given; None if it is there no more."""
+    return getattr(getattr(tune_controller, "_tune_controller", None), name, None)
+
+
+def _reason(trial: TuneTrial) -> tuple[str, bool]:
+    """The real error of a trial's last attempt in one line, and whether it is that a process died.
+
+    It is found in the text that Ray Tune keeps of each attempt.
+    """
+    text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
+    *_, last = text.split("Failure # ")
+    lines = [line.strip() for line in last.splitlines()[1:] if line.strip()]
+    told = [line.partition("RetryError: ")[2] for line in lines if "RetryError: " in line]
+    if told:
+        return told[-1], told[-1] == LOST
+    return f"its process died ({lines[0] if lines else 'no reason given'})", True
+
+
+def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
+    """Run a search to its end on the Ray cluster that this process is connected to, a process a trial."""
+    job = _job(spec, paths, dataset, slots)
+    trainable = tune.with_resources(
+        tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
+    )
+    _fit(trainable, StudySearcher(study), paths.name, slots, _about_deaths(spec, dataset, slots), one_by_one=False)
+
+
+def start_passes(slots: Slots) -> list[Any]:
+    """The processes of the shared passes, as handles; they import what they need while the spectra are read."""
+    server = ray.remote(PassServer).options(
+        num_cpus=slots.cpus_per_trial - PASS_SPARES_CPU,
+        num_gpus=slots.gpus_per_trial,
+        max_restarts=-1,  # it is trials whose attempts are counted
+        scheduling_strategy="SPREAD",
+    )
+    return [server.remote() for _ in range(slots.passes)]
+
+
+def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
+    """Run a search to its end on the Ray cluster that this process is connected to, its trials in shared passes."""
+    stored = [ray.put(_job(spec, paths, dataset, slots))]
+    desk = Desk(passes, stored, study, slots.concurrent)
+    told = study.listener
+
+    def tell(event: str, trial: LiveTrial) -> None:
+        desk.hear(event, trial)
+        told(event, trial)
+
+    study.listener = tell
+    trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": TRIAL_CPU})
+    searcher = StudySearcher(study, desk.seat)
+    seated = searcher.seat_ahead(slots.concurrent)
+    # A pass trains them without their processes, whose imports only slow it, and one of these tells of all. But before
+    # a rung or an end is told all have to be there.
+    one_by_one = not any(_decides(spec, config["params"], config["settled"] + 1) for config in seated)
+    _fit(trainable, searcher, paths.name, slots, _about_deaths(spec, dataset, slots), one_by_one=one_by_one)
+
+
+def _decides(spec: RunSpec, params: Params, epoch: int) -> bool:
+    """Whether a trial may be over, or judged, after an epoch."""
+    fit, search = spec.with_params(params).fit, spec.search
+    last = min(fit.epochs, earliest(fit, search.collapse_epochs))
+    return epoch >= last or epoch in rung_epochs(search, fit.epochs)
+
+
+def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
+    threads, share = max(1, int(slots.cpus_per_trial)), min(1.0, slots.gpus_per_trial)
+    return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
+
+
+def _about_deaths(spec: RunSpec, dataset: Dataset, slots: Slots) -> Callable[[Params], str]:
+    """Tells why a process may have died that trained a trial, by the kernel's count and by what the trial needs."""
+    watch = Watch(here=slots.address is None)
+    pixels, spectra, gpu = dataset.prep.pixels, dataset.train_spectra, slots.gpus_per_trial > 0
+
+    def about(params: Params) -> str:
+        return f"{watch.verdict()}. {need_told(spec.with_params(params), pixels, spectra, gpu=gpu)}."
+
+    return about
+
+
+def _fit(
+    trainable: Any,
+    searcher: StudySearcher,
+    name: str,
+    slots: Slots,
+    about_death: Callable[[Params], str],
+    *,
+    one_by_one: bool,
+) -> None:
+    study, concurrent = searcher.study, slots.concurrent
+    if slots.address is None:
+        # Ray Tune hands some variables on to each trial's process, for which Ray then starts one process to start
+        # another. On this machine they inherit them, and can be those that Ray keeps ready.
+        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
+    # Left to itself, Ray Tune starts the process of one trial only when that of the one before is there.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if one_by_one else str(concurrent)
+    with tempfile.TemporaryDirectory(prefix="spectral-search-") as scratch:
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                metric="val_r2",
+                mode="max",
+                search_alg=searcher,
+                scheduler=StudyScheduler(searcher, concurrent, one_by_one, about_death),
+                num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time
+                max_concurrent_trials=concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
+            ),
+            run_config=tune.RunConfig(
+                name=name,
+                storage_path=str(Path(scratch).absolute()),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        try:
+            tuner.fit()
+        except tune.TuneError:
+            study.check()  # Ray Tune wraps in its own words what the study raised
+            raise
+    study.check()

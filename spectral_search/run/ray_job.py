@@ -1,0 +1,60 @@
+"""What processes of a run on Ray are given, and what they show of their trials."""
+
+from dataclasses import dataclass
+
+import ray
+import torch
+from ray.util import metrics
+
+from spectral_search.record.paths import RunPaths
+from spectral_search.run.residency import reads_on_ray
+from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.training.dataset import Dataset, Stream
+from spectral_search.tasks.spectra.training.streamed_spectra import ReadBlocks, read_plainly
+from spectral_search.train.member import EpochRecord
+from spectral_search.train.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process of a run needs; Ray shares its arrays on a node without copying them."""
+
+    spec: RunSpec
+    paths: RunPaths
+    dataset: Dataset
+    threads: int
+    share: float
+    """Part of a GPU that a process may fill."""
+    members: int = 1
+    """Trials of one process at a time."""
+
+    def trainer(self) -> Trainer:
+        """The data on this process's device."""
+        torch.set_num_threads(self.threads)
+        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        return Trainer(self.dataset, device, self.read_blocks(), self.share, self.spec.resources.allow_oversize)
+
+    def read_blocks(self) -> ReadBlocks:
+        """What reads a streamed training set, as `resources.reader` and its compression say."""
+        train = self.dataset.train
+        if not (isinstance(train, Stream) and reads_on_ray(self.spec.resources, train.selection)):
+            return read_plainly
+        from spectral_search.tasks.spectra.shards.ray_blocks import iter_blocks_ray
+
+        return iter_blocks_ray
+
+
+class TrialGauges:
+    """Epoch and val R2 of trials, for the Ray dashboard and whatever reads its metrics."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._gauges = {
+            name: metrics.Gauge(f"spectral_search_{name}", text, tag_keys=("run", "trial"))
+            for name, text in (("val_r2", "R2 of log g on the val set"), ("epoch", "Epochs trained"))
+        }
+
+    def show(self, number: int, record: EpochRecord) -> None:
+        """Show a trial's last epoch."""
+        for name, gauge in self._gauges.items():
+            gauge.set(record[name], {"run": self._run, "trial": str(number)})

@@ -1,0 +1,331 @@
+"""Starting or joining Ray, quietly and safely: loopback, with a token that only its owner can read."""
+
+import errno
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from spectral_search.errors import RequestError, RunError
+from spectral_search.places import FULL
+from spectral_search.run.devices import Slots, cpu_count, gpu_slots
+from spectral_search.run.ray_home import lent_home, protect_token, session_folder
+from spectral_search.run.run_lock import kill, kill_started, started_processes
+from spectral_search.spec.search import ResourcesSpec
+
+if TYPE_CHECKING:
+    from ray._private.worker import BaseContext
+
+MOST_SLOTS = 1 << 20
+CONNECT_SECONDS = 5.0
+SHUTDOWN_SECONDS, GONE_SECONDS = 0.5, 3.0
+"""How long processes of Ray may take to leave by themselves, and how long once killed. Nothing is lost by that: what
+they write is whole or swept, and the study is written by the driver alone."""
+STARTS = 3
+INLINE = "or `resume` the run with --executor inline, which needs no Ray."
+NO_PORT = f"no port of it is free. End what holds them, {INLINE}"
+STORE_HEADROOM = 1.25
+STORE_SPARE_BYTES = 1 << 30
+DEFAULT_PORT = 6379
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS_FRAME = b"\0\0\0\4\0\0\0\0\0"
+"""An empty one: length 0 (3 bytes), type 4, no flags, stream 0 (4 bytes)."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    # A trial that failed before its first epoch has no val R2, and says so in its own words.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Readers wait while trials train on what was read. Ray would end them after a second, and start others for the next
+    # window at seconds of CPU time each.
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    # At Ray's own 15, anything else on the machine starves trials and readers.
+    "RAY_worker_niceness": "0",
+}
+
+QUIETLY: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A connection to Ray: where its dashboard is, if it is on, and what trials may use."""
+
+    dashboard_url: str | None
+    slots: Slots
+
+
+def check_address(address: str) -> None:
+    """Make sure that a cluster may be at an address: that something there speaks HTTP/2, as Ray's servers do.
+
+    Ray itself would wait for minutes, above all for a server of another kind.
+
+    Raises:
+        RequestError: Nothing answers within a few seconds, or something else than Ray.
+    """
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise RequestError(f"--address {address} is not of the form HOST:PORT, such as 10.0.0.5:{DEFAULT_PORT}.")
+    remedy = "start one there with `ray start --head`, or leave --address out to start one on this machine."
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
+            # Behind TLS the greeting would not be understood; there a connection must do.
+            answer = SETTINGS_FRAME if os.environ.get("RAY_USE_TLS") == "1" else _greet(connection)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"No Ray cluster answers at {address} ({reason.lower()}): {remedy}") from error
+    if answer[3:4] != SETTINGS_FRAME[3:4]:
+        raise RequestError(f"What answers at {address} is no Ray cluster (its usual port is {DEFAULT_PORT}): {remedy}")
+
+
+def _greet(connection: socket.socket) -> bytes:
+    """The first frame of an HTTP/2 server's answer; SETTINGS (RFC 9113, section 3.4) if it is one."""
+    connection.sendall(HTTP2_PREFACE + SETTINGS_FRAME)
+    answer, deadline = b"", time.monotonic() + CONNECT_SECONDS
+    while len(answer) < len(SETTINGS_FRAME) and time.monotonic() < deadline:
+        received = connection.recv(len(SETTINGS_FRAME) - len(answer))
+        if not received:
+            break
+        answer += received
+    return answer
+
+
+@contextmanager
+def ray_session(
+    resources: ResourcesSpec,
+    slots: Slots,
+    *,
+    data_bytes: int,
+    dashboard: bool,
+    meanwhile: Callable[[], object] = lambda: None,
+    check: Callable[[], object] = lambda: None,
+    afterwards: ExitStack | None = None,
+) -> Iterator[Session]:
+    """Join the cluster at `resources.address`, or start one on this machine and stop it at the end.
+
+    Args:
+        resources: The spec's section.
+        slots: What trials use on this machine.
+        data_bytes: Spectra that the object store must hold.
+        dashboard: Whether a local cluster gets its dashboard.
+        meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
+            variables are set: neither may happen while another thread loads libraries.
+        check: Called before anything is begun, before each attempt to start Ray and when it has started; what it raises
+            ends the session.
+        afterwards: Where given, the cluster's last processes leave beside what comes next, and are waited for when this
+            is left; unless they held a GPU, or the block failed.
+    """
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    protect_token()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if slots.gpus and resources.address is None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
+    import ray
+
+    check()
+    meanwhile()
+    earlier = set(started_processes())
+    done, lent, folders = False, ExitStack(), ExitStack()
+    try:
+        lent.enter_context(lent_home())
+        if resources.address is not None:
+            context = _join(resources.address)
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            slots = (_cluster_passes if slots.passes else _cluster_slots)(resources, slots, nodes)
+        else:
+            context = _start(
+                check,
+                _temp_dir=str(folders.enter_context(session_folder())),
+                num_cpus=cpu_count(),
+                num_gpus=len(slots.gpus),
+                object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
+                include_dashboard=dashboard,
+            )
+        check()
+        yield Session(context.dashboard_url or None, slots)
+        done = True
+    finally:
+        lent.close()
+        if slots.gpus and resources.address is None:
+            # Another run of this process may want other GPUs.
+            os.environ.pop("CUDA_VISIBLE_DEVICES")
+            os.environ.update({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+        if not ray.is_initialized():
+            kill_started(earlier)
+        # Asked for before the shutdown: what outlives its parent is nobody's child any more.
+        ours = [process for process in started_processes() if process not in earlier]
+        ray.shutdown()
+
+        def leave() -> None:
+            with folders:  # gone when nobody writes there any more
+                _see_off(ours)
+
+        if afterwards is None or slots.gpus or not done:
+            leave()
+        else:
+            leaving = Thread(target=leave, name="ray leaves")
+            leaving.start()
+            afterwards.callback(leaving.join)
+
+
+def _see_off(processes: list[psutil.Process]) -> None:
+    """Let processes leave by themselves, for a moment."""
+    _, left = psutil.wait_procs(processes, timeout=SHUTDOWN_SECONDS)
+    kill(left)
+    psutil.wait_procs(left, timeout=GONE_SECONDS)
+
+
+def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
+    """Start Ray on this machine. It allows itself half a minute, which is not always enough on a busy one.
+
+    Raises:
+        RunError: It did not start in several attempts, or failed for a reason that time does not mend.
+    """
+    import ray
+
+    if not _has_free_port():  # for which Ray would wait for half a minute
+        raise RunError(f"Ray does not start on this machine: {NO_PORT}")
+    options |= {"address": "local", "dashboard_host": "127.0.0.1", **QUIETLY}
+    for _ in range(STARTS):
+        check()
+        earlier = set(started_processes())
+        try:
+            with _handlers_kept(), _deaf_to_hangups():
+                return ray.init(**options)
+        except Exception as error:
+            remedy = _lasting_fault(error)  # before what was started lets go of what it holds
+            kill_started(earlier)
+            ray.shutdown()
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            if remedy is not None:
+                raise RunError(f"Ray does not start on this machine ({reason}): {remedy}") from error
+    raise RunError(
+        f"Ray does not start on this machine ({reason}): `resume` the run when the machine is less busy, or with "
+        "--executor inline, which needs no Ray."
+    )
+
+
+def _lasting_fault(error: Exception) -> str | None:
+    """What to do about a failed start that would fail again; None where waiting may mend it."""
+    if not _has_free_port():
+        return NO_PORT
+    if isinstance(error, ConnectionError | TimeoutError):
+        return None
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"free some space there or set TMPDIR to another disk, then `resume`, {INLINE}"
+    if isinstance(error, OSError | ValueError):
+        return f"mend that, {INLINE}"
+    return None
+
+
+def _has_free_port() -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
+
+
+@contextmanager
+def _deaf_to_hangups() -> Iterator[None]:
+    """Let Ray's processes be started with SIGHUP blocked, and this one hear it later.
+
+    The kernel tells all processes of a terminal that it is gone. Ray's would die of it, at once, of a search that is
+    just ending in good order and sees them off itself.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Keep Ray from setting its own handlers of SIGTERM, which exit wherever they find this process.
+
+    If Ray sets them in another way, nothing is changed.
+    """
+    import ray._private.utils as private
+
+    setter = getattr(private, "set_sigterm_handler", None)
+    if setter is None:
+        yield
+        return
+    private.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        private.set_sigterm_handler = setter
+
+
+def _join(address: str) -> "BaseContext":
+    import ray
+
+    check_address(address)
+    try:
+        with _handlers_kept():
+            return ray.init(address=address, **QUIETLY)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RequestError(
+            f"What answers at {address} is no Ray cluster that this process may join ({reason}): check the address, "
+            "that both run the same Ray and Python, and RAY_AUTH_MODE with its token."
+        ) from error
+
+
+def _cluster_passes(resources: ResourcesSpec, slots: Slots, nodes: list[dict[str, float]]) -> Slots:
+    """Shared passes of a whole cluster: one a GPU, or one a node where no GPU is to be used."""
+    any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
+    hosts = [(int(node.get("GPU", 0)) if any_gpu else 1, node.get("CPU", 0.0)) for node in nodes]
+    hosts = [(there, cpus) for there, cpus in hosts if there and cpus >= 1]
+    passes = sum(there for there, _ in hosts)
+    if not passes:
+        raise RequestError("No node of the cluster has a CPU to train on: add a node.")
+    concurrent = resources.concurrent or passes * slots.members
+    return replace(
+        slots,
+        cpus_per_trial=min(cpus / there for there, cpus in hosts),
+        gpus_per_trial=float(any_gpu),
+        concurrent=concurrent,
+        passes=min(passes, concurrent),
+    )
+
+
+def _cluster_slots(resources: ResourcesSpec, slots: Slots, nodes: list[dict[str, float]]) -> Slots:
+    """Slots of a whole cluster: its own CPUs and GPUs count, not this machine's."""
+    any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
+    per_trial = resources.gpus_per_trial
+    gpus_per_trial = float(any_gpu) if per_trial == "auto" else per_trial
+    cpus_per_trial = 1.0 if resources.cpus_per_trial == "auto" else resources.cpus_per_trial
+    # A trial lies on one node, so what is left over on two does not add up to a slot.
+    slots_there = sum(
+        min(
+            int(node.get("CPU", 0.0) / cpus_per_trial + 1e-9),
+            gpu_slots(int(node.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else MOST_SLOTS,
+        )
+        for node in nodes
+    )
+    if not slots_there:
+        raise RequestError(
+            f"No node of the cluster has the {cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs of one trial: lower "
+            "resources.cpus_per_trial or resources.gpus_per_trial, or add a node."
+        )
+    concurrent = min(slots_there, resources.concurrent or slots_there)
+    return replace(slots, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, concurrent=concurrent)

@@ -1,0 +1,212 @@
+"""One trial in whatever process trains it: epochs one by one, checkpoints on the way, the real error if it fails."""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from spectral_search.errors import RequestError
+from spectral_search.places import FULL
+from spectral_search.record.durable import append_line
+from spectral_search.record.paths import RunPaths, TrialPaths
+from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.asha import rung_epochs
+from spectral_search.strategy.collapse import has_collapsed
+from spectral_search.strategy.space_points import Params
+from spectral_search.train.checkpoint import (
+    DamagedCheckpointError,
+    discard_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from spectral_search.train.member import EpochRecord, NonFiniteLossError
+from spectral_search.train.trainer import Trainer
+
+CHECKPOINT_SHARE = 0.05
+"""Largest part of a trial's time that checkpoints between rungs may take."""
+LASTING = (
+    RequestError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+"""Errors that come again however often a trial is retried; any other (memory, device, disk) may have passed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an epoch of a trial came to.
+
+    Attributes:
+        record: The epoch; None where there is none.
+        done: Whether the trial is over.
+        failure: Why it failed, with the path of its log.
+        retry: Whether another attempt from the checkpoint may succeed where this one failed.
+        full: Why nothing can be written any more: not the trial's fault, and the end of the run for now.
+        note: What befell the trial on the way, for the record.
+    """
+
+    record: EpochRecord | None = None
+    done: bool = True
+    failure: str | None = None
+    retry: bool = False
+    full: str | None = None
+    note: str | None = None
+
+
+class TrialRun:
+    """A trial on its way, begun anew or from its last checkpoint.
+
+    Args:
+        trainer: The data, on the device that trains.
+        spec: The search.
+        paths: The run's folder.
+        number: The trial's number.
+        params: Its searched values.
+        settled: Epochs that the study needs not be told again; later ones in the checkpoint are.
+    """
+
+    def __init__(
+        self, trainer: Trainer, spec: RunSpec, paths: RunPaths, number: int, params: Params, settled: int
+    ) -> None:
+        self._trainer, self._paths = trainer, paths.trial(number).create()
+        config = spec.with_params(params)
+        self.number, self.member = number, trainer.member(number, config)
+        self._note: str | None = None
+        try:
+            load_checkpoint(self.member, self._paths)
+        except DamagedCheckpointError as error:
+            # The same seed gives the same epochs again, so nothing is lost but time.
+            discard_checkpoint(self._paths)
+            self.member = trainer.member(number, config)
+            self.add_note(f"Trained anew from epoch 1: {error}")
+        # What may be stopped must leave its best weights behind, so a rung is always followed by a checkpoint.
+        self._rungs, self._collapse_epochs = rung_epochs(spec.search, config.fit.epochs), spec.search.collapse_epochs
+        self._replay = list(self.member.history[settled:])
+        self._told = settled
+        self._saved_at, self._save_seconds = time.monotonic(), 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next step comes after."""
+        return int(self._replay[0]["epoch"]) - 1 if self._replay else self.member.epoch
+
+    @property
+    def told(self) -> int:
+        """The last epoch that was handed out."""
+        return self._told
+
+    @property
+    def at_rung(self) -> bool:
+        """Whether the last epoch that was handed out is one after which the trial may be stopped."""
+        return self._may_be_stopped(self._told)
+
+    def add_note(self, text: str) -> None:
+        """Let the next step tell what befell the trial."""
+        self._note = text if self._note is None else f"{self._note} {text}"
+
+    def ready(self) -> Step | None:
+        """The next step where it needs no training: an epoch trained before the process died, or the trial's end."""
+        if self._replay:
+            return self._step(self._replay.pop(0))
+        return self._step(self.member.history[-1]) if self.member.finished else None
+
+    def conclude(self, result: EpochRecord | NonFiniteLossError, sharers: int = 1) -> Step | None:
+        """The step of an epoch that was just trained; None where it had been handed out before.
+
+        Args:
+            result: What the trainer made of it.
+            sharers: Trials that the time between two checkpoints is shared by.
+        """
+        if isinstance(result, NonFiniteLossError):
+            return Step(failure=f"{result} (see {_log(self._paths, str(result))})", note=self._taken_note())
+        if self.member.finished or self._may_be_stopped(self.member.epoch) or self._checkpoint_due(sharers):
+            self.save()
+        return self._step(result) if self.member.epoch > self._told or self.member.finished else None
+
+    def next_epoch(self) -> Step:
+        """The next step of a trial that shares its passes with no other."""
+        step = self.ready()
+        while step is None:
+            step = self.conclude(self._trainer.run_epoch([self.member])[self.number])
+        return step
+
+    def fail(self, error: Exception) -> Step:
+        """The step that stands for an error of this trial."""
+        return replace(failed_step(self._paths, error), note=self._taken_note())
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        started = time.monotonic()
+        save_checkpoint(self.member, self._paths)
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
+
+    def _may_be_stopped(self, epoch: int) -> bool:
+        """Whether the study judges the trial after an epoch: at a rung, or since it has collapsed."""
+        fit, known = self.member.config.fit, self.member.history[:epoch]
+        return epoch in self._rungs or has_collapsed(known, fit, self._collapse_epochs)
+
+    def _step(self, record: EpochRecord) -> Step:
+        self._told = max(self._told, int(record["epoch"]))
+        return Step(record, done=self.member.finished and not self._replay, note=self._taken_note())
+
+    def _taken_note(self) -> str | None:
+        note, self._note = self._note, None
+        return note
+
+    def _checkpoint_due(self, sharers: int) -> bool:
+        return time.monotonic() - self._saved_at >= sharers * self._save_seconds / CHECKPOINT_SHARE
+
+
+class GuardedTrial:
+    """A trial alone in its process, whose errors, also those of its beginning, become steps that tell of them.
+
+    Args:
+        paths: The trial's folder.
+        begin: Makes the trial.
+    """
+
+    def __init__(self, paths: TrialPaths, begin: Callable[[], TrialRun]) -> None:
+        self._paths = paths
+        self._run: TrialRun | None = None
+        try:
+            self._run = begin()
+        except Exception as error:
+            self._broken = failed_step(paths, error)
+
+    def next_epoch(self) -> Step:
+        """Train one epoch, or hand out one that was trained before the process died."""
+        if self._run is None:
+            return self._broken
+        try:
+            return self._run.next_epoch()
+        except Exception as error:
+            return self._run.fail(error)
+
+
+def failed_step(paths: TrialPaths, error: Exception) -> Step:
+    """The step that stands for an error; its traceback goes to the trial's log."""
+    reason = str(error).splitlines()[0] if str(error) else "no message"
+    told = f"{type(error).__name__}: {reason}"
+    if isinstance(error, OSError) and error.errno in FULL:
+        return Step(full=told)
+    return Step(failure=f"{told} (see {_log(paths, traceback.format_exc())})", retry=not isinstance(error, LASTING))
+
+
+def _log(paths: TrialPaths, text: str) -> str:
+    """Append to a trial's log; its path within the run's folder."""
+    for line in text.splitlines():
+        append_line(paths.create().log_txt, line)
+    return log_name(paths)
+
+
+def log_name(paths: TrialPaths) -> str:
+    """The path of a trial's log within the run's folder."""
+    return "/".join(paths.log_txt.parts[-3:])

@@ -1,1 +1,0 @@
-"""The study: sampler, pruning rule, trials and the Ray Tune driver."""

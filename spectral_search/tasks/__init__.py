@@ -1,0 +1,1 @@
+"""The tasks: one folder each, with all that belongs to it and to nothing else."""

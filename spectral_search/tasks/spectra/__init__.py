@@ -1,0 +1,1 @@
+"""Spectra: log g from noisy stellar spectra in HDF5 shards."""

@@ -1,0 +1,1 @@
+"""The noise model: counter-based draws, clipped moments, and how much of it a small val set has."""

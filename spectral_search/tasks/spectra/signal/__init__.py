@@ -1,0 +1,1 @@
+"""The subspace of the signal, and spectra as their components in it."""

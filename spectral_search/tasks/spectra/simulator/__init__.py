@@ -1,0 +1,1 @@
+"""Simulated spectra in the layout of real shards."""

@@ -1,0 +1,113 @@
+"""How much memory members take while they train, alone and together. Imports no torch, so that a dry run can say it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from spectral_search.models.count import count_parameters
+from spectral_search.models.footprint import step_bytes
+from spectral_search.spec.model import MlpSpec
+from spectral_search.spec.run import TrialConfig
+from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
+
+PARAMETER_BYTES = 28
+"""Weight, gradient, two moments and the best epoch's weight in float32; copies of weight and gradient for products."""
+ACTIVATION_BYTES = 24
+"""Of a hidden unit for one spectrum of the batch, in float32: product, activation, dropout and their gradients."""
+STATE_BYTES, SAVE_BYTES = 20, 24
+"""Of a weight: itself, its gradient, two moments and the best epoch's; and, while a checkpoint is written, weight and
+moments as bytes, twice. 22 and 20 were measured."""
+RIDGE_BYTES = 28
+"""Of a pair of features, while a Ridge is fitted: sums, Gram matrix and factor in float64, a product in float32."""
+FEED_ARRAYS = 4
+"""Arrays of a batch's pixels in float32 that a GPU makes its input from; a CPU goes by stripes."""
+FEWEST_ROWS = 64
+"""Spectra that are predicted at once, at least."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a network in training needs.
+
+    Attributes:
+        state: From its first step to its end.
+        step: Beside that, at the fullest moment of a step.
+        save: Beside that, while a checkpoint is written, in the host's memory.
+        inputs: What all members of a pass share: a batch's input, and the Ridge that they add to.
+        joint: Whether its steps are taken together with those of others like it.
+    """
+
+    state: int
+    step: int
+    save: int
+    inputs: int
+    joint: bool = False
+
+    @property
+    def peak(self) -> int:
+        """At the fullest moment, alone on a CPU."""
+        return together([self])
+
+
+def footprint(config: TrialConfig, pixels: int, *, spectra: int | None = None, gpu: bool = False) -> Footprint:
+    """What one trial needs to train.
+
+    Args:
+        config: The trial.
+        pixels: Of a spectrum.
+        spectra: Of the training set, where it may be smaller than a batch.
+        gpu: Whether it trains on one.
+
+    Raises:
+        RequestError: The network cannot read such spectra.
+    """
+    given, fit = config.data.input, config.fit
+    shape = {"pixels": given.kept_pixels(pixels), "channels": given.channels}
+    weights, element = count_parameters(config.model, **shape), _element_bytes(fit.precision, gpu)
+    # Batches differ by one at most: the last of an epoch is shared out among the others (`batch_bounds`).
+    batch = fit.batch_size if spectra is None else min(fit.batch_size, spectra)
+    rows = max(batch, FEWEST_ROWS) if spectra is None else max(batch, min(FEWEST_ROWS, spectra))
+    step = step_bytes(config.model, **shape, batch=batch, element=element)
+    casts = weights * element if element < 4 else 0
+    features = shape["channels"] * shape["pixels"]
+    inputs = rows * (features * element + (FEED_ARRAYS * 4 * pixels if gpu else 0))
+    if fit.target == "ridge_residual":
+        inputs = max(inputs, RIDGE_BYTES * features**2)
+    return Footprint(
+        STATE_BYTES * weights, step + casts, SAVE_BYTES * weights, inputs, joint=isinstance(config.model, MlpSpec)
+    )
+
+
+def together(members: Sequence[Footprint], *, gpu: bool = False) -> int:
+    """Bytes of the members of one pass at its fullest moment, on the device that trains.
+
+    MLPs take their steps at the same time, other networks one after the other, and so are checkpoints written.
+    """
+    if not members:
+        return 0
+    joint = sum(member.step for member in members if member.joint)
+    step = max(joint, *(member.step for member in members))
+    save = 0 if gpu else max(member.save for member in members)
+    return sum(member.state for member in members) + max(step + max(member.inputs for member in members), save)
+
+
+def _element_bytes(precision: str, gpu: bool) -> int:
+    """Of a number in a product; see `resolve_precision`."""
+    if precision == "auto":
+        return 2 if gpu or cpu_multiplies_bfloat16() else 4
+    return 4 if precision == "float32" or (precision == "float16" and not gpu) else 2
+
+
+def member_bytes(config: TrialConfig, pixels: int) -> int:
+    """What a member adds to a pass, for spectra of so many pixels.
+
+    Only MLPs hold their activations at the same time; other networks take their steps one after the other.
+    """
+    given, model = config.data.input, config.model
+    parameters = count_parameters(model, pixels=given.kept_pixels(pixels), channels=given.channels)
+    units = config.fit.batch_size * sum(model.hidden) if isinstance(model, MlpSpec) else 0
+    return PARAMETER_BYTES * parameters + ACTIVATION_BYTES * units
+
+
+def pack_limit(configs: Iterable[TrialConfig], pixels: int, free_bytes: float) -> int:
+    """How many members fit at once, each as large as the largest of these; at least one."""
+    return max(1, int(free_bytes / max(member_bytes(config, pixels) for config in configs)))

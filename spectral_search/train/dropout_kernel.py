@@ -1,0 +1,158 @@
+"""Dropout on a CPU in one pass there and one back, beside the activation where that is a ReLU.
+
+Torch would write the factors, multiply by them twice and ask once more where the ReLU was open: five passes over what,
+for a small network, costs as much as its products. The random bits are those of numpy's SFC64, drawn without holding
+up Python's other threads.
+Shape suffixes: W width of a layer, B spectra in a batch, T spectra of a tile.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectral_search.train.compiled_program import CompiledOnce
+
+if TYPE_CHECKING:
+    from spectral_search.train.machine_code import Program, Value
+
+RESOLUTION = 1 << 16
+"""16 random bits a value, so p becomes a multiple of 1 / 65536."""
+_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+class Dropped:
+    """Which values of a layer are dropped in a step, and the factor on those that are kept.
+
+    Args:
+        bits_WB: 16 random bits each, int16 and contiguous.
+        p: Part that is dropped; 0 < p < 1.
+        kind: Format of the activations, float32 or bfloat16.
+    """
+
+    def __init__(self, bits_WB: Tensor, p: float, kind: torch.dtype) -> None:
+        dropped = dropped_of(p)
+        self._bits_WB, self._name = bits_WB, _NAMES[kind]
+        self._least = dropped - RESOLUTION // 2
+        self._kept = torch.tensor(kept_factor(dropped), dtype=kind).item()
+
+    def forward(self, z_WT: Tensor, h_WT: Tensor, tile: slice, *, relu: bool) -> None:
+        """Write z, or its ReLU, with dropout to h, both of these spectra of the batch."""
+        self._carry_out("relu_dropout" if relu else "dropout", z_WT, self._bits_WB[:, tile], h_WT)
+
+    def back_through_relu(self, grad_WT: Tensor, h_WT: Tensor, dz_WT: Tensor) -> None:
+        """Write to dz the gradient before ReLU and dropout, from that of what they gave, h."""
+        self._carry_out("relu_dropout_back", grad_WT, h_WT, dz_WT)
+
+    def back(self, grad_WT: Tensor, tile: slice) -> Tensor:
+        """The gradient before dropout alone, a new tensor."""
+        before_WT = torch.empty_like(grad_WT)
+        self._carry_out("dropout", grad_WT, self._bits_WB[:, tile], before_WT)
+        return before_WT
+
+    def _carry_out(self, name: str, given_WT: Tensor, by_WT: Tensor, out_WT: Tensor) -> None:
+        sides = given_WT, by_WT, out_WT
+        if {side.shape for side in sides} != {given_WT.shape} or any(side.stride(1) != 1 for side in sides):
+            raise ValueError(f"sides that do not go together: {[(side.shape, side.stride()) for side in sides]}")
+        if given_WT.dtype != out_WT.dtype or _NAMES[out_WT.dtype] != self._name:
+            raise TypeError(f"{self._name} is needed, not {given_WT.dtype} and {out_WT.dtype}")
+        addresses, strides = (side.data_ptr() for side in sides), (side.stride(0) for side in sides)
+        _FUNCTIONS.get()[f"{name}_{self._name}"](*addresses, *strides, *given_WT.shape, self._least, self._kept)
+
+
+def dropped_of(p: float) -> int:
+    """How many of RESOLUTION values are dropped."""
+    return min(round(p * RESOLUTION), RESOLUTION - 1)
+
+
+def kept_factor(dropped: int) -> float:
+    """The factor on what is kept where so many of RESOLUTION values are dropped."""
+    return RESOLUTION / (RESOLUTION - dropped)
+
+
+class WordStream:
+    """The words that `np.random.SFC64(seed).random_raw` gives, one call after the other."""
+
+    def __init__(self, seed: int) -> None:
+        state: Any = np.random.SFC64(seed).state["state"]["state"]
+        self._state_4 = np.array(state, np.uint64)
+
+    def next(self, count: int) -> np.ndarray:
+        """The next words, uint64."""
+        words_N = np.empty(count, np.uint64)
+        _FUNCTIONS.get()["fill_words"](self._state_4.ctypes.data, words_N.ctypes.data, count)
+        return words_N
+
+
+def _written() -> "Program":
+    from spectral_search.train.machine_code import F32_P, I16_P, I64, I64_P, Program
+
+    program = Program()
+    with program.function("fill_words", I64_P, I64_P, I64) as (state, words, count), program.loop(count) as j:
+        words[j] = _next_word(state)
+    for kind, values in (("float32", F32_P), ("bfloat16", I16_P)):
+        with _each_value(program, f"dropout_{kind}", values, I16_P) as each:
+            each.give(each.given * each.kept, where=each.is_kept)
+        with _each_value(program, f"relu_dropout_{kind}", values, I16_P) as each:
+            each.give(each.given.or_zero_if_negative() * each.kept, where=each.is_kept)
+        # What came out is above 0 only where it was kept and the ReLU open.
+        with _each_value(program, f"relu_dropout_back_{kind}", values, values) as each:
+            each.give(each.given * each.kept, where=each.by.is_positive())
+    return program
+
+
+class _Each:
+    """One value of each side; floats, but for random bits."""
+
+    def __init__(self, sides: "tuple[Value, Value, Value]", place: "Value", least: "Value", kept: "Value") -> None:
+        self._given_T, self._by_T, self._out_T = sides
+        self._place, self._least, self.kept = place, least, kept
+
+    @property
+    def given(self) -> "Value":
+        return self._given_T[self._place].from_half() if self._given_T.is_of_halves else self._given_T[self._place]
+
+    @property
+    def by(self) -> "Value":
+        return self._by_T[self._place].from_half() if self._by_T.is_of_halves else self._by_T[self._place]
+
+    @property
+    def is_kept(self) -> "Value":
+        """By random bits."""
+        return self._by_T[self._place].widened().at_least(self._least)
+
+    def give(self, value: "Value", *, where: "Value") -> None:
+        found = value.or_zero_unless(where)
+        self._out_T[self._place] = found.to_half() if self._out_T.is_of_halves else found
+
+
+@contextmanager
+def _each_value(program: "Program", name: str, values: Any, by: Any) -> "Iterator[_Each]":
+    """What the block writes is done for each value of three sides of (W, T), whose rows lie some stride apart."""
+    from spectral_search.train.machine_code import F32, I32, I64
+
+    types = values, by, values, I64, I64, I64, I64, I64, I32, F32
+    with program.function(name, *types) as arguments:
+        sides, strides, (rows, columns, least, kept) = arguments[:3], arguments[3:6], arguments[6:]
+        with program.loop(rows) as row:
+            given_T, by_T, out_T = (side.at(row * stride) for side, stride in zip(sides, strides, strict=True))
+            with program.loop(columns) as column:
+                yield _Each((given_T, by_T, out_T), column, least, kept)
+
+
+def _next_word(state: "Value") -> "Value":
+    """A step of the generator SFC64 (C. Doty-Humphrey, PractRand)."""
+    from spectral_search.train.machine_code import I64
+
+    a, b, c, counter = (state[state.constant(I64, place)] for place in range(4))
+    word = a + b + counter
+    new = b ^ b.shifted_right(11), c + (c << 3), ((c << 24) | c.shifted_right(40)) + word, counter + 1
+    for place, value in enumerate(new):
+        state[state.constant(I64, place)] = value
+    return word
+
+
+_FUNCTIONS = CompiledOnce(_written)

@@ -1,0 +1,193 @@
+"""One network in training: its weights, optimiser, schedule, history and early stop.
+
+A member is handed its gradients, computed in whatever company (`pack`), and makes its step of them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from spectral_search.spec.fit import FitSpec
+from spectral_search.task.counter import counter_seed
+from spectral_search.train.adamw import AdamW
+from spectral_search.train.network import Network
+from spectral_search.train.schedule import learning_rate, plateau_drops
+
+aten: Any = torch.ops.aten
+LossGradients = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
+EpochRecord = dict[str, Any]
+"""One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, train_gain (the part of the mean
+label's loss that training removed), lr, steps (since the first epoch), seconds, spectra_per_second."""
+
+MemberKey = int | tuple[int, int]
+
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "mse": partial(nn.functional.mse_loss, reduction="none"),
+    "huber": partial(nn.functional.huber_loss, reduction="none"),
+    "l1": partial(nn.functional.l1_loss, reduction="none"),
+}
+"""The loss of each spectrum, from prediction and target."""
+
+
+@cache
+def _part(count: int) -> torch.Tensor:
+    """What one of as many losses adds to their mean."""
+    return torch.ones(1) / count
+
+
+def _mean_gradient(of_each: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> LossGradients:
+    def gradient(count: int, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
+        return of_each(_part(count), output_B, target_B)
+
+    return gradient
+
+
+LOSS_GRADIENTS: dict[str, LossGradients] = {
+    "mse": _mean_gradient(lambda mean_B, output_B, target_B: aten.mse_loss_backward(mean_B, output_B, target_B, 0)),
+    "huber": _mean_gradient(
+        lambda mean_B, output_B, target_B: aten.huber_loss_backward(mean_B, output_B, target_B, 0, 1.0)
+    ),
+    "l1": _mean_gradient(lambda mean_B, output_B, target_B: mean_B * (output_B - target_B).sgn_()),
+}
+"""The gradient of a mean loss, from the number of spectra that it is the mean over, predictions and targets of some."""
+
+
+class NonFiniteLossError(Exception):
+    """The training diverged; the message names epoch and learning rate."""
+
+
+class Member:
+    """A network of one trial in training.
+
+    Args:
+        number: The trial's number, part of the counter of its initialisation and dropout.
+        network: The network, freshly initialised, on the training device.
+        steps_per_epoch: Batches of an epoch.
+        pass_seed: Of the order of the spectra and their training noise; fit.seed when absent.
+    """
+
+    def __init__(self, number: int, network: Network, steps_per_epoch: int, pass_seed: int | None = None) -> None:
+        self.number, self.network, self.config = number, network, network.config
+        self.pass_seed = self.config.fit.seed if pass_seed is None else pass_seed
+        self.key: MemberKey = number if pass_seed is None else (number, self.config.fit.seed)
+        """What tells it from the others of its pass: copies of one trial share its number."""
+        self.model, self.device = network.model, network.device
+        fit = self.config.fit
+        self.optimizer = _adamw(self.model, fit)
+        self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
+        self.history: list[EpochRecord] = []
+        self.best_weights: dict[str, torch.Tensor] | None = None
+        """Weights of the best epoch since the last checkpoint; None when the file on disk holds them."""
+        self.has_stepped = False
+        """Whether it holds all that it holds between steps: gradients and moments take memory when they are written."""
+        self._steps_per_epoch = steps_per_epoch
+        self._step = 0
+        self._loss_sum = torch.zeros((), device=self.device)
+        self._drops = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return len(self.history)
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """The record of the epoch with the highest val R2, the first of equals."""
+        return max(self.history, key=lambda record: record["val_r2"], default=None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        if self.epoch >= self.config.fit.epochs:
+            return True
+        patience, best = self.config.fit.patience, self.best
+        return patience is not None and best is not None and self.epoch - best["epoch"] >= patience
+
+    def begin_epoch(self) -> None:
+        self._step = self.epoch * self._steps_per_epoch
+        self._loss_sum.zero_()
+        self._drops = plateau_drops(self.config.fit, [record["val_r2"] for record in self.history])
+
+    def dropout_seed(self, index: int) -> int:
+        """Seed of the dropout of a step; `index` counts the batches of the epoch from 0."""
+        return counter_seed(self.config.fit.seed, "dropout", self.number, self.epoch, index)
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One AdamW step on the gradients that the parameters hold, scaled by `scaler`; `loss` is the batch's."""
+        fit = self.config.fit
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(fit, self._step, self._steps_per_epoch, self._drops)
+        if fit.grad_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            _clip_gradients([value for value in self._parameters if value.grad is not None], fit.grad_clip)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.take_step()
+        self._step += 1
+        self.has_stepped = True
+        # Summed on the device: reading the loss of each step would stall a GPU.
+        self._loss_sum += loss
+
+    def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int, loss_of_mean: float) -> EpochRecord:
+        """Close the epoch with its val scores.
+
+        Args:
+            val_scores: Of the val set.
+            seconds: That the pass took.
+            spectra: That the pass trained on.
+            loss_of_mean: The training loss of a network that always predicts the mean label.
+
+        Raises:
+            NonFiniteLossError: The loss or a prediction was not finite.
+        """
+        train_loss = float(self._loss_sum) / self._steps_per_epoch
+        lr = self.optimizer.param_groups[0]["lr"]
+        if not (math.isfinite(train_loss) and math.isfinite(val_scores["r2"])):
+            what = "training loss" if not math.isfinite(train_loss) else "val R2"
+            raise NonFiniteLossError(
+                f"The {what} became {train_loss if what == 'training loss' else val_scores['r2']} in epoch "
+                f"{self.epoch + 1} at lr {lr:.3g}: lower fit.lr, or set fit.grad_clip."
+            )
+        before = self.best
+        record: EpochRecord = {
+            "epoch": self.epoch + 1,
+            **{f"val_{name}": value for name, value in val_scores.items()},
+            "train_loss": train_loss,
+            "train_gain": 1.0 - train_loss / loss_of_mean,
+            "lr": lr,
+            "steps": self._step,
+            "seconds": seconds,
+            "spectra_per_second": spectra / max(seconds, 1e-9),
+        }
+        self.history.append(record)
+        if before is None or record["val_r2"] > before["val_r2"]:
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        return record
+
+
+def _clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
+    """Scale the gradients down to a norm, like torch's `clip_grad_norm_`.
+
+    The norm is summed row by row first: torch cuts a single sum up by the number of threads.
+    """
+    rows = [value.grad.reshape(value.shape[0], -1) for value in parameters if value.grad is not None]
+    norm = torch.linalg.vector_norm(torch.cat([torch.linalg.vector_norm(row, dim=1) for row in rows]))
+    nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+
+
+def _adamw(model: nn.Module, fit: FitSpec) -> AdamW:
+    """AdamW with its moments allocated: memory must not run out after some members of a pack have taken their step."""
+    optimizer = AdamW(model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
+    state = {
+        index: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
+        for index, value in enumerate(model.parameters())
+    }
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return optimizer

@@ -1,0 +1,160 @@
+"""Members that take their steps together on one batch, as one forward and one backward pass.
+
+MLPs on the same input in the same number format are one product (`MlpStack`); any other network is a pack of its own.
+A pack computes gradients and nothing else: each member has its own optimiser, schedule, clipping and dropout, so its
+numbers do not depend on its company.
+Shape suffixes: B batch, C channels, L pixels, F = C x L features, K members, W width of a layer.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from spectral_search.models.mlp_stack import MlpStack
+from spectral_search.models.threads import for_each
+from spectral_search.tasks.spectra.signal.components import ComponentBatch
+from spectral_search.tasks.spectra.training.training_batches import Batch
+from spectral_search.train.dropout import StepDropout
+from spectral_search.train.member import LOSS_GRADIENTS, LOSSES, Member
+from spectral_search.train.mlp_pieces import PieceSteps, in_pieces, is_plain
+from spectral_search.train.precision import FORMATS
+
+
+class Pack(Protocol):
+    """Members that take their steps together."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Who they are."""
+
+    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
+        """Standardised log g in evaluation, float32 of shape (K, B)."""
+
+    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+        """Losses and gradients of the members' next step; nothing of it counts until `update`."""
+
+    def update(self) -> None:
+        """Take the step that was computed."""
+
+
+class SinglePack:
+    """A member of any kind, by itself."""
+
+    def __init__(self, member: Member) -> None:
+        self.members: Sequence[Member] = [member]
+        self._loss = torch.zeros(())
+
+    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
+        network = self.members[0].network
+        network.model.eval()
+        return network.output(x_BCL, bin_B).unsqueeze(0)
+
+    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+        (member,) = self.members
+        network = member.network
+        network.model.train()
+        member.optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(member.dropout_seed(batch.index))
+        target_B = network.standardise(batch.log_g_B)
+        loss = LOSSES[member.config.fit.loss](network.output(x_BCL, batch.bin_B), target_B).mean()
+        member.scaler.scale(loss).backward()
+        self._loss = loss.detach()
+
+    def update(self) -> None:
+        self.members[0].update(self._loss)
+
+
+class MlpPack:
+    """Members whose networks are MLPs on the same input, with the same target and number format.
+
+    Args:
+        members: Their parameters move to the pack's storage until another pack takes them.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+        self._network = members[0].network
+        self._format = FORMATS[self._network.precision]
+        networks = [mlp for member in members if (mlp := member.network.mlp) is not None]
+        self._stack = MlpStack(networks)
+        self._pieces = PieceSteps(networks) if all(is_plain(network) for network in networks) else None
+        self._loss_K = torch.zeros(len(members))
+
+    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
+        x_BF = x_BCL.flatten(1).to(self._format)
+        if self._pieces is not None and in_pieces(x_BF):
+            return self._beside_ridge(self._pieces.outputs(x_BF), x_BCL)
+        return self._beside_ridge(self._stack.outputs(x_BF, None), x_BCL)
+
+    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+        for member in self.members:
+            member.optimizer.zero_grad(set_to_none=True)
+        seeds = [member.dropout_seed(batch.index) for member in self.members]
+        dropout, target_B = StepDropout(seeds, self._network.device), self._network.standardise(batch.log_g_B)
+        x_BF = x_BCL.flatten(1).to(self._format)
+        if self._pieces is not None and in_pieces(x_BF):
+            self._compute_in_pieces(self._pieces, x_BCL, x_BF, target_B, dropout)
+            return
+        output_KB = self._beside_ridge(self._stack.outputs(x_BF, dropout), x_BCL)
+        loss_K = self._losses(output_KB, target_B)
+        scaled = [member.scaler.scale(loss) for member, loss in zip(self.members, loss_K, strict=True)]
+        self._stack.backward(torch.stack(scaled).sum())
+        self._loss_K = loss_K.detach()
+
+    def _compute_in_pieces(
+        self, pieces: PieceSteps, x_BCL: Tensor, x_BF: Tensor, target_B: Tensor, dropout: StepDropout
+    ) -> None:
+        ridge_KB = self._ridge(x_BCL)
+        kinds = [member.config.fit.loss for member in self.members]
+        gradients = [partial(LOSS_GRADIENTS[kind], len(target_B)) for kind in kinds]
+        output_KB = pieces.step(x_BF, target_B, ridge_KB, gradients, dropout.bits)
+        self._loss_K = self._losses(output_KB, target_B)
+
+    def update(self) -> None:
+        self._stack.keep_statistics()
+        if self._network.device.type == "cpu":  # one thread a member: small networks are not worth more
+            for_each(lambda pair: pair[0].update(pair[1]), list(zip(self.members, self._loss_K, strict=True)))
+            return
+        for member, loss in zip(self.members, self._loss_K, strict=True):
+            member.update(loss)
+
+    def _beside_ridge(self, output_KB: Tensor, x_BCL: Tensor) -> Tensor:
+        ridge_KB = self._ridge(x_BCL)
+        return output_KB if ridge_KB is None else output_KB + ridge_KB
+
+    def _ridge(self, x_BCL: Tensor) -> Tensor | None:
+        """What the Ridges predict that the networks add to, of shape (K, B)."""
+        if self._network.ridge is None:
+            return None
+        ridges = [ridge for member in self.members if (ridge := member.network.ridge) is not None]
+        weight_KF = torch.stack([weight_F for weight_F, _ in ridges])
+        return torch.addmm(torch.stack([bias for _, bias in ridges])[:, None], weight_KF, x_BCL.flatten(1).float().T)
+
+    def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
+        """The loss of each member, by its own measure."""
+        kinds = [member.config.fit.loss for member in self.members]
+        by_kind = {kind: LOSSES[kind](output_KB, target_B.expand_as(output_KB)).mean(1).unbind() for kind in set(kinds)}
+        return torch.stack([by_kind[kind][k] for k, kind in enumerate(kinds)])
+
+
+def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[Pack]:
+    """Join the members that can share products.
+
+    Args:
+        members: Of one pass.
+        most: Largest number of members in a pack.
+    """
+    alike: dict[tuple[str, ...], list[Member]] = {}
+    for member in members:
+        network = member.network
+        if network.mlp is None:
+            yield SinglePack(member)
+        else:
+            alike.setdefault((network.input_key, network.precision, member.config.fit.target), []).append(member)
+    for group in alike.values():
+        size = min(most or len(group), len(group))
+        for start in range(0, len(group), size):
+            yield MlpPack(group[start : start + size])

@@ -1,0 +1,54 @@
+"""Numbers and parameters in few characters."""
+
+import pytest
+
+from spectral_search.record.wording import aligned, cropped, duration, number, rate, short_keys, short_value
+
+
+def test_short_keys_stay_apart() -> None:
+    assert short_keys(["fit.lr", "model.norm"]) == {"fit.lr": "lr", "model.norm": "norm"}
+    both = short_keys(["model.kind", "data.input.kind", "fit.lr"])
+    assert both == {"model.kind": "model.kind", "data.input.kind": "input.kind", "fit.lr": "lr"}
+    assert short_keys(["kind", "model.kind"]) == {"kind": "kind", "model.kind": "model.kind"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.2345e-4, "1.23e-4"),
+        (0.003, "0.003"),
+        (1e-5, "1e-5"),
+        (0.0, "0"),
+        (100000.0, "1e5"),
+        (2048, "2048"),
+        (True, "true"),
+        (None, "null"),
+        ([32, 64], "[32,64]"),
+        ("batch", "batch"),
+        (list(range(20)), "[0,1,2,3,4,5,6,7,8,9,..."),
+    ],
+)
+def test_short_values(value: object, text: str) -> None:
+    assert short_value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (8.4, "8 s"), (754, "13 min"), (11100, "3 h 05"), (187200, "2 d 04 h"), (float("inf"), "-")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (812.0, "812"), (9600.0, "9.6k"), (1.25e6, "1.25M")])
+def test_rates(value: float, text: str) -> None:
+    assert rate(value) == text
+
+
+def test_columns_align() -> None:
+    assert aligned([["a", "bbb", "c"], ["100", "2", ""]], left=frozenset({2})) == ["  a  bbb  c", "100    2"]
+
+
+def test_numbers_and_crops() -> None:
+    assert (number(None), number(float("nan")), number(0.61234)) == ("-", "-", "0.6123")
+    assert (cropped("abcdef", 6), cropped("abcdefg", 6)) == ("abcdef", "abc...")

@@ -1,0 +1,111 @@
+"""Which number format a device gets, and that it does not move R2."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_dataset import small_dataset, trial_config
+
+from spectral_search.record.scores import r2
+from spectral_search.train import cpu_formats as cpu
+from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
+from spectral_search.train.member import Member
+from spectral_search.train.precision import autocast, resolve_precision
+from spectral_search.train.trainer import Trainer
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """What the CPU can do is asked for once a process."""
+    cpu_multiplies_bfloat16.cache_clear()
+    yield
+    cpu_multiplies_bfloat16.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx512f amx_bf16 amx_tile", "bfloat16"),
+        ("fpu avx512_bf16 avx512_vnni", "bfloat16"),
+        ("fpu avx512f avx512bw avx_vnni", "float32"),
+        ("fpu avx512_bf16_emulated", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_auto_on_a_cpu_follows_its_flags(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str | None, expected: str
+) -> None:
+    info = tmp_path / "cpuinfo"
+    if flags is not None:
+        info.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(cpu, "CPU_INFO", info)
+    assert resolve_precision("auto", CPU) == expected
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), "bfloat16"), ((8, 0), "bfloat16"), ((7, 5), "float16")])
+def test_auto_on_a_gpu_follows_its_generation(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert resolve_precision("auto", CUDA) == expected
+
+
+def test_what_is_asked_for_is_used_but_float16_on_a_cpu() -> None:
+    assert [resolve_precision(name, CPU) for name in ("float32", "bfloat16", "float16")] == [
+        "float32",
+        "bfloat16",
+        "float32",
+    ]
+    assert resolve_precision("float16", CUDA) == "float16"
+
+
+def test_autocast_changes_products_not_weights() -> None:
+    layer = torch.nn.Linear(4, 4)
+    with autocast("bfloat16", CPU):
+        assert layer(torch.ones(1, 4)).dtype == torch.bfloat16
+    with autocast("float32", CPU):
+        assert layer(torch.ones(1, 4)).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+def trained(
+    name: str, model: dict[str, object], recipe: dict[str, object], members: int
+) -> tuple[Trainer, list[Member]]:
+    trainer = Trainer(small_dataset(2048, 2048, draws=1), CPU)
+    config = trial_config(model, {**recipe, "precision": name, "schedule": "cosine"})
+    found = [trainer.member(number, config) for number in range(members)]
+    for _ in range(config.fit.epochs):
+        trainer.run_epoch(found)
+    assert {member.network.precision for member in found} == {name}
+    return trainer, found
+
+
+@pytest.mark.slow
+def test_training_in_bfloat16_does_not_move_r2() -> None:
+    model = {"kind": "mlp", "hidden": [64, 32]}
+    best = {}
+    for name in ("float32", "bfloat16"):
+        members = trained(name, model, {"epochs": 8}, 2)[1]
+        best[name] = float(np.mean([member.best["val_r2"] for member in members if member.best]))
+    assert best["float32"] > 0.9
+    assert best["bfloat16"] == pytest.approx(best["float32"], abs=0.005)
+
+
+@pytest.mark.slow
+def test_a_cnn_predicts_alike_in_both_formats() -> None:
+    """The same weights, since two trainings of a CNN drift apart by the last digit of anything."""
+    model = {"kind": "cnn", "channels": [8, 16], "kernel_size": 5, "norm": "batch", "head": [16]}
+    recipe = {"epochs": 12, "lr": 0.02}
+    trainer, (member,) = trained("bfloat16", model, recipe, 1)
+    peer = trainer.member(1, trial_config(model, {**recipe, "precision": "float32"}))
+    peer.model.load_state_dict(member.model.state_dict())
+    val = trainer.dataset.val
+    low, full = (r2(predicted_DN[0], val.log_g_N) for predicted_DN in trainer.predict([member, peer], val))
+    assert full > 0.5
+    assert low != full
+    assert low == pytest.approx(full, abs=0.005)
