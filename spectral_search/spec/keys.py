@@ -27,7 +27,7 @@ SECTIONS: dict[str, type[Section]] = {
     "inherit": InheritSpec,
 }
 TOP_KEYS = (
-    *("stage", "description", "data", "model", "fit", "space", "grid"),
+    *("stage", "description", "task", "data", "model", "fit", "space", "grid"),
     *("search", "resources", "inherit", "provenance"),
 )
 SEARCHED_SECTIONS = ("data.input", "model", "fit")

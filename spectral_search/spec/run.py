@@ -28,6 +28,7 @@ class _Header(Section):
 
     stage: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
     description: str = ""
+    task: Annotated[str, Field(min_length=1, max_length=4096)] = "spectra"
 
 
 class RunSpec(Section):
@@ -36,6 +37,7 @@ class RunSpec(Section):
     Attributes:
         stage: Name of the stage, from the file's name unless the file says otherwise.
         description: One or two sentences for `specs` and `show`.
+        task: Name of the task, or the .py file that defines it.
         data: The base data section; trials may differ from it in data.input only.
         model: The base model section.
         fit: The base fit section.
@@ -49,6 +51,7 @@ class RunSpec(Section):
 
     stage: str
     description: str = ""
+    task: str = "spectra"
     data: DataSpec
     model: ModelSpec
     fit: FitSpec

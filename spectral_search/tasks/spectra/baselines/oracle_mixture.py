@@ -3,8 +3,8 @@
 An oracle: no observer knows the bin. It shows what a perfect gate would be worth to linear models, and so whether
 mixtures are worth trying. A bin with few training spectra has no expert of its own: Ridge on all spectra serves it. A
 bin with few val spectra cannot choose its penalty: its expert takes the penalty per spectrum of that common Ridge.
-Every Ridge here is fitted to infinitely many noisy copies of its spectra (see `ridge_baseline`): a ninth of them is too few for
-one copy.
+Every Ridge here is fitted to infinitely many noisy copies of its spectra (see `ridge_baseline`): a ninth of them is
+too few for one copy.
 Memory: one set of sums a bin, 1.2 GB at 4096 pixels, whatever the number of spectra.
 Shape suffixes as in `ridge_baseline`.
 """

@@ -1,0 +1,75 @@
+"""What a task measures: a number with a name, a unit and a direction. Nothing else in the core assumes any of these."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+VAL = "val_"
+"""What stands before a metric's name where it was measured on the val set."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that says how good predictions are.
+
+    Attributes:
+        name: Its key in records of a test set and, after `val_`, in records of epochs.
+        label: For people, plain text.
+        higher_is_better: Its direction.
+        unit: Of the number, where it has one.
+        worst: What a model of results is told instead of anything worse, so that one diverged trial flattens nothing.
+        digits: After the decimal point, for people.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool
+    unit: str = ""
+    worst: float = -math.inf
+    digits: int = 4
+
+    @property
+    def val_name(self) -> str:
+        """Its key in the record of an epoch."""
+        return VAL + self.name
+
+    @property
+    def direction(self) -> str:
+        """As Optuna calls it: maximize or minimize."""
+        return "maximize" if self.higher_is_better else "minimize"
+
+    @property
+    def nothing(self) -> float:
+        """Worse than any value."""
+        return -math.inf if self.higher_is_better else math.inf
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether one value is better than another; what is no number is better than none."""
+        if math.isnan(one) or math.isnan(other):
+            return not math.isnan(one)
+        return one > other if self.higher_is_better else one < other
+
+    def gain(self, value: float) -> float:
+        """The value in the direction in which more is better."""
+        return value if self.higher_is_better else -value
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best finite value; `nothing` when there is none."""
+        finite = [value for value in values if math.isfinite(value)]
+        return (max if self.higher_is_better else min)(finite, default=self.nothing)
+
+    def best_until(self, values: Mapping[int, float], epoch: int | None = None) -> float:
+        """The best finite value by epoch, up to one where that is given; `nothing` when there is none."""
+        return self.best(value for at, value in values.items() if epoch is None or at <= epoch)
+
+    def held(self, value: float) -> float:
+        """The value, or the worst that a model of results is told."""
+        worse = math.isnan(value) or (self.gain(value) < self.gain(self.worst) if math.isfinite(self.worst) else False)
+        return self.worst if worse else value
+
+    def told(self, value: float | None) -> str:
+        """The value for people, with its unit."""
+        if value is None:
+            return "-"
+        number = f"{value:.{self.digits}f}"
+        return f"{number} {self.unit}" if self.unit else number
