@@ -2,8 +2,8 @@
 
 A noisy spectrum's components are Gaussian, being sums over thousands of pixels: their mean and covariance are all there
 is to know, and both follow from the noise-free flux and its errors (`clipped_moments`). The covariances of all spectra
-are nearly the same up to a scale, so that their factors share a few matrices: factor_i = sum_r mix_ir F_r, and a draw is
-mean_i + factor_i xi with xi from N(0, 1). A spectrum then takes K + R numbers instead of thousands.
+are nearly the same up to a scale, so that their factors share a few matrices: factor_i = sum_r mix_ir F_r, and a draw
+is mean_i + factor_i xi with xi from N(0, 1). A spectrum then takes K + R numbers instead of thousands.
 Shape suffixes: N spectra, B spectra in a batch, K components, R shared matrices.
 """
 
