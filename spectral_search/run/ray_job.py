@@ -7,10 +7,10 @@ import torch
 from ray.util import metrics
 
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.residency import reads_on_ray
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.training import Reader
 from spectral_search.tasks.spectra.training.dataset import Dataset, Stream
+from spectral_search.tasks.spectra.training.residency import reads_on_ray
 from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
 
