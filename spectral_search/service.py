@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from spectral_search.run.driver import Surroundings
     from spectral_search.run.plan import Plan
     from spectral_search.spec.load import StageInfo
+    from spectral_search.task.data_plan import DataPlan
     from spectral_search.tasks.spectra.baselines.fit_baselines import Question
-    from spectral_search.tasks.spectra.shards.data_root import DataRoot
     from spectral_search.tasks.spectra.shards.shard_inspection import Inspection
-    from spectral_search.tasks.spectra.shards.split import Splits
     from spectral_search.tasks.spectra.training.predictor import Predictions
 
 Progress = Callable[[int, int], None]
@@ -149,23 +148,23 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
         RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
     """
     from spectral_search.run.plan import make_plan
-    from spectral_search.tasks.spectra.shards.data_root import DataRoot
-    from spectral_search.tasks.spectra.shards.same_data import parent_note
-    from spectral_search.tasks.spectra.signal.input_choice import other_input_note
+    from spectral_search.task.registry import task_of
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     run_name(spec, options, dry_run=dry_run)
     _check_cluster(spec, options)
     spec, notes, parent = _inherited(spec, options)
     spec, data_notes = _with_data(spec, shown, dry_run)
-    root = DataRoot.find(spec.data.root or [])
-    results = results_root(options.results)
-    if parent is not None and (told := parent_note(parent.paths, root)):
+    task = task_of(spec.task)
+    opened, results = task.open(spec), results_root(options.results)
+    if parent is not None and (told := task.parent_note(parent.paths, opened)):
         notes.append(told)
     notes += data_notes
-    made = make_plan(spec, root, options.explicit(), notes, executor=options.executor, results=results)
-    if parent is not None and (told := other_input_note(parent, made.spec)):
-        made = replace(made, notes=(*made.notes, told))
+    made = make_plan(spec, opened, options.explicit(), notes, executor=options.executor, results=results)
+    if parent is not None and parent.best is not None:
+        before = RunSpec.from_dict(parent.spec)
+        if told := task.input_note(before, parent.paths.name, parent.best.params, made.spec):
+            made = replace(made, notes=(*made.notes, told))
     return made
 
 
@@ -405,7 +404,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         made = _recorded_plan(record, options, data)
         _check_ray(made)
         manifest = Manifest.load(paths.manifest_json)
-        manifest.data = {**manifest.data, "shards": data.shards}
+        manifest.data = {**manifest.data, **data.record}
         manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
         manifest.save(paths.manifest_json)
         return carry_out(made, paths, _surroundings(options, shown))
@@ -413,11 +412,10 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
 
 @dataclass(frozen=True)
 class _RecordedData:
-    """The data of a run, found to be what they were: their shards as the manifest should know them from now on."""
+    """The data of a run, found to be what they were, and what its record should say of them from now on."""
 
-    root: "DataRoot"
-    splits: "Splits"
-    shards: dict[str, dict[str, Any]]
+    plan: "DataPlan"
+    record: dict[str, Any]
 
 
 def _recorded_spec(record: "RunRecord", options: RunOptions) -> RunSpec:
@@ -433,16 +431,14 @@ def _recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> _R
     Raises:
         RequestError: The spec was edited, or the data are not the data that the run began with.
     """
-    from spectral_search.tasks.spectra.shards.data_root import DataRoot
-    from spectral_search.tasks.spectra.shards.same_data import require_same_data
-    from spectral_search.tasks.spectra.shards.split import Splits
+    from spectral_search.task.registry import task_of
 
     _require_own_spec(record)
     spec = _recorded_spec(record, options)
     _check_cluster(spec, options)
-    root = DataRoot.find(spec.data.root or [])
-    splits = Splits.from_arrays(read_arrays(record.paths.split_npz), root)
-    return _RecordedData(root, splits, require_same_data(record.paths, root, splits, shown.say))
+    task = task_of(spec.task)
+    plan = task.recorded(spec, task.open(spec), read_arrays(record.paths.split_npz))
+    return _RecordedData(plan, task.require_same(record.paths, plan, shown.say))
 
 
 def _recorded_plan(record: "RunRecord", options: RunOptions, data: _RecordedData) -> "Plan":
@@ -451,9 +447,9 @@ def _recorded_plan(record: "RunRecord", options: RunOptions, data: _RecordedData
 
     spec = _recorded_spec(record, options)
     executor, slots, notes, memory = decide_machine(
-        spec, data.splits, options.executor, "resume the run where more memory is free"
+        spec, data.plan.traits, options.executor, "resume the run where more memory is free"
     )
-    return Plan(spec, data.root, data.splits, slots, executor, tuple(notes), memory=memory)
+    return Plan(spec, data.plan, slots, executor, tuple(notes), memory=memory)
 
 
 def _require_own_spec(record: "RunRecord") -> None:
@@ -727,7 +723,8 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
     prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
     spec = _recorded_spec(record, options)
     reads = "signal" if spec.data.input.kind in SUBSPACE_INPUTS else "pixels"
-    return Question(spec, found.root, found.splits, prep, tuple(record.mismatches), reads)
+    found_plan: Any = found.plan
+    return Question(spec, found_plan.root, found_plan.splits, prep, tuple(record.mismatches), reads)
 
 
 def _data_sets(sets: Sequence[str]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ WITHOUT_TORCH = {f"models/{name}.py" for name in ("shape", "count", "footprint")
 EXEMPT = {
     "tasks/spectra/shards/ray_blocks.py": {"ray"},
     "task/training.py": {"torch"},  # for type checkers alone
+    "task/preparation.py": {"torch"},  # likewise
 }
 # pydantic pins pydantic_core to one exact version and re-exports only a part of it; tables writes blosc with blosc2.
 BROUGHT_BY = {"pydantic_core": "pydantic", "blosc2": "tables"}

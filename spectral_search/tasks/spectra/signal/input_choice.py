@@ -1,9 +1,9 @@
 """What the networks of a search see, decided once its data were looked at: the spec that is kept says it plainly."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from spectral_search.record.array_cache import ArrayCache
-from spectral_search.record.run_records import RunRecord
 from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.grid import Product
@@ -45,22 +45,21 @@ def decide_input(spec: RunSpec, splits: Splits) -> tuple[RunSpec, Preprocessing 
     return _settled(_with_components(spec, found.automatic)), found.prep, found.notes()
 
 
-def other_input_note(parent: RunRecord, spec: RunSpec) -> str | None:
+def other_input_note(parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
     """A word where the run that a search takes values from saw another input than any of its trials will.
 
     Args:
-        parent: The run, with a best trial.
+        parent: The spec of that run.
+        name: Its name.
+        params: Of its best trial.
         spec: The search, its input decided.
     """
-    if parent.best is None:
-        return None
-    saw = RunSpec.from_dict(parent.spec).with_params(parent.best.params).data.input.kind
+    saw = parent.with_params(params).data.input.kind
     sees = inputs(spec)
     if saw in sees:
         return None
     return (
-        f"{parent.paths.name} saw another input ({saw} there, {' or '.join(sorted(sees))} here): its best may not be "
-        "the best here."
+        f"{name} saw another input ({saw} there, {' or '.join(sorted(sees))} here): its best may not be the best here."
     )
 
 
