@@ -190,11 +190,8 @@ def test_what_is_kept_of_a_choice_is_what_was_chosen(data: Path) -> None:
     again = planned(data, RunSpec.from_dict(plan.spec.to_dict()))
     assert again.spec == plan.spec
     by_grid = planned(data, spec.override({"search.sampler": "grid"}))
-    assert (by_grid.spec.data.input.kind, by_grid.spec.data.input.otherwise, by_grid.data.prep) == (
-        "whiten",
-        None,
-        None,
-    )
+    given = by_grid.spec.data.input
+    assert (given.kind, given.otherwise, by_grid.data.prep) == ("whiten", None, None)
     assert by_grid.parameters({}) == 256 * 32 + 32 + 32 + 1
     assert not any("components" in note for note in by_grid.notes)
 
