@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spectral_search.errors import RequestError
-from spectral_search.models.count import count_parameters
-from spectral_search.models.shape import require_fit
+from spectral_search.models.input_fit import require_fit
+from spectral_search.models.parameter_count import count_parameters
 from spectral_search.record.kept_baselines import audit_key, error_alone, load_audit
 from spectral_search.run.candidates import candidates, drawn_in, inputs, values
 from spectral_search.run.devices import Slots, plan_slots, visible_gpus
@@ -19,6 +19,7 @@ from spectral_search.run.memory_plan import MemoryPlan, Unused, plan_memory
 from spectral_search.run.residency import Room, decide_residency, tell_reader
 from spectral_search.run.retest_outlook import Afterwards
 from spectral_search.spec.data import LEAKY_INPUTS
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.space_points import planned_trials
 from spectral_search.tasks.spectra.consistency.parts_check import check_parts
@@ -306,8 +307,9 @@ def decide_executor(spec: RunSpec, pixels: int, asked: str, spectra: int | None 
     # A trial that is alone has the machine to itself.
     resources = spec.resources if trials > 1 else spec.resources.model_copy(update={"concurrent": 1})
     slots = plan_slots(resources, choice.executor, choice.members)
-    if choice.executor == "inline" and not gpus and {config.model.kind for config in configs} - {"mlp"}:
-        # All but MLPs round otherwise on another number of cores, and here the trials of a process each are to be met.
+    alone = any(family_of(config.model.kind).stack is None for config in configs)
+    if choice.executor == "inline" and not gpus and alone:
+        # All but stacks round otherwise on another number of cores: here they are to meet trials of a process each.
         with suppress(RequestError):  # more cores for each than there are
             slots = replace(slots, cpus_per_trial=plan_slots(resources).cpus_per_trial)
     return choice.executor, slots, choice.reason

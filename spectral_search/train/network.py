@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from spectral_search.models.build import build_model, needs_bin
-from spectral_search.models.mlp import Mlp
+from spectral_search.models.build import build_model
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.tasks.spectra.training.dataset import Frozen, shared_tensor
 from spectral_search.tasks.spectra.training.input_transforms import InputTransform, input_pixels
@@ -73,13 +73,15 @@ class Network:
         self.input_format = FORMATS[self.precision] if config.fit.target == "direct" else torch.float32
         self.input_key = config.data.input.model_dump_json()
         self._target_mean_dex, self._target_std_dex = prep.target_mean_dex, prep.target_std_dex
-        self._needs_bin = needs_bin(config.model)
+        self._family = family_of(config.model.kind)
+        self._needs_bin = self._family.needs_bin(config.model)
 
     @property
-    def mlp(self) -> Mlp | None:
-        """The network without its Ridge, where it is one that can share products with others."""
-        model = self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
-        return model if isinstance(model, Mlp) else None
+    def stackable(self) -> nn.Module | None:
+        """The network without its Ridge, where it is one that can share products with others of its family."""
+        if self._family.stack is None:
+            return None
+        return self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
 
     @property
     def ridge(self) -> tuple[torch.Tensor, torch.Tensor] | None:

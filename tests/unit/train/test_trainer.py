@@ -14,7 +14,7 @@ from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
 from spectral_search.tasks.spectra.training.input_feed import Feed, Wanted
 from spectral_search.tasks.spectra.training.training_batches import Batch
 from spectral_search.train.member import EpochRecord, Member, NonFiniteLossError
-from spectral_search.train.pack import MlpPack, make_packs
+from spectral_search.train.pack import StackPack, make_packs
 from spectral_search.train.trainer import RIDGE_BATCH, Trainer
 
 CPU = torch.device("cpu")
@@ -133,14 +133,14 @@ def test_noise_is_fresh_in_every_epoch_and_batch_and_shared_by_all_trials(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[tuple[int, int, int], torch.Tensor] = {}
-    original = MlpPack.compute
+    original = StackPack.compute
 
-    def spy(self: MlpPack, x_BCL: torch.Tensor, batch: Batch) -> None:
+    def spy(self: StackPack, x_BCL: torch.Tensor, batch: Batch) -> None:
         (member,) = self.members
         seen[member.number, member.epoch, batch.index] = x_BCL[:50].clone()
         original(self, x_BCL, batch)
 
-    monkeypatch.setattr(MlpPack, "compute", spy)
+    monkeypatch.setattr(StackPack, "compute", spy)
     train = dataset.train
     assert isinstance(train, Labelled)
     # Spectra that are all alike: what differs is the noise, whatever their order.
