@@ -6,11 +6,11 @@ from torch import nn
 
 from spectral_search.models.input_fit import require_fit
 from spectral_search.spec.families import family_of
-from spectral_search.spec.family import InputShape
+from spectral_search.spec.family import BINS, InputShape
 from spectral_search.spec.model_section import ModelSection
 
 
-def build_model(spec: ModelSection, *, pixels: int, channels: int = 1, bins: int = 9) -> nn.Module:
+def build_model(spec: ModelSection, *, pixels: int, channels: int = 1, bins: int = BINS) -> nn.Module:
     """Build the network of a spec, its weights drawn from torch's default generator alone.
 
     Args:

@@ -2,11 +2,11 @@
 
 from spectral_search.models.input_fit import require_fit
 from spectral_search.spec.families import family_of
-from spectral_search.spec.family import InputShape
+from spectral_search.spec.family import BINS, InputShape
 from spectral_search.spec.model_section import ModelSection
 
 
-def count_parameters(spec: ModelSection, *, pixels: int, channels: int = 1, bins: int = 9) -> int:
+def count_parameters(spec: ModelSection, *, pixels: int, channels: int = 1, bins: int = BINS) -> int:
     """Trainable parameters of `build_model` with the same arguments.
 
     Raises:

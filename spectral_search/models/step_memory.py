@@ -1,11 +1,13 @@
 """How much memory a training step of a network needs, in closed form. Imports no torch: a dry run can say it."""
 
 from spectral_search.spec.families import family_of
-from spectral_search.spec.family import InputShape
+from spectral_search.spec.family import BINS, InputShape
 from spectral_search.spec.model_section import ModelSection
 
 
-def step_bytes(spec: ModelSection, *, pixels: int, channels: int, batch: int, element: int = 4, bins: int = 9) -> int:
+def step_bytes(
+    spec: ModelSection, *, pixels: int, channels: int, batch: int, element: int = 4, bins: int = BINS
+) -> int:
     """Memory of one training step at its fullest moment, without weights, their gradients and the input.
 
     Args:

@@ -8,6 +8,8 @@ from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.model_section import ModelSection
 
 S = TypeVar("S", bound=ModelSection)
+BINS = 9
+"""Parts that the examples of a task fall into, where it does not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class InputShape:
 
     pixels: int
     channels: int = 1
-    bins: int = 9
+    bins: int = BINS
 
 
 class Colour(NamedTuple):

@@ -225,7 +225,7 @@ def test_a_longer_input_is_more_work(spec: ModelSpec) -> None:
     assert 0 < short < long
 
 
-@pytest.mark.parametrize("pixels", [1, 2, 4, 9, 15, 16, 31, 40])
+@pytest.mark.parametrize("pixels", [1, 2, 5, 7, 9, 15, 16, 31])
 def test_what_fits_runs_and_what_does_not_is_refused(spec: ModelSpec, pixels: int) -> None:
     if faults := input_faults(spec, pixels=pixels):
         with pytest.raises(RequestError) as refused:
@@ -242,6 +242,8 @@ def test_a_stack_computes_what_its_networks_do(spec: ModelSpec) -> None:
         with pytest.raises(ValueError, match="no stack"):
             stack_networks(spec.kind, [built(spec)])
         return
-    networks, (x_BCL, _, _) = [built(spec, seed=seed).eval() for seed in (0, 1)], spectra(6)
+    default = family_of(spec.kind).section(kind=spec.kind)
+    networks = [built(section, seed=seed).eval() for seed, section in enumerate((spec, default, default, spec))]
+    x_BCL, _, _ = spectra(6)
     alone_KB = torch.stack([network(x_BCL) for network in networks])
     torch.testing.assert_close(stack_networks(spec.kind, networks).outputs(x_BCL), alone_KB)
