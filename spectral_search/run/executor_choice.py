@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spectral_search.errors import RequestError
-from spectral_search.models.count import count_parameters
+from spectral_search.models.parameter_count import count_parameters
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.data_plan import Traits
 from spectral_search.train.capacity import member_bytes, pack_limit
@@ -78,13 +79,13 @@ def choose_executor(
     if asked != "auto":
         chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
         return Choice(chosen, members, f"Executor {asked}, as asked for.")
-    executor, reason = _settled(spec, traits, {config.model.kind for config in sample}, trials, gpus)
+    executor, reason = _settled(spec, traits, all(_stacks(config) for config in sample), trials, gpus)
     if executor == "shared" and not gpus and _is_small(spec, traits, sample, trials):
         return Choice("inline", members, SMALL)
     return Choice(executor, members, reason)
 
 
-def _settled(spec: RunSpec, traits: Traits, kinds: set[str], trials: int, gpus: int) -> tuple[Executor, str]:
+def _settled(spec: RunSpec, traits: Traits, stacks: bool, trials: int, gpus: int) -> tuple[Executor, str]:
     resources = spec.resources
     if trials == 1 and resources.address is None:
         return "inline", "One trial has none to share a pass with: it runs in this process, without Ray."
@@ -92,12 +93,12 @@ def _settled(spec: RunSpec, traits: Traits, kinds: set[str], trials: int, gpus: 
         return "separate", "A process a trial, since the spec says what each trial gets."
     if resources.concurrent == 1:
         return "separate", "One trial at a time, so there is no pass to share."
-    if kinds <= {"mlp"} and traits.all_cheap:
+    if stacks and traits.all_cheap:
         return "shared", "Trials share passes over the data: its components are drawn once for all of them."
-    if kinds <= {"mlp"}:
+    if stacks:
         return "shared", (
-            "Trials share passes over the data: reading and noising a batch costs as much as a step of an MLP, and the "
-            "steps of many MLPs are one product."
+            "Trials share passes over the data: reading and noising a batch costs as much as a step of such a network, "
+            "and the steps of many are one product."
         )
     if gpus or resources.address is not None:
         return "shared", "Trials share passes over the data: one copy of it on a GPU, and one reading, feed them all."
@@ -108,11 +109,15 @@ def _settled(spec: RunSpec, traits: Traits, kinds: set[str], trials: int, gpus: 
     )
 
 
+def _stacks(config: TrialConfig) -> bool:
+    return family_of(config.model.kind).stack is not None
+
+
 def _is_small(spec: RunSpec, traits: Traits, sample: list[TrialConfig], trials: int) -> bool:
-    """Whether all trials are MLPs on the signal that together take less than Ray's start and end."""
+    """Whether all trials are networks that stack, on cheap batches, and together take less than Ray's start and end."""
     if traits.train is None or spec.resources.address is not None or traits.streams:
         return False
-    if any(config.model.kind != "mlp" or not traits.cheap(config) for config in sample):
+    if any(not _stacks(config) or not traits.cheap(config) for config in sample):
         return False
     largest = max(count_parameters(c.model, pixels=c.data.input.kept_pixels(traits.values)) for c in sample)
     # A product there and two back, of a multiplication and an addition each.

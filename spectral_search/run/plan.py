@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from spectral_search.errors import RequestError, gathered
-from spectral_search.models.count import count_parameters
-from spectral_search.models.shape import require_fit
+from spectral_search.models.input_fit import require_fit
+from spectral_search.models.parameter_count import count_parameters
 from spectral_search.run.executor_choice import Executor, choose_executor
 from spectral_search.run.memory_plan import MemoryPlan, Unused, plan_memory
 from spectral_search.run.retest_outlook import Afterwards
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.candidate_configs import candidates, values
 from spectral_search.strategy.space_points import planned_trials
@@ -236,8 +237,9 @@ def decide_executor(spec: RunSpec, traits: Traits, asked: str) -> tuple[Executor
     # A trial that is alone has the machine to itself.
     resources = spec.resources if trials > 1 else spec.resources.model_copy(update={"concurrent": 1})
     slots = plan_slots(resources, choice.executor, choice.members)
-    if choice.executor == "inline" and not gpus and {config.model.kind for config in configs} - {"mlp"}:
-        # All but MLPs round otherwise on another number of cores, and here the trials of a process each are to be met.
+    alone = any(family_of(config.model.kind).stack is None for config in configs)
+    if choice.executor == "inline" and not gpus and alone:
+        # All but stacks round otherwise on another number of cores: here they are to meet trials of a process each.
         with suppress(RequestError):  # more cores for each than there are
             slots = replace(slots, cpus_per_trial=plan_slots(resources).cpus_per_trial)
     return choice.executor, slots, choice.reason

@@ -12,13 +12,10 @@ from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
 from spectral_search.spec.data import DataSpec
+from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.model import ModelSpec
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 
-MODEL_KINDS: dict[str, type[Section]] = {
-    get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(ModelSpec)[0])
-}
 SECTIONS: dict[str, type[Section]] = {
     "data": DataSpec,
     "fit": FitSpec,
@@ -69,7 +66,8 @@ def section_leaves(cls: type[Section], prefix: str) -> dict[str, FieldInfo]:
 @functools.cache
 def trial_leaves(kind: str) -> dict[str, FieldInfo]:
     """Dotted key -> field of everything one trial of this model kind may set: data, model and fit."""
-    model = section_leaves(MODEL_KINDS[kind], "model")
+    section: type[Section] = families()[kind].section
+    model = section_leaves(section, "model")
     return {**section_leaves(DataSpec, "data"), **model, **section_leaves(FitSpec, "fit")}
 
 
@@ -77,7 +75,7 @@ def trial_leaves(kind: str) -> dict[str, FieldInfo]:
 def all_leaves() -> dict[str, FieldInfo]:
     """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
     leaves: dict[str, FieldInfo] = {}
-    for kind in reversed(MODEL_KINDS):
+    for kind in reversed(list(families())):
         leaves |= trial_leaves(kind)
     for name in ("search", "resources", "inherit"):
         leaves |= section_leaves(SECTIONS[name], name)
@@ -86,12 +84,12 @@ def all_leaves() -> dict[str, FieldInfo]:
 
 def kinds_with(key: str) -> list[str]:
     """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
-    return [kind for kind in MODEL_KINDS if key in trial_leaves(kind)]
+    return [kind for kind in families() if key in trial_leaves(kind)]
 
 
 def is_kind(value: Any) -> TypeGuard[str]:
     """Whether a value, which may be anything a YAML file holds, is the name of a model kind."""
-    return isinstance(value, str) and value in MODEL_KINDS
+    return isinstance(value, str) and value in families()
 
 
 def is_searched_section(key: str) -> bool:

@@ -6,8 +6,8 @@ Shape suffixes: B batch, C channels, L length, F = C x L features.
 import torch
 from torch import nn
 
-from spectral_search.models.build import build_model, needs_bin
-from spectral_search.models.mlp import Mlp
+from spectral_search.models.build import build_model
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import InputShape
 from spectral_search.train.precision import FORMATS, autocast, resolve_precision
@@ -65,13 +65,15 @@ class Network:
         # A Ridge takes its product in float32.
         self.input_format = FORMATS[self.precision] if config.fit.target == "direct" else torch.float32
         self.input_key = config.data.input.model_dump_json()
-        self._needs_context = needs_bin(config.model)
+        self._family = family_of(config.model.kind)
+        self._needs_context = self._family.needs_bin(config.model)
 
     @property
-    def mlp(self) -> Mlp | None:
-        """The network without its Ridge, where it is one that can share products with others."""
-        model = self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
-        return model if isinstance(model, Mlp) else None
+    def stackable(self) -> nn.Module | None:
+        """The network without its Ridge, where it is one that can share products with others of its family."""
+        if self._family.stack is None:
+            return None
+        return self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
 
     @property
     def ridge(self) -> tuple[torch.Tensor, torch.Tensor] | None:

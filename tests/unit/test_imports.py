@@ -51,8 +51,10 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "report": {"torch", "ray"},
     "tasks": {"ray", "optuna"},
 }
-WITHOUT_TORCH = {f"models/{name}.py" for name in ("shape", "count", "footprint")} | {
-    f"train/{name}.py" for name in ("capacity", "cpu_formats", "free_memory", "memory_wording")
+WITHOUT_TORCH = {
+    *(f"models/{name}.py" for name in ("input_fit", "layer_numbers", "parameter_count", "step_memory")),
+    *(f"models/families/{path.name}" for path in (PACKAGE / "models" / "families").glob("*.py")),
+    *(f"train/{name}.py" for name in ("capacity", "cpu_formats", "free_memory", "memory_wording")),
 }
 EXEMPT = {
     "tasks/spectra/shards/ray_blocks.py": {"ray"},
@@ -141,9 +143,9 @@ def loaded_of(names: set[str], code: str) -> list[str]:
     [
         "spec.load",
         "tasks.spectra.shards.shard_inspection",
-        "models.count",
-        "models.footprint",
-        "models.shape",
+        "models.parameter_count",
+        "models.step_memory",
+        "models.input_fit",
         "run.plan",
         "cli",
     ],
@@ -151,6 +153,11 @@ def loaded_of(names: set[str], code: str) -> list[str]:
 def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     heavy = {"torch", "ray", "optuna", "lightgbm", "matplotlib"}
     assert loaded_of(heavy, f"import spectral_search.{module}") == []
+
+
+def test_families_are_known_without_torch() -> None:
+    code = "from spectral_search.spec.families import families\nassert families()"
+    assert loaded_of({"torch", "ray", "optuna"}, code) == []
 
 
 def test_the_cache_is_listed_without_torch_ray_or_pandas() -> None:

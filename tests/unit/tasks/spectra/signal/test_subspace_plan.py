@@ -241,5 +241,5 @@ def test_signal_outside_of_the_subspace_is_warned_of(data: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["cnn", "res_cnn", "vit", "moe_cnn"])
 def test_signal_for_a_network_that_needs_neighbours_names_the_cure(kind: str) -> None:
-    with pytest.raises(RequestError, match=r"no neighbouring pixels.*use denoised, or an mlp"):
+    with pytest.raises(RequestError, match=r"no neighbouring pixels.*use denoised, or model.kind mlp"):
         RunSpec.from_dict({**SPEC, "model": {"kind": kind}})

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spectral_search.models.families.vit import VitSpec
 from spectral_search.models.layers import to_prediction
-from spectral_search.spec.model import VitSpec
+from spectral_search.spec.family import InputShape
 
 FEEDFORWARD_RATIO = 4
 WEIGHT_STD = 0.02
@@ -53,8 +54,8 @@ class EncoderBlock(nn.Module):
 class NormalisedWindows(nn.Module):
     """Windows that overlap, each brought to mean 0 and spread 1, mapped to tokens together with both.
 
-    The norm keeps windows with strong lines or a bright continuum from drowning the others; mean and spread beside it
-    keep what it takes away, for the level of a window says as much of a star as its lines.
+    The norm keeps windows with strong features or a high level from drowning the others; mean and spread beside it
+    keep what it takes away, for the level of a window says as much as its features.
     """
 
     def __init__(self, spec: VitSpec, channels: int) -> None:
@@ -96,13 +97,13 @@ class Vit(nn.Module):
     published 4.88 million parameters come out (4,875,521 at 4096 pixels).
     """
 
-    def __init__(self, spec: VitSpec, pixels: int, channels: int) -> None:
+    def __init__(self, spec: VitSpec, shape: InputShape) -> None:
         super().__init__()
-        width, patches = spec.width, spec.patches(pixels)
+        width, patches = spec.width, spec.patches(shape.pixels)
         # Zeros, the mean of a standardised pixel, fill the last patch: no pixel is lost when the patch does not divide.
-        self.padding = (patches - 1) * spec.step + spec.patch - pixels
+        self.padding = (patches - 1) * spec.step + spec.patch - shape.pixels
         # Either keeps torch's own first weights, which go by the pixels of a patch.
-        self.embed = TOKENISERS[spec.tokeniser](spec, channels)
+        self.embed = TOKENISERS[spec.tokeniser](spec, shape.channels)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, patches + 1, width))
         self.drop = nn.Dropout(spec.dropout)
@@ -122,7 +123,7 @@ class Vit(nn.Module):
         nn.init.trunc_normal_(self.positions, std=WEIGHT_STD)
 
     def forward(self, x_BCL: Tensor) -> Tensor:
-        """Map (B, C, L) to the standardised log g (B,)."""
+        """Map (B, C, L) to the standardised target (B,)."""
         patches_BTD = self.embed(F.pad(x_BCL, (0, self.padding)))
         class_B1D = self.class_token.expand(len(x_BCL), -1, -1).to(patches_BTD.dtype)
         tokens_BTD = self.drop(torch.cat([class_B1D, patches_BTD], dim=1) + self.positions)

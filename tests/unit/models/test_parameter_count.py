@@ -8,8 +8,8 @@ import torch
 from pydantic import TypeAdapter
 
 from spectral_search.models.build import build_model
-from spectral_search.models.count import count_parameters
-from spectral_search.spec.model import ModelSpec
+from spectral_search.models.parameter_count import count_parameters
+from spectral_search.spec.families import ModelSpec
 
 SPECS = TypeAdapter(ModelSpec)
 PIXELS = 4096
@@ -79,5 +79,5 @@ def test_closed_form_at_other_sizes(section: dict[str, object], pixels: int, cha
 
 
 def test_counting_imports_no_torch() -> None:
-    code = "import sys, spectral_search.models.count; sys.exit('torch' in sys.modules)"
+    code = "import sys, spectral_search.models.parameter_count; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

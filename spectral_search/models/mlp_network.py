@@ -1,11 +1,12 @@
-"""The multi-layer perceptron."""
+"""The network of a multi-layer perceptron."""
 
 from itertools import pairwise
 
 from torch import Tensor, nn
 
+from spectral_search.models.families.mlp import MlpSpec
 from spectral_search.models.layers import activation, feature_norm, initialise, to_prediction
-from spectral_search.spec.model import MlpSpec
+from spectral_search.spec.family import InputShape
 
 
 class HiddenLayer(nn.Module):
@@ -30,13 +31,13 @@ class HiddenLayer(nn.Module):
 class Mlp(nn.Module):
     """Hidden layers over all pixels of all channels, and a linear head."""
 
-    def __init__(self, spec: MlpSpec, pixels: int, channels: int) -> None:
+    def __init__(self, spec: MlpSpec, shape: InputShape) -> None:
         super().__init__()
         self.spec = spec
-        widths = [pixels * channels, *spec.hidden]
+        widths = [shape.pixels * shape.channels, *spec.hidden]
         self.layers = nn.Sequential(
             *(
-                HiddenLayer(spec, inputs, width, normed=index == 0 or spec.norm_layers == "all")
+                HiddenLayer(spec, inputs, width, normed=spec.is_normed(index))
                 for index, (inputs, width) in enumerate(pairwise(widths))
             )
         )
@@ -48,5 +49,5 @@ class Mlp(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, HiddenLayer)]
 
     def forward(self, x_BCL: Tensor) -> Tensor:
-        """Map (B, C, L) to the standardised log g (B,)."""
+        """Map (B, C, L) to the standardised target (B,)."""
         return to_prediction(self.head(self.layers(x_BCL.flatten(1))))

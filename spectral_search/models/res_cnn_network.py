@@ -1,8 +1,9 @@
-"""The residual, dilated convolutional networks MVP-CNN-1 and MVP-CNN-2."""
+"""The networks of MVP-CNN-1 and MVP-CNN-2, residual, dilated convolutions."""
 
 import torch
 from torch import Tensor, nn
 
+from spectral_search.models.families.res_cnn import ResCnnSpec, split_channels
 from spectral_search.models.layers import (
     activation,
     channel_norm,
@@ -12,8 +13,7 @@ from spectral_search.models.layers import (
     to_channels_last,
     to_prediction,
 )
-from spectral_search.models.shape import split_channels
-from spectral_search.spec.model import ResCnnSpec
+from spectral_search.spec.family import InputShape
 
 
 class ParallelConv(nn.Module):
@@ -53,11 +53,11 @@ class ResBlock(nn.Module):
 
 
 class ResCnn(nn.Module):
-    """Stem, residual blocks at full resolution, the mean over the spectrum, and an MLP head with dropout."""
+    """Stem, residual blocks at full resolution, the mean over all pixels, and an MLP head with dropout."""
 
-    def __init__(self, spec: ResCnnSpec, channels: int) -> None:
+    def __init__(self, spec: ResCnnSpec, shape: InputShape) -> None:
         super().__init__()
-        self.stem = same_conv(channels, spec.stem_channels, spec.stem_kernel_size, stride=spec.stem_stride)
+        self.stem = same_conv(shape.channels, spec.stem_channels, spec.stem_kernel_size, stride=spec.stem_stride)
         inputs = [spec.stem_channels] + [spec.channels] * (spec.blocks - 1)
         dilations = spec.dilations if len(spec.dilations) > 1 else spec.dilations * spec.blocks
         self.blocks = nn.Sequential(*(ResBlock(spec, i, d) for i, d in zip(inputs, dilations, strict=True)))
@@ -65,6 +65,6 @@ class ResCnn(nn.Module):
         initialise(self, spec.init)
 
     def forward(self, x_BCL: Tensor) -> Tensor:
-        """Map (B, C, L) to the standardised log g (B,)."""
+        """Map (B, C, L) to the standardised target (B,)."""
         stem_BC1L = to_channels_last(self.stem(x_BCL.unsqueeze(2)))
         return to_prediction(self.head(self.blocks(stem_BC1L).mean((2, 3))))

@@ -1,10 +1,10 @@
-"""The work of one spectrum, against counts done by hand."""
+"""The work of one example, against counts done by hand."""
 
 from typing import Any
 
 import pytest
 
-from spectral_search.spec.cost import forward_macs, typical_macs
+from spectral_search.spec.forward_operations import forward_operations, typical_operations
 from spectral_search.spec.run import RunSpec
 
 
@@ -13,7 +13,7 @@ def spec(model: dict[str, Any], **sections: Any) -> RunSpec:
 
 
 @pytest.mark.parametrize(
-    ("model", "macs"),
+    ("model", "operations"),
     [
         ({"kind": "mlp", "hidden": [256, 64]}, 4096 * 256 + 256 * 64 + 64),
         ({"kind": "cnn", "channels": [32, 64], "kernel_size": 7}, 4096 * 32 * 7 + 2048 * 32 * 64 * 7),
@@ -29,14 +29,14 @@ def spec(model: dict[str, Any], **sections: Any) -> RunSpec:
         ({"kind": "vit", "layers": 1, "width": 8, "heads": 8}, 12 * 257 * 64 + 2 * 257 * 257 * 8),
     ],
 )
-def test_forward_macs(model: dict[str, Any], macs: int) -> None:
-    assert forward_macs(spec(model).model) == macs
+def test_forward_operations(model: dict[str, Any], operations: int) -> None:
+    assert forward_operations(spec(model).model) == operations
 
 
-def test_typical_macs_lie_between_the_cheapest_and_the_dearest() -> None:
+def test_typical_operations_lie_between_the_cheapest_and_the_dearest() -> None:
     small, large = [64], [4096]
     made = spec({"kind": "mlp", "hidden": small}, space={"model.hidden": {"choice": [small, large]}})
-    ends = [forward_macs(made.with_params({"model.hidden": hidden}).model) for hidden in (small, large)]
-    assert ends[0] < typical_macs(made) < ends[1]
-    assert typical_macs(made) == typical_macs(made)
-    assert typical_macs(spec({"kind": "mlp", "hidden": small})) == ends[0]
+    ends = [forward_operations(made.with_params({"model.hidden": hidden}).model) for hidden in (small, large)]
+    assert ends[0] < typical_operations(made) < ends[1]
+    assert typical_operations(made) == typical_operations(made)
+    assert typical_operations(spec({"kind": "mlp", "hidden": small})) == ends[0]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from spectral_search.models.footprint import step_bytes
-from spectral_search.spec.model import ModelSpec
+from spectral_search.models.step_memory import step_bytes
+from spectral_search.spec.families import ModelSpec
 
 SPECS = TypeAdapter(ModelSpec)
 MEASURE = """

@@ -6,15 +6,17 @@ from pydantic import TypeAdapter
 
 from spectral_search.errors import RequestError
 from spectral_search.models.build import build_model
-from spectral_search.models.count import count_parameters
-from spectral_search.models.shape import model_faults, split_channels
-from spectral_search.spec.model import ModelSpec, VitSpec
+from spectral_search.models.families.res_cnn import split_channels
+from spectral_search.models.families.vit import VitSpec
+from spectral_search.models.input_fit import input_faults
+from spectral_search.models.parameter_count import count_parameters
+from spectral_search.spec.families import ModelSpec
 from spectral_search.spec.run import RunSpec
 
 SPECS = TypeAdapter(ModelSpec)
 
 REFUSED = [
-    ({"kind": "cnn", "channels": [4] * 5, "kernel_size": 3}, 31, ["5 layers", "at least 32 pixels", "these have 31"]),
+    ({"kind": "cnn", "channels": [4] * 5, "kernel_size": 3}, 31, ["5 layers", "at least 32 pixels", "this one has 31"]),
     ({"kind": "cnn", "channels": [4, 4], "pool": 4, "kernel_size": 3}, 15, ["at least 16 pixels"]),
     ({"kind": "cnn", "channels": [4, 4], "average_to": 17}, 64, ["model.average_to is 17", "the 16 positions"]),
     ({"kind": "cnn", "channels": [4], "kernel_size": 21}, 20, ["model.kernel_size", "spans 21", "the 20"]),
@@ -53,7 +55,7 @@ ALLOWED = [
 @pytest.mark.parametrize(("section", "pixels"), ALLOWED)
 def test_the_shortest_spectrum_is_read(section: dict[str, object], pixels: int) -> None:
     spec = SPECS.validate_python(section)
-    assert model_faults(spec, pixels=pixels) == []
+    assert input_faults(spec, pixels=pixels) == []
     x_BCL = torch.randn(2, 1, pixels)
     assert build_model(spec, pixels=pixels).eval()(x_BCL).shape == (2,)
 
@@ -91,7 +93,7 @@ def test_no_channels() -> None:
 
 def test_faults_come_together() -> None:
     spec = SPECS.validate_python({"kind": "cnn", "channels": [4] * 6, "kernel_size": 63})
-    assert len(model_faults(spec, pixels=40)) == 2
+    assert len(input_faults(spec, pixels=40)) == 2
 
 
 @pytest.mark.parametrize(("channels", "parts", "shares"), [(64, 3, [22, 21, 21]), (3, 3, [1, 1, 1]), (6, 2, [3, 3])])

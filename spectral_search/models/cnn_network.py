@@ -1,10 +1,11 @@
-"""The convolutional network of the published stages."""
+"""The network of the published convolutional stages."""
 
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from spectral_search.models.families.cnn import CnnSpec
 from spectral_search.models.layers import (
     activation,
     channel_norm,
@@ -14,7 +15,7 @@ from spectral_search.models.layers import (
     to_channels_last,
     to_prediction,
 )
-from spectral_search.spec.model import CnnSpec
+from spectral_search.spec.family import InputShape
 
 # max(f(a), f(b)) = f(max(a, b)) for a rising f: pooling first gives the same numbers with fewer activations.
 RISING = frozenset({"relu", "elu", "tanh"})
@@ -39,11 +40,11 @@ class ConvLayer(nn.Module):
 
 
 class Cnn(nn.Module):
-    """Convolution layers, means over `average_to` parts of what is left of the spectrum, an MLP head with dropout."""
+    """Convolution layers, means over `average_to` parts of the pixels that are left, an MLP head with dropout."""
 
-    def __init__(self, spec: CnnSpec, channels: int, outputs: int = 1) -> None:
+    def __init__(self, spec: CnnSpec, shape: InputShape, outputs: int = 1) -> None:
         super().__init__()
-        widths = [channels, *spec.channels]
+        widths = [shape.channels, *spec.channels]
         self.layers = nn.Sequential(*(ConvLayer(spec, inputs, width) for inputs, width in pairwise(widths)))
         self.average_to = spec.average_to
         self.head = mlp_head(widths[-1] * spec.average_to, spec.head, spec.activation, spec.dropout, outputs)
@@ -60,5 +61,5 @@ class Cnn(nn.Module):
         return output_BK
 
     def forward(self, x_BCL: Tensor) -> Tensor:
-        """Map (B, C, L) to the standardised log g (B,)."""
+        """Map (B, C, L) to the standardised target (B,)."""
         return to_prediction(self.outputs(x_BCL))
