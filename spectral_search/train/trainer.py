@@ -17,6 +17,7 @@ from spectral_search.record.scores import scores
 from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.counter import counter_seed
+from spectral_search.task.registry import task_of
 from spectral_search.tasks.spectra.signal.components import ComponentBatch, ComponentSource
 from spectral_search.tasks.spectra.training.dataset import Dataset, Frozen, shared_tensor
 from spectral_search.tasks.spectra.training.frozen_inputs import FrozenInputs, keep_bytes
@@ -26,12 +27,13 @@ from spectral_search.tasks.spectra.training.streamed_spectra import ReadBlocks, 
 from spectral_search.tasks.spectra.training.train_source import train_source
 from spectral_search.tasks.spectra.training.training_batches import Batch, TrainSource
 from spectral_search.train.admission import Admission
-from spectral_search.train.member import LOSSES, EpochRecord, Member, MemberKey, NonFiniteLossError
+from spectral_search.train.member import EpochRecord, Member, MemberKey, NonFiniteLossError
 from spectral_search.train.network import Network, ResidualOnRidge, eval_rows
 from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.process_memory import is_out_of_memory, keep_freed_memory
 
 RIDGE_BATCH = 2048
+SPECTRA = "spectra"
 
 
 class Trainer:
@@ -55,6 +57,7 @@ class Trainer:
     ) -> None:
         keep_freed_memory()
         self.dataset, self.device = dataset, device
+        self._objective = task_of(SPECTRA).objective
         self.admission = Admission(device, dataset.train_spectra, dataset.prep.pixels, allow_oversize=allow_oversize)
         self._members: WeakSet[Member] = WeakSet()
         self._pixels = None if dataset.train is None else train_source(dataset, device, read_blocks, share)
@@ -87,7 +90,8 @@ class Trainer:
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
-        member = Member(number, network, self._source(config).steps(config.fit.batch_size), pass_seed)
+        steps = self._source(config).steps(config.fit.batch_size)
+        member = Member(number, network, steps, self._objective, pass_seed)
         self._members.add(member)
         return member
 
@@ -142,7 +146,7 @@ class Trainer:
         kind = member.config.fit.loss
         if kind not in self._losses_of_mean:
             target_N = member.network.standardise(shared_tensor(self.dataset.train_log_g_N))
-            self._losses_of_mean[kind] = float(LOSSES[kind](torch.zeros_like(target_N), target_N).mean())
+            self._losses_of_mean[kind] = float(member.loss.of_each(torch.zeros_like(target_N), target_N).mean())
         return self._losses_of_mean[kind]
 
     def _pass(self, members: list[Member]) -> int:
