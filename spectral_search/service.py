@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from spectral_search.record.run_records import RunSummary
     from spectral_search.report.write_report import Report as Report
     from spectral_search.run.driver import Surroundings
-    from spectral_search.run.fit_baselines import Question
     from spectral_search.run.plan import Plan
     from spectral_search.spec.load import StageInfo
+    from spectral_search.tasks.spectra.baselines.fit_baselines import Question
     from spectral_search.tasks.spectra.shards.data_root import DataRoot
     from spectral_search.tasks.spectra.shards.shard_inspection import Inspection
     from spectral_search.tasks.spectra.shards.split import Splits
@@ -148,10 +148,10 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     Raises:
         RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
     """
-    from spectral_search.run.input_choice import other_input_note
     from spectral_search.run.plan import make_plan
-    from spectral_search.run.same_data import parent_note
     from spectral_search.tasks.spectra.shards.data_root import DataRoot
+    from spectral_search.tasks.spectra.shards.same_data import parent_note
+    from spectral_search.tasks.spectra.signal.input_choice import other_input_note
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     run_name(spec, options, dry_run=dry_run)
@@ -433,8 +433,8 @@ def _recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> _R
     Raises:
         RequestError: The spec was edited, or the data are not the data that the run began with.
     """
-    from spectral_search.run.same_data import require_same_data
     from spectral_search.tasks.spectra.shards.data_root import DataRoot
+    from spectral_search.tasks.spectra.shards.same_data import require_same_data
     from spectral_search.tasks.spectra.shards.split import Splits
 
     _require_own_spec(record)
@@ -592,7 +592,7 @@ def evaluate(
     if part not in PARTS:
         raise RequestError(f"The part must be one of {', '.join(PARTS)}, found {part!r}.")
     path = find_model(model, results)
-    from spectral_search.run.exported_models import evaluate_model
+    from spectral_search.tasks.spectra.training.exported_models import evaluate_model
 
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
@@ -665,9 +665,9 @@ def baselines(
         raise RequestError(f"--input is {reads!r}: baselines read {' or '.join(INPUTS)}.")
     question, root = _question(options, shown, noise_level, like), results_root(options.results)
     question = replace(question, reads=reads or question.reads)
-    from spectral_search.run.exported_models import best_device
-    from spectral_search.run.fit_baselines import chosen_methods, measure
+    from spectral_search.tasks.spectra.baselines.fit_baselines import chosen_methods, measure
     from spectral_search.tasks.spectra.consistency.parts_check import check_parts
+    from spectral_search.tasks.spectra.training.exported_models import best_device
 
     if like is None:  # the data of a run were looked at when it began
         parts = check_parts(question.root, question.spec.data)
@@ -695,14 +695,14 @@ def audit(options: RunOptions, shown: Shown) -> dict[str, Any]:
         RequestError: The data cannot be used, or the results folder cannot be written.
     """
     question = _question(options, shown, None, None)
-    from spectral_search.run.fit_baselines import audit as look
+    from spectral_search.tasks.spectra.baselines.fit_baselines import audit as look
 
     return look(question, results_root(options.results), shown.progress)
 
 
 def _question(options: RunOptions, shown: Shown, noise_level: float | None, like: str | None) -> "Question":
     """The data that baselines are asked about: those of a run, or of a data root with the defaults of a search."""
-    from spectral_search.run.fit_baselines import Question, question_of
+    from spectral_search.tasks.spectra.baselines.fit_baselines import Question, question_of
 
     if like is None:
         data = {"num_train": options.num_train, "noise_level": noise_level}
@@ -788,7 +788,7 @@ def predict(
     file = Path(destination)
     check_table_name(file)
     path = find_model(model, results)
-    from spectral_search.run.exported_models import predict_shards
+    from spectral_search.tasks.spectra.training.exported_models import predict_shards
 
     where = given_path(data, "The shard or data root")
     predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))

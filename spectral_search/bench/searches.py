@@ -9,7 +9,7 @@ from spectral_search.bench.commands import PEERS, Ended, ours, peer, peers_are_h
 from spectral_search.bench.findings import Findings, Row, Target
 from spectral_search.bench.members import hidden_of, step1
 from spectral_search.bench.spectra import simulated_root
-from spectral_search.run.devices import cpu_count
+from spectral_search.train.devices import cpu_count
 
 GRID = {
     "fit.lr": [3e-4, 1e-3, 3e-3],

@@ -128,5 +128,5 @@ def step_seconds(trainer: Trainer, hidden: tuple[int, ...], batch: int, members:
     pack = [trainer.member(number, config) for number in range(members)]
     epochs = [trainer.run_epoch(pack) for _ in range(EPOCHS + 1)]
     times = [record["seconds"] for results in epochs[1:] for record in results.values() if isinstance(record, dict)]
-    steps = max(1, round(trainer.dataset.train_spectra / batch))
+    steps = max(1, round(trainer.data.examples / batch))
     return min(times) / steps

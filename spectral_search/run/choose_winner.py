@@ -31,13 +31,13 @@ from spectral_search.record.retest_verdict import judge
 from spectral_search.record.run_records import RunRecord, TrialRecord
 from spectral_search.record.scores import scores
 from spectral_search.run.copy_progress import CopyProgress
-from spectral_search.run.prepare_dataset import Prepared
 from spectral_search.run.retrain_copies import planned_copies, train_copies
-from spectral_search.run.same_data import same_bytes
 from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.shards.same_data import same_bytes
 from spectral_search.tasks.spectra.shards.split import Selection, Splits
 from spectral_search.tasks.spectra.training.dataset import Frozen, Labelled, draw_noise
 from spectral_search.tasks.spectra.training.predictor import Predictor
+from spectral_search.tasks.spectra.training.prepare_dataset import Prepared
 from spectral_search.train.trainer import Trainer
 
 Predict = Callable[[Frozen], np.ndarray]

@@ -33,26 +33,26 @@ from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 from spectral_search.run.background_call import Ahead
-from spectral_search.run.candidates import kept_bytes
-from spectral_search.run.devices import Slots, cpu_count, visible_gpus
 from spectral_search.run.killed_processes import KILLED, need_told
 from spectral_search.run.lone_blas import lone_blas
 from spectral_search.run.plan import Plan
-from spectral_search.run.residency import loads_on_ray, reads_on_ray
 from spectral_search.run.run_lock import Stopping
-from spectral_search.run.same_data import Reading, keep_content
 from spectral_search.run.search_progress import Progress
 from spectral_search.run.study import Study, create_study, open_storage, storage_url
 from spectral_search.run.under_way import RETRIES, asked_to_end, forget, found_dead
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory
+from spectral_search.tasks.spectra.shards.same_data import Reading, keep_content
 from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.signal.inputs_read import kept_bytes
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
+from spectral_search.tasks.spectra.training.residency import loads_on_ray, reads_on_ray
+from spectral_search.train.devices import Slots, cpu_count, visible_gpus
 
 if TYPE_CHECKING:
     import torch
 
-    from spectral_search.run.prepare_dataset import Prepared, Read
+    from spectral_search.tasks.spectra.training.prepare_dataset import Prepared, Read
 
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
 BRINGS_TORCH = "spectral_search.run.choose_winner"
@@ -279,7 +279,7 @@ def _prepared_ahead(
 ) -> tuple[Prepared, Reading] | None:
     """The dataset, while Ray's processes start; None where Ray's are to read, or LightGBM to rank pixels, for long."""
     import_module(BRINGS_TORCH)
-    from spectral_search.run.prepare_dataset import needs_ranking
+    from spectral_search.tasks.spectra.training.prepare_dataset import needs_ranking
 
     parts = [part for part in (plan.splits.train, plan.splits.val, plan.splits.test) if part is not None]
     if needs_ranking(plan.spec) or any(loads_on_ray(plan.spec.resources, part) for part in parts):
@@ -310,7 +310,7 @@ def _reader(plan: Plan) -> Read:
 
 def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> tuple[Prepared, Reading]:
     """The dataset, and what was read for it; nothing is written."""
-    from spectral_search.run.prepare_dataset import Compressing, prepare
+    from spectral_search.tasks.spectra.training.prepare_dataset import Compressing, prepare
 
     known = paths.preprocessing_safetensors.exists()
     prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else plan.prep

@@ -6,10 +6,10 @@ from typing import Literal
 
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
-from spectral_search.run.candidates import drawn_in
-from spectral_search.run.devices import cpu_count
 from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.tasks.spectra.signal.inputs_read import drawn_in
 from spectral_search.train.capacity import member_bytes, pack_limit
+from spectral_search.train.devices import cpu_count
 from spectral_search.train.free_memory import host_memory
 
 Executor = Literal["shared", "separate", "inline"]

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 
 from spectral_search.errors import RequestError
 from spectral_search.record.wording import params_text, size
-from spectral_search.run.candidates import drawn_in, kept_bytes
-from spectral_search.run.devices import Slots, gpu_memory
 from spectral_search.run.executor_choice import Executor
 from spectral_search.run.memory_corners import DRAWS, Corners, Sized
 from spectral_search.spec.run import RunSpec
@@ -21,7 +19,9 @@ from spectral_search.strategy.space_points import planned_trials
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
 from spectral_search.tasks.spectra.shards.loaded_spectra import DEVICE_SHARE, bytes_in_memory
 from spectral_search.tasks.spectra.shards.split import Splits
+from spectral_search.tasks.spectra.signal.inputs_read import drawn_in, kept_bytes
 from spectral_search.train.capacity import Footprint, together
+from spectral_search.train.devices import Slots, gpu_memory
 from spectral_search.train.free_memory import Memory, host_memory
 from spectral_search.train.memory_wording import advice, needs
 

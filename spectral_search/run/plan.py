@@ -11,15 +11,12 @@ from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
 from spectral_search.record.kept_baselines import audit_key, error_alone, load_audit
-from spectral_search.run.candidates import candidates, drawn_in, inputs, values
-from spectral_search.run.devices import Slots, plan_slots, visible_gpus
 from spectral_search.run.executor_choice import Executor, choose_executor
-from spectral_search.run.input_choice import decide_input
 from spectral_search.run.memory_plan import MemoryPlan, Unused, plan_memory
-from spectral_search.run.residency import Room, decide_residency, tell_reader
 from spectral_search.run.retest_outlook import Afterwards
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.strategy.candidate_configs import candidates, values
 from spectral_search.strategy.space_points import planned_trials
 from spectral_search.tasks.spectra.consistency.parts_check import check_parts
 from spectral_search.tasks.spectra.consistency.sample_check import check_sample
@@ -27,7 +24,11 @@ from spectral_search.tasks.spectra.noise.small_val import small_val_notes
 from spectral_search.tasks.spectra.shards.content import known_digests
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Selection, Splits, make_splits
+from spectral_search.tasks.spectra.signal.input_choice import decide_input
+from spectral_search.tasks.spectra.signal.inputs_read import drawn_in, inputs
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
+from spectral_search.tasks.spectra.training.residency import Room, decide_residency, tell_reader
+from spectral_search.train.devices import Slots, plan_slots, visible_gpus
 
 T = TypeVar("T")
 LATE_PART = 0.5

@@ -7,12 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from spectral_search.record.wording import params_text, short_value, size
-from spectral_search.run.candidates import inputs, values
 from spectral_search.run.memory_plan import MemoryPlan
 from spectral_search.run.plan import Plan
 from spectral_search.spec.data import SUBSPACE_INPUTS
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.candidate_configs import values
+from spectral_search.tasks.spectra.signal.inputs_read import inputs
 
 GRID_ROWS = 200
 

@@ -21,7 +21,6 @@ from ray.tune.search import Searcher
 
 from spectral_search.errors import DiskFullError
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.devices import Slots
 from spectral_search.run.killed_processes import Watch, need_told
 from spectral_search.run.pass_assignment import Desk
 from spectral_search.run.pass_server import PassServer
@@ -35,6 +34,7 @@ from spectral_search.strategy.asha import rung_epochs
 from spectral_search.strategy.collapse import earliest
 from spectral_search.strategy.space_points import Params
 from spectral_search.tasks.spectra.training.dataset import Dataset
+from spectral_search.train.devices import Slots
 from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
 

@@ -7,10 +7,10 @@ import torch
 from ray.util import metrics
 
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.residency import reads_on_ray
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.training import Reader
 from spectral_search.tasks.spectra.training.dataset import Dataset, Stream
-from spectral_search.tasks.spectra.training.streamed_spectra import ReadBlocks, read_plainly
+from spectral_search.tasks.spectra.training.residency import reads_on_ray
 from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
 
@@ -32,16 +32,13 @@ class Job:
         """The data on this process's device."""
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        return Trainer(self.dataset, device, self.read_blocks(), self.share, self.spec.resources.allow_oversize)
+        return Trainer(self.dataset, device, self.reader(), self.share, self.spec.resources.allow_oversize)
 
-    def read_blocks(self) -> ReadBlocks:
+    def reader(self) -> Reader:
         """What reads a streamed training set, as `resources.reader` and its compression say."""
         train = self.dataset.train
-        if not (isinstance(train, Stream) and reads_on_ray(self.spec.resources, train.selection)):
-            return read_plainly
-        from spectral_search.tasks.spectra.shards.ray_blocks import iter_blocks_ray
-
-        return iter_blocks_ray
+        on_ray = isinstance(train, Stream) and reads_on_ray(self.spec.resources, train.selection)
+        return "ray" if on_ray else "thread"
 
 
 class TrialGauges:

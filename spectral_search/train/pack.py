@@ -3,7 +3,7 @@
 MLPs on the same input in the same number format are one product (`MlpStack`); any other network is a pack of its own.
 A pack computes gradients and nothing else: each member has its own optimiser, schedule, clipping and dropout, so its
 numbers do not depend on its company.
-Shape suffixes: B batch, C channels, L pixels, F = C x L features, K members, W width of a layer.
+Shape suffixes: B batch, C channels, L length, F = C x L features, K members, W width of a layer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,51 +15,44 @@ from torch import Tensor
 
 from spectral_search.models.mlp_stack import MlpStack
 from spectral_search.models.threads import for_each
-from spectral_search.tasks.spectra.signal.components import ComponentBatch
-from spectral_search.tasks.spectra.training.training_batches import Batch
+from spectral_search.task.training import TrainBatch
 from spectral_search.train.dropout import StepDropout
 from spectral_search.train.member import Member
 from spectral_search.train.mlp_pieces import PieceSteps, in_pieces, is_plain
 from spectral_search.train.precision import FORMATS
+from spectral_search.train.prediction import LoneNetwork, Predicts
 
 
-class Pack(Protocol):
+class Pack(Predicts, Protocol):
     """Members that take their steps together."""
 
     @property
     def members(self) -> Sequence[Member]:
         """Who they are."""
 
-    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
-        """Standardised log g in evaluation, float32 of shape (K, B)."""
-
-    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+    def compute(self, batch: TrainBatch) -> None:
         """Losses and gradients of the members' next step; nothing of it counts until `update`."""
 
     def update(self) -> None:
         """Take the step that was computed."""
 
 
-class SinglePack:
+class SinglePack(LoneNetwork):
     """A member of any kind, by itself."""
 
     def __init__(self, member: Member) -> None:
+        super().__init__(member.network)
         self.members: Sequence[Member] = [member]
         self._loss = torch.zeros(())
 
-    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
-        network = self.members[0].network
-        network.model.eval()
-        return network.output(x_BCL, bin_B).unsqueeze(0)
-
-    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+    def compute(self, batch: TrainBatch) -> None:
         (member,) = self.members
         network = member.network
         network.model.train()
         member.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(member.dropout_seed(batch.index))
-        target_B = network.standardise(batch.log_g_B)
-        loss = member.loss.of_each(network.output(x_BCL, batch.bin_B), target_B).mean()
+        output_B = network.output(batch.inputs[self.input_key], batch.context_B)
+        loss = member.loss.of_each(output_B, batch.target_B).mean()
         member.scaler.scale(loss).backward()
         self._loss = loss.detach()
 
@@ -77,23 +70,25 @@ class MlpPack:
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = members
         self._network = members[0].network
+        self.input_key = self._network.input_key
         self._format = FORMATS[self._network.precision]
         networks = [mlp for member in members if (mlp := member.network.mlp) is not None]
         self._stack = MlpStack(networks)
         self._pieces = PieceSteps(networks) if all(is_plain(network) for network in networks) else None
         self._loss_K = torch.zeros(len(members))
 
-    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
+    def outputs(self, x_BCL: Tensor, context_B: Tensor) -> Tensor:
         x_BF = x_BCL.flatten(1).to(self._format)
         if self._pieces is not None and in_pieces(x_BF):
             return self._beside_ridge(self._pieces.outputs(x_BF), x_BCL)
         return self._beside_ridge(self._stack.outputs(x_BF, None), x_BCL)
 
-    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+    def compute(self, batch: TrainBatch) -> None:
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
         seeds = [member.dropout_seed(batch.index) for member in self.members]
-        dropout, target_B = StepDropout(seeds, self._network.device), self._network.standardise(batch.log_g_B)
+        dropout, target_B = StepDropout(seeds, self._network.device), batch.target_B
+        x_BCL = batch.inputs[self.input_key]
         x_BF = x_BCL.flatten(1).to(self._format)
         if self._pieces is not None and in_pieces(x_BF):
             self._compute_in_pieces(self._pieces, x_BCL, x_BF, target_B, dropout)

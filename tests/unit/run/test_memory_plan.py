@@ -7,7 +7,6 @@ import pytest
 from small_shards import make_shard
 
 from spectral_search.errors import RequestError
-from spectral_search.run.devices import Slots
 from spectral_search.run.executor_choice import Executor
 from spectral_search.run.memory_corners import Corners
 from spectral_search.run.memory_plan import PROCESS_BYTES, MemoryPlan, Unused, plan_memory
@@ -15,6 +14,7 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Splits, make_splits
 from spectral_search.train.capacity import footprint
+from spectral_search.train.devices import Slots
 from spectral_search.train.free_memory import Memory
 
 PIXELS = 100

@@ -11,7 +11,6 @@ from small_shards import make_shard
 
 from spectral_search.record.live_view import SearchView
 from spectral_search.run.copy_progress import CopyProgress
-from spectral_search.run.devices import Slots
 from spectral_search.run.plan import Plan
 from spectral_search.run.plan_view import render_plan
 from spectral_search.run.retest_outlook import Afterwards
@@ -19,6 +18,7 @@ from spectral_search.run.retrain_copies import Copy
 from spectral_search.spec.search import SearchSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
+from spectral_search.train.devices import Slots
 
 SEARCH = SearchSpec(finalists=2, retest_draws=5, retest_seeds=3, retest_share=0.5)
 

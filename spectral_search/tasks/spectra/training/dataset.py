@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from spectral_search.task.training import DeviceData, Reader
 from spectral_search.tasks.spectra.noise.noise_model import add_noise
 from spectral_search.tasks.spectra.shards.blocks import Block
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
@@ -102,6 +103,12 @@ class Dataset:
         """Log g of the training spectra in dex, float32, however these are held."""
         held = self.components if self.train is None else self.train
         return np.empty(0, np.float32) if held is None else held.log_g_N
+
+    def on_device(self, device: torch.device, *, share: float = 1.0, reader: Reader = "thread") -> DeviceData:
+        """See `task.training.TrainingSet`."""
+        from spectral_search.tasks.spectra.training.device_data import SpectraOnDevice
+
+        return SpectraOnDevice(self, device, share, reader)
 
 
 def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -14,13 +14,13 @@ from spectral_search.errors import RequestError
 from spectral_search.record.scores import scores
 from spectral_search.run.plan import Plan, make_plan
 from spectral_search.run.plan_view import render_plan
-from spectral_search.run.prepare_dataset import Prepared, prepare
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
 from spectral_search.tasks.spectra.signal.subspace_plan import FoundSubspace, find_subspace
 from spectral_search.tasks.spectra.simulator.simulate import simulate
+from spectral_search.tasks.spectra.training.prepare_dataset import Prepared, prepare
 from spectral_search.train.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -9,11 +9,10 @@ from itertools import chain
 import numpy as np
 
 from spectral_search.record.array_cache import ArrayCache
-from spectral_search.run.candidates import candidates, drawn_in, needs_subspace
-from spectral_search.run.devices import cpu_count
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.seeds import numpy_seed
+from spectral_search.strategy.candidate_configs import candidates
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.content import Hashes
@@ -21,6 +20,7 @@ from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra, load_sp
 from spectral_search.tasks.spectra.shards.split import Selection, Splits
 from spectral_search.tasks.spectra.signal.components import Components
 from spectral_search.tasks.spectra.signal.compress import Told, project, unheard
+from spectral_search.tasks.spectra.signal.inputs_read import drawn_in, needs_subspace
 from spectral_search.tasks.spectra.signal.kept_components import kept_components
 from spectral_search.tasks.spectra.signal.subspace_plan import find_subspace
 from spectral_search.tasks.spectra.training.dataset import (
@@ -35,6 +35,7 @@ from spectral_search.tasks.spectra.training.dataset import (
 )
 from spectral_search.tasks.spectra.training.float16_spectra import halved
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing, PreprocessingFit, Validity, set_validity
+from spectral_search.train.devices import cpu_count
 
 Read = Callable[[Selection, bool], Iterator[Block]]
 """Reads the spectra of a selection block by block, with recorded noise where it is asked for and there."""

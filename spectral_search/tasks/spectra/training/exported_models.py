@@ -16,13 +16,13 @@ from spectral_search.record.kept_predictions import read_test_predictions, write
 from spectral_search.record.manifest import Manifest, sampled, utc_now
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.scores import scores
-from spectral_search.run.same_data import same_bytes
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.content import Gathering, digests_of
 from spectral_search.tasks.spectra.shards.data_root import SHARD_FILE, DataRoot, sampled_sha256
 from spectral_search.tasks.spectra.shards.loaded_spectra import load_spectra
+from spectral_search.tasks.spectra.shards.same_data import same_bytes
 from spectral_search.tasks.spectra.shards.split import Selection, val_selection
 from spectral_search.tasks.spectra.training.dataset import freeze, labelled
 from spectral_search.tasks.spectra.training.predictor import Predictions, Predictor

@@ -12,13 +12,13 @@ from spectral_search.errors import RequestError
 from spectral_search.record.durable import read_arrays
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.prepare_dataset import prepare
-from spectral_search.run.same_data import Reading, keep_content, parts_of, same_bytes
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.content import arrays_used, content_digests, read_hashes
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
+from spectral_search.tasks.spectra.shards.same_data import Reading, keep_content, parts_of, same_bytes
 from spectral_search.tasks.spectra.shards.split import Splits, make_splits
+from spectral_search.tasks.spectra.training.prepare_dataset import prepare
 
 HASHED = partial(iter_blocks, hashed=True)
 

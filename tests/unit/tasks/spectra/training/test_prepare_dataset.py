@@ -5,12 +5,12 @@ import pytest
 import torch
 from small_search import make_data, make_spec
 
-from spectral_search.run.prepare_dataset import prepare
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
 from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled, Stream
+from spectral_search.tasks.spectra.training.prepare_dataset import prepare
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 from spectral_search.tasks.spectra.training.train_source import train_source
 

@@ -6,13 +6,20 @@ from typing import Any
 import pytest
 from small_shards import PIXELS, make_shard
 
-from spectral_search.run import residency
-from spectral_search.run.residency import HOST_SHARE, Room, decide_residency, loads_on_ray, reads_on_ray, tell_reader
 from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import Reader, ResourcesSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Selection, Splits, make_splits
+from spectral_search.tasks.spectra.training import residency
+from spectral_search.tasks.spectra.training.residency import (
+    HOST_SHARE,
+    Room,
+    decide_residency,
+    loads_on_ray,
+    reads_on_ray,
+    tell_reader,
+)
 
 FLOAT32 = 2 * 4 * PIXELS * 64
 

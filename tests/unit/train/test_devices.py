@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from spectral_search.errors import RequestError
-from spectral_search.run import devices as device
-from spectral_search.run.devices import Slots, chosen_gpus, plan_slots, visible_gpus
 from spectral_search.run.plan import decide_executor
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import ResourcesSpec
+from spectral_search.train import devices as device
+from spectral_search.train.devices import Slots, chosen_gpus, plan_slots, visible_gpus
 
 UUIDS = {"GPU-aa11": 0, "GPU-ab22": 1, "GPU-cc33": 2}
 

@@ -15,8 +15,8 @@ from small_dataset import make_spectra
 
 from spectral_search.errors import RequestError
 from spectral_search.record import kept_baselines as stored
-from spectral_search.run import fit_baselines as baselines
-from spectral_search.run.fit_baselines import Question, chosen_methods, measure
+from spectral_search.tasks.spectra.baselines import fit_baselines as baselines
+from spectral_search.tasks.spectra.baselines.fit_baselines import Question, chosen_methods, measure
 
 CPU = torch.device("cpu")
 

@@ -21,9 +21,6 @@ from spectral_search.record.kept_baselines import Baselines
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.paths import BaselinePaths
 from spectral_search.record.scores import r2_interval, scores
-from spectral_search.run.devices import cpu_count
-from spectral_search.run.prepare_dataset import prepare
-from spectral_search.run.same_data import parts_of
 from spectral_search.spec.data import InputSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.audit import audit_checks as inspection
@@ -34,9 +31,12 @@ from spectral_search.tasks.spectra.consistency.sample_check import check_sample
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.content import arrays_used, content_digests
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
+from spectral_search.tasks.spectra.shards.same_data import parts_of
 from spectral_search.tasks.spectra.shards.split import Selection, Splits, make_splits
 from spectral_search.tasks.spectra.training.dataset import Stream
+from spectral_search.tasks.spectra.training.prepare_dataset import prepare
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
+from spectral_search.train.devices import cpu_count
 
 PACKAGES = ("torch", "numpy", "h5py", "lightgbm")
 ORACLE_LABELS = ("T_eff", "M_H")
