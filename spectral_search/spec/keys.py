@@ -15,6 +15,7 @@ from spectral_search.spec.data import DataSpec
 from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+from spectral_search.spec.technique_names import names_taken
 
 SECTIONS: dict[str, type[Section]] = {
     "data": DataSpec,
@@ -131,8 +132,13 @@ def allowed(info: FieldInfo) -> str:
     return _words(info.annotation, info.metadata)
 
 
+def texts(info: FieldInfo) -> list[str]:
+    """Every text that a field takes as it stands, such as 'relu' or 'auto'."""
+    return [*literals(info.annotation), *names_taken(info.metadata)]
+
+
 def literals(annotation: Any) -> list[str]:
-    """Every text that a field takes literally, such as 'relu' or 'auto'."""
+    """Those of them that its type spells out."""
     if get_origin(annotation) is Literal:
         return [value for value in get_args(annotation) if isinstance(value, str)]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
@@ -177,6 +183,8 @@ def _lengths(metadata: list[Any]) -> str:
 
 
 def _scalar_words(annotation: Any, metadata: list[Any]) -> str:
+    if names := names_taken(metadata):
+        return "one of " + ", ".join(names)
     if annotation is bool:
         return "true or false"
     if annotation is str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.task.metric import Metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,6 +115,10 @@ class DeviceData(Protocol):
     @property
     def scale(self) -> TargetScale:
         """Of the labels."""
+
+    @property
+    def objective(self) -> Metric:
+        """What tells, among `val_scores`, which epoch is the best."""
 
     def shape(self, config: TrialConfig) -> InputShape:
         """What the network of a trial reads."""

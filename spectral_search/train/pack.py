@@ -18,7 +18,7 @@ from spectral_search.models.stack import stack_networks
 from spectral_search.models.threads import for_each
 from spectral_search.task.training import TrainBatch
 from spectral_search.train.dropout import StepDropout
-from spectral_search.train.member import LOSS_GRADIENTS, LOSSES, Member
+from spectral_search.train.member import Member
 from spectral_search.train.mlp_pieces import PieceSteps, in_pieces, is_plain
 from spectral_search.train.precision import FORMATS
 from spectral_search.train.prediction import LoneNetwork, Predicts
@@ -53,7 +53,7 @@ class SinglePack(LoneNetwork):
         member.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(member.dropout_seed(batch.index))
         output_B = network.output(batch.inputs[self.input_key], batch.context_B)
-        loss = LOSSES[member.config.fit.loss](output_B, batch.target_B).mean()
+        loss = member.loss.of_each(output_B, batch.target_B).mean()
         member.scaler.scale(loss).backward()
         self._loss = loss.detach()
 
@@ -105,8 +105,7 @@ class StackPack:
         self, pieces: PieceSteps, x_BCL: Tensor, x_BF: Tensor, target_B: Tensor, dropout: StepDropout
     ) -> None:
         ridge_KB = self._ridge(x_BCL)
-        kinds = [member.config.fit.loss for member in self.members]
-        gradients = [partial(LOSS_GRADIENTS[kind], len(target_B)) for kind in kinds]
+        gradients = [partial(member.loss.gradient, len(target_B)) for member in self.members]
         output_KB = pieces.step(x_BF, target_B, ridge_KB, gradients, dropout.bits)
         self._loss_K = self._losses(output_KB, target_B)
 
@@ -132,9 +131,11 @@ class StackPack:
 
     def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
         """The loss of each member, by its own measure."""
-        kinds = [member.config.fit.loss for member in self.members]
-        by_kind = {kind: LOSSES[kind](output_KB, target_B.expand_as(output_KB)).mean(1).unbind() for kind in set(kinds)}
-        return torch.stack([by_kind[kind][k] for k, kind in enumerate(kinds)])
+        # Each network's output for each spectrum is an example of its own.
+        pair_P, target_P = output_KB.flatten(), target_B.expand_as(output_KB).flatten()
+        losses = {member.loss for member in self.members}
+        of_loss = {loss: loss.of_each(pair_P, target_P).view_as(output_KB).mean(1).unbind() for loss in losses}
+        return torch.stack([of_loss[member.loss][k] for k, member in enumerate(self.members)])
 
 
 def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[Pack]:

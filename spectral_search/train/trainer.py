@@ -18,7 +18,7 @@ from spectral_search.spec.run import TrialConfig
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.training import Reader, TrainBatch, TrainingSet, Wanted
 from spectral_search.train.admission import Admission
-from spectral_search.train.member import LOSSES, EpochRecord, Member, MemberKey, NonFiniteLossError
+from spectral_search.train.member import EpochRecord, Member, MemberKey, NonFiniteLossError
 from spectral_search.train.network import Network, ResidualOnRidge
 from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.prediction import predict, rows_at_once
@@ -76,7 +76,7 @@ class Trainer:
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
-        member = Member(number, network, self.data.steps(config), pass_seed)
+        member = Member(number, network, self.data.steps(config), self.data.objective, pass_seed)
         self._members.add(member)
         return member
 
@@ -116,7 +116,7 @@ class Trainer:
         kind = member.config.fit.loss
         if kind not in self._losses_of_mean:
             target_N = self.data.targets()
-            self._losses_of_mean[kind] = float(LOSSES[kind](torch.zeros_like(target_N), target_N).mean())
+            self._losses_of_mean[kind] = float(member.loss.of_each(torch.zeros_like(target_N), target_N).mean())
         return self._losses_of_mean[kind]
 
     def _pass(self, members: list[Member]) -> int:

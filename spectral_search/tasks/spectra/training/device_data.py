@@ -12,6 +12,7 @@ from spectral_search.record.scores import scores
 from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import InputShape, MeasuredPart, Reader, TargetScale, TrainBatch, Wanted
+from spectral_search.tasks.spectra.definition import TASK
 from spectral_search.tasks.spectra.signal.components import ComponentSource
 from spectral_search.tasks.spectra.training.dataset import Dataset, Frozen, shared_tensor
 from spectral_search.tasks.spectra.training.frozen_inputs import FrozenInputs, keep_bytes
@@ -38,7 +39,7 @@ class SpectraOnDevice:
 
     def __init__(self, dataset: Dataset, device: torch.device, share: float = 1.0, reader: Reader = "thread") -> None:
         self._dataset, self._device = dataset, device
-        self.scale = target_scale(dataset.prep)
+        self.scale, self.objective = target_scale(dataset.prep), TASK.objective
         self._sources: dict[str, TrainSource | ComponentSource] = {}
         if dataset.train is not None:
             self._sources[PIXELS] = train_source(dataset, device, _read_blocks(reader), share)

@@ -8,15 +8,18 @@ import torch
 from torch.optim import lr_scheduler
 
 from spectral_search.spec.fit import FitSpec
-from spectral_search.train.schedule import learning_rate, plateau_drops
+from spectral_search.task.metric import Metric
+from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
 
 STEPS = 7
 """Steps of an epoch."""
 LR = 0.02
+HIGHER = Metric("score", "score", higher_is_better=True)
+LOWER = Metric("error", "error", higher_is_better=False)
 
 
 def ours(fit: FitSpec) -> np.ndarray:
-    return np.array([learning_rate(fit, step, STEPS) for step in range(fit.epochs * STEPS)])
+    return np.array([learning_rate(fit, fit.lr, step, STEPS) for step in range(fit.epochs * STEPS)])
 
 
 def torch_rates(
@@ -68,7 +71,7 @@ def test_one_cycle(epochs: int) -> None:
 def test_one_cycle_of_a_few_steps_stays_within_its_bounds() -> None:
     for steps in range(1, 8):
         fit = FitSpec(epochs=steps, lr=LR, schedule="one_cycle")
-        rates = [learning_rate(fit, step, 1) for step in range(steps)]
+        rates = [learning_rate(fit, fit.lr, step, 1) for step in range(steps)]
         assert all(LR / 250_001 <= rate <= LR for rate in rates)
 
 
@@ -103,7 +106,13 @@ def test_plateau() -> None:
     rates = []
     for epoch, score in enumerate(scores, start=1):
         peer.step(score)
-        drops = plateau_drops(fit, scores[:epoch])
+        drops = plateau_drops(fit.plateau_patience, scores[:epoch], HIGHER)
         rates.append(optimizer.param_groups[0]["lr"])
-        assert learning_rate(fit, epoch * STEPS, STEPS, drops) == pytest.approx(rates[-1], rel=1e-9)
+        assert learning_rate(fit, fit.lr, epoch * STEPS, STEPS, drops) == pytest.approx(rates[-1], rel=1e-9)
     assert len(set(rates)) > 3
+
+
+def test_what_is_a_gain_is_the_objectives_to_say() -> None:
+    falling = [3.0, 2.0, 1.0, 0.5]
+    assert plateau_drops(1, falling, LOWER) == 0
+    assert plateau_drops(1, falling, HIGHER) == 1
