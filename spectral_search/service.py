@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -852,10 +853,12 @@ def bench(
         spectra: Training spectra of the part search, which is then carried out beside Ray Tune alone.
 
     Raises:
-        RequestError: There is no such part, the curves cannot be read, or the record or the figures cannot be written.
+        RequestError: This is no checkout, there is no such part, the curves cannot be read, or the record or the
+            figures cannot be written.
         RunError: A measured search failed.
     """
-    from spectral_search.bench.bench import append_record, check_record, run_bench
+    _find_benchmarks()
+    from benchmarks.run_parts import append_record, check_record, run_bench
 
     if figures is not None:
         require_folder(given_path(figures, "--figures"))
@@ -873,6 +876,22 @@ def bench(
     if record is not None:
         append_record(document, Path(record))
     return document
+
+
+def _find_benchmarks() -> None:
+    """Make benchmarks/ importable, which lies beside the package in a checkout and nowhere else.
+
+    Raises:
+        RequestError: This is no checkout.
+    """
+    folder = Path(__file__).parents[1]
+    if not (folder / "benchmarks" / "run_parts.py").is_file():
+        raise RequestError(
+            f"There is no benchmarks/ in {folder}, for an installed package carries none: `bench` runs from a checkout "
+            "of the project, after `make install` there."
+        )
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def cache(*, clear: bool = False) -> dict[str, Any]:

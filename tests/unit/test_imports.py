@@ -28,8 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"spec", "task", "models", "strategy", "record", "train"},
     "run": {"spec", "task", "models", "strategy", "record", "train", "tasks", "terminal"},
     "report": {"spec", "task", "models", "strategy", "record", "train", "tasks", "run"},
-    "bench": {"spec", "task", "models", "strategy", "record", "train", "tasks", "run", "report"},
-    "service": {"spec", "task", "models", "strategy", "record", "train", "tasks", "run", "report", "bench"},
+    "service": {"spec", "task", "models", "strategy", "record", "train", "tasks", "run", "report"},
     "cli": {"service", "streams", "terminal", "cli_shared", "cli_baselines", "cli_bench", "cli_cache", "cli_report"},
     "cli_shared": {"service", "streams"},
     "cli_baselines": {"service", "cli_shared"},
@@ -173,9 +172,12 @@ def test_the_cache_is_listed_without_torch_ray_or_pandas() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["bench", "compressing", "training", "packs", "gpu"])
+@pytest.mark.parametrize(
+    "module",
+    ["run_parts", *(f"parts.{name}" for name in ("compressing_speed", "training_steps", "pack_epochs", "gpu_epochs"))],
+)
 def test_benchmarks_of_training_load_no_ray(module: str) -> None:
-    assert loaded_of({"ray", "optuna"}, f"import spectral_search.bench.{module}") == []
+    assert loaded_of({"ray", "optuna"}, f"import benchmarks.{module}") == []
 
 
 def test_training_works_without_ray_and_optuna() -> None:
@@ -204,7 +206,12 @@ def test_every_third_party_import_is_declared_and_used() -> None:
     extras = [line for name, lines in project["optional-dependencies"].items() if name != "test" for line in lines]
     declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"] + extras}
     tops = {name.partition(".")[0] for path in MODULES for name in imported(path.read_text())}
-    tops -= {"spectral_search", "_typeshed", *sys.stdlib_module_names}  # _typeshed is there for type checkers alone
+    tops -= {
+        "spectral_search",
+        "benchmarks",
+        "_typeshed",
+        *sys.stdlib_module_names,
+    }  # _typeshed is there for type checkers alone
     providers = packages_distributions()
     used = {canonicalize_name(BROUGHT_BY.get(top, providers[top][0])) for top in tops}
     assert used <= declared
@@ -223,6 +230,11 @@ def test_everything_direct_is_pinned() -> None:
         assert pins[canonicalize_name(wanted.name)] in wanted.specifier, line
     assert not [name for name in pins if name.startswith(("nvidia-cu", "cuda", "triton"))]
     assert all(version.replace(".", "").replace("b", "").isdigit() for version in pins.values())
+
+
+def test_nothing_but_the_verb_bench_needs_the_benchmarks() -> None:
+    users = {path.name for path in MODULES if any(name.startswith("benchmarks") for name in imported(path.read_text()))}
+    assert users == {"service.py"}
 
 
 def test_every_package_is_shipped() -> None:
