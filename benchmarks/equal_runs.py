@@ -22,6 +22,13 @@ from typing import Any
 
 import numpy as np
 
+PROGRAM = """
+try:
+    from spectral_search.cli.main import main
+except ModuleNotFoundError:  # a version whose command line is one module
+    from spectral_search.cli import main
+main()
+"""
 TIMES = ("seconds", "spectra_per_second", "examples_per_second", "at_unix_seconds", "wall_seconds")
 BASE: dict[str, Any] = {
     "fit": {"epochs": 4, "batch_size": 64, "lr": 3e-3, "schedule": "cosine", "grad_clip": 1.0},
@@ -146,7 +153,7 @@ def differences(one: Any, two: Any, where: str = "") -> Any:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from spectral_search.cli import main; main()", *arguments]
+    return [sys.executable, "-c", PROGRAM, *arguments]
 
 
 def _environment(package: Path, folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 from spectral_search.errors import RunError
 
 CHECKOUT = Path(__file__).parents[1]
-OURS = (sys.executable, "-c", "from spectral_search.cli import main; main()")
+OURS = (sys.executable, "-c", "from spectral_search.cli.main import main; main()")
 
 
 @dataclass(frozen=True)

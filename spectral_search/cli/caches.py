@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spectral_search.cli_shared import Json, answering, make_console, print_json
+from spectral_search.cli.shared import Json, answering, make_console, print_json
 
 
 def cache(
@@ -13,10 +13,11 @@ def cache(
 ) -> None:
     """List what is kept of compressed spectra: its size, its bound, and what can be removed."""
     with answering():
-        from spectral_search import service
+        from spectral_search.run.cache_view import render_cache
+        from spectral_search.service import caches
 
-        found = service.cache(clear=clear)
+        found = caches.cache(clear=clear)
         if as_json:
             print_json(found)
         else:
-            make_console(False).print(service.cache_view(found), soft_wrap=True)
+            make_console(False).print(render_cache(found), soft_wrap=True)

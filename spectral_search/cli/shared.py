@@ -1,5 +1,6 @@
 """What every verb of the command line shares: its options, its errors and where it prints."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from spectral_search.errors import OutputClosedError, RequestError, RunError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spectral_search.service import Shown
+    from spectral_search.service.shown import Shown
+
+PROGRAM = "spectral-search"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Results = Annotated[
@@ -24,6 +27,9 @@ DataRoot = Annotated[
     typer.Option(
         "--data-root", metavar="DIR", help="Data root with train*/dataset.h5; repeat it or use a glob [DATA_ROOT]."
     ),
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, such as fit.batch_size=512.")
 ]
 NumTrain = Annotated[int | None, typer.Option("--num-train", help="Training spectra, a stratified subset.")]
 
@@ -51,7 +57,7 @@ def make_console(as_json: bool) -> "Console":
 
 
 def make_shown(as_json: bool) -> "Shown":
-    from spectral_search.service import Shown
+    from spectral_search.service.shown import Shown
 
     console = make_console(as_json)
     return Shown(console, lambda title: _progress_bar(console, title))
@@ -85,6 +91,7 @@ def _progress_bar(console: "Console", title: str) -> Callable[[int, int], None]:
 
 
 def print_json(document: Any) -> None:
-    from spectral_search.service import to_json
+    """Plain values as strict JSON text; NaN and infinities become null."""
+    from spectral_search.record.durable import plain
 
-    sys.stdout.write(to_json(document) + "\n")
+    sys.stdout.write(json.dumps(plain(document), indent=2, allow_nan=False) + "\n")

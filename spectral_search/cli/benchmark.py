@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spectral_search.cli_shared import Json, answering, make_shown
+from spectral_search.cli.shared import Json, answering, make_shown
 
 
 def bench(
@@ -37,9 +37,9 @@ def bench(
 ) -> None:
     """Measure reading, training and whole searches beside their floors and peers; ends in one JSON line."""
     with answering():
-        from spectral_search import service
+        from spectral_search.service import benchmark
 
-        document = service.bench(
+        document = benchmark.bench(
             tuple(parts or ()),
             make_shown(as_json),
             quick=quick,

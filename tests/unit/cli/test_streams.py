@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import call, paths
 
-COMMAND = [sys.executable, "-c", "from spectral_search.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from spectral_search.cli.main import main; main()"]
 LOST = "error: The output cannot be written (No space left on device): send it to another place.\n"
 
 
@@ -66,7 +66,7 @@ def test_the_end_of_a_reader_is_raised_once_and_later_words_are_dropped(tmp_path
     """What is raised must not come again while what was begun is put in order."""
     code = (
         "import sys\nfrom spectral_search.errors import OutputClosedError\n"
-        "from spectral_search.streams import guarded\n"
+        "from spectral_search.cli.streams import guarded\n"
         "raised = 0\n"
         "with guarded():\n"
         "    for _ in range(3):\n"

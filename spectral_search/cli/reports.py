@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spectral_search.cli_shared import Json, Results, answering, make_console, make_shown, print_json
+from spectral_search.cli.shared import Json, Results, answering, make_console, make_shown, print_json
 
 if TYPE_CHECKING:
-    from spectral_search.service import Report
+    from spectral_search.report.write_report import Report
 
 
 def report(
@@ -23,9 +23,9 @@ def report(
 ) -> None:
     """Write one HTML page on runs, with its figures and a table of results as files beside it."""
     with answering():
-        from spectral_search import service
+        from spectral_search.service import reports
 
-        made = service.report(names or [], output, make_shown(as_json), results)
+        made = reports.report(names or [], output, make_shown(as_json), results)
         print_json(made.to_dict()) if as_json else _tell(made)
 
 
@@ -48,10 +48,11 @@ def compare(
 ) -> None:
     """Put two runs side by side: specs, best configs, test R2 on the same spectra, cost, stability of the choice."""
     with answering():
-        from spectral_search import service
+        from spectral_search.record.comparison import render_comparison
+        from spectral_search.service import reports
 
-        found = service.compare(first, second, results)
+        found = reports.compare(first, second, results)
         if as_json:
             print_json(found.to_dict())
         else:
-            make_console(False).print(service.comparison_view(found))
+            make_console(False).print(render_comparison(found))
