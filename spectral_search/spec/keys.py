@@ -19,7 +19,7 @@ from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 MODEL_KINDS: dict[str, type[Section]] = {
     get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(ModelSpec)[0])
 }
-SECTIONS: dict[str, type[Section]] = {
+_SECTIONS: dict[str, type[Section]] = {
     "data": DataSpec,
     "fit": FitSpec,
     "search": SearchSpec,
@@ -80,7 +80,7 @@ def all_leaves() -> dict[str, FieldInfo]:
     for kind in reversed(MODEL_KINDS):
         leaves |= trial_leaves(kind)
     for name in ("search", "resources", "inherit"):
-        leaves |= section_leaves(SECTIONS[name], name)
+        leaves |= section_leaves(_SECTIONS[name], name)
     return leaves
 
 
