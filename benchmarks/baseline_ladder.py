@@ -25,12 +25,12 @@ import scipy.linalg
 from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.simulator.simulate import simulate
 
-TARGET_SNR = (2.8, 5.3, 8.2, 12.5, 28.0)
-ALPHAS_NOISY = (200.0, 3e3, 1e4, 3e4, 1e5)
-ALPHAS_CLEAN = (1e-4, 1e-2, 1.0)
-BINS_SNR = (3.0, 5.0, 7.0, 10.0, 15.0, 21.0)
-CEILING_SPECTRA = 1000
-LIGHTGBM = {
+_TARGET_SNR = (2.8, 5.3, 8.2, 12.5, 28.0)
+_ALPHAS_NOISY = (200.0, 3e3, 1e4, 3e4, 1e5)
+_ALPHAS_CLEAN = (1e-4, 1e-2, 1.0)
+_BINS_SNR = (3.0, 5.0, 7.0, 10.0, 15.0, 21.0)
+_CEILING_SPECTRA = 1000
+_LIGHTGBM = {
     "objective": "l2",
     "learning_rate": 0.06,
     "num_leaves": 31,
@@ -65,12 +65,12 @@ class Part:
         return np.clip(noisy_NL, 0.0, None, out=noisy_NL)
 
 
-def r2(truth_N: np.ndarray, predicted_N: np.ndarray) -> float:
+def _r2(truth_N: np.ndarray, predicted_N: np.ndarray) -> float:
     """Coefficient of determination."""
     return float(1.0 - np.sum((truth_N - predicted_N) ** 2) / np.sum((truth_N - truth_N.mean()) ** 2))
 
 
-def ridge(
+def _ridge(
     x_NF: np.ndarray, parts: tuple[Part, Part, Part], others: tuple[np.ndarray, np.ndarray], alphas: tuple[float, ...]
 ) -> tuple[float, np.ndarray]:
     """Ridge on standardised pixels by normal equations; returns the alpha best on val and its test predictions."""
@@ -87,24 +87,24 @@ def ridge(
         [scipy.linalg.solve(gram_FF + alpha * unit_FF, moment_F, assume_a="pos") for alpha in alphas], axis=1
     )
     val_NA, test_NA = ((other_NF - mean_F) / scale_F @ weight_FA + centre for other_NF in others)
-    best = int(np.argmax([r2(val.log_g_N, column_N) for column_N in val_NA.T]))
+    best = int(np.argmax([_r2(val.log_g_N, column_N) for column_N in val_NA.T]))
     return alphas[best], test_NA[:, best]
 
 
-def trees(parts: tuple[Part, Part, Part]) -> tuple[int, np.ndarray]:
+def _trees(parts: tuple[Part, Part, Part]) -> tuple[int, np.ndarray]:
     """LightGBM on raw noisy flux, stopped early on val; returns the number of trees and the test predictions."""
     train, val, test = parts
-    data = lightgbm.Dataset(train.noisy_NL, train.log_g_N, params={"max_bin": LIGHTGBM["max_bin"]})
+    data = lightgbm.Dataset(train.noisy_NL, train.log_g_N, params={"max_bin": _LIGHTGBM["max_bin"]})
     held_out = lightgbm.Dataset(val.noisy_NL, val.log_g_N, reference=data)
     stop = lightgbm.early_stopping(40, verbose=False)
-    model = lightgbm.train(LIGHTGBM, data, 600, valid_sets=[held_out], callbacks=[stop])
+    model = lightgbm.train(_LIGHTGBM, data, 600, valid_sets=[held_out], callbacks=[stop])
     return model.best_iteration, np.asarray(model.predict(test.noisy_NL))
 
 
-def ceiling(train: Part, test: Part) -> float:
+def _ceiling(train: Part, test: Part) -> float:
     """R2 of the posterior mean: training spectra as templates, weights exp(-chi2 / 2)."""
-    noisy_TL = test.noisy_NL[:CEILING_SPECTRA].astype(np.float64)
-    inverse_TL = 1.0 / test.error_NL[:CEILING_SPECTRA].astype(np.float64) ** 2
+    noisy_TL = test.noisy_NL[:_CEILING_SPECTRA].astype(np.float64)
+    inverse_TL = 1.0 / test.error_NL[:_CEILING_SPECTRA].astype(np.float64) ** 2
     log_weight_TN = np.empty((len(noisy_TL), len(train.log_g_N)))
     for start in range(0, len(train.log_g_N), 4096):
         template_BL = train.flux_NL[start : start + 4096].astype(np.float64)
@@ -112,13 +112,13 @@ def ceiling(train: Part, test: Part) -> float:
         log_weight_TN[:, start : start + 4096] = -0.5 * chi2_TB
     log_weight_TN -= log_weight_TN.max(axis=1, keepdims=True)
     weight_TN = np.exp(log_weight_TN)
-    return r2(test.log_g_N[:CEILING_SPECTRA], weight_TN @ train.log_g_N / weight_TN.sum(axis=1))
+    return _r2(test.log_g_N[:_CEILING_SPECTRA], weight_TN @ train.log_g_N / weight_TN.sum(axis=1))
 
 
-def by_snr(test: Part, predicted_N: np.ndarray) -> dict[str, float]:
+def _by_snr(test: Part, predicted_N: np.ndarray) -> dict[str, float]:
     """R2 of the test spectra within 15% of each S/N."""
-    near = {snr: np.abs(np.log(test.snr_N / snr)) < 0.15 for snr in BINS_SNR}
-    return {f"{snr:g}": round(r2(test.log_g_N[rows], predicted_N[rows]), 3) for snr, rows in near.items()}
+    near = {snr: np.abs(np.log(test.snr_N / snr)) < 0.15 for snr in _BINS_SNR}
+    return {f"{snr:g}": round(_r2(test.log_g_N[rows], predicted_N[rows]), 3) for snr, rows in near.items()}
 
 
 def measure(root: Path) -> dict[str, object]:
@@ -126,23 +126,23 @@ def measure(root: Path) -> dict[str, object]:
     parts = (Part(root, "train"), Part(root, "val"), Part(root, "test"))
     train, val, test = parts
     started = time.perf_counter()
-    alpha, linear_N = ridge(train.noisy_NL, parts, (val.noisy_NL, test.noisy_NL), ALPHAS_NOISY)
+    alpha, linear_N = _ridge(train.noisy_NL, parts, (val.noisy_NL, test.noisy_NL), _ALPHAS_NOISY)
     linear_seconds = time.perf_counter() - started
-    clean_alpha, clean_N = ridge(train.flux_NL, parts, (val.flux_NL, test.flux_NL), ALPHAS_CLEAN)
-    leak_alpha, leak_N = ridge(train.error_NL, parts, (val.error_NL, test.error_NL), ALPHAS_CLEAN)
+    clean_alpha, clean_N = _ridge(train.flux_NL, parts, (val.flux_NL, test.flux_NL), _ALPHAS_CLEAN)
+    leak_alpha, leak_N = _ridge(train.error_NL, parts, (val.error_NL, test.error_NL), _ALPHAS_CLEAN)
     started = time.perf_counter()
-    count, forest_N = trees(parts)
+    count, forest_N = _trees(parts)
     return {
         "spectra": {"train": len(train.log_g_N), "val": len(val.log_g_N), "test": len(test.log_g_N)},
         "snr_percentiles": [round(float(p), 2) for p in np.percentile(train.snr_N, (0, 25, 50, 75, 100))],
-        "snr_target": TARGET_SNR,
-        "ridge": {"alpha": alpha, "test_r2": r2(test.log_g_N, linear_N), "by_snr": by_snr(test, linear_N)},
+        "snr_target": _TARGET_SNR,
+        "ridge": {"alpha": alpha, "test_r2": _r2(test.log_g_N, linear_N), "by_snr": _by_snr(test, linear_N)},
         "ridge_seconds": round(linear_seconds, 1),
-        "ridge_noise_0": {"alpha": clean_alpha, "test_r2": r2(test.log_g_N, clean_N)},
-        "ridge_error_alone": {"alpha": leak_alpha, "test_r2": r2(test.log_g_N, leak_N)},
-        "lightgbm": {"trees": count, "test_r2": r2(test.log_g_N, forest_N), "by_snr": by_snr(test, forest_N)},
+        "ridge_noise_0": {"alpha": clean_alpha, "test_r2": _r2(test.log_g_N, clean_N)},
+        "ridge_error_alone": {"alpha": leak_alpha, "test_r2": _r2(test.log_g_N, leak_N)},
+        "lightgbm": {"trees": count, "test_r2": _r2(test.log_g_N, forest_N), "by_snr": _by_snr(test, forest_N)},
         "lightgbm_seconds": round(time.perf_counter() - started, 1),
-        "ceiling_r2": ceiling(train, test),
+        "ceiling_r2": _ceiling(train, test),
         "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}",
         "date": datetime.now(UTC).date().isoformat(),
     }

@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 Details = dict[str, Any]
-COLOURS = {"shared": "#0b4f8a", "separate": "#d9822b"}
-GROWTH = {
+_COLOURS = {"shared": "#0b4f8a", "separate": "#d9822b"}
+_GROWTH = {
     ("separate", "standardize"): ("a process a trial, all pixels", "#d9822b"),
     ("shared", "standardize"): ("shared passes, all pixels", "#0b4f8a"),
     ("shared", "signal"): ("shared passes, signal", "#5b8c3a"),
 }
-SERIES = ("#0b4f8a", "#d9822b", "#5b8c3a", "#8c4a9b", "#6b7280", "#c0392b")
-IDEAL = "#9aa5b1"
-DPI = 130
+_SERIES = ("#0b4f8a", "#d9822b", "#5b8c3a", "#8c4a9b", "#6b7280", "#c0392b")
+_IDEAL = "#9aa5b1"
+_DPI = 130
 
 
-def draw_growth(details: Details, file: Path) -> None:
+def _draw_growth(details: Details, file: Path) -> None:
     """Wall time against trials and against spectra, both axes logarithmic, with lines of ideal growth."""
     figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
@@ -36,33 +36,33 @@ def draw_growth(details: Details, file: Path) -> None:
     axes[0].set_ylabel("wall time of the whole search [s]")
     axes[0].legend(frameon=False, fontsize=9)
     _save(figure, file)
-    write_table(details["points"], file.with_suffix(".csv"))
+    _write_table(details["points"], file.with_suffix(".csv"))
 
 
 def _draw_growth_panel(panel: Axes, axis: str, points: list[Details]) -> None:
     panel.set_xscale("log", base=2)
     panel.set_yscale("log")
-    for series, (name, colour) in GROWTH.items():
+    for series, (name, colour) in _GROWTH.items():
         chosen = sorted((p[axis], p["seconds"]) for p in points if (p["executor"], p["input"]) == series)
         sizes, seconds = zip(*chosen, strict=True)
         panel.plot(sizes, seconds, "o-", color=colour, lw=1.8, ms=5, label=name)
         first_size, first_seconds = chosen[0]
-        label = "ideal: proportional" if name == GROWTH["shared", "signal"][0] else None
+        label = "ideal: proportional" if name == _GROWTH["shared", "signal"][0] else None
         ideal = [first_seconds * size / first_size for size in sizes]
-        panel.plot(sizes, ideal, ":", color=IDEAL, lw=1.2, label=label, zorder=0)
+        panel.plot(sizes, ideal, ":", color=_IDEAL, lw=1.2, label=label, zorder=0)
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     _tidy(panel)
 
 
-def draw_packs(details: Details, file: Path) -> None:
+def _draw_packs(details: Details, file: Path) -> None:
     """Time of an epoch of a pack and of the same members apart, against members."""
     figure = Figure(figsize=(5.2, 4.0), layout="constrained")
     panel = figure.subplots()
     members = details["members"]
-    panel.loglog(members, details["together_seconds"], "o-", color=COLOURS["shared"], lw=1.8, ms=5, label="one pass")
-    panel.loglog(members, details["apart_seconds"], "o-", color=COLOURS["separate"], lw=1.8, ms=5, label="apart")
+    panel.loglog(members, details["together_seconds"], "o-", color=_COLOURS["shared"], lw=1.8, ms=5, label="one pass")
+    panel.loglog(members, details["apart_seconds"], "o-", color=_COLOURS["separate"], lw=1.8, ms=5, label="apart")
     panel.set_xscale("log", base=2)
     panel.set_xticks(members, [str(count) for count in members])
     panel.set_xlabel("members")
@@ -72,17 +72,17 @@ def draw_packs(details: Details, file: Path) -> None:
     _save(figure, file)
 
 
-def draw_efficiency(details: Details, file: Path) -> None:
+def _draw_efficiency(details: Details, file: Path) -> None:
     """Best val R2 so far against epochs spent, median and quartiles over seeds, a panel for each recorded grid."""
     figure = Figure(figsize=(5.6 * len(details), 4.2), layout="constrained")
     panels = figure.subplots(1, len(details), squeeze=False)[0]
     for panel, (name, grid) in zip(panels, details.items(), strict=True):
-        for colour, (strategy, trace) in zip(cycle(SERIES), grid["traces"].items(), strict=False):
+        for colour, (strategy, trace) in zip(cycle(_SERIES), grid["traces"].items(), strict=False):
             panel.fill_between(trace["epochs"], trace["low"], trace["high"], color=colour, alpha=0.15, lw=0)
             panel.plot(trace["epochs"], trace["median"], color=colour, lw=1.8, label=strategy)
         whole = grid["configurations"] * grid["epochs"]
-        panel.axhline(grid["target"], color=IDEAL, lw=1.0, ls="--")
-        panel.axvline(whole / 5, color=IDEAL, lw=1.0, ls="--")
+        panel.axhline(grid["target"], color=_IDEAL, lw=1.0, ls="--")
+        panel.axvline(whole / 5, color=_IDEAL, lw=1.0, ls="--")
         panel.text(whole / 5, grid["target"] - 0.118, " a fifth of the grid", color="#6b7280", fontsize=8, va="bottom")
         panel.set_ylim(grid["target"] - 0.12, grid["target"] + 0.01)
         panel.set_xlim(0, whole / 2)
@@ -94,7 +94,7 @@ def draw_efficiency(details: Details, file: Path) -> None:
     _save(figure, file)
 
 
-def write_table(points: list[Details], file: Path) -> None:
+def _write_table(points: list[Details], file: Path) -> None:
     """Points of growth as a CSV."""
     with file.open("w", newline="") as opened:
         writer = csv.DictWriter(opened, fieldnames=list(points[0]))
@@ -103,9 +103,9 @@ def write_table(points: list[Details], file: Path) -> None:
 
 
 DRAW: dict[str, Callable[[Details, Path], None]] = {
-    "growth": draw_growth,
-    "packs": draw_packs,
-    "efficiency": draw_efficiency,
+    "growth": _draw_growth,
+    "packs": _draw_packs,
+    "efficiency": _draw_efficiency,
 }
 
 
@@ -118,4 +118,4 @@ def _tidy(panel: Axes) -> None:
 
 def _save(figure: Figure, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_figure(str(file), dpi=DPI)
+    FigureCanvasAgg(figure).print_figure(str(file), dpi=_DPI)

@@ -21,31 +21,31 @@ from spectral_search.tasks.spectra.shards.split import make_splits
 from spectral_search.tasks.spectra.signal.subspace import REMAINDER
 from spectral_search.tasks.spectra.signal.subspace_plan import FoundSubspace, find_subspace
 
-INK, ACCENT, MUTED = "#0b4f8a", "#d9822b", "#6b7280"
+_INK, _ACCENT, _MUTED = "#0b4f8a", "#d9822b", "#6b7280"
 
 
-def found_subspace(data_root: str) -> FoundSubspace:
+def _found_subspace(data_root: str) -> FoundSubspace:
     """The directions that a search of the flagship stage finds in these spectra."""
     spec = load_spec("signal_mlp", overrides={"data.root": [data_root], "data.num_train": None})
     return find_subspace(spec, make_splits(DataRoot.find(data_root), spec.data), candidates(spec))
 
 
-def draw(found: FoundSubspace, file: Path) -> None:
+def _draw(found: FoundSubspace, file: Path) -> None:
     """Variances and what lies beyond them, on logarithmic axes, with the noise and the rule for K."""
     variance_Q = found.variance_Q
     beyond_Q = np.append(np.cumsum(variance_Q[::-1])[::-1][1:], np.nan)
     direction_Q = np.arange(1, len(variance_Q) + 1)
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     panel = figure.subplots()
-    panel.loglog(direction_Q, variance_Q, color=INK, lw=1.8, label="variance along a direction")
-    panel.loglog(direction_Q, beyond_Q, color=ACCENT, lw=1.4, label="of all directions after it together")
-    panel.axhline(1.0, color=MUTED, lw=1.0, ls="--")
-    panel.text(1.05, 1.25, "the noise of one direction", color=MUTED, fontsize=9)
-    panel.axhline(REMAINDER, color=ACCENT, lw=0.8, ls=":")
-    panel.text(1.05, REMAINDER * 1.25, f"what K may leave out: {REMAINDER:g}", color=ACCENT, fontsize=9)
-    panel.axvline(found.automatic, color=INK, lw=0.8, ls=":")
+    panel.loglog(direction_Q, variance_Q, color=_INK, lw=1.8, label="variance along a direction")
+    panel.loglog(direction_Q, beyond_Q, color=_ACCENT, lw=1.4, label="of all directions after it together")
+    panel.axhline(1.0, color=_MUTED, lw=1.0, ls="--")
+    panel.text(1.05, 1.25, "the noise of one direction", color=_MUTED, fontsize=9)
+    panel.axhline(REMAINDER, color=_ACCENT, lw=0.8, ls=":")
+    panel.text(1.05, REMAINDER * 1.25, f"what K may leave out: {REMAINDER:g}", color=_ACCENT, fontsize=9)
+    panel.axvline(found.automatic, color=_INK, lw=0.8, ls=":")
     panel.text(
-        found.automatic * 0.95, variance_Q[0], f"K = {found.automatic}", color=INK, fontsize=9, ha="right", va="top"
+        found.automatic * 0.95, variance_Q[0], f"K = {found.automatic}", color=_INK, fontsize=9, ha="right", va="top"
     )
     panel.set_xlabel("direction, strongest first")
     panel.set_ylabel("variance of the signal, in units of the noise")
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--data-root", required=True, help="noise-free spectra")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the figure, .png")
     arguments = parser.parse_args()
-    draw(found_subspace(arguments.data_root), arguments.output)
+    _draw(_found_subspace(arguments.data_root), arguments.output)
 
 
 if __name__ == "__main__":

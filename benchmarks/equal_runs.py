@@ -22,15 +22,15 @@ from typing import Any
 
 import numpy as np
 
-PROGRAM = """
+_PROGRAM = """
 try:
     from spectral_search.cli.main import main
 except ModuleNotFoundError:  # a version whose command line is one module
     from spectral_search.cli import main
 main()
 """
-TIMES = ("seconds", "spectra_per_second", "examples_per_second", "at_unix_seconds", "wall_seconds")
-BASE: dict[str, Any] = {
+_TIMES = ("seconds", "spectra_per_second", "examples_per_second", "at_unix_seconds", "wall_seconds")
+_BASE: dict[str, Any] = {
     "fit": {"epochs": 4, "batch_size": 64, "lr": 3e-3, "schedule": "cosine", "grad_clip": 1.0},
     "space": {"fit.lr": {"log_uniform": [1e-3, 1e-2]}, "fit.weight_decay": {"log_uniform": [1e-4, 1e-1]}},
     "search": {
@@ -45,7 +45,7 @@ BASE: dict[str, Any] = {
     },
     "resources": {"gpus": []},
 }
-MODELS: dict[str, dict[str, Any]] = {
+_MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"kind": "mlp", "hidden": [32, 16], "dropout": 0.1, "activation": "gelu"},
     "mlp_norm": {"kind": "mlp", "hidden": [32, 16], "norm": "batch", "residual": True},
     "cnn": {"kind": "cnn", "channels": [4, 8], "kernel_size": 5, "norm": "batch", "average_to": 8},
@@ -54,45 +54,45 @@ MODELS: dict[str, dict[str, Any]] = {
     "moe_oracle": {"kind": "moe_cnn", "gate": "oracle", "channels": [4], "kernel_size": 5},
     "moe_learned": {"kind": "moe_cnn", "gate": "learned", "channels": [4], "kernel_size": 5},
 }
-SEARCHES: dict[str, dict[str, Any]] = {
-    **{f"{name}-inline": {"model": model} for name, model in MODELS.items()},
-    "mlp-shared": {"model": MODELS["mlp"], "executor": "shared"},
-    "mlp-separate": {"model": MODELS["mlp"], "executor": "separate"},
-    "cnn-separate": {"model": MODELS["cnn"], "executor": "separate"},
-    "signal-inline": {"model": MODELS["mlp"], "input": {"kind": "signal"}},
-    "signal-shared": {"model": MODELS["mlp"], "input": {"kind": "signal"}, "executor": "shared"},
-    "denoised-inline": {"model": MODELS["cnn"], "input": {"kind": "denoised"}},
-    "whiten-inline": {"model": MODELS["mlp"], "input": {"kind": "whiten", "clamp": 5.0, "squash": "asinh"}},
-    "leaky-inline": {"model": MODELS["cnn"], "input": {"kind": "flux_error"}},
-    "top-inline": {"model": MODELS["mlp"], "input": {"kind": "standardize", "top_pixels": 64}},
-    "ridge-inline": {"model": MODELS["mlp"], "fit": {"target": "ridge_residual"}},
-    "huber-inline": {"model": MODELS["mlp"], "fit": {"loss": "huber", "schedule": "plateau", "plateau_patience": 1}},
-    "one-cycle-inline": {"model": MODELS["mlp"], "fit": {"loss": "l1", "schedule": "one_cycle"}},
-    "stream-inline": {"model": MODELS["mlp"], "data": {"residency": "stream"}},
-    "stream-shared": {"model": MODELS["mlp"], "data": {"residency": "stream"}, "executor": "shared"},
-    "half-inline": {"model": MODELS["mlp"], "data": {"stored_as": "float16"}},
+_SEARCHES: dict[str, dict[str, Any]] = {
+    **{f"{name}-inline": {"model": model} for name, model in _MODELS.items()},
+    "mlp-shared": {"model": _MODELS["mlp"], "executor": "shared"},
+    "mlp-separate": {"model": _MODELS["mlp"], "executor": "separate"},
+    "cnn-separate": {"model": _MODELS["cnn"], "executor": "separate"},
+    "signal-inline": {"model": _MODELS["mlp"], "input": {"kind": "signal"}},
+    "signal-shared": {"model": _MODELS["mlp"], "input": {"kind": "signal"}, "executor": "shared"},
+    "denoised-inline": {"model": _MODELS["cnn"], "input": {"kind": "denoised"}},
+    "whiten-inline": {"model": _MODELS["mlp"], "input": {"kind": "whiten", "clamp": 5.0, "squash": "asinh"}},
+    "leaky-inline": {"model": _MODELS["cnn"], "input": {"kind": "flux_error"}},
+    "top-inline": {"model": _MODELS["mlp"], "input": {"kind": "standardize", "top_pixels": 64}},
+    "ridge-inline": {"model": _MODELS["mlp"], "fit": {"target": "ridge_residual"}},
+    "huber-inline": {"model": _MODELS["mlp"], "fit": {"loss": "huber", "schedule": "plateau", "plateau_patience": 1}},
+    "one-cycle-inline": {"model": _MODELS["mlp"], "fit": {"loss": "l1", "schedule": "one_cycle"}},
+    "stream-inline": {"model": _MODELS["mlp"], "data": {"residency": "stream"}},
+    "stream-shared": {"model": _MODELS["mlp"], "data": {"residency": "stream"}, "executor": "shared"},
+    "half-inline": {"model": _MODELS["mlp"], "data": {"stored_as": "float16"}},
     "parzen-inline": {
-        "model": MODELS["mlp"],
+        "model": _MODELS["mlp"],
         "input": {"kind": "signal"},
         "search": {"sampler": "parzen", "pruner": "promote", "trials": 12, "startup_trials": 4},
     },
     "tpe-inline": {
-        "model": MODELS["mlp"],
+        "model": _MODELS["mlp"],
         "search": {"sampler": "tpe", "pruner": "asha", "trials": 6, "startup_trials": 3},
     },
     "gp-inline": {
-        "model": MODELS["mlp"],
+        "model": _MODELS["mlp"],
         "search": {"sampler": "gp", "pruner": "none", "trials": 5, "startup_trials": 3},
     },
     "grid-inline": {
-        "model": MODELS["mlp"],
+        "model": _MODELS["mlp"],
         "search": {"sampler": "grid"},
         "grid": {"fit.lr": [1e-3, 1e-2], "fit.weight_decay": [0.0, 0.1]},
     },
-    "killed-inline": {"model": MODELS["cnn"], "kill_after": 5},
-    "killed-shared": {"model": MODELS["mlp"], "executor": "shared", "kill_after": 5},
+    "killed-inline": {"model": _MODELS["cnn"], "kill_after": 5},
+    "killed-shared": {"model": _MODELS["mlp"], "executor": "shared", "kill_after": 5},
 }
-"""What a search adds to BASE; executor inline when absent; `kill_after` so many epochs of all trials it is resumed."""
+"""What a search adds to _BASE; executor inline when absent; `kill_after` so many epochs of all trials it is resumed."""
 
 
 def main() -> int:
@@ -101,17 +101,17 @@ def main() -> int:
     recorder = commands.add_parser("record")
     recorder.add_argument("folder", type=Path)
     recorder.add_argument("--package", type=Path, default=Path(__file__).resolve().parents[1])
-    recorder.add_argument("--only", nargs="*", default=list(SEARCHES), choices=list(SEARCHES))
+    recorder.add_argument("--only", nargs="*", default=list(_SEARCHES), choices=list(_SEARCHES))
     comparer = commands.add_parser("compare")
     comparer.add_argument("folder", type=Path)
     comparer.add_argument("other", type=Path)
     asked = parser.parse_args()
     if asked.command == "record":
-        return record(asked.folder.resolve(), asked.package.resolve(), asked.only)
-    return compare(asked.folder, asked.other)
+        return _record(asked.folder.resolve(), asked.package.resolve(), asked.only)
+    return _compare(asked.folder, asked.other)
 
 
-def record(folder: Path, package: Path, names: list[str]) -> int:
+def _record(folder: Path, package: Path, names: list[str]) -> int:
     """Run searches and write what each found."""
     folder.mkdir(parents=True, exist_ok=True)
     data = folder.parent / "equal-runs-data"
@@ -120,19 +120,19 @@ def record(folder: Path, package: Path, names: list[str]) -> int:
         subprocess.run(_command("simulate", str(data), *sizes), env=_environment(package, folder), check=True)
     for name in names:
         started = time.perf_counter()
-        document = _run(name, SEARCHES[name], folder, data, package)
+        document = _run(name, _SEARCHES[name], folder, data, package)
         (folder / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True))
         print(f"{name}: {time.perf_counter() - started:.1f} s", flush=True)
     return 0
 
 
-def compare(folder: Path, other: Path) -> int:
+def _compare(folder: Path, other: Path) -> int:
     """Tell what differs between two records; 1 where anything does."""
     names = sorted({path.stem for path in folder.glob("*.json")} & {path.stem for path in other.glob("*.json")})
     faults = 0
     for name in names:
         pair = [json.loads((place / f"{name}.json").read_text()) for place in (folder, other)]
-        found = list(differences(*pair))
+        found = list(_differences(*pair))
         faults += len(found)
         for line in found[:8]:
             print(f"{name}: {line}")
@@ -140,20 +140,20 @@ def compare(folder: Path, other: Path) -> int:
     return int(faults > 0 or not names)
 
 
-def differences(one: Any, two: Any, where: str = "") -> Any:
+def _differences(one: Any, two: Any, where: str = "") -> Any:
     """Lines that name each place where two documents differ."""
     if isinstance(one, dict) and isinstance(two, dict):
         for key in sorted(one.keys() | two.keys()):
-            yield from differences(one.get(key), two.get(key), f"{where}.{key}" if where else key)
+            yield from _differences(one.get(key), two.get(key), f"{where}.{key}" if where else key)
     elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
         for place, (a, b) in enumerate(zip(one, two, strict=True)):
-            yield from differences(a, b, f"{where}[{place}]")
+            yield from _differences(a, b, f"{where}[{place}]")
     elif one != two and not (one != one and two != two):
         yield f"{where}: {one!r} and {two!r}"
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, *arguments]
+    return [sys.executable, "-c", _PROGRAM, *arguments]
 
 
 def _environment(package: Path, folder: Path) -> dict[str, str]:
@@ -162,7 +162,7 @@ def _environment(package: Path, folder: Path) -> dict[str, str]:
 
 
 def _spec(name: str, search: dict[str, Any], data: Path) -> dict[str, Any]:
-    document = json.loads(json.dumps(BASE))
+    document = json.loads(json.dumps(_BASE))
     document["stage"] = name
     document["data"] = {"root": str(data), "input": search.get("input", {"kind": "standardize"})}
     for section in ("data", "fit", "search"):
@@ -236,7 +236,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 
 def _plain(values: dict[str, Any], leave: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in (*TIMES, *leave)}
+    return {key: value for key, value in values.items() if key not in (*_TIMES, *leave)}
 
 
 def _arrays(path: Path) -> dict[str, str]:

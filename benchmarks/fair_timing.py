@@ -9,7 +9,7 @@ import torch
 Work = Callable[[], object]
 
 
-def seconds(work: Work, device: torch.device | None = None) -> float:
+def _seconds(work: Work, device: torch.device | None = None) -> float:
     """Wall time of one call, until the device has done what was asked of it."""
     _wait(device)
     started = time.perf_counter()
@@ -28,7 +28,7 @@ def best_seconds(works: Sequence[Work], rounds: int, device: torch.device | None
         work()
     best = [float("inf")] * len(works)
     for _ in range(rounds):
-        best = [min(known, seconds(work, device)) for known, work in zip(best, works, strict=True)]
+        best = [min(known, _seconds(work, device)) for known, work in zip(best, works, strict=True)]
     return best
 
 

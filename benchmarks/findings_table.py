@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {True: "green", False: "red", None: ""}
+_STYLES = {True: "green", False: "red", None: ""}
 
 
 def render_head(document: dict[str, Any], machine: str) -> RenderableType:
@@ -32,7 +32,7 @@ def render_part(name: str, findings: dict[str, Any], *, quick: bool) -> Renderab
         cells = (f"{_number(row['value'])} {row['unit']}".rstrip(), beside, _number(row["ratio"]), row["target"] or "")
         met = None if quick else row["met"]
         verdict = {True: " met", False: " missed", None: ""}[met]
-        table.add_row(row["name"], *cells[:-1], Text(cells[-1] + verdict, style=STYLES[met]))
+        table.add_row(row["name"], *cells[:-1], Text(cells[-1] + verdict, style=_STYLES[met]))
     notes = [Text(f"note: {note}", style="yellow") for note in findings["notes"]]
     return Group(Text(), table, *notes, Text(findings["physics"], style="dim"))
 

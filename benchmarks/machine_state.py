@@ -15,9 +15,9 @@ from spectral_search import __version__
 from spectral_search.train.cpu_formats import CPU_FLAGS
 from spectral_search.train.devices import cpu_count
 
-PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py")
-WATCHED_SECONDS = 1.0
-BUSY_SHARE = 0.15
+_PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py")
+_WATCHED_SECONDS = 1.0
+_BUSY_SHARE = 0.15
 """Part of the cores in use by others above which times are not to be trusted."""
 
 
@@ -47,7 +47,7 @@ class Machine:
 
     @property
     def is_busy(self) -> bool:
-        return self.busy_share > BUSY_SHARE
+        return self.busy_share > _BUSY_SHARE
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -70,10 +70,10 @@ def look_at_machine() -> Machine:
         versions={
             "python": platform.python_version(),
             "spectral-search": __version__,
-            **{name: _version(name) for name in PACKAGES},
+            **{name: _version(name) for name in _PACKAGES},
         },
         load=round(os.getloadavg()[0], 2),
-        busy_share=round(psutil.cpu_percent(WATCHED_SECONDS) / 100.0, 3),
+        busy_share=round(psutil.cpu_percent(_WATCHED_SECONDS) / 100.0, 3),
     )
 
 

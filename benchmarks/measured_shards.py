@@ -15,8 +15,8 @@ from benchmarks.repeated_spectra import repeated_shard
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Selection
 
-SHARDS = 4
-PLAIN_BYTES = 16 << 20
+_SHARDS = 4
+_PLAIN_BYTES = 16 << 20
 """What plain h5py reads before it reads over it."""
 
 
@@ -25,8 +25,8 @@ def shards_of(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[S
     """Shards of equal size in a data root of their own, removed afterwards: they may hold gigabytes."""
     root = folder / dtype
     try:
-        first = repeated_shard(root / "train_0" / "dataset.h5", spectra // SHARDS, pixels, dtype)
-        for number in range(1, SHARDS):
+        first = repeated_shard(root / "train_0" / "dataset.h5", spectra // _SHARDS, pixels, dtype)
+        for number in range(1, _SHARDS):
             (root / f"train_{number}").mkdir(parents=True)
             shutil.copyfile(first, root / f"train_{number}" / "dataset.h5")
         yield Selection.all_of(DataRoot.find([str(root)]).train)
@@ -37,7 +37,7 @@ def shards_of(folder: Path, spectra: int, pixels: int, dtype: str) -> Iterator[S
 def plain_blocks(selection: Selection) -> Iterator[np.ndarray]:
     """What one would write with h5py alone: whole chunks in order, into memory that is used again."""
     for shard in selection.shards:
-        rows = max(1, PLAIN_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
+        rows = max(1, _PLAIN_BYTES // (2 * 4 * shard.pixels) // shard.chunk_rows) * shard.chunk_rows
         flux_BL, error_BL = (np.empty((rows, shard.pixels), np.float32) for _ in range(2))
         with h5py.File(shard.path, "r") as file:
             arrays = file["dataset/arrays"]

@@ -15,10 +15,10 @@ import numpy as np
 from spectral_search.errors import RequestError
 from spectral_search.spec.domain import Domain
 
-HYPERPARAMETERS, NAMES = "__hp", "hp_names"
-TOP_PART = 100
+_HYPERPARAMETERS, _NAMES = "__hp", "hp_names"
+_TOP_PART = 100
 """One in this many configurations counts as found, by its last value."""
-FEWEST_POINTS = 10
+_FEWEST_POINTS = 10
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RecordedTask:
     @property
     def top(self) -> frozenset[int]:
         """Places of the best configurations by their last value."""
-        count = max(1, len(self.params) // TOP_PART)
+        count = max(1, len(self.params) // _TOP_PART)
         return frozenset(np.argsort(-self.values_CE[:, -1], kind="stable")[:count].tolist())
 
 
@@ -64,32 +64,32 @@ def read_tasks(file: Path) -> list[RecordedTask]:
         ) from error
     except (ValueError, TypeError, zipfile.BadZipFile, KeyError) as error:
         raise RequestError(f"{file} is no .npz file of plain numpy arrays: give a file of recorded tasks.") from error
-    names = sorted(name.removesuffix(HYPERPARAMETERS) for name in arrays if name.endswith(HYPERPARAMETERS))
+    names = sorted(name.removesuffix(_HYPERPARAMETERS) for name in arrays if name.endswith(_HYPERPARAMETERS))
     if not names:
         raise RequestError(
             f"{file} holds no task: it needs an array NAME of losses (configurations x points) beside an array "
-            f"NAME{HYPERPARAMETERS} of hyperparameters."
+            f"NAME{_HYPERPARAMETERS} of hyperparameters."
         )
     return [_task(file, name, arrays) for name in names]
 
 
 def _task(file: Path, name: str, arrays: Mapping[str, np.ndarray]) -> RecordedTask:
-    loss_CE, values_CH = arrays.get(name), arrays[name + HYPERPARAMETERS]
+    loss_CE, values_CH = arrays.get(name), arrays[name + _HYPERPARAMETERS]
     if loss_CE is None:
-        raise RequestError(f"{file} holds {name}{HYPERPARAMETERS} but no array {name}: a task needs both.")
+        raise RequestError(f"{file} holds {name}{_HYPERPARAMETERS} but no array {name}: a task needs both.")
     if loss_CE.ndim != 2 or values_CH.ndim != 2 or len(loss_CE) != len(values_CH):
         raise RequestError(
-            f"{file}: {name} has shape {loss_CE.shape} and {name}{HYPERPARAMETERS} {values_CH.shape}; both must be "
+            f"{file}: {name} has shape {loss_CE.shape} and {name}{_HYPERPARAMETERS} {values_CH.shape}; both must be "
             "tables with a line a configuration."
         )
     if not all(np.issubdtype(array.dtype, np.number) for array in (loss_CE, values_CH)):
-        raise RequestError(f"{file}: {name} and {name}{HYPERPARAMETERS} must hold numbers.")
-    if loss_CE.shape[1] < FEWEST_POINTS or len(loss_CE) < FEWEST_POINTS:
+        raise RequestError(f"{file}: {name} and {name}{_HYPERPARAMETERS} must hold numbers.")
+    if loss_CE.shape[1] < _FEWEST_POINTS or len(loss_CE) < _FEWEST_POINTS:
         raise RequestError(
             f"{file}: {name} has {len(loss_CE)} configurations x {loss_CE.shape[1]} points; stopping early can be "
-            f"replayed with {FEWEST_POINTS} and more of both."
+            f"replayed with {_FEWEST_POINTS} and more of both."
         )
-    named = [str(text) for text in arrays[NAMES].ravel()] if NAMES in arrays else []
+    named = [str(text) for text in arrays[_NAMES].ravel()] if _NAMES in arrays else []
     keys = named if len(named) == values_CH.shape[1] else [f"hp{place}" for place in range(values_CH.shape[1])]
     columns = {key: _places(values_C) for key, values_C in zip(keys, values_CH.T.astype(float), strict=True)}
     params = [dict(zip(columns, map(float, line), strict=True)) for line in zip(*columns.values(), strict=True)]

@@ -25,7 +25,7 @@ from spectral_search.tasks.spectra.training.dataset import Dataset, Frozen, as_b
 from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing
 
 SEED = 42
-CACHE_VERSION = 1
+_CACHE_VERSION = 1
 """Raised with every change of the simulator that changes spectra."""
 
 
@@ -36,7 +36,7 @@ def cache_folder() -> Path:
 
 def simulated_root(train: int, val: int, pixels: int, progress: Callable[[int, int], None]) -> Path:
     """A data root in the cache folder, float32, without a test set; simulated on first use."""
-    folder = cache_folder() / f"simulated-v{CACHE_VERSION}-{train}-{val}-{pixels}"
+    folder = cache_folder() / f"simulated-v{_CACHE_VERSION}-{train}-{val}-{pixels}"
     if not folder.is_dir():
         partial = folder.with_name(f".{folder.name}.{os.getpid()}")
         try:

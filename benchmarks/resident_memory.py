@@ -7,7 +7,7 @@ from typing import Self
 
 import psutil
 
-PERIOD_SECONDS = 0.1
+_PERIOD_SECONDS = 0.1
 
 
 class MemoryWatch:
@@ -37,7 +37,7 @@ class MemoryWatch:
     def _watch(self) -> None:
         while True:
             self.peak_bytes = max(self.peak_bytes, tree_bytes(self._process))
-            if self._over.wait(PERIOD_SECONDS):
+            if self._over.wait(_PERIOD_SECONDS):
                 return
 
 

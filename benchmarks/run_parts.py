@@ -18,7 +18,7 @@ from spectral_search.places import require_output, writing
 from spectral_search.record.durable import append_line
 
 # Each is imported only when it runs: compress, training, packs and gpu work on a machine without Ray.
-PARTS = {
+_PARTS = {
     "reading": "reading_speed",
     "compress": "compressing_speed",
     "training": "training_steps",
@@ -30,10 +30,10 @@ PARTS = {
     "gpu": "gpu_epochs",
 }
 """The module of benchmarks/parts that measures each part."""
-ASKED_FOR = ("growth", "gpu")
+_ASKED_FOR = ("growth", "gpu")
 """Parts that run only when named: the one runs many searches, the other needs a GPU."""
 
-FEWEST_SPECTRA = 256
+_FEWEST_SPECTRA = 256
 """That a search is measured on: fewer would be no batch."""
 
 
@@ -75,9 +75,9 @@ def run_bench(
         RequestError: There is no such part, the curves cannot be read, or an option is for a part that is not measured.
         RunError: A measured search failed.
     """
-    if unknown := [name for name in parts if name not in PARTS]:
-        raise RequestError(f"There is no benchmark {', '.join(unknown)}: choose among {', '.join(PARTS)}.")
-    chosen = list(parts) or [name for name in PARTS if name not in ASKED_FOR]
+    if unknown := [name for name in parts if name not in _PARTS]:
+        raise RequestError(f"There is no benchmark {', '.join(unknown)}: choose among {', '.join(_PARTS)}.")
+    chosen = list(parts) or [name for name in _PARTS if name not in _ASKED_FOR]
     if curves is not None:
         _check_curves(curves, chosen)
     if spectra is not None:
@@ -103,7 +103,7 @@ def run_bench(
 
 
 def _measured(part: str, context: BenchContext) -> Findings:
-    measure: Callable[[BenchContext], Findings] = import_module(f"benchmarks.parts.{PARTS[part]}").measure
+    measure: Callable[[BenchContext], Findings] = import_module(f"benchmarks.parts.{_PARTS[part]}").measure
     return measure(context)
 
 
@@ -119,8 +119,8 @@ def _check_curves(file: Path, parts: Sequence[str]) -> None:
 def _check_spectra(spectra: int, parts: Sequence[str]) -> None:
     if "search" not in parts:
         raise RequestError(f"--spectra is for `bench search`, not for {', '.join(parts)}: leave it out.")
-    if spectra < FEWEST_SPECTRA:
-        raise RequestError(f"--spectra must be at least {FEWEST_SPECTRA}, found {spectra}.")
+    if spectra < _FEWEST_SPECTRA:
+        raise RequestError(f"--spectra must be at least {_FEWEST_SPECTRA}, found {spectra}.")
 
 
 def append_record(document: dict[str, Any], file: Path) -> None:

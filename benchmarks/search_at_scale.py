@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.resident_memory import MemoryWatch
 from benchmarks.timed_searches import OURS, environment
 
-MARKS = {
+_MARKS = {
     "plan": re.compile(r"^name: "),
     "compress": re.compile(r"^Components of [\d,]+ spectra: (?P<size>[^,]+),"),
     "retest": re.compile(r"Re-test with other seeds"),
@@ -31,7 +31,7 @@ MARKS = {
 """What the command says when a part is over, or begins."""
 
 
-def simulated(folder: Path, train: int, val: int, test: int, shards: int) -> tuple[Path, float]:
+def _simulated(folder: Path, train: int, val: int, test: int, shards: int) -> tuple[Path, float]:
     """The data root, and the seconds that it took; nothing where it was there before."""
     root = folder / f"data-{train}"
     if root.is_dir():
@@ -47,7 +47,7 @@ def simulated(folder: Path, train: int, val: int, test: int, shards: int) -> tup
     return root, time.perf_counter() - started
 
 
-def searched(arguments: Sequence[str], log: Path) -> dict[str, Any]:
+def _searched(arguments: Sequence[str], log: Path) -> dict[str, Any]:
     """Run a search to its end; its document, when each part was over, and memory."""
     started, marks, facts = time.perf_counter(), dict[str, float](), dict[str, str]()
     with (
@@ -66,7 +66,7 @@ def searched(arguments: Sequence[str], log: Path) -> dict[str, Any]:
                 now = time.perf_counter() - started
                 file.write(f"{now:8.1f} {line}")
                 file.flush()
-                for name, pattern in MARKS.items():
+                for name, pattern in _MARKS.items():
                     if name not in marks and (match := pattern.search(line)):
                         marks[name] = now
                         facts |= match.groupdict()
@@ -83,7 +83,7 @@ def searched(arguments: Sequence[str], log: Path) -> dict[str, Any]:
     }
 
 
-def parts(found: dict[str, Any]) -> dict[str, float]:
+def _parts(found: dict[str, Any]) -> dict[str, float]:
     """Seconds of each part, which together are those of the command; what starts while spectra are compressed counts
     there, and the last part is whatever no mark parts from it."""
     marks, total = found["marks"], found["seconds"]
@@ -110,13 +110,13 @@ def main() -> None:
     parser.add_argument("--executor", default="auto")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    root, seconds = simulated(given.folder, given.train, given.val, given.test, given.shards)
+    root, seconds = _simulated(given.folder, given.train, given.val, given.test, given.shards)
     name = f"scale-{given.train}-{int(time.time())}"
     arguments = ["run", given.stage, "--data-root", str(root), "--name", name, "--num-train", str(given.train)]
     arguments += ["--trials", str(given.trials), "--epochs", str(given.epochs), "--no-dashboard", "--json"]
     arguments += ["--executor", given.executor]
     arguments += ["--results", str(given.folder / "results")]
-    found = searched(arguments, given.folder / f"{name}.log")
+    found = _searched(arguments, given.folder / f"{name}.log")
     run = found["run"]
     record = {
         "train_spectra": given.train,
@@ -125,7 +125,7 @@ def main() -> None:
         "cores": len(os.sched_getaffinity(0)),
         "data_bytes": sum(file.stat().st_size for file in root.glob("train*/*.h5")),
         "components": found["facts"].get("size"),
-        "seconds": {"simulate": round(seconds, 1), **parts(found), "search": round(found["seconds"], 1)},
+        "seconds": {"simulate": round(seconds, 1), **_parts(found), "search": round(found["seconds"], 1)},
         "peak_gb": round(found["peak_bytes"] / 1e9, 2),
         "epochs_trained": run["epochs_trained"],
         "val_r2": run["best"]["val_r2"],

@@ -19,8 +19,8 @@ from spectral_search.models.threads import for_each
 from spectral_search.tasks.spectra.noise.noise_model import normal_deviates
 from spectral_search.tasks.spectra.training.input_feed import stripes
 
-FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-ROUNDS = 7
+_FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_ROUNDS = 7
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def mlp_products(widths: Sequence[int], batch: int, members: int) -> list[Produc
 
 def product_seconds(products: Sequence[Product], precision: str, device: torch.device) -> float:
     """The least time of some products, each with its factors stored by rows or by columns, whichever is fastest."""
-    return sum(_product_seconds(product, FORMATS[precision], device) for product in products)
+    return sum(_product_seconds(product, _FORMATS[precision], device) for product in products)
 
 
 def _product_seconds(product: Product, kind: torch.dtype, device: torch.device) -> float:
@@ -67,7 +67,7 @@ def _product_seconds(product: Product, kind: torch.dtype, device: torch.device) 
         return by_rows, by_columns.mT
 
     pairs = itertools.product(factors(product.rows, product.inner), factors(product.inner, product.columns))
-    return min(best_seconds([partial(torch.matmul, *_plain(pair)) for pair in pairs], ROUNDS, device))
+    return min(best_seconds([partial(torch.matmul, *_plain(pair)) for pair in pairs], _ROUNDS, device))
 
 
 def _plain(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -84,7 +84,7 @@ def noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
         def draw(stripes: int) -> None:
             list(pool.map(_draw, out_BL.chunk(stripes)))
 
-        return min(best_seconds([partial(draw, stripes) for stripes in {1, threads}], ROUNDS, device))
+        return min(best_seconds([partial(draw, stripes) for stripes in {1, threads}], _ROUNDS, device))
 
 
 def component_seconds(batch: int, components: int, shared: int, device: torch.device) -> float:
@@ -116,7 +116,7 @@ def traffic_seconds(widths: Sequence[int], batch: int, shared: int, precision: s
         device: Where.
     """
     components, *hidden, _ = widths
-    width = FORMATS[precision].itemsize
+    width = _FORMATS[precision].itemsize
     drawn = batch * (4 * 2 * (components + shared) + 4 * 2 * components * (1 + shared) + (4 + width) * components)
     activations = 4 * width * batch * sum(hidden)
     parameters = 4 * 7 * sum((i + 1) * o for i, o in pairwise(widths))
@@ -133,11 +133,11 @@ def own_noise_seconds(batch: int, pixels: int, device: torch.device) -> float:
     def draw(rows: slice) -> None:
         normal_deviates(torch.Size((rows.stop - rows.start, pixels)), device, (0,), rows.start)
 
-    return best_seconds([lambda: for_each(draw, stripes(batch, device))], ROUNDS, device)[0]
+    return best_seconds([lambda: for_each(draw, stripes(batch, device))], _ROUNDS, device)[0]
 
 
 def bandwidth(device: torch.device, nbytes: int) -> float:
     """Bytes per second that a copy within the device's memory reads and writes."""
     source = torch.empty(nbytes // 4, device=device)
     target = torch.empty_like(source)
-    return 2.0 * nbytes / best_seconds([lambda: target.copy_(source)], ROUNDS, device)[0]
+    return 2.0 * nbytes / best_seconds([lambda: target.copy_(source)], _ROUNDS, device)[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 from spectral_search.errors import RunError
 
-CHECKOUT = Path(__file__).parents[1]
+_CHECKOUT = Path(__file__).parents[1]
 OURS = (sys.executable, "-c", "from spectral_search.cli.main import main; main()")
 
 
@@ -78,7 +78,7 @@ def best_so_far(reached: Iterable[tuple[float, float]], began: float) -> list[tu
 
 def environment() -> dict[str, str]:
     """This process's environment, with the package and its benchmarks importable from any folder."""
-    paths = [str(CHECKOUT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [str(_CHECKOUT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 

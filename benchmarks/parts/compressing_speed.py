@@ -22,11 +22,11 @@ from spectral_search.tasks.spectra.signal.subspace_sample import see_subspace
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 from spectral_search.train.process_memory import keep_freed_memory
 
-COMPONENTS = 64
-TURNS = 3
-FULL, QUICK = (65_536, 4096), (1024, 256)
+_COMPONENTS = 64
+_TURNS = 3
+_FULL, _QUICK = (65_536, 4096), (1024, 256)
 """Training spectra and pixels."""
-PHYSICS = (
+_PHYSICS = (
     "Plain h5py reads flux and error of four float32 shards, in chunks of 64 spectra, with read_direct into one "
     "buffer in order, and does nothing with them; the page cache is warm. Compressing reads the same bytes once, and "
     "before that 512 spectra whose covariances the shared matrices are made of. It hashes each spectrum, looks for "
@@ -40,16 +40,16 @@ PHYSICS = (
 
 def measure(context: BenchContext) -> Findings:
     """Compress float32 shards, alone and with the search for the subspace before it, and take them from the cache."""
-    spectra, pixels = QUICK if context.quick else FULL
+    spectra, pixels = _QUICK if context.quick else _FULL
     keep_freed_memory()  # as every process that trains
     context.say(f"compress: {spectra:,} spectra of {pixels} pixels as float32")
     with shards_of(context.scratch, spectra, pixels, "float32") as selection:
         val = selection.take(np.arange(0, spectra, 64))
         splits = Splits(selection, val, None)
-        prep = see_subspace(splits, 1, None).take(COMPONENTS)
+        prep = see_subspace(splits, 1, None).take(_COMPONENTS)
         work = _work(splits, prep, ArrayCache(context.scratch / "cache", 1 << 40))
         # They take turns, so that a disturbance of the machine falls on all of them.
-        turns = [{name: _rate(spectra, step) for name, step in work.items()} for _ in range(TURNS)]
+        turns = [{name: _rate(spectra, step) for name, step in work.items()} for _ in range(_TURNS)]
         best = {name: max(turn[name] for turn in turns) for name in work}
         plain = best.pop("plain")
         with MemoryWatch() as watch:
@@ -60,7 +60,7 @@ def measure(context: BenchContext) -> Findings:
         for name, rate in best.items()
     ]
     rows.append(Row("memory of this process, compressing", watch.peak_bytes / 1e9, "GB", target=Target("at most", 2.0)))
-    return Findings(rows, PHYSICS)
+    return Findings(rows, _PHYSICS)
 
 
 def _work(splits: Splits, prep: Preprocessing, cache: ArrayCache) -> dict[str, Callable[[], object]]:
@@ -68,7 +68,7 @@ def _work(splits: Splits, prep: Preprocessing, cache: ArrayCache) -> dict[str, C
     read = partial(iter_blocks, train, hashed=True)
 
     def with_subspace() -> None:
-        compress(train, read, see_subspace(splits, 1, None).take(COMPONENTS), 1.0)
+        compress(train, read, see_subspace(splits, 1, None).take(_COMPONENTS), 1.0)
 
     return {
         "plain": lambda: [None for _ in plain_blocks(train)],

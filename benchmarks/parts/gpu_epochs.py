@@ -21,11 +21,11 @@ from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 from spectral_search.train.precision import resolve_precision
 from spectral_search.train.trainer import Trainer
 
-CNN_BYTES = 6300
+_CNN_BYTES = 6300
 """What MVP-CNN-1 must move to and from memory for a pixel of a spectrum in a step: 26 MB a spectrum of 4096 pixels, the
 6 s that an epoch of a million takes at 4.3 TB/s."""
-CHUNK_ROWS = 16_384
-PHYSICS = (
+_CHUNK_ROWS = 16_384
+_PHYSICS = (
     "An MLP's epoch cannot be shorter than its matrix products (on an H200 at 790 TF/s in bfloat16: 62 ms for [2048, "
     "1024, 512] on a million spectra), a CNN's not than its traffic with the memory, 0.5 MB a tensor a spectrum (6 s "
     "for MVP-CNN-1 at 4.3 TB/s). Both rates are measured here, in this run. The spectra lie on the device in "
@@ -45,18 +45,18 @@ class Sizes:
     copied: int
 
 
-FULL = Sizes(1_000_000, 1_000_000, 4096, 2048, 32, 4 << 30)
-REDUCED = Sizes(512, 64, 128, 64, 4, 16 << 20)
+_FULL = Sizes(1_000_000, 1_000_000, 4096, 2048, 32, 4 << 30)
+_REDUCED = Sizes(512, 64, 128, 64, 4, 16 << 20)
 
 
 def measure(context: BenchContext) -> Findings:
     """Time the three epochs; reduced where there is no GPU."""
     has_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if has_gpu else "cpu")
-    sizes = FULL if has_gpu and not context.quick else REDUCED
+    sizes = _FULL if has_gpu and not context.quick else _REDUCED
     context.say(f"gpu: {sizes.spectra:,} spectra of {sizes.pixels} pixels, made on {device}")
     like = repeated_dataset(256, 64, sizes.pixels)
-    train = made_spectra(like.prep, sizes.spectra, device)
+    train = _made_spectra(like.prep, sizes.spectra, device)
     trainer = Trainer(Dataset(train, like.val, like.prep, 1.0), device)
     large = step1_config(hidden=[2048, 1024, 512], batch_size=sizes.batch)
     rows = [
@@ -67,10 +67,10 @@ def measure(context: BenchContext) -> Findings:
     few = Labelled(train.flux_NL[rows_N], train.error_NL[rows_N], train.log_g_N[rows_N], train.bin_N[rows_N])
     rows.append(_cnn_row(Trainer(Dataset(few, like.val, like.prep, 1.0), device), sizes))
     notes = [] if has_gpu else ["There is no GPU here: a test of the code on the CPU, reduced; no number of a GPU."]
-    return Findings(rows if sizes == FULL else [replace(row, target=None) for row in rows], PHYSICS, notes)
+    return Findings(rows if sizes == _FULL else [replace(row, target=None) for row in rows], _PHYSICS, notes)
 
 
-def made_spectra(prep: Preprocessing, spectra: int, device: torch.device) -> Labelled:
+def _made_spectra(prep: Preprocessing, spectra: int, device: torch.device) -> Labelled:
     """Spectra with the mean and the variance of real ones, in float16, drawn on the device."""
     generator = torch.Generator(device).manual_seed(42)
     mean_L, spread_L, error_L = (
@@ -78,8 +78,8 @@ def made_spectra(prep: Preprocessing, spectra: int, device: torch.device) -> Lab
         for values_L in (prep.mean_L, np.sqrt(prep.flux_var_L), prep.error_mean_L)
     )
     flux_NL, error_NL = (np.empty((spectra, prep.pixels), np.float16) for _ in range(2))
-    for start in range(0, spectra, CHUNK_ROWS):
-        rows = slice(start, min(start + CHUNK_ROWS, spectra))
+    for start in range(0, spectra, _CHUNK_ROWS):
+        rows = slice(start, min(start + _CHUNK_ROWS, spectra))
         deviate_BL = torch.randn((rows.stop - rows.start, prep.pixels), generator=generator, device=device)
         flux_NL[rows] = deviate_BL.mul_(spread_L).add_(mean_L).half().cpu().numpy()
         error_NL[rows] = error_L.half().cpu().numpy()
@@ -98,7 +98,7 @@ def _mlp_row(trainer: Trainer, config: TrialConfig, members: int, name: str) -> 
 def _cnn_row(trainer: Trainer, sizes: Sizes) -> Row:
     config = stage_config("mvp_cnn1", epochs=2)
     rate = bandwidth(trainer.device, sizes.copied)
-    floor = trainer.data.examples * sizes.pixels * CNN_BYTES / rate
+    floor = trainer.data.examples * sizes.pixels * _CNN_BYTES / rate
     beside = f"its traffic at {rate / 1e12:.2f} TB/s"
     return Row("epoch of MVP-CNN-1", _epoch_seconds(trainer, [config]), "s", beside, floor, Target("at most", 3.0))
 

@@ -15,10 +15,10 @@ from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.train.precision import resolve_precision
 from spectral_search.train.trainer import Trainer
 
-ROUNDS = 3
-MLP, CNN_NAME = "[256, 64]", "CNN [32, 64] k7"
-BOUNDS = {(MLP, 8): 0.3, (CNN_NAME, 4): 1.0}
-CNN = RunSpec.from_dict(
+_ROUNDS = 3
+_MLP, _CNN_NAME = "[256, 64]", "CNN [32, 64] k7"
+_BOUNDS = {(_MLP, 8): 0.3, (_CNN_NAME, 4): 1.0}
+_CNN = RunSpec.from_dict(
     {
         "stage": "cnn",
         "data": {},
@@ -26,7 +26,7 @@ CNN = RunSpec.from_dict(
         "fit": {"batch_size": 128},
     }
 ).base
-PHYSICS = (
+_PHYSICS = (
     "An epoch's cost is that of the pass (gathering the batch, a normal deviate a pixel, the input) plus that of "
     "each member's products and optimiser step. Apart, every member pays the pass; in a pack it is paid once, and "
     "the first layers are one wide product. Apart is the cheaper of one after the other on all cores, and one a core "
@@ -55,18 +55,18 @@ class Sizes:
     signal_members: int
 
 
-FULL = Sizes(8192, 2048, 2048, 4096, (1, 2, 4, 8, 16, 32, 64), 512, 64, (2048, 512), 16)
-QUICK = Sizes(256, 64, 64, 64, (1, 2, 4), 64, 8, (64, 32), 3)
+_FULL = Sizes(8192, 2048, 2048, 4096, (1, 2, 4, 8, 16, 32, 64), 512, 64, (2048, 512), 16)
+_QUICK = Sizes(256, 64, 64, 64, (1, 2, 4), 64, 8, (64, 32), 3)
 
 
 def measure(context: BenchContext) -> Findings:
     """Time packs of step1's MLP, and one of CNNs."""
-    sizes = QUICK if context.quick else FULL
+    sizes = _QUICK if context.quick else _FULL
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     context.say(f"packs: {sizes.train:,} spectra of {sizes.pixels} pixels, batches of {sizes.batch} on {device}")
     trainer = Trainer(repeated_dataset(sizes.train, sizes.val, sizes.pixels), device)
     config = step1_config(batch_size=sizes.batch)
-    rows = [_row(trainer, config, members, MLP) for members in sizes.members]
+    rows = [_row(trainer, config, members, _MLP) for members in sizes.members]
     drawn = {
         "members": list(sizes.members),
         "together_seconds": [row.value for row in rows],
@@ -74,12 +74,12 @@ def measure(context: BenchContext) -> Findings:
     }
     rows += [row for batch in sizes.signal for row in _signal_rows(trainer, sizes, batch)]
     few = Trainer(repeated_dataset(sizes.cnn, sizes.val // 8, sizes.pixels), device)
-    rows.append(_row(few, CNN, 4, CNN_NAME))
-    return Findings(rows, PHYSICS, drawn=drawn)
+    rows.append(_row(few, _CNN, 4, _CNN_NAME))
+    return Findings(rows, _PHYSICS, drawn=drawn)
 
 
 def _row(trainer: Trainer, config: TrialConfig, members: int, network: str) -> Row:
-    bound = BOUNDS.get((network, members))
+    bound = _BOUNDS.get((network, members))
     target = None if bound is None else Target("at most", bound)
     together, apart = _epoch_seconds(trainer, config, members)
     return Row(f"epoch of {members} x {network} together", together, "s", "the same apart", apart, target)
@@ -99,7 +99,7 @@ def _epoch_seconds(trainer: Trainer, config: TrialConfig, members: int) -> tuple
             trainer.run_epoch(lone)
 
     works = [lambda: trainer.run_epoch(pack), lambda: trainer.run_epoch(lone), on_one_core]
-    together, alone, alone_on_one = best_seconds(works, ROUNDS, trainer.device)
+    together, alone, alone_on_one = best_seconds(works, _ROUNDS, trainer.device)
     return together, members * min(alone, alone_on_one / cores)
 
 
@@ -111,10 +111,10 @@ def _signal_rows(on_pixels: Trainer, sizes: Sizes, batch: int) -> list[Row]:
     count, signal = sizes.signal_members, on_signal(config)
     alone, pack = ([trainer.member(k, varied(k, signal)) for k in range(members)] for members in (1, count))
     works = [lambda: trainer.run_epoch(pack), lambda: trainer.run_epoch(alone), lambda: on_pixels.run_epoch(pixels)]
-    together, one, one_on_pixels = best_seconds(works, ROUNDS, trainer.device)
+    together, one, one_on_pixels = best_seconds(works, _ROUNDS, trainer.device)
     further = (together - one) / (count - 1)
     products = _product_seconds(trainer, (len(dataset.prep.strength_K), *hidden_of(config), 1), sizes, batch)
-    name = f"a further {MLP} in a pack of {count} on the signal, batch {batch}"
+    name = f"a further {_MLP} in a pack of {count} on the signal, batch {batch}"
     return [
         Row(name, further, "s", "an epoch of one alone on all pixels", one_on_pixels, Target("at most", 0.1)),
         Row(name, further, "s", "its own products", products, Target("at most", 2.0)),

@@ -30,10 +30,10 @@ from spectral_search.tasks.spectra.training.streamed_spectra import RANGE_BYTES,
 from spectral_search.train.devices import plan_slots
 from spectral_search.train.process_memory import keep_freed_memory
 
-BATCH = 2048
-EPOCHS = 4
+_BATCH = 2048
+_EPOCHS = 4
 """Epochs streamed after the first; the best is the steady state."""
-PHYSICS = (
+_PHYSICS = (
     "Plain h5py reads flux and error of four shards with read_direct into one float32 buffer, block after block: the "
     "page cache is warm, so it is bound by copies in memory and, for float64, by HDF5's own conversion. What a search "
     "reads comes in the shuffled order of an epoch, a new one each time; it is searched for invalid values, and waits "
@@ -53,13 +53,13 @@ class Sizes:
     pixels: int
 
 
-FULL = Sizes(32_768, 65_536, 4096)
-QUICK = Sizes(512, 1024, 256)
+_FULL = Sizes(32_768, 65_536, 4096)
+_QUICK = Sizes(512, 1024, 256)
 
 
 def measure(context: BenchContext) -> Findings:
     """Read float32 and float64 shards every way there is."""
-    sizes = QUICK if context.quick else FULL
+    sizes = _QUICK if context.quick else _FULL
     keep_freed_memory()  # as every process that trains
     rows: list[Row] = []
     for dtype, spectra in (("float64", sizes.large), ("float32", sizes.fast)):
@@ -71,7 +71,7 @@ def measure(context: BenchContext) -> Findings:
                     rows.append(_memory(selection))
             with _ray():
                 rows += _speeds(selection, dtype)
-    return Findings(rows, PHYSICS)
+    return Findings(rows, _PHYSICS)
 
 
 def _ray() -> AbstractContextManager[object]:
@@ -85,7 +85,7 @@ def _speeds(selection: Selection, dtype: str) -> list[Row]:
     # They take turns, so that a disturbance of the machine falls on all of them.
     turns = [
         (_rate(plain_blocks(selection)), _rate(read_plainly(ranges)), _rate(iter_blocks_ray(ranges)))
-        for ranges in (epoch_ranges(in_order, SEED, epoch) for epoch in range(1, EPOCHS + 1))
+        for ranges in (epoch_ranges(in_order, SEED, epoch) for epoch in range(1, _EPOCHS + 1))
     ]
     plain, steady, steady_ray = (max(rates) for rates in zip(*turns, strict=True))
     batches, batches_ray = (_batch_rate(selection, read) for read in (read_plainly, iter_blocks_ray))
@@ -112,7 +112,7 @@ def _memory(selection: Selection) -> Row:
     """The most that streaming this selection's training batches takes, shuffle window included."""
     source = _training_stream(selection)
     with MemoryWatch() as watch:
-        for _ in source.epoch(SEED, 1, BATCH):
+        for _ in source.epoch(SEED, 1, _BATCH):
             pass
     read_gb = sum(shard.bytes for shard in selection.shards) / 1e9
     name = f"memory of all processes, streaming batches of {read_gb:.1f} GB"
@@ -147,5 +147,5 @@ def _batch_rate(selection: Selection, read: ReadBlocks) -> float:
     source = _training_stream(selection, read)
     for epoch in (1, 2):
         started = time.perf_counter()
-        spectra = sum(len(batch.log_g_B) for batch in source.epoch(SEED, epoch, BATCH))
+        spectra = sum(len(batch.log_g_B) for batch in source.epoch(SEED, epoch, _BATCH))
     return spectra / (time.perf_counter() - started)

@@ -14,14 +14,14 @@ from benchmarks.recorded_tasks import RecordedTask, read_tasks
 from benchmarks.replay import Strategy, epochs_to_find, searched, top_after
 from spectral_search.spec.search import SearchSpec
 
-TOLERANCE = 0.005
+_TOLERANCE = 0.005
 """How far below the grid's best val R2 counts as reached."""
-SEEDS, QUICK_SEEDS = 8, 1
-ORDERS, QUICK_ORDERS = 60, 2
+_SEEDS, _QUICK_SEEDS = 8, 1
+_ORDERS, _QUICK_ORDERS = 60, 2
 """Seeds of a method on a task: its random choices are others in each."""
-CONCURRENT = 8
+_CONCURRENT = 8
 """Trials at a time, as in a pack; the search knows less than if it trained one after the other."""
-TOP_EPOCHS, TOP_SHARE = 5, 10
+_TOP_EPOCHS, _TOP_SHARE = 5, 10
 RANDOM = "random"
 METHODS: dict[str, dict[str, Any]] = {
     "parzen + promotion (default)": {"sampler": "parzen", "pruner": "promote"},
@@ -38,11 +38,11 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 """Rules of `search`; min_epochs below 1 is a part of the epochs."""
 DEFAULT = next(iter(METHODS))
-DRAWN = (DEFAULT, "random + promotion", "random + halving", "TPE + ASHA", "TPE", RANDOM)
+_DRAWN = (DEFAULT, "random + promotion", "random + halving", "TPE + ASHA", "TPE", RANDOM)
 """What the figure shows, in its six colours."""
-GAIN, WORST_GAIN = 7.0, 4.5
+_GAIN, _WORST_GAIN = 7.0, 4.5
 """How many times cheaper than random search the default is to be on recorded tasks: on average and at worst."""
-PHYSICS = (
+_PHYSICS = (
     "A real grid was trained once, every configuration to its last epoch; searches are replayed on its learning "
     "curves with the search's own proposals and stopping rules, eight trials at a time, as many as the grid has. "
     "A proposal stands for the recorded configuration next to it that no trial has had. Counted are epochs until the "
@@ -53,14 +53,14 @@ PHYSICS = (
 )
 
 
-def strategies(curves: Curves) -> dict[str, Strategy]:
+def _strategies(curves: Curves) -> dict[str, Strategy]:
     """What is compared on a grid."""
-    compared = {name: searched(concurrent=CONCURRENT, **_options(name, curves.epochs)) for name in METHODS}
+    compared = {name: searched(concurrent=_CONCURRENT, **_options(name, curves.epochs)) for name in METHODS}
     return compared | {
-        "TPE + ASHA": searched("tpe", "asha", CONCURRENT),
-        "TPE": searched("tpe", "none", CONCURRENT),
-        RANDOM: searched("random", "none", CONCURRENT),
-        f"best tenth after {TOP_EPOCHS} epochs": top_after(TOP_EPOCHS, max(1, len(curves.params) // TOP_SHARE)),
+        "TPE + ASHA": searched("tpe", "asha", _CONCURRENT),
+        "TPE": searched("tpe", "none", _CONCURRENT),
+        RANDOM: searched("random", "none", _CONCURRENT),
+        f"best tenth after {_TOP_EPOCHS} epochs": top_after(_TOP_EPOCHS, max(1, len(curves.params) // _TOP_SHARE)),
     }
 
 
@@ -80,19 +80,19 @@ def measure(context: BenchContext) -> Findings:
     drawn: dict[str, object] = {}
     for file in sorted(FOLDER.glob("curves_*.csv")):
         curves, started = read_curves(file), time.perf_counter()
-        traces = replayed(curves, QUICK_SEEDS if context.quick else SEEDS)
+        traces = _replayed(curves, _QUICK_SEEDS if context.quick else _SEEDS)
         context.say(f"efficiency: {file.stem}, {len(curves.params)} configurations x {curves.epochs} epochs")
         rows += [_row(file.stem, name, curves, found) for name, found in traces.items()]
         details[file.stem] = _details(curves, traces, time.perf_counter() - started)
         drawn[file.stem] = {
             "configurations": len(curves.params),
             "epochs": curves.epochs,
-            "target": curves.best - TOLERANCE,
-            "traces": {name: quartiles(found, curves.grid_epochs) for name, found in traces.items() if name in DRAWN},
+            "target": curves.best - _TOLERANCE,
+            "traces": {name: quartiles(found, curves.grid_epochs) for name, found in traces.items() if name in _DRAWN},
         }
     summary = on_tasks(tasks, context) if tasks else {}
-    rows += task_rows(summary) if summary else []
-    return Findings(rows, PHYSICS, [], {**details, **summary}, drawn, summary)
+    rows += _task_rows(summary) if summary else []
+    return Findings(rows, _PHYSICS, [], {**details, **summary}, drawn, summary)
 
 
 def _details(curves: Curves, traces: Mapping[str, list[np.ndarray]], seconds: float) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def on_tasks(tasks: list[RecordedTask], context: BenchContext) -> dict[str, Any]
         curves: task -> method -> median_epochs and times_cheaper_than_random; default: the method that is the
         search's own; geometric_mean and worst: method -> times cheaper than random search over the tasks.
     """
-    orders = QUICK_ORDERS if context.quick else ORDERS
+    orders = _QUICK_ORDERS if context.quick else _ORDERS
     curves: dict[str, dict[str, dict[str, float]]] = {}
     for task in tasks:
         context.say(f"efficiency: {task.name}, {len(task.params)} configurations x {task.epochs} points")
@@ -142,31 +142,34 @@ def random_epochs(task: RecordedTask, seed: int) -> int:
     return (int(np.flatnonzero(np.isin(order, list(task.top)))[0]) + 1) * task.epochs
 
 
-def task_rows(summary: Mapping[str, Any]) -> list[Row]:
+def _task_rows(summary: Mapping[str, Any]) -> list[Row]:
     """A row for each method on average and at worst."""
     rows = []
     for name, gain in summary["geometric_mean"].items():
         held_to = name == summary["default"]
         said = f"recorded tasks: {name}, times cheaper than random search"
         rows += [
-            Row(f"{said}, geometric mean", gain, "", target=Target("at least", GAIN) if held_to else None),
+            Row(f"{said}, geometric mean", gain, "", target=Target("at least", _GAIN) if held_to else None),
             Row(
-                f"{said}, worst", summary["worst"][name], "", target=Target("at least", WORST_GAIN) if held_to else None
+                f"{said}, worst",
+                summary["worst"][name],
+                "",
+                target=Target("at least", _WORST_GAIN) if held_to else None,
             ),
         ]
     return rows
 
 
-def replayed(curves: Curves, seeds: int) -> dict[str, list[np.ndarray]]:
+def _replayed(curves: Curves, seeds: int) -> dict[str, list[np.ndarray]]:
     """The traces of every strategy, one a seed."""
-    return {name: [strategy(curves, seed) for seed in range(seeds)] for name, strategy in strategies(curves).items()}
+    return {name: [strategy(curves, seed) for seed in range(seeds)] for name, strategy in _strategies(curves).items()}
 
 
 def spent_epochs(traces: list[np.ndarray], curves: Curves) -> list[int]:
-    """Epochs until each trace came within TOLERANCE of the grid's best; the whole grid's where it never did."""
+    """Epochs until each trace came within _TOLERANCE of the grid's best; the whole grid's where it never did."""
     spent = []
     for trace in traces:
-        reached = np.flatnonzero(trace >= curves.best - TOLERANCE)
+        reached = np.flatnonzero(trace >= curves.best - _TOLERANCE)
         spent.append(int(reached[0]) + 1 if len(reached) else curves.grid_epochs)
     return spent
 

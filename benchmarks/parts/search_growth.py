@@ -11,7 +11,7 @@ from benchmarks.timed_searches import ours
 
 SERIES = (("shared", "standardize"), ("separate", "standardize"), ("shared", "signal"))
 """How trials train, and on what: all pixels, or the components of the signal."""
-PHYSICS = (
+_PHYSICS = (
     "Whole searches by the command line, start-up included, no trial stopped early, on spectra that repeat one "
     "simulated block (only speed is measured). Separate trials pay the pass over the data each, so that their time "
     "grows with trials x spectra; trials that share a pass add only their own products and optimiser steps. On "
@@ -32,8 +32,8 @@ class Sizes:
     pixels: int
 
 
-FULL = Sizes((4, 8, 16, 32), (8192, 16_384, 32_768, 65_536), 8, 8192, 6, 4096)
-QUICK = Sizes((2, 4), (256, 512), 2, 256, 1, 64)
+_FULL = Sizes((4, 8, 16, 32), (8192, 16_384, 32_768, 65_536), 8, 8192, 6, 4096)
+_QUICK = Sizes((2, 4), (256, 512), 2, 256, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Point:
 
 def measure(context: BenchContext) -> Findings:
     """Run every search."""
-    sizes = QUICK if context.quick else FULL
+    sizes = _QUICK if context.quick else _FULL
     points: list[Point] = []
     for spectra in sizes.spectra:
         root = context.scratch / f"growth-{spectra}"
@@ -66,7 +66,7 @@ def measure(context: BenchContext) -> Findings:
             points += _each(context, sizes, root, trials, spectra)
         shutil.rmtree(root)
     listed = {"points": [asdict(point) for point in points]}
-    return Findings(_rows(points), PHYSICS, details=listed, drawn=listed)
+    return Findings(_rows(points), _PHYSICS, details=listed, drawn=listed)
 
 
 def _each(context: BenchContext, sizes: Sizes, root: Path, trials: int, spectra: int) -> list[Point]:

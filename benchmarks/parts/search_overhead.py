@@ -12,13 +12,13 @@ from spectral_search.errors import RunError
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 
-SMALL, TINY = (2048, 512, 4096), (512, 128, 64)
+_SMALL, _TINY = (2048, 512, 4096), (512, 128, 64)
 """Spectra to train and to validate on, and pixels."""
-TRIALS, QUICK_TRIALS = (48, 16), (4, 2)
+_TRIALS, _QUICK_TRIALS = (48, 16), (4, 2)
 """Trials of the search that trains nothing, and how many are over before time counts."""
-ROUNDS = 2
-POLL_SECONDS = 0.02
-PHYSICS = (
+_ROUNDS = 2
+_POLL_SECONDS = 0.02
+_PHYSICS = (
     "Before the first epoch come imports of torch and Ray, the cluster, reading, the preprocessing and the processes "
     "that train. What a trial adds is the time from one trial's end to the next one's, once all processes are there, "
     "in a search of trials of one epoch on spectra so few that training costs nothing: proposing it, scheduling it, "
@@ -28,19 +28,19 @@ PHYSICS = (
 
 def measure(context: BenchContext) -> Findings:
     """Time the first result, and trials that train next to nothing."""
-    small = simulated_root(*(TINY if context.quick else SMALL), context.progress("simulating"))
-    tiny = simulated_root(*TINY, context.progress("simulating"))
+    small = simulated_root(*(_TINY if context.quick else _SMALL), context.progress("simulating"))
+    tiny = simulated_root(*_TINY, context.progress("simulating"))
     context.say("overhead: the first epoch's result, then trials that train nothing")
     first = _first_result_seconds(small, context.scratch)
-    trials, settled = QUICK_TRIALS if context.quick else TRIALS
+    trials, settled = _QUICK_TRIALS if context.quick else _TRIALS
     added = min(
-        _added_seconds(tiny, trials, settled, context.scratch, turn) for turn in range(1 if context.quick else ROUNDS)
+        _added_seconds(tiny, trials, settled, context.scratch, turn) for turn in range(1 if context.quick else _ROUNDS)
     )
     rows = [
         Row("from the command to the first epoch's result", first, "s", target=Target("at most", 15.0)),
         Row("what a trial adds beyond its training", added, "s", target=Target("at most", 0.3)),
     ]
-    return Findings(rows, PHYSICS, details={"trials": trials, "after": settled})
+    return Findings(rows, _PHYSICS, details={"trials": trials, "after": settled})
 
 
 def _added_seconds(root: Path, trials: int, settled: int, results: Path, turn: int) -> float:
@@ -68,7 +68,7 @@ def _first_result_seconds(root: Path, results: Path) -> float:
         while process.poll() is None:
             if seconds is None and any(results.glob(f"{name}/trials/*/progress.jsonl")):
                 seconds = time.perf_counter() - started
-            time.sleep(POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
     if process.returncode != 0 or seconds is None:
         raise RunError(f"A measured search ended with code {process.returncode}.")
     return seconds

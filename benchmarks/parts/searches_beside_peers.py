@@ -11,20 +11,20 @@ from benchmarks.repeated_spectra import simulated_root
 from benchmarks.timed_searches import Ended, ours, peer
 from spectral_search.train.devices import cpu_count
 
-GRID = {
+_GRID = {
     "fit.lr": [3e-4, 1e-3, 3e-3],
     "model.dropout": [0.1, 0.3],
     "fit.schedule": ["constant", "cosine"],
     "fit.weight_decay": [1e-3],
 }
 """Twelve points of step1's space, as one would lay them out by hand."""
-HEADLINE = "ray_tune", "Ray Tune"
-NAMES = {HEADLINE[0]: HEADLINE[1], "optuna": "Optuna alone", "grid": "a sequential grid"}
-MANY_SPECTRA = 32_000
+_HEADLINE = "ray_tune", "Ray Tune"
+_NAMES = {_HEADLINE[0]: _HEADLINE[1], "optuna": "Optuna alone", "grid": "a sequential grid"}
+_MANY_SPECTRA = 32_000
 """From here on more is asked of the signal, since less of a search is its start."""
-PEER_GRACE_PERIOD, PEER_REDUCTION_FACTOR = 3, 3
+_PEER_GRACE_PERIOD, _PEER_REDUCTION_FACTOR = 3, 3
 """Of the peers' ASHA, as their guides have it; our rules are ours."""
-PHYSICS = (
+_PHYSICS = (
     "Every search trains trials of step1's space on the same spectra with the same recipe and seed, each with its own"
     " proposals and stopping rule, the peers in float32 and with ASHA from epoch 3, one in 3, as their guides teach. "
     "It is timed from the command to its end: imports, cluster, loading, trials, and for ours also the winner's "
@@ -50,12 +50,12 @@ class Sizes:
 
 
 FULL = Sizes(16_384, 10_240, 4096, 12, 20)
-QUICK = Sizes(512, 256, 64, 3, 2)
+_QUICK = Sizes(512, 256, 64, 3, 2)
 
 
 def measure(context: BenchContext) -> Findings:
     """Run ours on all pixels and on the signal, and the peers, one after the other."""
-    sizes = QUICK if context.quick else FULL
+    sizes = _QUICK if context.quick else FULL
     if context.spectra is not None:
         sizes = replace(sizes, train=context.spectra)
     root = simulated_root(sizes.train, sizes.val, sizes.pixels, context.progress("simulating"))
@@ -69,12 +69,12 @@ def measure(context: BenchContext) -> Findings:
         )
         found["ours_with_seeds"] = whole
     config = peer_config(root, sizes)
-    for name, words in NAMES.items() if context.spectra is None else [HEADLINE]:
+    for name, words in _NAMES.items() if context.spectra is None else [_HEADLINE]:
         theirs = found[name] = peer(name, config, context.scratch)
         _told(context, words, theirs)
-        rows += _beside(found["ours"], theirs, words, headline=name == HEADLINE[0])
-        rows += _signal_beside(found["ours_on_signal"], theirs, words, sizes, headline=name == HEADLINE[0])
-    return Findings(rows, PHYSICS, details={name: vars(ended) for name, ended in found.items()})
+        rows += _beside(found["ours"], theirs, words, headline=name == _HEADLINE[0])
+        rows += _signal_beside(found["ours_on_signal"], theirs, words, sizes, headline=name == _HEADLINE[0])
+    return Findings(rows, _PHYSICS, details={name: vars(ended) for name, ended in found.items()})
 
 
 def _ours(context: BenchContext, root: Path, sizes: Sizes) -> dict[str, Ended]:
@@ -105,10 +105,10 @@ def peer_config(root: Path, sizes: Sizes) -> dict[str, Any]:
     return {
         "root": str(root),
         "trials": sizes.trials,
-        "grace_period": min(PEER_GRACE_PERIOD, sizes.epochs),
-        "reduction_factor": PEER_REDUCTION_FACTOR,
+        "grace_period": min(_PEER_GRACE_PERIOD, sizes.epochs),
+        "reduction_factor": _PEER_REDUCTION_FACTOR,
         "space": {key: domain.to_yaml() for key, domain in spec.space.items()},
-        "grid": GRID,
+        "grid": _GRID,
         "cpus_per_trial": max(1, cpu_count() // 2),
         "recipe": {
             "hidden": hidden_of(spec.base),
@@ -132,7 +132,7 @@ def _beside(mine: Ended, theirs: Ended, words: str, *, headline: bool) -> list[R
 
 def _signal_beside(mine: Ended, theirs: Ended, words: str, sizes: Sizes, *, headline: bool) -> list[Row]:
     """Whole times, what was found, and how soon ours had found what the peer found at all."""
-    many = sizes.train >= MANY_SPECTRA
+    many = sizes.train >= _MANY_SPECTRA
     sooner, better = (Target("at most", 1 / (6 if many else 3)), Target("at least", 0.02)) if headline else (None, None)
     gain = mine.best_val_r2 - theirs.best_val_r2
     rows = [

@@ -20,12 +20,12 @@ from benchmarks.step_floors import (
 from spectral_search.train.precision import resolve_precision
 from spectral_search.train.trainer import Trainer
 
-VAL_SPECTRA = 256
+_VAL_SPECTRA = 256
 """Few: the seconds of an epoch's record are those of its training alone."""
-EPOCHS = 4
+_EPOCHS = 4
 """After one to warm up; the fastest counts."""
-HIDDEN = ((256, 64), (1024, 512, 256))
-PHYSICS = (
+_HIDDEN = ((256, 64), (1024, 512, 256))
+_PHYSICS = (
     "The floor of a step is the time of its matrix products (forward, gradients of the weights, gradients of the "
     "inputs of all layers but the first) plus that of drawing a normal deviate for every pixel of the batch, each "
     "measured alone on all cores in the format that the fit uses. Torch's normal_ is what a step is held to, since a "
@@ -47,27 +47,27 @@ class Sizes:
     components: int
 
 
-FULL = Sizes(16_384, 2048, 4096, 64)
-QUICK = Sizes(512, 128, 256, 16)
+_FULL = Sizes(16_384, 2048, 4096, 64)
+_QUICK = Sizes(512, 128, 256, 16)
 
 
 def measure(context: BenchContext) -> Findings:
     """Time steps of two MLPs alone, and of a pack of eight of the smaller."""
-    sizes = QUICK if context.quick else FULL
+    sizes = _QUICK if context.quick else _FULL
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     context.say(f"training: {sizes.train:,} spectra of {sizes.pixels} pixels, batches of {sizes.batch} on {device}")
-    trainer = Trainer(repeated_dataset(sizes.train, VAL_SPECTRA, sizes.pixels), device)
+    trainer = Trainer(repeated_dataset(sizes.train, _VAL_SPECTRA, sizes.pixels), device)
     noise = {"torch's": noise_seconds(sizes.batch, sizes.pixels, device)}
     if device.type == "cpu":  # a GPU's is torch's
         noise["own"] = own_noise_seconds(sizes.batch, sizes.pixels, device)
     rows: list[Row] = []
-    for hidden, members in ((HIDDEN[0], 1), (HIDDEN[1], 1), (HIDDEN[0], 8)):
+    for hidden, members in ((_HIDDEN[0], 1), (_HIDDEN[1], 1), (_HIDDEN[0], 8)):
         rows += _step(trainer, sizes, hidden, members, noise)
     del trainer
-    rows.append(_signal_step(sizes, HIDDEN[0], device))
+    rows.append(_signal_step(sizes, _HIDDEN[0], device))
     return Findings(
         rows,
-        PHYSICS,
+        _PHYSICS,
         details={
             "noise_ms": {whose: seconds * 1e3 for whose, seconds in noise.items()},
             "threads": torch.get_num_threads(),
@@ -82,7 +82,7 @@ def _step(
     products = mlp_products((sizes.pixels, *hidden, 1), sizes.batch, members)
     precision = resolve_precision("auto", trainer.device)
     floor = product_seconds(products, precision, trainer.device)
-    seconds = step_seconds(trainer, hidden, sizes.batch, members)
+    seconds = _step_seconds(trainer, hidden, sizes.batch, members)
     # Once more, since a machine may slow down in between: the lower floor is the stricter.
     floor = min(floor, product_seconds(products, precision, trainer.device))
     rate = sum(product.flops for product in products) / floor / 1e9
@@ -98,7 +98,7 @@ def _step(
 
 def _signal_step(sizes: Sizes, hidden: tuple[int, ...], device: torch.device) -> Row:
     """A lone step on the components of the signal beside its floor."""
-    dataset = repeated_components(sizes.train, VAL_SPECTRA, sizes.pixels, sizes.components)
+    dataset = repeated_components(sizes.train, _VAL_SPECTRA, sizes.pixels, sizes.components)
     components, shared = len(dataset.prep.strength_K), 0 if dataset.components is None else dataset.components.shared
     trainer, widths = Trainer(dataset, device), (components, *hidden, 1)
     precision = resolve_precision("auto", device)
@@ -111,7 +111,7 @@ def _signal_step(sizes: Sizes, hidden: tuple[int, ...], device: torch.device) ->
         )
 
     before = floors()
-    seconds = step_seconds(trainer, hidden, sizes.batch, 1, signal=True)
+    seconds = _step_seconds(trainer, hidden, sizes.batch, 1, signal=True)
     products, drawing, traffic = (min(pair) for pair in zip(before, floors(), strict=True))
     beside = (
         f"{products * 1e3:.2f} ms products ({precision}) + {drawing * 1e3:.2f} ms draws + {traffic * 1e3:.2f} ms "
@@ -121,12 +121,14 @@ def _signal_step(sizes: Sizes, hidden: tuple[int, ...], device: torch.device) ->
     return Row(name, seconds * 1e3, "ms", beside, (products + drawing + traffic) * 1e3, Target("at most", 2.5))
 
 
-def step_seconds(trainer: Trainer, hidden: tuple[int, ...], batch: int, members: int, *, signal: bool = False) -> float:
+def _step_seconds(
+    trainer: Trainer, hidden: tuple[int, ...], batch: int, members: int, *, signal: bool = False
+) -> float:
     """The time of a step in the fastest of a few epochs of some members together, on the signal or on all pixels."""
-    config = step1_config(hidden=list(hidden), batch_size=batch, epochs=EPOCHS + 1)
+    config = step1_config(hidden=list(hidden), batch_size=batch, epochs=_EPOCHS + 1)
     config = on_signal(config) if signal else config
     pack = [trainer.member(number, config) for number in range(members)]
-    epochs = [trainer.run_epoch(pack) for _ in range(EPOCHS + 1)]
+    epochs = [trainer.run_epoch(pack) for _ in range(_EPOCHS + 1)]
     times = [record["seconds"] for results in epochs[1:] for record in results.values() if isinstance(record, dict)]
     steps = max(1, round(trainer.data.examples / batch))
     return min(times) / steps

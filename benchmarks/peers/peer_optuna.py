@@ -10,7 +10,7 @@ import optuna
 from benchmarks.peers.peer_recipe import dated, load_arrays, main, trained
 
 
-def suggested(trial: optuna.Trial, space: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _suggested(trial: optuna.Trial, space: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A point of the space."""
     params: dict[str, Any] = {}
     for key, given in space.items():
@@ -33,7 +33,7 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
     def objective(trial: optuna.Trial) -> float:
         nonlocal epochs_trained
         best = float("-inf")
-        curve = dated(trained(arrays, recipe, suggested(trial, config["space"])))
+        curve = dated(trained(arrays, recipe, _suggested(trial, config["space"])))
         for epoch, (at, val_r2) in enumerate(curve, start=1):
             epochs_trained += 1
             reached.append((at, val_r2))

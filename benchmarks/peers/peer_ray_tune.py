@@ -23,7 +23,7 @@ from ray.tune.search.optuna import OptunaSearch
 from benchmarks.peers.peer_recipe import Arrays, Training, load_arrays, main
 
 
-def objective(config: dict[str, Any], arrays: Arrays, recipe: dict[str, Any]) -> None:
+def _objective(config: dict[str, Any], arrays: Arrays, recipe: dict[str, Any]) -> None:
     """One trial."""
     training, best, best_at = Training(arrays, recipe, config), float("-inf"), 0.0
     for epoch in range(1, recipe["epochs"] + 1):
@@ -39,7 +39,7 @@ def objective(config: dict[str, Any], arrays: Arrays, recipe: dict[str, Any]) ->
             )
 
 
-def domain(given: dict[str, Any]) -> Any:
+def _domain(given: dict[str, Any]) -> Any:
     """A domain of the spec in Ray Tune's terms."""
     match given:
         case {"log_uniform": [low, high]}:
@@ -59,10 +59,10 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(objective, arrays=load_arrays(config["root"]), recipe=recipe),
+                tune.with_parameters(_objective, arrays=load_arrays(config["root"]), recipe=recipe),
                 {"cpu": config["cpus_per_trial"]},
             ),
-            param_space={key: domain(given) for key, given in config["space"].items()},
+            param_space={key: _domain(given) for key, given in config["space"].items()},
             tune_config=tune.TuneConfig(
                 metric="val_r2",
                 mode="max",

@@ -95,7 +95,7 @@ class Training:
             persistent_workers=recipe["workers"] > 0,
             collate_fn=_as_it_is,
         )
-        self.model = mlp(len(arrays["mean"]), recipe["hidden"], params["model.dropout"])
+        self.model = _mlp(len(arrays["mean"]), recipe["hidden"], params["model.dropout"])
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(), params["fit.lr"], weight_decay=params["fit.weight_decay"], fused=True
         )
@@ -135,7 +135,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def mlp(pixels: int, hidden: list[int], dropout: float) -> nn.Sequential:
+def _mlp(pixels: int, hidden: list[int], dropout: float) -> nn.Sequential:
     """Linear - ReLU - dropout layers and a linear head, with PyTorch's own initialisation."""
     layers: list[nn.Module] = []
     for width in hidden:

@@ -15,6 +15,7 @@ from spectral_search import __version__
 from spectral_search.cli.benchmark import bench
 from spectral_search.cli.caches import cache
 from spectral_search.cli.data_sets import inspect, simulate
+from spectral_search.cli.derived_help import DerivedHelp
 from spectral_search.cli.reference_methods import audit, baselines
 from spectral_search.cli.reports import compare, report
 from spectral_search.cli.runs import resume, run, status, stop, train
@@ -52,7 +53,7 @@ def _main(
 
 
 for _verb in _VERBS:
-    app.command()(_verb)
+    app.command(cls=DerivedHelp)(_verb)
 
 
 def main() -> NoReturn:

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord
     from spectral_search.service.run_options import RunOptions
 
-Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
-Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
-Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
-Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
-Executor = Annotated[
+_Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
+_Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
+_Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
+_Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
+_Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
+_Executor = Annotated[
     str,
     typer.Option(
         "--executor",
@@ -41,7 +41,7 @@ Executor = Annotated[
         help="shared: trials in one pass over the data; separate: a process a trial; inline: this process, no Ray.",
     ),
 ]
-Dashboard = Annotated[
+_Dashboard = Annotated[
     bool | None, typer.Option("--dashboard/--no-dashboard", help="Ray's dashboard, on loopback [on, off with --quick].")
 ]
 
@@ -49,23 +49,23 @@ Dashboard = Annotated[
 def run(
     spec: Annotated[str, typer.Argument(help="A stage, such as cnn_stage1a, or the path of a YAML file.")],
     data_root: DataRoot = None,
-    name: Name = None,
+    name: _Name = None,
     num_train: NumTrain = None,
     trials: Annotated[int | None, typer.Option("--trials", help="Trials of the search.")] = None,
-    epochs: Epochs = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="random, tpe, grid or gp.")] = None,
+    epochs: _Epochs = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="Who proposes trials: {search.sampler}.")] = None,
     input_kind: Annotated[
         str | None,
-        typer.Option("--input", metavar="KIND", help="What networks see: signal, denoised, standardize, ..."),
+        typer.Option("--input", metavar="KIND", help="What networks see: {data.input.kind}."),
     ] = None,
     sets: Sets = None,
-    gpus: Gpus = None,
-    concurrent: Concurrent = None,
-    address: Address = None,
+    gpus: _Gpus = None,
+    concurrent: _Concurrent = None,
+    address: _Address = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Shrink the stage to minutes on two CPU cores.")] = False,
-    executor: Executor = "auto",
-    dashboard: Dashboard = None,
+    executor: _Executor = "auto",
+    dashboard: _Dashboard = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -123,11 +123,11 @@ def resume(
         int | None, typer.Option("--epochs", min=1, help="Let complete trials go on to so many epochs.")
     ] = None,
     data_root: DataRoot = None,
-    gpus: Gpus = None,
-    concurrent: Concurrent = None,
-    address: Address = None,
-    executor: Executor = "auto",
-    dashboard: Dashboard = None,
+    gpus: _Gpus = None,
+    concurrent: _Concurrent = None,
+    address: _Address = None,
+    executor: _Executor = "auto",
+    dashboard: _Dashboard = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -154,16 +154,16 @@ def resume(
 def train(
     config: Annotated[str, typer.Argument(help="An exported YAML file, or a folder with config.yaml.")],
     data_root: DataRoot = None,
-    name: Name = None,
+    name: _Name = None,
     num_train: NumTrain = None,
-    epochs: Epochs = None,
+    epochs: _Epochs = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Retrain with this many seeds.")] = 3,
     sets: Sets = None,
-    gpus: Gpus = None,
-    concurrent: Concurrent = None,
-    address: Address = None,
-    executor: Executor = "auto",
-    dashboard: Dashboard = None,
+    gpus: _Gpus = None,
+    concurrent: _Concurrent = None,
+    address: _Address = None,
+    executor: _Executor = "auto",
+    dashboard: _Dashboard = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:

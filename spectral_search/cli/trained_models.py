@@ -7,7 +7,7 @@ import typer
 
 from spectral_search.cli.shared import Json, Results, answering, print_json
 
-Observed = Annotated[
+_Observed = Annotated[
     bool, typer.Option("--observed", help="The flux is as observed: add no noise to it (where shards hold none).")
 ]
 
@@ -53,7 +53,7 @@ def evaluate(
     part: Annotated[
         str, typer.Option("--part", help="Of a data root: auto (test, else val), train, val or test.")
     ] = "auto",
-    observed: Observed = False,
+    observed: _Observed = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -79,7 +79,7 @@ def predict(
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Table to write: .csv, .parquet, .fits or .ecsv.")
     ],
-    observed: Observed = False,
+    observed: _Observed = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:

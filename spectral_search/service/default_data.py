@@ -10,7 +10,7 @@ from spectral_search.service.shown import Shown
 from spectral_search.spec import home_folder as home
 from spectral_search.spec.run import RunSpec
 
-CACHE_VERSION = 1
+_CACHE_VERSION = 1
 """Raised with every change of the simulator that changes spectra: an old cache must not pass for the new."""
 CACHE_SIZES = {"train": 8192, "val": 2048, "test": 2048}
 
@@ -37,7 +37,7 @@ def with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list
 def simulated_folder() -> Path:
     """Where the small simulated data set lies."""
     sizes = "-".join(str(size) for size in CACHE_SIZES.values())
-    return home.cache_folder() / f"simulated-v{CACHE_VERSION}-{sizes}"
+    return home.cache_folder() / f"simulated-v{_CACHE_VERSION}-{sizes}"
 
 
 def _simulate_cache(folder: Path, shown: Shown) -> None:

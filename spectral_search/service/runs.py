@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spectral_search.run.driver import Surroundings
     from spectral_search.run.plan import Plan
 
-WATCH_SECONDS = 2.0
+_WATCH_SECONDS = 2.0
 
 
 def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
@@ -168,7 +168,7 @@ def follow(
         show(record)
         if record.state != "running":
             return record
-        sleep(WATCH_SECONDS)
+        sleep(_WATCH_SECONDS)
 
 
 def all_runs(results: str | None = None) -> "list[RunSummary]":

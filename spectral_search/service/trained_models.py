@@ -12,7 +12,7 @@ from spectral_search.spec.run import RunSpec
 if TYPE_CHECKING:
     from spectral_search.tasks.spectra.training.predictor import Predictions
 
-PARTS = ("auto", "train", "val", "test")
+_PARTS = ("auto", "train", "val", "test")
 
 
 def best(name: str, results: str | None = None) -> tuple[str, dict[str, Any]]:
@@ -55,9 +55,9 @@ def evaluate(
     Raises:
         RequestError: There is no such model, data or part, or they do not fit each other.
     """
-    if part not in PARTS:
-        raise RequestError(f"The part must be one of {', '.join(PARTS)}, found {part!r}.")
-    path = find_model(model, results)
+    if part not in _PARTS:
+        raise RequestError(f"The part must be one of {', '.join(_PARTS)}, found {part!r}.")
+    path = _find_model(model, results)
     from spectral_search.tasks.spectra.training.exported_models import evaluate_model
 
     is_run = path.name == "best" and path != given_path(model, "The model")
@@ -77,7 +77,7 @@ def predict(
 
     file = Path(destination)
     check_table_name(file)
-    path = find_model(model, results)
+    path = _find_model(model, results)
     from spectral_search.tasks.spectra.training.exported_models import predict_shards
 
     where = given_path(data, "The shard or data root")
@@ -87,7 +87,7 @@ def predict(
     return predictions
 
 
-def find_model(model: str, results: str | None = None) -> Path:
+def _find_model(model: str, results: str | None = None) -> Path:
     """The exported model that a path or a run's name means.
 
     Raises:

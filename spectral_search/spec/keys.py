@@ -17,7 +17,7 @@ from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 from spectral_search.spec.technique_names import names_taken
 
-SECTIONS: dict[str, type[Section]] = {
+_SECTIONS: dict[str, type[Section]] = {
     "data": DataSpec,
     "fit": FitSpec,
     "search": SearchSpec,
@@ -79,7 +79,7 @@ def all_leaves() -> dict[str, FieldInfo]:
     for kind in reversed(list(families())):
         leaves |= trial_leaves(kind)
     for name in ("search", "resources", "inherit"):
-        leaves |= section_leaves(SECTIONS[name], name)
+        leaves |= section_leaves(_SECTIONS[name], name)
     return leaves
 
 

@@ -65,7 +65,7 @@ class TrialConfig(Section):
         return self.model_dump()
 
 
-def build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
+def _build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
     """Validates a model section by its kind: the section, or every fault in it."""
     if isinstance(raw, Section):
         raw = raw.model_dump()
@@ -85,7 +85,7 @@ def build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
 def build_trial(raw: dict[str, Any]) -> tuple[TrialConfig | None, list[Fault]]:
     """Validates data, model and fit together: the configuration, or every fault in it."""
     data, data_faults = build_section(DataSpec, "data", raw.get("data"))
-    model, model_faults = build_model(raw.get("model"))
+    model, model_faults = _build_model(raw.get("model"))
     fit, fit_faults = build_section(FitSpec, "fit", raw.get("fit"))
     faults = [*data_faults, *model_faults, *fit_faults]
     if faults:

@@ -10,11 +10,11 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
-from spectral_search.tasks.spectra.data_plan import FoundSpectra, SpectraPlan, look_at
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.same_data import parent_note, require_same_data
 from spectral_search.tasks.spectra.shards.split import Splits
 from spectral_search.tasks.spectra.signal.input_choice import other_input_note
+from spectral_search.tasks.spectra.spectra_plan import FoundSpectra, SpectraPlan, look_at
 
 
 class Spectra(Task):

@@ -12,9 +12,9 @@ from spectral_search.run.memory_corners import Corners
 from spectral_search.run.memory_plan import PROCESS_BYTES, MemoryPlan, Unused, plan_memory
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import Traits
-from spectral_search.tasks.spectra.data_plan import SpectraPlan
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Splits, make_splits
+from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
 from spectral_search.train.capacity import footprint
 from spectral_search.train.devices import Slots
 from spectral_search.train.free_memory import Memory

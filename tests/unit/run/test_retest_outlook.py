@@ -16,9 +16,9 @@ from spectral_search.run.plan_view import render_plan
 from spectral_search.run.retest_outlook import Afterwards
 from spectral_search.run.retrain_copies import Copy
 from spectral_search.spec.search import SearchSpec
-from spectral_search.tasks.spectra.data_plan import SpectraPlan
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
+from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
 from spectral_search.train.devices import Slots
 
 SEARCH = SearchSpec(finalists=2, retest_draws=5, retest_seeds=3, retest_share=0.5)

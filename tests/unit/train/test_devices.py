@@ -8,7 +8,7 @@ from spectral_search.errors import RequestError
 from spectral_search.run.plan import decide_executor
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import ResourcesSpec
-from spectral_search.tasks.spectra.data_plan import spectra_traits
+from spectral_search.tasks.spectra.spectra_plan import spectra_traits
 from spectral_search.train import devices as device
 from spectral_search.train.devices import Slots, chosen_gpus, plan_slots, visible_gpus
 

@@ -1,4 +1,4 @@
-"""Every number of a spec at its bounds, planned on a few spectra: a plan, or one sentence for each fault."""
+"""Plans: what they say of rungs, and every number of a spec at its bounds, planned or refused in one sentence."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from numeric_leaves import Leaf, numeric_leaves
 from tiny_search import make_tiny_data, tiny_document
 
 from spectral_search.errors import RequestError
-from spectral_search.run.plan import make_plan
+from spectral_search.run.plan import late_decision, make_plan
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 
@@ -65,3 +65,27 @@ def test_numbers_that_do_not_go_together_are_refused(root: DataRoot, model: dict
         make_plan(RunSpec.from_dict({"stage": "some", "model": model, "resources": {"gpus": []}}), root)
     for word in words:
         assert any(word in sentence for sentence in error.value.faults), error.value.faults
+
+
+def spec_of(epochs: int, **search: Any) -> RunSpec:
+    return RunSpec.from_dict({"stage": "s", "model": {"kind": "mlp"}, "fit": {"epochs": epochs}, "search": search})
+
+
+@pytest.mark.parametrize(
+    ("search", "trials", "warned"),
+    [
+        ({"min_epochs": 15}, 12, True),
+        ({"min_epochs": 25}, 12, True),  # no decision at all
+        ({"min_epochs": 10}, 12, False),  # half of them
+        ({"min_epochs": 15, "pruner": "asha"}, 12, True),
+        ({"min_epochs": 15, "pruner": "none"}, 12, False),
+        ({"min_epochs": 15}, 3, False),  # all three are finalists
+        ({"min_epochs": 15, "pruner": "asha"}, 1, False),
+        ({}, 12, False),
+    ],
+)
+def test_a_late_first_decision_is_warned_of(search: dict[str, Any], trials: int, warned: bool) -> None:
+    found = late_decision(spec_of(20, **search), trials)
+    assert (found is not None) == warned
+    if found is not None:
+        assert f"{12 * min(search['min_epochs'], 20)} of the 240 epochs" in found and "search.min_epochs=2" in found

@@ -1,22 +1,17 @@
 """How a run gets its name and its folder, also beside another that begins at the same moment."""
 
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
-from full_disks import read_only
 from rich.console import Console
 from small_search import make_data, make_spec
 
 from spectral_search import service
-from spectral_search.errors import RequestError, RunError
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import NameTakenError, RunPaths
-from spectral_search.run.driver import told_plainly
-from spectral_search.run.run_lock import hold
 from spectral_search.service import RunOptions, Shown
 
 
@@ -56,20 +51,3 @@ def test_a_name_that_was_asked_for_is_that_name_or_none(folder: Path, tmp_path: 
     assert service.begin(made, "mine", options, service.silent()) == "mine"
     with pytest.raises(NameTakenError, match="resume mine"):
         service.begin(made, "mine", options, service.silent())
-
-
-def test_a_run_whose_folder_is_read_only_is_not_held(tmp_path: Path) -> None:
-    with (
-        read_only(tmp_path / "run"),
-        pytest.raises(RequestError, match="run run cannot go on"),
-        hold(RunPaths(tmp_path, "run")),
-    ):
-        pass
-
-
-def test_a_folder_that_became_read_only_is_told_and_other_files_are_not(tmp_path: Path) -> None:
-    paths = RunPaths(tmp_path, "run")
-    with pytest.raises(RunError, match="can no longer be written.*No run was begun"), told_plainly(paths):
-        raise OSError(30, os.strerror(30), str(paths.manifest_json))
-    with pytest.raises(PermissionError), told_plainly(paths):
-        raise PermissionError(13, os.strerror(13), str(tmp_path / "data.h5"))

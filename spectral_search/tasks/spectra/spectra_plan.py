@@ -33,7 +33,7 @@ from spectral_search.tasks.spectra.training.residency import Room, decide_reside
 
 if TYPE_CHECKING:
     from spectral_search.record.paths import RunPaths
-    from spectral_search.tasks.spectra.training.preparation import SpectraPreparation
+    from spectral_search.tasks.spectra.training.spectra_preparation import SpectraPreparation
 
 VAL_ARRAYS = 12
 """Val arrays in the object store at most, in units of one: up to 8 draws, flux, error, noise, and room."""
@@ -117,7 +117,7 @@ class SpectraPlan:
         return self.splits.to_arrays()
 
     def preparation(self, run: "RunPaths", told: Callable[[int, int], None]) -> "SpectraPreparation":
-        from spectral_search.tasks.spectra.training.preparation import SpectraPreparation
+        from spectral_search.tasks.spectra.training.spectra_preparation import SpectraPreparation
 
         return SpectraPreparation(self, run, told)
 

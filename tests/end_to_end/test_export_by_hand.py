@@ -20,7 +20,7 @@ from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
 from spectral_search.tasks.spectra.training.predictor import Predictor
 from spectral_search.train.trainer import Trainer
 
-DOC = Path(__file__).parents[3] / "docs" / "export.md"
+DOC = Path(__file__).parents[2] / "docs" / "export.md"
 CODE = "\n".join(re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL))
 TOLERANCE_DEX = 1e-4
 """As the page says."""

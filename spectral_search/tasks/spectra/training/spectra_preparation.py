@@ -7,10 +7,10 @@ from threading import Event
 from spectral_search.record.bundle import read_safetensors, to_safetensors
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths
-from spectral_search.tasks.spectra.data_plan import SpectraPlan
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.same_data import Reading, keep_content, parts_of
 from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
 from spectral_search.tasks.spectra.training.prepare_dataset import Compressing, Prepared, needs_ranking, prepare
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 from spectral_search.tasks.spectra.training.residency import loads_on_ray
