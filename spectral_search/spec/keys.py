@@ -11,14 +11,14 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.data import DataSpec
+from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.technique_names import names_taken
 
 _SECTIONS: dict[str, type[Section]] = {
-    "data": DataSpec,
     "fit": FitSpec,
     "search": SearchSpec,
     "resources": ResourcesSpec,
@@ -64,28 +64,41 @@ def section_leaves(cls: type[Section], prefix: str) -> dict[str, FieldInfo]:
     return leaves
 
 
+def trial_leaves(kind: str, data: type[DataSection] | None = None) -> dict[str, FieldInfo]:
+    """Dotted key -> field of everything one trial of this model kind may set: data, model and fit.
+
+    Args:
+        kind: The kind.
+        data: Class of the data section; that of the default task where absent.
+    """
+    return _trial_leaves(kind, data or data_section(DEFAULT_TASK))
+
+
 @functools.cache
-def trial_leaves(kind: str) -> dict[str, FieldInfo]:
-    """Dotted key -> field of everything one trial of this model kind may set: data, model and fit."""
+def _trial_leaves(kind: str, data: type[DataSection]) -> dict[str, FieldInfo]:
     section: type[Section] = families()[kind].section
     model = section_leaves(section, "model")
-    return {**section_leaves(DataSpec, "data"), **model, **section_leaves(FitSpec, "fit")}
+    return {**section_leaves(data, "data"), **model, **section_leaves(FitSpec, "fit")}
+
+
+def all_leaves(data: type[DataSection] | None = None) -> dict[str, FieldInfo]:
+    """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
+    return _all_leaves(data or data_section(DEFAULT_TASK))
 
 
 @functools.cache
-def all_leaves() -> dict[str, FieldInfo]:
-    """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
+def _all_leaves(data: type[DataSection]) -> dict[str, FieldInfo]:
     leaves: dict[str, FieldInfo] = {}
     for kind in reversed(list(families())):
-        leaves |= trial_leaves(kind)
+        leaves |= trial_leaves(kind, data)
     for name in ("search", "resources", "inherit"):
         leaves |= section_leaves(_SECTIONS[name], name)
     return leaves
 
 
-def kinds_with(key: str) -> list[str]:
+def kinds_with(key: str, data: type[DataSection] | None = None) -> list[str]:
     """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
-    return [kind for kind in families() if key in trial_leaves(kind)]
+    return [kind for kind in families() if key in trial_leaves(kind, data)]
 
 
 def is_kind(value: Any) -> TypeGuard[str]:
