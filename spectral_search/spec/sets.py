@@ -7,7 +7,7 @@ from spectral_search.errors import RequestError
 from spectral_search.spec.domain import same_key
 from spectral_search.spec.faults import Fault
 from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, trial_leaves
-from spectral_search.spec.trial import change_kind
+from spectral_search.spec.trial import change_kind, put
 from spectral_search.spec.yaml_io import parse_yaml, show
 
 _KEYED = ("space", "grid")  # below these, the rest of the dotted path is one key
@@ -56,8 +56,8 @@ def apply_sets(raw: dict[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
         elif key == "model.kind":
             _set_kind(new, value)
         else:
-            faults += _set_leaf(new, key, value)
-            if key in all_leaves() or key in _WHOLE:
+            faults += put(new, key, value)
+            if key in all_leaves() or key in _WHOLE or kinds_with(key):
                 _fix(new, key, value)
     if "data.input.kind" in values and "data.input.otherwise" not in values:
         _leave_otherwise(new)
@@ -75,20 +75,6 @@ def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copy(item) for name, item in value.items()}
     return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-def _set_leaf(raw: dict[str, Any], key: str, value: Any) -> list[Fault]:
-    *parents, last = key.split(".")
-    node = raw
-    for depth, name in enumerate(parents):
-        if node.get(name) is None:
-            node[name] = {}
-        if not isinstance(node[name], dict):
-            place = ".".join(parents[: depth + 1])
-            return [Fault(key, f"{key} does not exist, because {place} is a single value, {show(node[name])}")]
-        node = node[name]
-    node[last] = value
-    return []
 
 
 def _set_keyed(raw: dict[str, Any], section: str, key: str, value: Any) -> list[Fault]:
@@ -111,7 +97,7 @@ def _set_kind(raw: dict[str, Any], kind: Any) -> None:
     if isinstance(model, dict) and is_kind(kind) and model.get("kind") != kind:
         raw["model"] = change_kind(model, kind)
     else:
-        _set_leaf(raw, "model.kind", kind)
+        put(raw, "model.kind", kind)
     _fix(raw, "model.kind", kind)
     if not is_kind(kind):
         return

@@ -3,6 +3,8 @@
 Shape suffixes: B batch, C channels, L length, F = C x L features.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -66,6 +68,11 @@ class Network:
         self.input_format = FORMATS[self.precision] if config.fit.target == "direct" else torch.float32
         self.input_key = config.data.input.model_dump_json()
         self._needs_context = needs_bin(config.model)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters by their names within the network, whether or not it adds to a Ridge."""
+        model = self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
+        return model.named_parameters()
 
     @property
     def mlp(self) -> Mlp | None:
