@@ -98,7 +98,28 @@ def _all_leaves(data: type[DataSection]) -> dict[str, FieldInfo]:
 
 def kinds_with(key: str, data: type[DataSection] | None = None) -> list[str]:
     """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
-    return [kind for kind in families() if key in trial_leaves(kind, data)]
+    return [kind for kind in families() if is_trial_key(key, kind, data)]
+
+
+def is_trial_key(key: str, kind: str, data: type[DataSection] | None = None) -> bool:
+    """Whether a trial of this model kind may set a key, or one of an item of a list, such as fit.groups.0.lr_factor."""
+    leaves, (parent, place, last) = trial_leaves(kind, data), _parts_of_item(key)
+    return key in leaves or (place and last != "" and parent in leaves and item_section(leaves[parent]) is not None)
+
+
+def _parts_of_item(key: str) -> tuple[str, bool, str]:
+    """The list's key, whether a place in it follows, and the item's own key."""
+    rest, _, last = key.rpartition(".")
+    parent, _, place = rest.rpartition(".")
+    return parent, place.isdecimal(), last
+
+
+def item_section(info: FieldInfo) -> type[Section] | None:
+    """The class of a list's items where these are sections."""
+    item = next(iter(get_args(info.annotation)), None) if get_origin(info.annotation) is list else None
+    while get_origin(item) is Annotated:
+        item = get_args(item)[0]
+    return item if inspect.isclass(item) and issubclass(item, Section) else None
 
 
 def is_kind(value: Any) -> TypeGuard[str]:

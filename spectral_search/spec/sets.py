@@ -8,7 +8,7 @@ from spectral_search.spec.domain import same_key
 from spectral_search.spec.families import family_of
 from spectral_search.spec.faults import Fault
 from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, trial_leaves
-from spectral_search.spec.trial import change_kind, section_of
+from spectral_search.spec.trial import change_kind, put, section_of
 from spectral_search.spec.yaml_io import parse_yaml, show
 
 _KEYED = ("space", "grid")  # below these, the rest of the dotted path is one key
@@ -57,8 +57,9 @@ def apply_sets(raw: dict[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
         elif key == "model.kind":
             _set_kind(new, value)
         else:
-            faults += _set_leaf(new, key, value)
-            if key in all_leaves(section_of(new)[0]) or key in _WHOLE:
+            faults += put(new, key, value)
+            data = section_of(new)[0]
+            if key in all_leaves(data) or key in _WHOLE or kinds_with(key, data):
                 _fix(new, key, value)
     if isinstance(new.get("data"), dict):
         section_of(new)[0].asked_for(new["data"], values)
@@ -69,20 +70,6 @@ def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copy(item) for name, item in value.items()}
     return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-def _set_leaf(raw: dict[str, Any], key: str, value: Any) -> list[Fault]:
-    *parents, last = key.split(".")
-    node = raw
-    for depth, name in enumerate(parents):
-        if node.get(name) is None:
-            node[name] = {}
-        if not isinstance(node[name], dict):
-            place = ".".join(parents[: depth + 1])
-            return [Fault(key, f"{key} does not exist, because {place} is a single value, {show(node[name])}")]
-        node = node[name]
-    node[last] = value
-    return []
 
 
 def _set_keyed(raw: dict[str, Any], section: str, key: str, value: Any) -> list[Fault]:
@@ -105,7 +92,7 @@ def _set_kind(raw: dict[str, Any], kind: Any) -> None:
     if isinstance(model, dict) and is_kind(kind) and model.get("kind") != kind:
         raw["model"] = change_kind(model, kind)
     else:
-        _set_leaf(raw, "model.kind", kind)
+        put(raw, "model.kind", kind)
     _fix(raw, "model.kind", kind)
     if not is_kind(kind):
         return

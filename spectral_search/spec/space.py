@@ -12,9 +12,9 @@ from spectral_search.spec.keys import (
     SEARCHED_SECTIONS,
     all_leaves,
     is_searched_section,
+    is_trial_key,
     kinds_with,
     takes,
-    trial_leaves,
 )
 from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.trial import TrialConfig, apply_params, unknown_trial_key
@@ -86,7 +86,7 @@ def is_active(base: TrialConfig, space: Space, key: str, params: dict[str, Any],
         depth: Guard against conditions that go round in a circle.
     """
     kind = params.get("model.kind", base.model.kind)
-    if key != "model.kind" and key not in trial_leaves(kind, type(base.data)):
+    if key != "model.kind" and not is_trial_key(key, kind, type(base.data)):
         return False
     for parent, values in (space[key].when or {}).items():
         if parent in space and (depth > len(space) or not is_active(base, space, parent, params, depth + 1)):
@@ -144,9 +144,8 @@ def _when_faults(base: TrialConfig, space: Space, kinds: list[str]) -> list[Faul
                 text = f"{place} names {', '.join(map(show, wrong))}, which space.{parent} never proposes"
                 faults += [Fault(place, text)] if wrong else []
             else:
-                found = [
-                    _base_value(base, kind, parent) for kind in kinds if parent in trial_leaves(kind, type(base.data))
-                ]
+                having = [kind for kind in kinds if is_trial_key(parent, kind, type(base.data))]
+                found = [_base_value(base, kind, parent) for kind in having]
                 if not {same_key(value) for value in values} & {same_key(value) for value in found}:
                     text = f"{place} is never met: {parent} is not searched and stays {show(found[0])}"
                     faults.append(Fault(place, text))

@@ -11,7 +11,7 @@ from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.families import ModelSpec, families
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, nearest, trial_leaves
+from spectral_search.spec.keys import all_leaves, is_kind, is_trial_key, kinds_with, nearest, trial_leaves
 from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.yaml_io import show
 
@@ -42,6 +42,9 @@ class TrialConfig(Section):
         """
         node: Any = self
         for name in key.split("."):
+            if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+                node = node[int(name)]
+                continue
             if not isinstance(node, Section) or name not in type(node).model_fields:
                 raise KeyError(key)
             node = getattr(node, name)
@@ -135,20 +138,44 @@ def apply_params(base: TrialConfig, params: dict[str, Any]) -> tuple[TrialConfig
     kind = params.get("model.kind", base.model.kind)
     if is_kind(kind) and kind != base.model.kind:
         raw["model"] = change_kind(raw["model"], kind)
-    leaves = trial_leaves(kind if is_kind(kind) else base.model.kind, section)
+    known = kind if is_kind(kind) else base.model.kind
     faults: list[Fault] = []
     for key, value in params.items():
-        if key in leaves:
-            *parents, last = key.split(".")
-            node = raw
-            for name in parents:
-                node = node[name]
-            node[last] = value
+        if is_trial_key(key, known, section):
+            faults += put(raw, key, value)
         elif "model.kind" not in params or not kinds_with(key, section):
             faults.append(unknown_trial_key(key, kind, section))
     if faults:
         return None, faults
     return build_trial(raw, section)
+
+
+def put(raw: Any, key: str, value: Any) -> list[Fault]:
+    """Puts a value at a dotted key into plain values, lists and sections that are not there yet included.
+
+    Returns:
+        What is in the way, if anything.
+    """
+    *parents, last = key.split(".")
+    node = raw
+    for depth, name in enumerate(parents):
+        place = ".".join(parents[:depth])
+        if isinstance(node, list):
+            if not name.isdecimal() or int(name) >= len(node):
+                text = f"{key} does not exist, because {place} has {len(node)} items, counted from 0"
+                return [Fault(key, text)]
+            node = node[int(name)]
+            continue
+        if not isinstance(node, dict):
+            return [Fault(key, f"{key} does not exist, because {place} is a single value, {show(node)}")]
+        if node.get(name) is None:
+            node[name] = {}
+        node = node[name]
+    if not isinstance(node, dict):
+        place = ".".join(parents)
+        return [Fault(key, f"{key} does not exist, because {place} is a single value, {show(node)}")]
+    node[last] = value
+    return []
 
 
 def unknown_trial_key(key: str, kind: str | None, data: type[DataSection]) -> Fault:
