@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spectral_search.run.candidates import candidates
 from spectral_search.spec.load import load_spec
+from spectral_search.strategy.candidate_configs import candidates
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
 from spectral_search.tasks.spectra.signal.subspace import REMAINDER

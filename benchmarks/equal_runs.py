@@ -132,8 +132,8 @@ def _compare(folder: Path, other: Path) -> int:
     names = sorted({path.stem for path in folder.glob("*.json")} & {path.stem for path in other.glob("*.json")})
     faults = 0
     for name in names:
-        pair = [_timeless(json.loads((place / f"{name}.json").read_text())) for place in (folder, other)]
-        found = list(_differences(*pair))
+        one, two = (_timeless(json.loads((place / f"{name}.json").read_text())) for place in (folder, other))
+        found = list(_differences(one, two))
         faults += len(found)
         for line in found[:8]:
             print(f"{name}: {line}")

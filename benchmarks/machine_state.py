@@ -12,8 +12,8 @@ import psutil
 import torch
 
 from spectral_search import __version__
-from spectral_search.run.devices import cpu_count
 from spectral_search.train.cpu_formats import CPU_FLAGS
+from spectral_search.train.devices import cpu_count
 
 _PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py")
 _WATCHED_SECONDS = 1.0

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from spectral_search.models.families.mlp import MlpSpec
 from spectral_search.spec.load import load_spec, packaged_specs_dir
 from spectral_search.spec.run import RunSpec, TrialConfig
 
@@ -42,7 +43,7 @@ def hidden_of(config: TrialConfig) -> list[int]:
     Raises:
         ValueError: It is no MLP.
     """
-    if config.model.kind != "mlp":
+    if not isinstance(config.model, MlpSpec):
         raise ValueError(f"a {config.model.kind} has no hidden widths")
     return config.model.hidden
 

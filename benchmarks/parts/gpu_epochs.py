@@ -89,8 +89,8 @@ def _made_spectra(prep: Preprocessing, spectra: int, device: torch.device) -> La
 
 def _mlp_row(trainer: Trainer, config: TrialConfig, members: int, name: str) -> Row:
     batch, precision = config.fit.batch_size, resolve_precision("auto", trainer.device)
-    products = mlp_products((trainer.dataset.prep.pixels, *hidden_of(config), 1), batch, members)
-    floor = product_seconds(products, precision, trainer.device) * trainer.dataset.train_spectra / batch
+    products = mlp_products((trainer.data.values, *hidden_of(config), 1), batch, members)
+    floor = product_seconds(products, precision, trainer.device) * trainer.data.examples / batch
     seconds = _epoch_seconds(trainer, [config] * members)
     return Row(f"epoch of {name}", seconds, "s", f"its products, {precision}", floor, Target("at most", 3.0))
 
@@ -98,7 +98,7 @@ def _mlp_row(trainer: Trainer, config: TrialConfig, members: int, name: str) -> 
 def _cnn_row(trainer: Trainer, sizes: Sizes) -> Row:
     config = stage_config("mvp_cnn1", epochs=2)
     rate = bandwidth(trainer.device, sizes.copied)
-    floor = trainer.dataset.train_spectra * sizes.pixels * _CNN_BYTES / rate
+    floor = trainer.data.examples * sizes.pixels * _CNN_BYTES / rate
     beside = f"its traffic at {rate / 1e12:.2f} TB/s"
     return Row("epoch of MVP-CNN-1", _epoch_seconds(trainer, [config]), "s", beside, floor, Target("at most", 3.0))
 

@@ -16,7 +16,6 @@ from benchmarks.findings import Findings, Row, Target
 from benchmarks.measured_shards import plain_blocks, shards_of
 from benchmarks.repeated_spectra import SEED
 from benchmarks.resident_memory import MemoryWatch
-from spectral_search.run.devices import plan_slots
 from spectral_search.run.driver import STREAM_STORE_BYTES
 from spectral_search.run.ray_session import ray_session
 from spectral_search.spec.search import ResourcesSpec
@@ -28,6 +27,7 @@ from spectral_search.tasks.spectra.simulator.simulate import BLOCK_ROWS
 from spectral_search.tasks.spectra.training.dataset import Stream, oracle_bins
 from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing
 from spectral_search.tasks.spectra.training.streamed_spectra import RANGE_BYTES, ReadBlocks, StreamSource, read_plainly
+from spectral_search.train.devices import plan_slots
 from spectral_search.train.process_memory import keep_freed_memory
 
 _BATCH = 2048

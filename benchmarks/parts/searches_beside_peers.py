@@ -9,7 +9,7 @@ from benchmarks.findings import Findings, Row, Target
 from benchmarks.measured_configs import hidden_of, step1
 from benchmarks.repeated_spectra import simulated_root
 from benchmarks.timed_searches import Ended, ours, peer
-from spectral_search.run.devices import cpu_count
+from spectral_search.train.devices import cpu_count
 
 _GRID = {
     "fit.lr": [3e-4, 1e-3, 3e-3],

@@ -130,5 +130,5 @@ def _step_seconds(
     pack = [trainer.member(number, config) for number in range(members)]
     epochs = [trainer.run_epoch(pack) for _ in range(_EPOCHS + 1)]
     times = [record["seconds"] for results in epochs[1:] for record in results.values() if isinstance(record, dict)]
-    steps = max(1, round(trainer.dataset.train_spectra / batch))
+    steps = max(1, round(trainer.data.examples / batch))
     return min(times) / steps

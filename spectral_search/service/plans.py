@@ -30,24 +30,24 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     Raises:
         RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
     """
-    from spectral_search.run.input_choice import other_input_note
     from spectral_search.run.plan import make_plan
-    from spectral_search.run.same_data import parent_note
-    from spectral_search.tasks.spectra.shards.data_root import DataRoot
+    from spectral_search.task.registry import task_of
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     run_name(spec, options, dry_run=dry_run)
     check_cluster(spec, options)
     spec, notes, parent = _inherited(spec, options)
     spec, data_notes = with_data(spec, shown, dry_run)
-    root = DataRoot.find(spec.data.root or [])
-    results = results_root(options.results)
-    if parent is not None and (told := parent_note(parent.paths, root)):
+    task = task_of(spec.task)
+    opened, results = task.open(spec), results_root(options.results)
+    if parent is not None and (told := task.parent_note(parent.paths, opened)):
         notes.append(told)
     notes += data_notes
-    made = make_plan(spec, root, options.explicit(), notes, executor=options.executor, results=results)
-    if parent is not None and (told := other_input_note(parent, made.spec)):
-        made = replace(made, notes=(*made.notes, told))
+    made = make_plan(spec, opened, options.explicit(), notes, executor=options.executor, results=results)
+    if parent is not None and parent.best is not None:
+        before = RunSpec.from_dict(parent.spec)
+        if told := task.input_note(before, parent.paths.name, parent.best.params, made.spec):
+            made = replace(made, notes=(*made.notes, told))
     return made
 
 

@@ -13,17 +13,15 @@ from spectral_search.spec.run import RunSpec
 if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord
     from spectral_search.run.plan import Plan
-    from spectral_search.tasks.spectra.shards.data_root import DataRoot
-    from spectral_search.tasks.spectra.shards.split import Splits
+    from spectral_search.task.data_plan import DataPlan
 
 
 @dataclass(frozen=True)
 class RecordedData:
-    """The data of a run, found to be what they were: their shards as the manifest should know them from now on."""
+    """The data of a run, found to be what they were, and what its record should say of them from now on."""
 
-    root: "DataRoot"
-    splits: "Splits"
-    shards: dict[str, dict[str, Any]]
+    plan: "DataPlan"
+    record: dict[str, Any]
 
 
 def recorded_spec(record: "RunRecord", options: RunOptions) -> RunSpec:
@@ -39,16 +37,14 @@ def recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> Rec
     Raises:
         RequestError: The spec was edited, or the data are not the data that the run began with.
     """
-    from spectral_search.run.same_data import require_same_data
-    from spectral_search.tasks.spectra.shards.data_root import DataRoot
-    from spectral_search.tasks.spectra.shards.split import Splits
+    from spectral_search.task.registry import task_of
 
     _require_own_spec(record)
     spec = recorded_spec(record, options)
     check_cluster(spec, options)
-    root = DataRoot.find(spec.data.root or [])
-    splits = Splits.from_arrays(read_arrays(record.paths.split_npz), root)
-    return RecordedData(root, splits, require_same_data(record.paths, root, splits, shown.say))
+    task = task_of(spec.task)
+    plan = task.recorded(spec, task.open(spec), read_arrays(record.paths.split_npz))
+    return RecordedData(plan, task.require_same(record.paths, plan, shown.say))
 
 
 def recorded_plan(record: "RunRecord", options: RunOptions, data: RecordedData) -> "Plan":
@@ -57,9 +53,9 @@ def recorded_plan(record: "RunRecord", options: RunOptions, data: RecordedData) 
 
     spec = recorded_spec(record, options)
     executor, slots, notes, memory = decide_machine(
-        spec, data.splits, options.executor, "resume the run where more memory is free"
+        spec, data.plan.traits, options.executor, "resume the run where more memory is free"
     )
-    return Plan(spec, data.root, data.splits, slots, executor, tuple(notes), memory=memory)
+    return Plan(spec, data.plan, slots, executor, tuple(notes), memory=memory)
 
 
 def _require_own_spec(record: "RunRecord") -> None:

@@ -15,7 +15,7 @@ from spectral_search.spec.run import RunSpec
 
 if TYPE_CHECKING:
     from spectral_search.record.kept_baselines import Baselines
-    from spectral_search.run.fit_baselines import Question
+    from spectral_search.tasks.spectra.baselines.fit_baselines import Question
 
 
 def baselines(
@@ -49,9 +49,9 @@ def baselines(
         raise RequestError(f"--input is {reads!r}: baselines read {' or '.join(INPUTS)}.")
     question, root = _question(options, shown, noise_level, like), results_root(options.results)
     question = replace(question, reads=reads or question.reads)
-    from spectral_search.run.exported_models import best_device
-    from spectral_search.run.fit_baselines import chosen_methods, measure
+    from spectral_search.tasks.spectra.baselines.fit_baselines import chosen_methods, measure
     from spectral_search.tasks.spectra.consistency.parts_check import check_parts
+    from spectral_search.tasks.spectra.training.exported_models import best_device
 
     if like is None:  # the data of a run were looked at when it began
         parts = check_parts(question.root, question.spec.data)
@@ -79,14 +79,14 @@ def audit(options: RunOptions, shown: Shown) -> dict[str, Any]:
         RequestError: The data cannot be used, or the results folder cannot be written.
     """
     question = _question(options, shown, None, None)
-    from spectral_search.run.fit_baselines import audit as look
+    from spectral_search.tasks.spectra.baselines.fit_baselines import audit as look
 
     return look(question, results_root(options.results), shown.progress)
 
 
 def _question(options: RunOptions, shown: Shown, noise_level: float | None, like: str | None) -> "Question":
     """The data that baselines are asked about: those of a run, or of a data root with the defaults of a search."""
-    from spectral_search.run.fit_baselines import Question, question_of
+    from spectral_search.tasks.spectra.baselines.fit_baselines import Question, question_of
 
     if like is None:
         data = {"num_train": options.num_train, "noise_level": noise_level}
@@ -111,7 +111,8 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
     prep = Preprocessing.from_arrays(read_safetensors(file)[0]) if file.exists() else None
     spec = recorded_spec(record, options)
     reads = "signal" if spec.data.input.kind in SUBSPACE_INPUTS else "pixels"
-    return Question(spec, found.root, found.splits, prep, tuple(record.mismatches), reads)
+    spectra: Any = found.plan
+    return Question(spec, spectra.root, spectra.splits, prep, tuple(record.mismatches), reads)
 
 
 def _data_sets(sets: Sequence[str]) -> dict[str, Any]:

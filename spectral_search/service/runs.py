@@ -118,7 +118,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         made = recorded_plan(record, options, data)
         _check_ray(made)
         manifest = Manifest.load(paths.manifest_json)
-        manifest.data = {**manifest.data, "shards": data.shards}
+        manifest.data = {**manifest.data, **data.record}
         manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
         manifest.save(paths.manifest_json)
         return carry_out(made, paths, _surroundings(options, shown))

@@ -58,7 +58,7 @@ def evaluate(
     if part not in _PARTS:
         raise RequestError(f"The part must be one of {', '.join(_PARTS)}, found {part!r}.")
     path = _find_model(model, results)
-    from spectral_search.run.exported_models import evaluate_model
+    from spectral_search.tasks.spectra.training.exported_models import evaluate_model
 
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
@@ -78,7 +78,7 @@ def predict(
     file = Path(destination)
     check_table_name(file)
     path = _find_model(model, results)
-    from spectral_search.run.exported_models import predict_shards
+    from spectral_search.tasks.spectra.training.exported_models import predict_shards
 
     where = given_path(data, "The shard or data root")
     predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))

@@ -10,8 +10,8 @@ from small_dataset import make_spectra
 
 from spectral_search.record.kept_baselines import STORED
 from spectral_search.record.scores import r2
-from spectral_search.run.fit_baselines import problem_of
 from spectral_search.tasks.spectra.baselines import trees
+from spectral_search.tasks.spectra.baselines.fit_baselines import problem_of
 from spectral_search.tasks.spectra.baselines.fitted_methods import METHODS
 from spectral_search.tasks.spectra.baselines.problem import Problem
 

@@ -7,7 +7,7 @@ import pytest
 from numeric_leaves import Leaf, numeric_leaves
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.keys import MODEL_KINDS
+from spectral_search.spec.families import families
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.seeds import lightgbm_seed, numpy_seed
 
@@ -28,7 +28,7 @@ def test_every_number_of_every_section_is_found() -> None:
     assert {"data.split_seed", "data.input.clamp", "fit.lr", "search.trials", "resources.gpus", "model.hidden"} <= {
         leaf.key for leaf in LEAVES
     }
-    assert {leaf.kind for leaf in LEAVES} == {None, *MODEL_KINDS}
+    assert {leaf.kind for leaf in LEAVES} == {None, *families()}
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.name)

@@ -31,25 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"spec", "record", "run", "report", "service", "terminal"},
 }
 """What each layer may import of the others; in one line: spec, task, {models, strategy, record}, train, tasks, run."""
-SPECTRA = "spectral_search.tasks.spectra"
-OWED: dict[str, set[str]] = {
-    "train/network.py": {
-        f"{SPECTRA}.training.dataset",
-        f"{SPECTRA}.training.input_transforms",
-        f"{SPECTRA}.training.preprocessing",
-    },
-    "train/pack.py": {f"{SPECTRA}.signal.components", f"{SPECTRA}.training.training_batches"},
-    "train/trainer.py": {
-        f"{SPECTRA}.signal.components",
-        f"{SPECTRA}.training.dataset",
-        f"{SPECTRA}.training.frozen_inputs",
-        f"{SPECTRA}.training.input_feed",
-        f"{SPECTRA}.training.input_transforms",
-        f"{SPECTRA}.training.streamed_spectra",
-        f"{SPECTRA}.training.train_source",
-        f"{SPECTRA}.training.training_batches",
-    },
-}
+OWED: dict[str, set[str]] = {}
 """Modules that still import upwards, and what: to be paid back, never added to."""
 LIGHT = ("errors", "places", "terminal", "spec", "task", "cli")
 HEAVY = {"torch", "ray", "optuna"}
@@ -62,10 +44,16 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "report": {"torch", "ray"},
     "tasks": {"ray", "optuna"},
 }
-WITHOUT_TORCH = {f"models/{name}.py" for name in ("shape", "count", "footprint")} | {
-    f"train/{name}.py" for name in ("capacity", "cpu_formats", "free_memory", "memory_wording")
+WITHOUT_TORCH = {
+    *(f"models/{name}.py" for name in ("input_fit", "layer_numbers", "parameter_count", "step_memory")),
+    *(f"models/families/{path.name}" for path in (PACKAGE / "models" / "families").glob("*.py")),
+    *(f"train/{name}.py" for name in ("capacity", "cpu_formats", "free_memory", "memory_wording")),
 }
-EXEMPT = {"tasks/spectra/shards/ray_blocks.py": {"ray"}}
+EXEMPT = {
+    "tasks/spectra/shards/ray_blocks.py": {"ray"},
+    "task/training.py": {"torch"},  # for type checkers alone
+    "task/preparation.py": {"torch"},  # likewise
+}
 # pydantic pins pydantic_core to one exact version and re-exports only a part of it; tables writes blosc with blosc2.
 BROUGHT_BY = {"pydantic_core": "pydantic", "blosc2": "tables"}
 
@@ -149,9 +137,9 @@ def loaded_of(names: set[str], code: str) -> list[str]:
     [
         "spec.load",
         "tasks.spectra.shards.shard_inspection",
-        "models.count",
-        "models.footprint",
-        "models.shape",
+        "models.parameter_count",
+        "models.step_memory",
+        "models.input_fit",
         "run.plan",
         "cli.main",
         "service",
@@ -161,6 +149,11 @@ def loaded_of(names: set[str], code: str) -> list[str]:
 def test_header_only_work_loads_neither_torch_nor_ray(module: str) -> None:
     heavy = {"torch", "ray", "optuna", "lightgbm", "matplotlib"}
     assert loaded_of(heavy, f"import spectral_search.{module}") == []
+
+
+def test_families_are_known_without_torch() -> None:
+    code = "from spectral_search.spec.families import families\nassert families()"
+    assert loaded_of({"torch", "ray", "optuna"}, code) == []
 
 
 def test_the_cache_is_listed_without_torch_ray_or_pandas() -> None:

@@ -54,7 +54,7 @@ def test_a_first_rung_that_no_trial_comes_to_is_told(root: DataRoot, changes: di
         ({"kind": "vit", "width": 10, "heads": 4}, ["width 10 does not divide into 4 heads"]),
         ({"kind": "vit", "patch": 65}, ["patch is 65", "64 pixels"]),
         ({"kind": "cnn", "kernel_size": 65}, ["kernel of 65 spans 65 pixels"]),
-        ({"kind": "cnn", "channels": [4] * 7}, ["channels has 7 layers", "these have 64"]),
+        ({"kind": "cnn", "channels": [4] * 7}, ["channels has 7 layers", "this one has 64"]),
         ({"kind": "res_cnn", "blocks": 3, "dilations": [1, 2]}, ["dilations has 2 values for 3 blocks"]),
         ({"kind": "res_cnn", "dilations": [64]}, ["at dilation 64 spans"]),
         ({"kind": "moe_cnn", "average_to": 64}, ["average_to is 64"]),

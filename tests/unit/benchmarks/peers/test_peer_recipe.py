@@ -9,12 +9,12 @@ import torch
 from benchmarks.measured_configs import step1_config
 from benchmarks.parts.searches_beside_peers import FULL, arguments, peer_config
 from benchmarks.peers.peer_recipe import load_arrays, trained
-from spectral_search.run.prepare_dataset import prepare
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
 from spectral_search.tasks.spectra.simulator.simulate import simulate
+from spectral_search.tasks.spectra.training.prepare_dataset import prepare
 from spectral_search.train.trainer import Trainer
 
 EPOCHS = 12
