@@ -42,8 +42,10 @@ from spectral_search.run.residency import loads_on_ray, reads_on_ray
 from spectral_search.run.run_lock import Stopping
 from spectral_search.run.same_data import Reading, keep_content
 from spectral_search.run.search_progress import Progress
-from spectral_search.run.study import Study, create_study, open_storage, storage_url
+from spectral_search.run.study import Study
+from spectral_search.run.study_storage import create_study, open_storage, storage_url
 from spectral_search.run.under_way import RETRIES, asked_to_end, forget, found_dead
+from spectral_search.task.registry import task_of
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory
 from spectral_search.tasks.spectra.shards.split import Selection
@@ -109,7 +111,7 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
         manifest.save(hidden.manifest_json)
         if manifest.storage is None:
             # Its tables are made one by one: a run whose process died in between would have half a database.
-            create_study(hidden.study_url, manifest.study_name)
+            create_study(hidden.study_url, manifest.study_name, [task_of(plan.spec.task).objective])
 
 
 def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
@@ -206,7 +208,7 @@ def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) ->
     """Tell of what an earlier session died of; the trials that it trained then, which are now to show alone which."""
     suspects = found_dead(paths)
     train = plan.splits.train
-    told = {trial.number: trial.user_attrs["params"] for trial in study.trials() if trial.number in suspects}
+    told = {trial.number: trial.params for trial in study.history.trials if trial.number in suspects}
     for number, params in told.items():
         config = plan.spec.with_params(params)
         need = need_told(config, train.pixels, len(train), gpu=bool(plan.slots.gpus))

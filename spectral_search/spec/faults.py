@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.keys import allowed, kinds_with, literals, nearest, nearest_key, takes
+from spectral_search.spec.keys import allowed, kinds_with, literals, nearest_key, takes
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.yaml_io import plain_scalar, show
 
 S = TypeVar("S", bound=Section)
@@ -87,13 +88,14 @@ def wrong_value(key: str, value: Any, info: FieldInfo | None) -> Fault:
     """The sentence for a value of the wrong type or out of bounds."""
     if info is None:
         return Fault(key, f"{key} is {show(value)}, which is not a section of keys")
-    hint = _hint(value, info.annotation)
+    hint = _hint(value, info)
     return Fault(key, f"{key} must be {allowed(info)}, found {show(value)}" + (f"; {hint}" if hint else ""))
 
 
-def _hint(value: Any, annotation: Any) -> str | None:
+def _hint(value: Any, info: FieldInfo) -> str | None:
+    annotation = info.annotation
     if isinstance(value, str):
-        spelling = nearest(value, literals(annotation))
+        spelling = nearest(value, literals(annotation, info.metadata))
         if spelling is not None:
             return f"did you mean {spelling}?"
         word = value.lower()

@@ -1,6 +1,5 @@
 """The dotted keys a spec may hold, what each allows in plain words, and the nearest spelling of a wrong one."""
 
-import difflib
 import functools
 import inspect
 import types
@@ -14,7 +13,9 @@ from spectral_search.spec.base import Section
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.model import ModelSpec
+from spectral_search.spec.registry import Registry
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+from spectral_search.spec.spelling import nearest
 
 MODEL_KINDS: dict[str, type[Section]] = {
     get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(ModelSpec)[0])
@@ -31,7 +32,6 @@ TOP_KEYS = (
     *("search", "resources", "inherit", "provenance"),
 )
 SEARCHED_SECTIONS = ("data.input", "model", "fit")
-_CLOSE = 0.6  # difflib's own threshold for a close match
 # What people write for a key when they come from other tools; difflib cannot bridge these.
 _SYNONYMS = {
     **{
@@ -99,17 +99,6 @@ def is_searched_section(key: str) -> bool:
     return any(key.startswith(f"{section}.") for section in SEARCHED_SECTIONS)
 
 
-def nearest(word: str, options: Iterable[str]) -> str | None:
-    """The option spelt most like a word, or None when none is close."""
-    matcher = difflib.SequenceMatcher(b=word.lower())
-    scores: dict[str, float] = {}
-    for option in options:
-        matcher.set_seq1(option.lower())
-        scores[option] = matcher.ratio()
-    best = max(sorted(scores), key=scores.__getitem__, default=None)
-    return best if best is not None and scores[best] >= _CLOSE else None
-
-
 def nearest_key(key: str, options: Iterable[str]) -> str | None:
     """The dotted key nearest to a wrong one: same section first, then the same last word anywhere."""
     known = list(options)
@@ -133,8 +122,10 @@ def allowed(info: FieldInfo) -> str:
     return _words(info.annotation, info.metadata)
 
 
-def literals(annotation: Any) -> list[str]:
+def literals(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
     """Every text that a field takes literally, such as 'relu' or 'auto'."""
+    if registries := [item for item in metadata if isinstance(item, Registry)]:
+        return [name for registry in registries for name in registry.names]
     if get_origin(annotation) is Literal:
         return [value for value in get_args(annotation) if isinstance(value, str)]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
@@ -157,8 +148,9 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         base, *extra = get_args(annotation)
         inner = [item for part in extra for item in (part.metadata if isinstance(part, FieldInfo) else [part])]
         return _words(base, [*inner, *metadata])
-    if origin is Literal:
-        values = [str(value) for value in get_args(annotation)]
+    named = literals(annotation, metadata) if any(isinstance(item, Registry) for item in metadata) else []
+    if origin is Literal or named:
+        values = named or [str(value) for value in get_args(annotation)]
         return values[0] if len(values) == 1 else "one of " + ", ".join(values)
     if origin in (Union, types.UnionType):
         parts = [part for part in get_args(annotation) if part is not type(None)]

@@ -8,8 +8,9 @@ from spectral_search.spec.base import Section, linked_fault
 from spectral_search.spec.data import SUBSPACE_INPUTS, DataSpec
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import MODEL_KINDS, all_leaves, is_kind, kinds_with, nearest, trial_leaves
+from spectral_search.spec.keys import MODEL_KINDS, all_leaves, is_kind, kinds_with, trial_leaves
 from spectral_search.spec.model import ModelSpec
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.yaml_io import show
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from spectral_search.spec.keys import MODEL_KINDS, all_leaves, allowed, kinds_with, nearest, nearest_key, trial_leaves
+from spectral_search.spec.keys import MODEL_KINDS, all_leaves, allowed, kinds_with, nearest_key, trial_leaves
+from spectral_search.spec.spelling import nearest
 
 
 def test_every_key_can_be_described_without_jargon() -> None:
