@@ -207,7 +207,7 @@ def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord
         params=trial.params,
         epochs=epochs,
         best_epoch=None if best_epoch is None else -best_epoch,
-        best_val_r2=best_value,
+        best_val_r2=trial.final if best_value is None else best_value,
         last_epoch=last,
         seconds=sum(timed) if timed else trial.seconds,
         error=trial.error,

@@ -43,6 +43,7 @@ class StudyTrial:
         ended: When it was over.
         stored: Its parameters as the study stores them, with their distributions.
         collapsed: What was seen and why that is likely, where it learnt nothing to its end.
+        final: The objective at its best epoch, of a complete trial.
         held: The rung at which it waits if it has come no further; 0 where it does not wait.
     """
 
@@ -57,6 +58,7 @@ class StudyTrial:
     ended: datetime | None = None
     stored: tuple[dict[str, Any], dict[str, BaseDistribution]] = field(default_factory=lambda: ({}, {}))
     collapsed: str | None = None
+    final: float | None = None
     held: int = 0
 
 
@@ -130,5 +132,6 @@ def _trial(trial: FrozenTrial) -> StudyTrial:
         stored=(trial.params, trial.distributions),
         # Written before its end is: a trial that was cut off in between is not over.
         collapsed=str(collapsed) if collapsed is not None and trial.state in _ENDED else None,
+        final=trial.values[0] if trial.values else None,
         held=held if trial.state == TrialState.RUNNING and passed < held else 0,
     )

@@ -21,7 +21,7 @@ def test_every_key_can_be_described_without_jargon() -> None:
         ("model.dropout", "a number of at least 0 and below 1"),
         ("data.root", "text or a list of values, each text or null"),
         ("resources.gpus", "a list of values, each a whole number of at least 0 and at most 65535 or auto"),
-        ("search.pruner", "one of promote, halving, asha, none"),
+        ("search.pruner", "one of asha, halving, none, promote"),
     ],
 )
 def test_words(key: str, words: str) -> None:
