@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from spectral_search.record.comparison import Comparison as Comparison
-    from spectral_search.record.kept_baselines import Baselines
     from spectral_search.record.run_records import RunRecord as RunRecord
     from spectral_search.record.run_records import RunSummary
     from spectral_search.report.write_report import Report as Report
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from spectral_search.run.fit_baselines import Question
     from spectral_search.run.plan import Plan
     from spectral_search.spec.load import StageInfo
+    from spectral_search.tasks.spectra.report.kept_baselines import Baselines
     from spectral_search.tasks.spectra.shards.data_root import DataRoot
     from spectral_search.tasks.spectra.shards.shard_inspection import Inspection
     from spectral_search.tasks.spectra.shards.split import Splits
@@ -611,12 +611,12 @@ def report(names: Sequence[str], page: str | None, shown: Shown, results: str | 
     Raises:
         RequestError: There is no such run, it has no result, or the page cannot be written.
     """
-    from spectral_search.report.evidence import load_standing
+    from spectral_search.record.evidence import load_evidence
     from spectral_search.report.write_report import write_report
 
     root = results_root(results)
     file = root / "report.html" if page is None else Path(page)
-    return write_report(load_standing(root, names), file, progress=shown.progress("drawing figures"))
+    return write_report(load_evidence(root, names), file, progress=shown.progress("drawing figures"))
 
 
 def compare(first: str, second: str, results: str | None = None) -> "Comparison":
@@ -626,11 +626,11 @@ def compare(first: str, second: str, results: str | None = None) -> "Comparison"
         RequestError: There is no such run, or it has no result.
     """
     from spectral_search.record.comparison import compare as put_side_by_side
-    from spectral_search.report.evidence import load_standing
+    from spectral_search.record.evidence import load_evidence
 
     if first == second:
         raise RequestError(f"{first} was named twice: name two runs.")
-    one, other = load_standing(results_root(results), [first, second]).named
+    one, other = load_evidence(results_root(results), [first, second]).named
     return put_side_by_side(one, other)
 
 
@@ -659,7 +659,7 @@ def baselines(
         RequestError: The data or the names are wrong, or the results folder cannot be written.
         KeyboardInterrupt: It was interrupted; finished methods are stored.
     """
-    from spectral_search.record.kept_baselines import INPUTS
+    from spectral_search.tasks.spectra.report.baseline_methods import INPUTS
 
     if reads is not None and reads not in INPUTS:
         raise RequestError(f"--input is {reads!r}: baselines read {' or '.join(INPUTS)}.")
@@ -740,21 +740,21 @@ def _data_sets(sets: Sequence[str]) -> dict[str, Any]:
 
 def baselines_document(found: "Baselines") -> dict[str, Any]:
     """Baselines as the JSON document of `baselines`."""
-    from spectral_search.record.kept_baselines import document
+    from spectral_search.tasks.spectra.report.baselines_view import document
 
     return document(found)
 
 
 def baselines_view(found: "Baselines") -> "RenderableType":
     """Baselines for a terminal."""
-    from spectral_search.record.kept_baselines import render_baselines
+    from spectral_search.tasks.spectra.report.baselines_view import render_baselines
 
     return render_baselines(found)
 
 
 def audit_view(found: dict[str, Any]) -> "RenderableType":
     """What an audit found, for a terminal."""
-    from spectral_search.record.kept_baselines import render_audit
+    from spectral_search.tasks.spectra.report.kept_audit import render_audit
 
     return render_audit(found)
 
@@ -770,9 +770,9 @@ def stop_signals(record: "RunRecord") -> list[str]:
     """What the results folder of a finished run says is not worth more work, in plain words."""
     if record.state != "finished":
         return []
-    from spectral_search.report.evidence import load_standing
+    from spectral_search.record.evidence import load_evidence
 
-    return load_standing(record.paths.root, [record.paths.name]).stops
+    return load_evidence(record.paths.root, [record.paths.name]).stops
 
 
 def predict(
@@ -782,8 +782,8 @@ def predict(
 
     With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
     """
-    from spectral_search.record.astro_tables import require_ascii
-    from spectral_search.record.prediction_tables import check_table_name, write_table
+    from spectral_search.tasks.spectra.report.astro_tables import require_ascii
+    from spectral_search.tasks.spectra.report.prediction_tables import check_table_name, write_prediction_table
 
     file = Path(destination)
     check_table_name(file)
@@ -793,7 +793,7 @@ def predict(
     where = given_path(data, "The shard or data root")
     predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))
     with writing(file):
-        write_table(predictions.table, file, {**predictions.provenance, "model": model})
+        write_prediction_table(predictions.table, file, {**predictions.provenance, "model": model})
     return predictions
 
 
@@ -825,7 +825,8 @@ def best(name: str, results: str | None = None) -> tuple[str, dict[str, Any]]:
     trial = record.best
     if trial is None:
         raise RequestError(f"Run {name} has no trial with a result yet: `spectral-search status {name}` follows it.")
-    provenance = {"run": name, "trial": trial.number, "epoch": trial.best_epoch, "val_r2": trial.best_val_r2}
+    provenance = {"run": name, "trial": trial.number, "epoch": trial.best_epoch}
+    provenance[record.objective.val_name] = trial.best_value
     spec = RunSpec.from_dict(record.spec).fixed(trial.params, provenance)
     return spec.to_yaml(), {**provenance, "params": trial.params, "config": spec.to_dict()}
 

@@ -17,7 +17,6 @@ from spectral_search.record.bundle import read_bundle
 from spectral_search.record.durable import read_json, write_json
 from spectral_search.record.export import export_best, trial_bundle
 from spectral_search.record.kept_predictions import (
-    PREDICTED,
     Retest,
     read_retests,
     read_test_predictions,
@@ -29,12 +28,13 @@ from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.retest_verdict import judge
 from spectral_search.record.run_records import RunRecord, TrialRecord
-from spectral_search.record.scores import scores
 from spectral_search.run.copy_progress import CopyProgress
 from spectral_search.run.prepare_dataset import Prepared
 from spectral_search.run.retrain_copies import planned_copies, train_copies
 from spectral_search.run.same_data import same_bytes
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.registry import task_of
+from spectral_search.task.task import Task
 from spectral_search.tasks.spectra.shards.split import Selection, Splits
 from spectral_search.tasks.spectra.training.dataset import Frozen, Labelled, draw_noise
 from spectral_search.tasks.spectra.training.predictor import Predictor
@@ -68,7 +68,7 @@ def finish_run(
         Whether there is a winner: False when every trial failed.
     """
     record = RunRecord.load(paths)
-    ranked = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
+    ranked = [trial for trial in record.ranked() if trial.best_value is not None and trial.state != "failed"]
     if not ranked:
         return False
     # What learnt nothing is not worth a re-test, but where nothing else is there.
@@ -78,7 +78,7 @@ def finish_run(
     _enter_retest(spec, paths, prepared.val, finalists, retests)
     config = export_best(RunRecord.load(paths))
     if splits.test is not None:
-        _test(paths, finalists[0], Predictor(read_bundle(config), device), splits.test)
+        _test(paths, record.task, finalists[0], Predictor(read_bundle(config), device), splits.test)
     if reseed:
         retests += _retrained(spec, record, finalists, prepared, device, progress)
         _enter_retest(spec, paths, prepared.val, finalists, retests)
@@ -94,13 +94,14 @@ def _as_trained(
     spec: RunSpec, record: RunRecord, finalists: list[TrialRecord], val: Labelled, device: torch.device
 ) -> list[Retest]:
     """The weights of the search on noise that no choice has seen."""
-    known = {(made.trial, made.seed, made.epoch): made for made in read_retests(record.paths) if made.own}
+    own = [made for made in read_retests(record.paths, record.objective) if made.own]
+    known = {(made.trial, made.seed, made.epoch): made for made in own}
     wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
     missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
     predictors = [Predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
     for (trial, seed, epoch), predicted_DN in zip(missing, fresh_predictions(spec, val, predictors), strict=True):
-        made = Retest(trial.number, seed, True, epoch, epoch, trial.best_val_r2, predicted_DN)
-        write_retest(record.paths, made)
+        made = Retest(trial.number, seed, True, epoch, epoch, trial.best_value, predicted_DN)
+        write_retest(record.paths, record.objective, made)
         known[trial.number, seed, epoch] = made
     return [known[trial.number, seed, epoch] for trial, seed, epoch in wanted]
 
@@ -140,7 +141,8 @@ def _retrained(
 ) -> list[Retest]:
     """The finalists trained anew with other seeds, on the same fresh noise; what is on disk is not trained again."""
     copies = planned_copies(spec, finalists, record.epochs_trained)
-    known = {(retest.trial, retest.seed): retest for retest in read_retests(record.paths) if not retest.own}
+    anew = [retest for retest in read_retests(record.paths, record.objective) if not retest.own]
+    known = {(retest.trial, retest.seed): retest for retest in anew}
     # A trial that was extended since may have a later best epoch, for which its copies were not trained.
     done = [
         known[key] for copy in copies if (key := (copy.trial, copy.seed)) in known and known[key].epochs == copy.epochs
@@ -152,7 +154,7 @@ def _retrained(
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:
                 made = replace(made, predicted_DN=fresh_predictions(spec, prepared.val, [predict])[0])
-            write_retest(record.paths, made)
+            write_retest(record.paths, record.objective, made)
             done.append(made)
 
         train_copies(trainer, spec, record.paths, left, progress, keep)
@@ -163,14 +165,15 @@ def _retrained(
 def _enter_retest(
     spec: RunSpec, paths: RunPaths, val: Labelled, finalists: list[TrialRecord], retests: list[Retest]
 ) -> None:
-    judged = judge(retests, val.log_g_N, [trial.number for trial in finalists], seed=spec.data.split_seed)
+    task = task_of(spec.task)
+    judged = judge(retests, task, val.log_g_N, [trial.number for trial in finalists], seed=spec.data.split_seed)
     manifest, winner = Manifest.load(paths.manifest_json), finalists[0]
-    manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, "val_r2": winner.best_val_r2}
+    manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, task.objective.val_name: winner.best_value}
     manifest.retest = {**judged[0], "finalists": judged}
     manifest.save(paths.manifest_json)
 
 
-def _test(paths: RunPaths, winner: TrialRecord, predictor: Predictor, test: Selection) -> None:
+def _test(paths: RunPaths, task: Task, winner: TrialRecord, predictor: Predictor, test: Selection) -> None:
     """Predict the test set, unless a process that died after it has: the same weights give the same numbers."""
     epoch, manifest = winner.best_epoch or 0, Manifest.load(paths.manifest_json)
     done: dict[str, Any] = manifest.test or {}
@@ -184,8 +187,8 @@ def _test(paths: RunPaths, winner: TrialRecord, predictor: Predictor, test: Sele
             f"{paths.name}`."
         )
     table = predictions.table
-    write_test_predictions(paths, winner.number, epoch, table)
-    measured = scores(table[PREDICTED].to_numpy(), table["log_g"].to_numpy())
-    where = {"spectra": len(table), "noise": predictions.noise, "trial": winner.number, "epoch": epoch}
+    write_test_predictions(paths, task, winner.number, epoch, table)
+    measured = task.scores(table[task.predicted].to_numpy(), table[task.target].to_numpy())
+    where = {task.examples: len(table), "noise": predictions.noise, "trial": winner.number, "epoch": epoch}
     manifest.test = {**measured, **where}
     manifest.save(paths.manifest_json)

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from spectral_search.errors import RequestError
 from spectral_search.models.count import count_parameters
 from spectral_search.models.shape import require_fit
-from spectral_search.record.kept_baselines import audit_key, error_alone, load_audit
 from spectral_search.run.candidates import candidates, drawn_in, inputs, values
 from spectral_search.run.devices import Slots, plan_slots, visible_gpus
 from spectral_search.run.executor_choice import Executor, choose_executor
@@ -24,6 +23,7 @@ from spectral_search.strategy.space_points import planned_trials
 from spectral_search.tasks.spectra.consistency.parts_check import check_parts
 from spectral_search.tasks.spectra.consistency.sample_check import check_sample
 from spectral_search.tasks.spectra.noise.small_val import small_val_notes
+from spectral_search.tasks.spectra.report.kept_audit import audit_key, error_alone, load_audit
 from spectral_search.tasks.spectra.shards.content import known_digests
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Selection, Splits, make_splits

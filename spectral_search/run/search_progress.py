@@ -12,6 +12,7 @@ from spectral_search.run.study import OUTCOMES, Study
 from spectral_search.run.study import LiveTrial as StudyTrial
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.collapse import COLLAPSED
+from spectral_search.task.registry import task_of
 
 
 class Progress:
@@ -37,6 +38,8 @@ class Progress:
     ) -> None:
         self._spec, self._name, self._planned, self._afterwards = spec, name, study.planned, afterwards
         self._view, self._clock, self._started_s = view, clock, clock()
+        self._task = task_of(spec.task)
+        self._objective = self._task.objective
         self._live: dict[int, LiveTrial] = {}
         self._ends: dict[int, tuple[float, int]] = {}
         self._counts: Counter[str] = Counter()
@@ -60,19 +63,20 @@ class Progress:
             self._ended_epochs += len(values)
             self._spared += self._spared_by(OUTCOMES[trial.state], len(values))
         if values and trial.state != TrialState.FAIL:
-            epoch = max(values, key=values.__getitem__)
+            epoch = max(values, key=lambda epoch: self._objective.gain(values[epoch]))
             if trial.state == TrialState.COMPLETE:
                 self._ends[trial.number] = values[epoch], epoch
-            if self._best is None or values[epoch] > self._best.val_r2:
+            if self._best is None or self._objective.better(values[epoch], self._best.value):
                 self._best = BestSoFar(trial.number, epoch, values[epoch], trial.user_attrs["params"])
 
     def __call__(self, event: str, trial: StudyTrial) -> None:
         """Take in one change of the study."""
         last = trial.epochs[-1] if trial.epochs else None
-        value = max((record["val_r2"] for record in trial.epochs), default=None)
+        key, objective = self._objective.val_name, self._objective
+        value = max((record[key] for record in trial.epochs), key=objective.gain, default=None)
         if event in ("started", "epoch"):
             self._live[trial.number] = LiveTrial(
-                trial.number, trial.last_epoch, None if last is None else last["val_r2"], value, params=trial.params
+                trial.number, trial.last_epoch, None if last is None else last[key], value, params=trial.params
             )
         if event == "epoch" and last is not None:
             self._epochs += 1
@@ -80,9 +84,9 @@ class Progress:
             if self._training_s is None:
                 # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
                 self._training_s = max(self._started_s, self._clock() - (last.get("seconds") or 0.0))
-            if self._best is None or last["val_r2"] > self._best.val_r2:
-                self._best = BestSoFar(trial.number, last["epoch"], last["val_r2"], trial.params)
-                self._events.append(Event("best", trial.number, None, last["epoch"], last["val_r2"], "", trial.params))
+            if self._best is None or objective.better(last[key], self._best.value):
+                self._best = BestSoFar(trial.number, last["epoch"], last[key], trial.params)
+                self._events.append(Event("best", trial.number, None, last["epoch"], last[key], "", trial.params))
         elif event == "waiting":
             self._live.pop(trial.number, None)
         elif event != "started":
@@ -91,8 +95,8 @@ class Progress:
             self._ended_epochs += trial.last_epoch
             self._spared += self._spared_by(event, trial.last_epoch)
             if event == "complete" and trial.epochs:
-                best = max(trial.epochs, key=lambda record: record["val_r2"])
-                self._ends[trial.number] = best["val_r2"], best["epoch"]
+                best = max(trial.epochs, key=lambda record: objective.gain(record[key]))
+                self._ends[trial.number] = best[key], best["epoch"]
             self._collapsed += trial.collapsed is not None
             told = "collapsed" if trial.collapsed is not None else event
             why = trial.error or trial.collapsed or ""
@@ -108,13 +112,14 @@ class Progress:
         retest_s = None if epoch_s is None else self._retest_epochs(planned_epochs) * epoch_s
         return SearchView(
             name=self._name,
+            task=self._task,
             planned=self._planned,
             counts={**self._counts, "running": len(self._live), "waiting": self._waiting()},
             collapsed=self._collapsed,
             best=self._best,
             epochs_done=self._epochs,
             epochs_planned=planned_epochs,
-            spectra_per_second=self._rate(),
+            examples_per_second=self._rate(),
             elapsed_s=now - self._started_s,
             eta_s=None if epoch_s is None else (left * epoch_s + (retest_s or 0.0)) or None,
             retest_s=retest_s or None,

@@ -22,13 +22,16 @@ from spectral_search.spec.yaml_io import dump_yaml, show
 
 __all__ = ["RunSpec", "TrialConfig"]
 
+DEFAULT_TASK = "spectra"
+"""Of specs that name none."""
+
 
 class _Header(Section):
     """The keys of a spec that are no section."""
 
     stage: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
     description: str = ""
-    task: Annotated[str, Field(min_length=1, max_length=4096)] = "spectra"
+    task: Annotated[str, Field(min_length=1, max_length=4096)] = DEFAULT_TASK
 
 
 class RunSpec(Section):
@@ -51,7 +54,7 @@ class RunSpec(Section):
 
     stage: str
     description: str = ""
-    task: str = "spectra"
+    task: str = DEFAULT_TASK
     data: DataSpec
     model: ModelSpec
     fit: FitSpec

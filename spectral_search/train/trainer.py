@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from spectral_search.models.ridge_regression import RidgeAccumulator, RidgeSolution
-from spectral_search.record.scores import scores
 from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.counter import counter_seed
+from spectral_search.tasks.spectra.scores import scores
 from spectral_search.tasks.spectra.signal.components import ComponentBatch, ComponentSource
 from spectral_search.tasks.spectra.training.dataset import Dataset, Frozen, shared_tensor
 from spectral_search.tasks.spectra.training.frozen_inputs import FrozenInputs, keep_bytes

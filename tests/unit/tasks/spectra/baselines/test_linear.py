@@ -9,10 +9,10 @@ from baseline_roots import make_problem, spectra_of
 from sklearn.linear_model import Ridge
 from small_dataset import make_spectra
 
-from spectral_search.record.scores import r2
 from spectral_search.tasks.spectra.baselines import oracle_mixture
 from spectral_search.tasks.spectra.baselines import ridge_baseline as ridge
 from spectral_search.tasks.spectra.baselines.problem import Problem
+from spectral_search.tasks.spectra.scores import r2
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
 
 

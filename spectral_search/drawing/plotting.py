@@ -1,4 +1,4 @@
-"""How the figures of a report are drawn and written: one drawing, two widths, light and dark, screen and paper.
+"""How figures are drawn and written: one drawing, two widths, light and dark, screen and paper.
 
 A figure is drawn by matplotlib once for wide and once for narrow screens. In the page its colours become CSS variables,
 so that one SVG serves the light and the dark theme and print; its text stays text. Beside the page lie png and pdf.
@@ -7,7 +7,7 @@ so that one SVG serves the light and the dark theme and print; its text stays te
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -19,6 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.typing import RcKeyType
+
+from spectral_search.drawing.figure import NARROW, WIDE, Figure, Layout
 
 INK, MUTED, GRID, FACE = "#1b1f24", "#5d6672", "#d8dde4", "#fdfdfc"
 COLOURS = {
@@ -86,61 +88,6 @@ _STYLE: dict[RcKeyType, Any] = {
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How wide a figure is, in inches, and whether its panels stand below each other."""
-
-    name: str
-    width: float
-
-    @property
-    def narrow(self) -> bool:
-        return self.name == "narrow"
-
-    def canvas(self, height: float) -> Canvas:
-        """An empty figure of a height in inches."""
-        return Canvas(figsize=(self.width, height))
-
-    def panels(self, count: int, height: float, *, columns: int = 2, **options: Any) -> tuple[Canvas, list[Axes]]:
-        """Panels of a height in inches, side by side as the width allows; unused places stay empty."""
-        columns = 1 if self.narrow else min(columns, count)
-        rows = -(-count // columns)
-        canvas = self.canvas(height * rows)
-        grid = canvas.subplots(rows, columns, squeeze=False, **options)
-        for spare in grid.flat[count:]:
-            spare.set_visible(False)
-        return canvas, list(grid.flat[:count])
-
-
-WIDE, NARROW = Layout("wide", 7.6), Layout("narrow", 3.75)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a report.
-
-    Attributes:
-        key: Names its files.
-        title: What it shows.
-        caption: What to see in it, said of these very data.
-        draw: Draws it in a layout; None where its data are not there.
-        command: What would bring the data that are not there.
-        rows: A table below it, its header first.
-    """
-
-    key: str
-    title: str
-    caption: str
-    draw: Callable[[Layout], Canvas] | None = None
-    command: str | None = None
-    rows: Sequence[Sequence[str]] = ()
-
-
-def lacking(key: str, title: str, reason: str, command: str | None) -> Figure:
-    """A figure whose data are not there: why, and the command that brings them."""
-    return Figure(key, title, reason, command=command)
-
-
-@dataclass(frozen=True)
 class Drawing:
     """A figure in all its forms: an SVG element for each layout of the page, and the content of files by ending."""
 
@@ -203,8 +150,8 @@ def _rounded(tag: re.Match[str]) -> str:
 
 
 def colour(family: str) -> str:
-    """The colour of a family."""
-    return COLOURS.get(family.removesuffix(" on signal"), INK)
+    """The colour of a family; one on another input has the same."""
+    return COLOURS.get(family.partition(" on ")[0], INK)
 
 
 def log_axis(axis: Axis, low: float, high: float, text: Callable[[float], str]) -> None:
