@@ -1,10 +1,16 @@
 """Methods with a wanted R2 on made-up test spectra, for tests of verdicts and figures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from spectral_search.record.method_scores import Method
-from spectral_search.record.scores import scores
+from spectral_search.record.evidence import Evidence, Run
+from spectral_search.record.methods import Method
+from spectral_search.record.reporting import reporting_of
+from spectral_search.tasks.spectra.definition import TASK
+from spectral_search.tasks.spectra.report.baseline_methods import BASELINES
+from spectral_search.tasks.spectra.scores import scores
 
 
 def made_labels(count: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -48,20 +54,30 @@ def made_method(
     true_N = labels["log_g"].to_numpy()
     errors_N = np.random.default_rng(seed).normal(0.0, 1.0, len(true_N))
     errors_N *= np.sqrt((1.0 - r2) * true_N.var() / np.mean(errors_N**2))
+    about = next((method for method in BASELINES.values() if method.family == family), None)
     fields: dict[str, object] = {
         "input": "standardize",
-        "noise_level": 1.0,
         "test_set": "one",
-        "is_baseline": family in ("Ridge", "LightGBM", "oracle mixture", "ceiling"),
-        "fair": family != "oracle mixture",
+        "fair": about is None or about.role != "bound",
+        "role": "network" if about is None else about.role,
+        "called": "" if about is None else about.called,
         **changes,
+        "facts": {"noise_level": 1.0, **changes.get("facts", {})},  # type: ignore[dict-item]
     }
+    if with_predictions:
+        fields |= {"labels": labels, "target_N": true_N, "predicted_N": true_N + errors_N}
     return Method(
         name=name,
         family=family,
+        objective=TASK.objective,
         train_size=train_size,
         scores=scores(true_N + errors_N, true_N),
-        labels=labels if with_predictions else None,
-        predicted_N=true_N + errors_N if with_predictions else None,
         **fields,
     )
+
+
+def made_evidence(methods: Sequence[Method]) -> Evidence:
+    """What a report knows where these were measured on one test set; of the runs it knows no more than the winners."""
+    runs = [Run(None, None, method, method.test_set, method.train_size) for method in methods if not method.is_baseline]  # type: ignore[arg-type]
+    baselines = [method for method in methods if method.is_baseline]
+    return Evidence(TASK, reporting_of(TASK), runs, [], baselines, [])

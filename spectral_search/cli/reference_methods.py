@@ -42,9 +42,9 @@ def baselines(
 ) -> None:
     """Fit Ridge, LightGBM, an oracle mixture and the ceiling on the spectra of a search; what is done is kept."""
     with answering():
-        from spectral_search.record.kept_baselines import document, render_baselines
         from spectral_search.service import reference_methods
         from spectral_search.service.run_options import RunOptions
+        from spectral_search.tasks.spectra.report.baselines_view import document, render_baselines
 
         options = RunOptions(
             data_root=tuple(data_root or ()), sets=tuple(sets or ()), num_train=num_train, results=results
@@ -65,9 +65,9 @@ def baselines(
 def audit(data_root: DataRoot = None, results: Results = None, as_json: Json = False) -> None:
     """Look for leaks, wrong noise, spectra in both train and test, and shards that differ."""
     with answering():
-        from spectral_search.record.kept_baselines import render_audit
         from spectral_search.service import reference_methods
         from spectral_search.service.run_options import RunOptions
+        from spectral_search.tasks.spectra.report.kept_audit import render_audit
 
         options = RunOptions(data_root=tuple(data_root or ()), results=results)
         found = reference_methods.audit(options, make_shown(as_json))

@@ -30,9 +30,9 @@ def report(
 
 
 def _tell(made: "Report") -> None:
-    for sentence in made.standing.stops:
+    for sentence in made.evidence.stops:
         typer.echo(sentence)
-    for finding in sorted(made.standing.verdicts, key=lambda finding: finding.is_open):
+    for finding in sorted(made.evidence.verdicts, key=lambda finding: finding.is_open):
         typer.echo(f"{finding.question} {finding.answer}")
     lacking = [figure.title for figure in made.figures if figure.draw is None]
     if lacking:

@@ -1,4 +1,4 @@
-"""What was made of spectra and can be made again: files of arrays in a folder that processes and nodes share.
+"""What was made of examples and can be made again: files of arrays in a folder that processes and nodes share.
 
 An entry is found by a key that holds all it depends on, so that it is right or not there. It is written as a whole
 (`array_file`); one that is damaged is removed and made again; one that is used is not removed. The folder is bounded:
@@ -146,7 +146,7 @@ class ArrayCache:
             self._sweep()
             path = self._path(kind, key)
             if path.exists() and not self._remove(path):
-                return None  # somebody uses what another process made of the same spectra meanwhile
+                return None  # somebody uses what another process made of the same examples meanwhile
             if not self._make_room(size):
                 return f"the cache may hold {self.limit_bytes / 1e9:g} GB ({LIMIT_VARIABLE})"
             write_array_file(path, arrays, facts)
@@ -229,7 +229,7 @@ def limit_here() -> int:
         limit = -1.0
     if not 0 <= limit < float("inf"):
         raise RequestError(
-            f"{LIMIT_VARIABLE} is {text!r} and must be the gigabytes that the cache of compressed spectra may take, "
+            f"{LIMIT_VARIABLE} is {text!r} and must be the gigabytes that the cache of compressed examples may take, "
             "such as 4; 0 keeps nothing."
         )
     return round(limit * 1e9)

@@ -4,8 +4,8 @@ It is a safetensors file, so that other programs can open it; among its metadata
 all the rest. Whoever uses the arrays holds a shared lock on the file for as long as any of them lives: who removes
 files tries for the lock first.
 
-    write_array_file(path, {"flux": flux_NL}, {"spectra": 3})
-    found = open_array_file(path)              # found.arrays["flux"], found.facts["spectra"]
+    write_array_file(path, {"inputs": input_NL}, {"examples": 3})
+    found = open_array_file(path)              # found.arrays["inputs"], found.facts["examples"]
 """
 
 import fcntl

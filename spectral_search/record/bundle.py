@@ -53,7 +53,7 @@ class BundlePaths:
 
     @property
     def preprocessing(self) -> Path:
-        """Statistics that turn spectra into the network's input and its output into dex."""
+        """Statistics that turn examples into the network's input and its output into what was asked for."""
         return self._beside("preprocessing.safetensors")
 
     @property

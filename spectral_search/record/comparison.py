@@ -1,4 +1,4 @@
-"""Two runs side by side: specs, best configs, R2 on the same spectra, cost, and how stable each choice was."""
+"""Two runs side by side: specs, best configs, scores on the same examples, cost, and how stable each choice was."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,10 +8,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spectral_search.record.durable import plain
-from spectral_search.record.method_scores import SAMPLED, Run, difference
+from spectral_search.record.evidence import Run
+from spectral_search.record.methods import SAMPLED, difference
+from spectral_search.record.reporting import reporting_of
+from spectral_search.record.resampling import Estimate
 from spectral_search.record.retest_verdict import chosen_by_draw, seed_values, tied
-from spectral_search.record.scores import Estimate
 from spectral_search.record.wording import Fitted, aligned, cropped, duration, short_value
+from spectral_search.task.metric import Metric
+from spectral_search.task.task import Task
 
 _SIDES = ("A", "B")
 _ELSEWHERE = ("data.root", "description", "provenance", "resources", "stage")
@@ -26,7 +30,7 @@ class Comparison:
         runs: The two.
         spec: Dotted key -> values of both, where the searches differ.
         best: Dotted key -> values of both, where the winners' configurations differ.
-        gain: Test R2 of the second minus that of the first, paired on the same spectra; None where they differ.
+        gain: Test score of the second minus that of the first, paired on the same examples; None where they differ.
         verdict: What the difference says, in a sentence.
     """
 
@@ -43,7 +47,7 @@ class Comparison:
             "spec": {key: list(values) for key, values in self.spec.items()},
             "best": {key: list(values) for key, values in self.best.items()},
             "gain": None if self.gain is None else self.gain.to_dict(),
-            "same_spectra": self.gain is not None,
+            f"same_{self.runs[0].record.task.examples}": self.gain is not None,
             "verdict": self.verdict,
         }
         found: dict[str, Any] = plain(document)
@@ -80,58 +84,69 @@ def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str,
 def _verdict(first: Run, second: Run, gain: Estimate | None) -> str:
     if first.method is None or second.method is None:
         untested = " and ".join(run.name for run in (first, second) if run.method is None)
-        return f"{untested} has no test number, so the two cannot be compared on test spectra."
+        examples = first.record.task.examples
+        return f"{untested} has no test number, so the two cannot be compared on test {examples}."
     if gain is None:
-        missing = [run.name for run in (first, second) if run.method is not None and not len(run.method.error2_N)]
-        sampled = [run.name for run in (first, second) if run.test_set.startswith(SAMPLED)]
-        if len(sampled) == 1:
-            return (
-                f"{sampled[0]} was begun by an earlier version, which knew its test spectra by eight of each shard: "
-                "whether both were tested on the same ones cannot be told, so their test numbers do not compare."
-            )
-        if first.test_set != second.test_set:
-            return (
-                "They were tested on different spectra or at different noise levels: their test numbers do not compare."
-            )
-        makes = ", ".join(f"`spectral-search evaluate {name} --data ROOT`" for name in missing)
-        return (
-            f"No paired interval: {' and '.join(missing)} keeps no predictions of single spectra; {makes} makes them."
-        )
+        return _unpaired(first, second)
+    task = first.record.task
     told = f"{gain.value:+.4f} (paired 95% interval {gain.low:+.4f} to {gain.high:+.4f})"
-    spectra = f"{int((first.method.covered_N & second.method.covered_N).sum()):,} test spectra"
-    unfair = [run.name for run in (first, second) if run.method is not None and not run.method.fair]
-    caution = f" {' and '.join(unfair)} is told more than the noisy flux: no fair comparison." if unfair else ""
+    both = f"{int((first.method.covered_N & second.method.covered_N).sum()):,} test {task.examples}"
+    finding = f"{second.name} has {told} in {task.objective.label} against {first.name} on {both}."
+    better = second.name if task.objective.gain(gain.value) > 0 else first.name
+    verdict = "A tie" if gain.low <= 0.0 <= gain.high else f"{better} is better"
+    return f"{verdict}: {finding}{_cautions(first, second)}"
+
+
+def _unpaired(first: Run, second: Run) -> str:
+    """Why two runs with test numbers have no paired interval."""
+    runs, task = (first, second), first.record.task
+    sampled = [run.name for run in runs if run.test_set.startswith(SAMPLED)]
+    if len(sampled) == 1:
+        known = f"its test {task.examples} by eight of each shard"
+        return (
+            f"{sampled[0]} was begun by an earlier version, which knew {known}: whether both were tested on the "
+            "same ones cannot be told, so their test numbers do not compare."
+        )
+    if first.test_set != second.test_set:
+        other = f"different {task.examples}{reporting_of(task).otherwise[1]}"
+        return f"They were tested on {other}: their test numbers do not compare."
+    missing = [run.name for run in runs if run.method is not None and not len(run.method.error_N)]
+    makes = ", ".join(f"`spectral-search evaluate {name} --data ROOT`" for name in missing)
+    lack = f"{' and '.join(missing)} keeps no predictions of single {task.examples}"
+    return f"No paired interval: {lack}; {makes} makes them."
+
+
+def _cautions(first: Run, second: Run) -> str:
+    """What must be known with a difference."""
+    task, said = first.record.task, ""
+    if unfair := [run.name for run in (first, second) if run.method is not None and not run.method.fair]:
+        more = reporting_of(task).given_exactly
+        said += f" {' and '.join(unfair)} is told more than {more}: no fair comparison."
     if first.test_set.startswith(SAMPLED):
-        caution += " Both knew their test spectra by eight of each shard: whether all are the same cannot be told."
-    caution += _other_bytes(first, second)
-    if gain.low <= 0.0 <= gain.high:
-        return f"A tie: {second.name} has {told} in R2 against {first.name} on {spectra}.{caution}"
-    better = second.name if gain.value > 0 else first.name
-    return f"{better} is better: {second.name} has {told} in R2 against {first.name} on {spectra}.{caution}"
-
-
-def _other_bytes(first: Run, second: Run) -> str:
-    """Said of runs on the same rows of the same files, if what these hold has changed from one to the other."""
+        known = f"their test {task.examples} by eight of each shard"
+        said += f" Both knew {known}: whether all are the same cannot be told."
     one, other = (run.record.manifest.data for run in (first, second))
-    if one.get("split") != other.get("split") or "content" not in one or "content" not in other:
-        return ""
-    parts = [part for part in ("train", "val") if one["content"].get(part) != other["content"].get(part)]
-    return f" Their {' and '.join(parts)} spectra differ: the same rows held other values." if parts else ""
+    is_known = one.get("split") == other.get("split") and "content" in one and "content" in other
+    # The same rows of the same files may hold something else since.
+    parts = [part for part in ("train", "val") if is_known and one["content"].get(part) != other["content"].get(part)]
+    if parts:
+        said += f" Their {' and '.join(parts)} {task.examples} differ: the same rows held other values."
+    return said
 
 
 def _run_document(run: Run) -> dict[str, Any]:
-    best, retest = run.record.best, run.record.retest
+    best, retest, objective = run.record.best, run.record.retest, run.record.objective
     return {
         "name": run.name,
         "stage": run.record.manifest.stage,
         "model": run.family,
         "train_size": run.train_size,
         "best": None if best is None else {"trial": best.number, "epoch": best.best_epoch, "params": best.params},
-        "val_r2": None if best is None else best.best_val_r2,
-        "retest": None if retest is None else {key: retest.get(key) for key in ("r2", "low", "high")},
-        "seeds": seed_values(retest or {}) if retest else [],
+        objective.val_name: None if best is None else best.best_value,
+        "retest": None if retest is None else {key: retest.get(key) for key in (objective.name, "low", "high")},
+        "seeds": seed_values(retest, objective) if retest else [],
         "test": run.record.test,
-        "chosen_by_draw": {str(trial): count for trial, count in chosen_by_draw(retest or {}).items()},
+        "chosen_by_draw": {str(trial): count for trial, count in chosen_by_draw(retest or {}, objective).items()},
         "tied": tied(retest or {}),
         "trials": len(run.record.trials),
         "epochs_trained": run.record.epochs_trained,
@@ -144,7 +159,8 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     """A comparison for a terminal."""
     documents = [_run_document(run) for run in comparison.runs]
     header = ["", *(f"{side} {run.name}" for side, run in zip(_SIDES, comparison.runs, strict=True))]
-    rows = [[name, *(tell(document) for document in documents)] for name, tell in _FACTS]
+    facts = _facts(comparison.runs[0].record.task)
+    rows = [[name, *(tell(document) for document in documents)] for name, tell in facts]
     return Group(
         Fitted(lambda width: _lines([header, *rows], width)),
         *_part("The searches differ in", comparison.spec),
@@ -157,7 +173,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
 def stability(run: Run) -> list[str]:
     """Which trial would have been chosen under other noise draws, and which finalists tie; nothing where unknown."""
     retest = run.record.retest or {}
-    chosen, lines = chosen_by_draw(retest), []
+    chosen, lines = chosen_by_draw(retest, run.record.objective), []
     if chosen:
         draws, winner = sum(chosen.values()), retest.get("trial")
         told = ", ".join(f"trial {trial} in {count}" for trial, count in chosen.items())
@@ -189,24 +205,33 @@ def _columns(rows: list[list[str]]) -> list[str]:
     return aligned(rows, left=frozenset(range(len(rows[0]))))
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _interval(scores: Mapping[str, Any] | None, objective: Metric) -> str:
+    if not scores:
+        return "-"
+    value, low, high = (objective.number(scores[key]) for key in (objective.name, "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
-def _interval(scores: Mapping[str, Any] | None) -> str:
-    return "-" if not scores else f"{scores['r2']:.4f} ({scores['low']:.4f} to {scores['high']:.4f})"
+def _facts(task: Task) -> list[tuple[str, Callable[[dict[str, Any]], str]]]:
+    """What is told of each of two runs, by name."""
+    objective = task.objective
+    number, label = objective.number, objective.label
 
+    def tested(metric: Metric) -> Callable[[dict[str, Any]], str]:
+        return lambda run: metric.number((run["test"] or {}).get(metric.name))
 
-_FACTS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
-    ("model", lambda run: str(run["model"])),
-    ("training spectra", lambda run: f"{run['train_size']:,}"),
-    ("best trial", lambda run: "-" if run["best"] is None else f"{run['best']['trial']}, epoch {run['best']['epoch']}"),
-    ("val R2, selected", lambda run: _number(run["val_r2"])),
-    ("val R2, fresh noise", lambda run: _interval(run["retest"])),
-    ("R2 by seed", lambda run: " ".join(map(_number, run["seeds"])) or "-"),
-    ("test R2", lambda run: _number((run["test"] or {}).get("r2"))),
-    ("test MAE dex", lambda run: _number((run["test"] or {}).get("mae_dex"))),
-    ("trials, epochs", lambda run: f"{run['trials']}, {run['epochs_trained']}"),
-    ("wall time", lambda run: duration(run["wall_seconds"])),
-    ("winner's training", lambda run: duration(run["train_seconds"])),
-)
+    def best(run: dict[str, Any]) -> str:
+        return "-" if run["best"] is None else f"{run['best']['trial']}, epoch {run['best']['epoch']}"
+
+    return [
+        ("model", lambda run: str(run["model"])),
+        (f"training {task.examples}", lambda run: f"{run['train_size']:,}"),
+        ("best trial", best),
+        (f"val {label}, selected", lambda run: number(run[objective.val_name])),
+        (f"val {label}, {task.retested_on}", lambda run: _interval(run["retest"], objective)),
+        (f"{label} by seed", lambda run: " ".join(map(number, run["seeds"])) or "-"),
+        *((f"test {metric.headed}", tested(metric)) for metric in task.metrics[:2]),
+        ("trials, epochs", lambda run: f"{run['trials']}, {run['epochs_trained']}"),
+        ("wall time", lambda run: duration(run["wall_seconds"])),
+        ("winner's training", lambda run: duration(run["train_seconds"])),
+    ]

@@ -16,7 +16,7 @@ from typing import Any
 from spectral_search.errors import RequestError
 from spectral_search.spec import home_folder as home
 
-FILE = "spectra-digests-1.json"
+FILE = "digests-1.json"
 """The number is raised with every change of what a digest is made of."""
 MOST_ENTRIES = 2048
 """Those used last are kept: about 300 bytes each."""
@@ -63,7 +63,7 @@ def remember(news: Mapping[tuple[str, str], Mapping[str, str]]) -> None:
             "used": time.time(),
         }
     newest = sorted(entries, key=lambda stamp: _used(entries[stamp]))[-MOST_ENTRIES:]
-    # A cache that cannot be written costs time only: what it would have told is read from the spectra again.
+    # A cache that cannot be written costs time only: what it would have told is read from the data again.
     with suppress(OSError):
         _replace(memo_file(), json.dumps({stamp: entries[stamp] for stamp in newest}))
 

@@ -15,6 +15,7 @@ from spectral_search.record.manifest import utc_now
 from spectral_search.record.paths import TrialPaths
 from spectral_search.record.run_records import RunRecord, TrialRecord
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.metric import Metric
 
 
 def export_top(record: RunRecord, destination: Path, top: int = 1, *, created_at: str | None = None) -> list[Path]:
@@ -72,7 +73,7 @@ def _ranked(destination: Path, rank: int) -> Path:
 def _winners(record: RunRecord, top: int) -> list[TrialRecord]:
     if top < 1:
         raise RequestError(f"{top} trials cannot be exported; ask for at least 1.")
-    scored = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
+    scored = [trial for trial in record.ranked() if trial.best_value is not None and trial.state != "failed"]
     best = record.best
     if best is not None:
         scored = [best, *(trial for trial in scored if trial.number != best.number)]
@@ -103,12 +104,12 @@ def trial_bundle(record: RunRecord, trial: TrialRecord, *, created_at: str | Non
             f"{paths.best_safetensors} holds values that are not finite ({broken[0]}); the trial diverged."
         )
     preprocessing, metadata = _preprocessing(record, paths)
-    metrics = _best_record(paths, header)
+    metrics, key = _best_record(paths, header, record.objective), record.objective.val_name
     provenance = {
         "run": record.paths.name,
         "trial": trial.number,
         "epoch": metrics["epoch"],
-        "val_r2": metrics["val_r2"],
+        key: metrics[key],
         "retest": retest_of(record, trial),
         "data_fingerprint": record.manifest.data,
         "versions": record.manifest.versions,
@@ -124,18 +125,18 @@ def _preprocessing(record: RunRecord, paths: TrialPaths) -> tuple[dict[str, NDAr
 
 
 def retest_of(record: RunRecord, trial: TrialRecord) -> dict[str, Any] | None:
-    """What a trial scored on fresh noise, None where it was not among the finalists."""
+    """What a trial scored in the re-test, None where it was not among the finalists."""
     retest = record.manifest.retest or {}
     entries = [*retest.get("finalists", []), {"trial": (record.manifest.best or {}).get("trial"), **retest}]
     found = [entry for entry in entries if entry.get("trial") == trial.number]
-    return {key: found[0].get(key) for key in ("r2", "low", "high")} if found else None
+    return {key: found[0].get(key) for key in (record.objective.name, "low", "high")} if found else None
 
 
-def _best_record(paths: TrialPaths, header: Mapping[str, str]) -> dict[str, Any]:
+def _best_record(paths: TrialPaths, header: Mapping[str, str], objective: Metric) -> dict[str, Any]:
     """Metrics of the very epoch whose weights the checkpoint holds; a live trial's study may be ahead of it."""
     try:
         best = json.loads(header["record"])["best"]
-        return {"epoch": int(best["epoch"]), "val_r2": float(best["val_r2"]), **best}
+        return {"epoch": int(best["epoch"]), objective.val_name: float(best[objective.val_name]), **best}
     except (KeyError, TypeError, ValueError):
         raise RequestError(
             f"{paths.best_safetensors} does not say which epoch it holds; export another trial."

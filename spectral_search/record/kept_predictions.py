@@ -1,7 +1,7 @@
-"""What a finished run predicted, spectrum by spectrum: the winner on the test set, the finalists on fresh noise of val.
+"""What a finished run predicted, one by one: the winner for the test set, the finalists for val as it was re-tested.
 
 Reports and comparisons read these files and predict nothing themselves.
-Shape suffixes: D noise draws, N spectra.
+Shape suffixes: D draws of the input, N examples.
 """
 
 import json
@@ -16,20 +16,19 @@ from spectral_search.errors import RequestError
 from spectral_search.record.bundle import read_safetensors, to_safetensors
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths
-from spectral_search.record.prediction_tables import write_table
+from spectral_search.record.tables import write_table
+from spectral_search.task.metric import Metric
+from spectral_search.task.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PREDICTED = "log_g_predicted"
-COLUMNS = ("id", "log_g", "T_eff", "M_H", "snr", PREDICTED)
-"""Of a table of test predictions: id, dex, kelvin, dex, median flux/error, dex."""
 _RECORD, _PREDICTED = "record", "predicted_DN"
 
 
 @dataclass(frozen=True)
 class Retest:
-    """A finalist, as trained in the search or anew with another seed, on fresh noise of the val spectra.
+    """A finalist, as trained in the search or anew with another seed, on the val set as no choice has seen it.
 
     Attributes:
         trial: The finalist's number.
@@ -37,10 +36,10 @@ class Retest:
         own: Whether these are the weights of the search itself.
         epochs: Epochs of the training: for copies those up to the best epoch of the trial they copy, or fewer.
         epoch: The epoch whose weights predicted: the best on val.
-        val_r2: R2 of that epoch on val under the frozen noise of the search.
-        predicted_DN: log g in dex; no draws where the training failed or was stopped early.
+        value: The objective of that epoch on val, as it selected.
+        predicted_DN: Of each draw of each example; no draws where the training failed or was stopped early.
         failure: Why there are no predictions.
-        original_val_r2: Of a copy that was stopped early: the best val R2 that its original had after as many epochs.
+        original_value: Of a copy that was stopped early: the best value that its original had after as many epochs.
     """
 
     trial: int
@@ -48,25 +47,25 @@ class Retest:
     own: bool
     epochs: int
     epoch: int
-    val_r2: float | None
+    value: float | None
     predicted_DN: np.ndarray
     failure: str | None = None
-    original_val_r2: float | None = None
+    original_value: float | None = None
 
     @property
     def stopped_early(self) -> bool:
         """Whether it is compared with its original as that was after as many epochs, and with nothing else."""
-        return self.original_val_r2 is not None
+        return self.original_value is not None
 
 
-def write_test_predictions(paths: RunPaths, trial: int, epoch: int, table: "pd.DataFrame") -> None:
-    """Keep what a trial's epoch predicted for the test set."""
+def write_test_predictions(paths: RunPaths, task: Task, trial: int, epoch: int, table: "pd.DataFrame") -> None:
+    """Keep what a trial's epoch predicted for the test set: the labels of the task, and the prediction."""
     paths.predictions_dir.mkdir(exist_ok=True)
-    write_table(table[list(COLUMNS)], paths.test_predictions(trial, epoch))
+    write_table(table[[*task.labels, task.predicted]], paths.test_predictions(trial, epoch))
 
 
 def read_test_predictions(paths: RunPaths, trial: int, epoch: int) -> "pd.DataFrame | None":
-    """A row for each test spectrum, see `COLUMNS`; None where the run holds none, as runs of earlier versions do.
+    """A row for each test example; None where the run holds none, as runs of earlier versions do.
 
     Raises:
         RequestError: The file is damaged.
@@ -76,13 +75,13 @@ def read_test_predictions(paths: RunPaths, trial: int, epoch: int) -> "pd.DataFr
 
 
 def write_val_labels(paths: RunPaths, labels: "pd.DataFrame") -> None:
-    """Keep the labels of the val spectra, in the order of the re-test's predictions."""
+    """Keep the labels of the val set, in the order of the re-test's predictions."""
     paths.predictions_dir.mkdir(exist_ok=True)
     write_table(labels, paths.val_labels)
 
 
 def read_val_labels(paths: RunPaths) -> "pd.DataFrame | None":
-    """The labels of the val spectra; None where the run holds none.
+    """The labels of the val set; None where the run holds none.
 
     Raises:
         RequestError: The file is damaged.
@@ -90,30 +89,43 @@ def read_val_labels(paths: RunPaths) -> "pd.DataFrame | None":
     return _read_table(paths.val_labels) if paths.val_labels.exists() else None
 
 
-def write_retest(paths: RunPaths, retest: Retest) -> None:
+def original_name(objective: Metric) -> str:
+    """The key on disk of what an original had reached."""
+    return f"original_{objective.val_name}"
+
+
+def _keys(objective: Metric) -> dict[str, str]:
+    """Field -> its key on disk, where the metric has a say in it."""
+    return {"value": objective.val_name, "original_value": original_name(objective)}
+
+
+def write_retest(paths: RunPaths, objective: Metric, retest: Retest) -> None:
     """Keep a finalist's predictions."""
     folder = paths.retest(retest.trial, retest.seed).create()
-    record = {key: value for key, value in vars(retest).items() if key != _PREDICTED}
+    keys = _keys(objective)
+    record = {keys.get(name, name): value for name, value in vars(retest).items() if name != _PREDICTED}
     predicted_DN = np.asarray(retest.predicted_DN, np.float32)
     content = to_safetensors({_PREDICTED: predicted_DN}, {_RECORD: json.dumps(record)})
     write_atomic(folder.retest_safetensors, content)
 
 
-def read_retests(paths: RunPaths) -> list[Retest]:
+def read_retests(paths: RunPaths, objective: Metric) -> list[Retest]:
     """All re-tests that a run holds, by trial and seed.
 
     Raises:
         RequestError: A file is damaged.
     """
     files = sorted(paths.retest_dir.glob("*/retest.safetensors"))
-    return sorted((_read_retest(file) for file in files), key=lambda retest: (retest.trial, retest.seed))
+    return sorted((_read_retest(file, objective) for file in files), key=lambda retest: (retest.trial, retest.seed))
 
 
-def _read_retest(file: Path) -> Retest:
+def _read_retest(file: Path, objective: Metric) -> Retest:
     try:
         arrays, metadata = read_safetensors(file)
         record: dict[str, Any] = json.loads(metadata[_RECORD])
-        return Retest(predicted_DN=arrays[_PREDICTED], **record)
+        names = {key: name for name, key in _keys(objective).items()}
+        fields = {names.get(key, key): value for key, value in record.items()}
+        return Retest(predicted_DN=arrays[_PREDICTED], **fields)
     except (KeyError, TypeError, ValueError, SafetensorError) as fault:
         raise RequestError(f"{file} is no record of a re-test ({fault}); remove it and resume the run.") from None
 

@@ -1,4 +1,4 @@
-"""The leaderboard of a run: trials by the val R2 that selected them, and what the winner scored afterwards."""
+"""The leaderboard of a run: trials by the objective that selected them, and what the winner scored afterwards."""
 
 import statistics
 import textwrap
@@ -10,22 +10,21 @@ from rich.text import Text
 
 from spectral_search.record.retest_verdict import early_values, seed_values, tied
 from spectral_search.record.run_records import RunRecord, TrialRecord
-from spectral_search.record.wording import Fitted, aligned, duration, number, params_text, short_keys, short_value
-from spectral_search.spec.data import LEAKY_INPUTS
+from spectral_search.record.wording import Fitted, aligned, duration, params_text, short_keys, short_value
+from spectral_search.task.metric import Metric
+from spectral_search.task.task import Task
 
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One trial; val_* are values of its best epoch, under frozen noise."""
+    """One trial; values holds each metric of its best epoch on the val set, by name, the objective as it ranks."""
 
     rank: int
     trial: int
     state: str
-    val_r2: float | None
+    values: dict[str, float | None]
     best_epoch: int | None
     epochs: int
-    val_mae_dex: float | None
-    val_rmse_dex: float | None
     seconds: float | None
     params: dict[str, Any]
     error: str | None
@@ -33,26 +32,24 @@ class LeaderboardRow:
 
 
 def leaderboard(record: RunRecord, top: int | None = None) -> list[LeaderboardRow]:
-    """The best trials, best first; trials that never reached a val R2 come last.
+    """The best trials, best first; trials that never reached a value come last.
 
     Args:
         record: The run.
         top: How many rows; all where absent.
     """
-    return [_row(rank, trial) for rank, trial in enumerate(record.ranked()[:top], start=1)]
+    return [_row(rank, trial, record.task) for rank, trial in enumerate(record.ranked()[:top], start=1)]
 
 
-def _row(rank: int, trial: TrialRecord) -> LeaderboardRow:
-    metrics = trial.best_metrics
+def _row(rank: int, trial: TrialRecord, task: Task) -> LeaderboardRow:
+    values = {metric.name: trial.best_metrics.get(metric.val_name) for metric in task.metrics}
     return LeaderboardRow(
         rank=rank,
         trial=trial.number,
         state=trial.state,
-        val_r2=trial.best_val_r2,
+        values={**values, task.objective.name: trial.best_value},
         best_epoch=trial.best_epoch,
         epochs=trial.last_epoch,
-        val_mae_dex=metrics.get("val_mae_dex"),
-        val_rmse_dex=metrics.get("val_rmse_dex"),
         seconds=trial.seconds,
         params=trial.params,
         error=trial.error,
@@ -62,11 +59,12 @@ def _row(rank: int, trial: TrialRecord) -> LeaderboardRow:
 
 def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
     """The leaderboard for a terminal, plain ASCII, with a line that says which number is which."""
-    rows = leaderboard(record, top)
+    rows, task = leaderboard(record, top), record.task
     title = Text(f"{record.paths.name}: {record.state}", style="bold")
-    parts: list[RenderableType] = [title, Text("val R2, frozen noise: numbers used for selection", style="dim")]
+    selected = f"val {task.objective.label}, {task.selected_on}: numbers used for selection"
+    parts: list[RenderableType] = [title, Text(selected, style="dim")]
     if rows:
-        parts.append(Fitted(lambda width: _table(rows, width)))
+        parts.append(Fitted(lambda width: _table(rows, task, width)))
     left = len(record.trials) - len(rows)
     if left > 0:
         parts.append(Text(f"... and {left} more trial{'s' if left > 1 else ''}", style="dim"))
@@ -82,32 +80,28 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
 def caveats(record: RunRecord) -> list[str]:
     """What keeps a run's numbers from being compared with others: its data, inputs and gates that are told too much."""
     params = [trial.params for trial in record.trials] or [{}]
-    base_input = record.spec.get("data", {}).get("input", {}).get("kind")
-    base_gate = record.spec.get("model", {}).get("gate")
-    inputs = {trial.get("data.input.kind", base_input) for trial in params}
-    notes = [f"data parts do not match: {text}" for text in record.mismatches]
-    if leaky := sorted(inputs & LEAKY_INPUTS):
-        notes.append(f"leaky input {', '.join(leaky)}: the error array gives log g away; no comparison with flux alone")
-    if "oracle" in {trial.get("model.gate", base_gate) for trial in params}:
-        notes.append("oracle gate: it is told the true T_eff and [M/H] bin; a bound, not a method")
-    return notes
+    told = [f"data parts do not match: {text}" for text in record.mismatches]
+    return told + record.task.caveats(record.spec, params)
 
 
-_COLUMNS = ("#", "trial", "val R2", "epoch", "MAE dex", "RMSE dex", "time", "state")
-_STATE_COLUMN = _COLUMNS.index("state")
+def _columns(task: Task) -> list[str]:
+    first, *others = (metric.headed for metric in task.metrics)
+    return ["#", "trial", f"val {first}", "epoch", *others, "time", "state"]
 
 
-def _table(rows: list[LeaderboardRow], width: int) -> list[Text]:
+def _table(rows: list[LeaderboardRow], task: Task, width: int) -> list[Text]:
     """A column for each parameter where they fit, else a line of parameters under each trial."""
     keys = sorted({key for row in rows for key in row.params})
     names = list(short_keys(keys).values())
     styles = ["bold", *map(_style, rows)]
-    wide = [[*_cells(row), *(_param(row.params, key) for key in keys)] for row in rows]
-    left = frozenset(range(_STATE_COLUMN, len(_COLUMNS) + len(keys)))
-    lines = aligned([[*_COLUMNS, *names], *wide], left)
+    columns, cells = _columns(task), [_cells(row, task) for row in rows]
+    params = [[_param(row.params, key) for key in keys] for row in rows]
+    # The state is the last of the columns, words as the parameters after it.
+    left = frozenset(range(len(columns) - 1, len(columns) + len(keys)))
+    lines = aligned([[*columns, *names], *(a + b for a, b in zip(cells, params, strict=True))], left)
     if max(map(len, lines)) <= width:
         return [Text(line, style=style) for line, style in zip(lines, styles, strict=True)]
-    header, *lines = aligned([_COLUMNS, *map(_cells, rows)], left)
+    header, *lines = aligned([columns, *cells], left)
     texts = [Text(header, style=styles[0])]
     for row, line, style in zip(rows, lines, styles[1:], strict=True):
         texts += [Text(line, style=style), *_indented(params_text(row.params), width, style)]
@@ -119,7 +113,7 @@ def _style(row: LeaderboardRow) -> str:
         return "red"
     if row.collapsed:
         return "yellow"
-    return "green" if row.rank == 1 and row.val_r2 is not None else ""
+    return "green" if row.rank == 1 and row.best_epoch is not None else ""
 
 
 def _indented(text: str, width: int, style: str) -> list[Text]:
@@ -132,10 +126,11 @@ def _param(params: dict[str, Any], key: str) -> str:
     return short_value(params[key]) if key in params else ""
 
 
-def _cells(row: LeaderboardRow) -> list[str]:
+def _cells(row: LeaderboardRow, task: Task) -> list[str]:
     epoch = "-" if row.best_epoch is None else f"{row.best_epoch}/{row.epochs}"
-    numbers = [number(row.val_r2), epoch, number(row.val_mae_dex), number(row.val_rmse_dex)]
-    return [str(row.rank), str(row.trial), *numbers, duration(row.seconds), "collapsed" if row.collapsed else row.state]
+    first, *others = (metric.number(row.values[metric.name]) for metric in task.metrics)
+    state = "collapsed" if row.collapsed else row.state
+    return [str(row.rank), str(row.trial), first, epoch, *others, duration(row.seconds), state]
 
 
 def _summary(record: RunRecord) -> Text:
@@ -144,29 +139,33 @@ def _summary(record: RunRecord) -> Text:
 
 
 def score_lines(record: RunRecord) -> list[str]:
-    """What the winner scored on fresh noise and on test data, where that was done."""
+    """What the winner scored in the re-test and on test data, where that was done."""
     retest, test, lines = record.retest, record.test, []
-    if retest and retest.get("r2") is not None:
+    task, objective = record.task, record.objective
+    if retest and retest.get(objective.name) is not None:
         winner = "" if record.best is None else f" of trial {record.best.number}"
         interval = ""
         if retest.get("low") is not None and retest.get("high") is not None:
-            interval = f" (95% interval {retest['low']:.4f} to {retest['high']:.4f})"
-        lines.append(f"re-test{winner}: R2 {retest['r2']:.4f}{interval}, val set, fresh noise: not used for selection")
-        lines.extend(_seed_lines(retest))
-    if test and test.get("r2") is not None:
-        errors = [f"{label} {test[key]:.4f} dex" for label, key in _TEST_ERRORS if test.get(key) is not None]
-        lines.append("test: " + ", ".join([f"R2 {test['r2']:.4f}", *errors]) + "; test data, used once")
+            low, high = objective.number(retest["low"]), objective.number(retest["high"])
+            interval = f" (95% interval {low} to {high})"
+        value = f"{objective.label} {objective.told(retest[objective.name])}{interval}"
+        lines.append(f"re-test{winner}: {value}, val set, {task.retested_on}: not used for selection")
+        lines.extend(_seed_lines(retest, objective))
+    if test and test.get(objective.name) is not None:
+        known = [metric for metric in task.metrics if test.get(metric.name) is not None]
+        told = ", ".join(f"{metric.label} {metric.told(test[metric.name])}" for metric in known)
+        lines.append(f"test: {told}; test data, used once")
     return lines
 
 
-def _seed_lines(retest: dict[str, Any]) -> list[str]:
+def _seed_lines(retest: dict[str, Any], objective: Metric) -> list[str]:
     """How much the seed matters, and which finalists cannot be told from the winner."""
-    lines, values = [], seed_values(retest)
+    lines, values = [], seed_values(retest, objective)
     if len(values) > 1:
-        told = " ".join(f"{value:.4f}" for value in values)
-        mean, spread = statistics.mean(values), statistics.stdev(values)
-        lines.append(f"trained anew with other seeds: R2 {told}, mean {mean:.4f}, standard deviation {spread:.4f}")
-    if early := early_values(retest):
+        told, spread = " ".join(map(objective.number, values)), objective.number(statistics.stdev(values))
+        told += f", mean {objective.number(statistics.mean(values))}, standard deviation {spread}"
+        lines.append(f"trained anew with other seeds: {objective.label} {told}")
+    if early := early_values(retest, objective):
         lines.append(f"trained anew with other seeds and stopped early: {early.text} (its own first)")
     for failed in (seed for seed in retest.get("seeds", []) if seed.get("failure")):
         lines.append(f"trained anew with seed {failed['seed']} it failed: {failed['failure']}")
@@ -174,6 +173,3 @@ def _seed_lines(retest: dict[str, Any]) -> list[str]:
         trials = f"trials {', '.join(map(str, ties))}" if len(ties) > 1 else f"trial {ties[0]}"
         lines.append(f"a tie: {trials} cannot be told from the winner (the 95% interval of the difference holds 0)")
     return lines
-
-
-_TEST_ERRORS = (("MAE", "mae_dex"), ("RMSE", "rmse_dex"))

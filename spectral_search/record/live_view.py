@@ -10,7 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from spectral_search.record.wording import Fitted, aligned, cropped, duration, number, params_text, rate, short_value
+from spectral_search.record.wording import Fitted, aligned, cropped, duration, params_text, rate, short_value
+from spectral_search.task.metric import Metric
+from spectral_search.task.task import Task
 
 _STATE_ORDER = ("running", "waiting", "complete", "stopped", "failed")
 _STATE_STYLE = {"running": "cyan", "complete": "green", "failed": "red"}
@@ -25,8 +27,8 @@ class LiveTrial:
 
     trial: int
     epoch: int
-    val_r2: float | None = None
-    best_val_r2: float | None = None
+    value: float | None = None
+    best_value: float | None = None
     lr: float | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
@@ -37,7 +39,7 @@ class BestSoFar:
 
     trial: int
     epoch: int
-    val_r2: float
+    value: float
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,11 +48,11 @@ class Event:
     """Something worth one line.
 
     Args:
-        kind: best: a new best val R2; finished: a trial ended, whatever its state; note: anything else.
+        kind: best: a new best; finished: a trial ended, whatever its state; note: anything else.
         trial: The trial's number, absent for a note.
         state: finished only: complete, stopped, failed or collapsed.
         epoch: Epoch of the best, or of the end.
-        val_r2: Value of the best, or the trial's own best.
+        value: Objective of the best, or the trial's own best.
         text: The note, or why a trial failed or collapsed.
         params: The trial's parameters.
     """
@@ -59,7 +61,7 @@ class Event:
     trial: int | None = None
     state: str | None = None
     epoch: int | None = None
-    val_r2: float | None = None
+    value: float | None = None
     text: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,13 +72,14 @@ class SearchView:
 
     Args:
         name: The run.
+        task: What it searches on.
         planned: Trials planned.
         counts: Trials by state: waiting, running, complete, stopped, failed.
         collapsed: Those among them that learnt nothing to their end.
         best: The best so far.
         epochs_done: Epochs trained by all trials together.
         epochs_planned: Estimate of what epochs_done will be at the end.
-        spectra_per_second: Training spectra a second, all trials together.
+        examples_per_second: Training examples a second, all trials together.
         elapsed_s: Seconds since the search began.
         eta_s: Estimated seconds left, those of the re-test included.
         retest_s: Estimated seconds of the re-test among them.
@@ -85,13 +88,14 @@ class SearchView:
     """
 
     name: str
+    task: Task
     planned: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     collapsed: int = 0
     best: BestSoFar | None = None
     epochs_done: int = 0
     epochs_planned: int | None = None
-    spectra_per_second: float | None = None
+    examples_per_second: float | None = None
     elapsed_s: float = 0.0
     eta_s: float | None = None
     retest_s: float | None = None
@@ -139,13 +143,14 @@ def render_view(view: SearchView, *, ascii_only: bool = False) -> RenderableType
     """
     parts: list[RenderableType] = [_headline(view), _progress(view, ascii_only), _states(view), _best_line(view)]
     if view.live:
-        parts += [Text(), Fitted(lambda width: _live_table(view.live, width))]
+        parts += [Text(), Fitted(lambda width: _live_table(view, width))]
         if len(view.live) > _LIVE_ROWS:
             parts.append(Text(f"... and {len(view.live) - _LIVE_ROWS} more running", style="dim"))
     # A new best is already on the line above; these are the endings and notes.
     told = [event for event in view.events if event.kind != "best"][-_EVENTS_SHOWN:]
-    if told:
-        parts += [Text(), Fitted(lambda width: [Text(cropped(plain_line(e), width), style="dim") for e in told])]
+    lines = [plain_line(event, view.task.objective) for event in told]
+    if lines:
+        parts += [Text(), Fitted(lambda width: [Text(cropped(line, width), style="dim") for line in lines])]
     return Group(*parts)
 
 
@@ -184,40 +189,43 @@ def _bar(part: float, ascii_only: bool) -> Text:
 def _amounts(view: SearchView) -> list[str]:
     about = f"/~{view.epochs_planned}" if view.epochs_planned else ""
     amounts = [f"{view.epochs_done}{about} epochs"]
-    if view.spectra_per_second is not None:
-        amounts.append(f"{rate(view.spectra_per_second)} spectra/s")
+    if view.examples_per_second is not None:
+        amounts.append(f"{rate(view.examples_per_second)} {view.task.examples}/s")
     return amounts
 
 
 def _best_line(view: SearchView) -> Text:
     if view.best is None:
         return Text("best: none yet", style="dim")
-    line = Text("best val R2 ").append(f"{view.best.val_r2:.4f}", style="bold green")
+    objective = view.task.objective
+    line = Text(f"best val {objective.label} ").append(objective.told(view.best.value), style="bold green")
     return line.append(f"  trial {view.best.trial}, epoch {view.best.epoch}  {params_text(view.best.params)}".rstrip())
 
 
-def _live_table(trials: tuple[LiveTrial, ...], width: int) -> list[Text]:
-    rows = [["trial", "epoch", "val R2", "best", "params"]]
-    for trial in trials[:_LIVE_ROWS]:
+def _live_table(view: SearchView, width: int) -> list[Text]:
+    objective = view.task.objective
+    rows = [["trial", "epoch", f"val {objective.headed}", "best", "params"]]
+    for trial in view.live[:_LIVE_ROWS]:
         text = params_text(trial.params)
         if not text and trial.lr is not None:
             text = f"lr={short_value(trial.lr)}"
-        rows.append([str(trial.trial), str(trial.epoch), number(trial.val_r2), number(trial.best_val_r2), text])
+        values = [objective.number(trial.value), objective.number(trial.best_value)]
+        rows.append([str(trial.trial), str(trial.epoch), *values, text])
     lines = aligned(rows, left=frozenset({4}))
     return [Text(cropped(line, width), style="" if place else "dim") for place, line in enumerate(lines)]
 
 
-def plain_line(event: Event) -> str:
-    """One line about an event."""
+def plain_line(event: Event, objective: Metric) -> str:
+    """One line about an event, its value being of an objective."""
     if event.kind == "note":
         return event.text
-    value = number(event.val_r2)
+    value = f"best val {objective.label} {objective.told(event.value)}"
     params = f"  {params_text(event.params)}" if event.params else ""
     if event.kind == "best":
-        return f"new best val R2 {value}: trial {event.trial}, epoch {event.epoch}{params}"
+        return f"new {value}: trial {event.trial}, epoch {event.epoch}{params}"
     reason = f": {event.text}" if event.text else ""
     spent = "1 epoch" if event.epoch == 1 else f"{event.epoch or 0} epochs"
-    return f"trial {event.trial} {event.state} after {spent}, best val R2 {value}{params}{reason}"
+    return f"trial {event.trial} {event.state} after {spent}, {value}{params}{reason}"
 
 
 def step_line(step: Step) -> str:
@@ -234,7 +242,9 @@ def render_step(step: Step, *, ascii_only: bool = False) -> Text:
 def summary_line(view: SearchView) -> str:
     """The whole search on one line."""
     planned = "" if view.planned is None else f"/{view.planned}"
-    best = "" if view.best is None else f", best val R2 {view.best.val_r2:.4f} (trial {view.best.trial})"
+    best, objective = "", view.task.objective
+    if view.best is not None:
+        best = f", best val {objective.label} {objective.told(view.best.value)} (trial {view.best.trial})"
     left = "" if view.eta_s is None else f", ~{duration(view.eta_s)} left"
     if view.retest_s is not None:
         left += f" (~{duration(view.retest_s)} of it for the re-test)"
@@ -300,7 +310,7 @@ class LiveView:
                 self._last_shown_s = self._clock()
             return
         for event in fresh:
-            self._line(plain_line(event))
+            self._line(plain_line(event, view.task.objective))
         if due >= self._summary_every_s:
             self._line(summary_line(view))
             self._last_shown_s = self._clock()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import read_json, write_json
+from spectral_search.spec.task_modules import DEFAULT_TASK
 
 # psutil derives a process's start from the boot time, which moves when the clock is set.
 _START_TOLERANCE_S = 2.0
@@ -20,7 +21,7 @@ RunState = Literal["running", "finished", "interrupted", "failed"]
 
 
 def sampled(shards: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a record of shards is of an earlier version, which knew them by eight of their spectra."""
+    """Whether a record of shards is of an earlier version, which knew them by eight of their examples."""
     return any("sha256" in known for known in shards.values())
 
 
@@ -36,6 +37,7 @@ class Manifest(BaseModel):
 
     name: str
     stage: str
+    task: str = DEFAULT_TASK
     study_name: str = Field(description="name of the study in the database: the run's name at its creation")
     storage: str | None = Field(None, description="database URL of the study; null is study.db in the run folder")
     created_at: str = Field(default_factory=utc_now)
@@ -44,7 +46,7 @@ class Manifest(BaseModel):
     hardware: dict[str, Any] = {}
     data: dict[str, Any] = Field(
         {},
-        description="shards: what is known of each without reading its spectra; split: digest of the split; content: "
+        description="shards: what is known of each without reading its examples; split: digest of the split; content: "
         "by part, a digest of every array that was read, from the moment that all was read",
     )
     spec_sha256: list[str] = Field([], description="of every spec.yaml that this run has had: extending it adds one")
@@ -55,9 +57,9 @@ class Manifest(BaseModel):
     planned_trials: int | None = None
     state: RunState = Field("running", description="as last written; a run whose process died still says running")
     wall_seconds: float = Field(0.0, description="of all earlier processes of this run, without the present one")
-    retest: dict[str, Any] | None = Field(None, description="r2, low, high of the winner, and per-finalist details")
-    test: dict[str, Any] | None = Field(None, description="r2, mae_dex, rmse_dex of the winner on test data")
-    best: dict[str, Any] | None = Field(None, description="trial, epoch, val_r2 of the winner")
+    retest: dict[str, Any] | None = Field(None, description="objective, low, high of the winner, and of each finalist")
+    test: dict[str, Any] | None = Field(None, description="metrics of the winner on test data")
+    best: dict[str, Any] | None = Field(None, description="trial, epoch, objective of the winner")
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":

@@ -11,6 +11,7 @@ from rich.text import Text
 from spectral_search.record.run_records import RunRecord, RunSummary
 from spectral_search.record.wording import amount, duration
 from spectral_search.spec.load import StageInfo
+from spectral_search.task.metric import Metric
 
 NEXT_STAGE = {
     "step1": "step2",
@@ -22,16 +23,24 @@ NEXT_STAGE = {
 
 def summary_document(run: RunSummary) -> dict[str, Any]:
     """One run as JSON."""
-    return {**vars(run), "path": str(run.path)}
+    objective, named = run.objective, vars(run) | {"path": str(run.path)}
+    keys = {"best_value": f"best_{objective.val_name}", "retest_value": f"retest_{objective.name}"}
+    return {keys.get(key, key): value for key, value in named.items() if key != "task"}
 
 
 def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
     """All runs, newest first."""
     if not runs:
         return Text("No runs yet: `spectral-search run cnn_stage1a --quick` makes one.")
-    table = _table("name", "state", "stage", "best val R2", "re-test R2", "trials", "time", right=(3, 4, 5, 6))
+    labels = {run.objective.label for run in runs}
+    # Where runs of several objectives stand below each other, each value says what it is of.
+    ending, alone = (f" {next(iter(labels))}", True) if len(labels) == 1 else ("", False)
+    table = _table(
+        "name", "state", "stage", f"best val{ending}", f"re-test{ending}", "trials", "time", right=(3, 4, 5, 6)
+    )
     for run in runs:
-        values = [_number(run.best_val_r2), _number(run.retest_r2), str(run.planned_trials or "-")]
+        values = [_value(run.objective, value, alone) for value in (run.best_value, run.retest_value)]
+        values.append(str(run.planned_trials or "-"))
         table.add_row(run.name, run.state, run.stage or "-", *values, duration(run.wall_seconds))
     faults = [Text(f"{run.name}: {run.fault}", style="red") for run in runs if run.fault]
     return Group(table, *faults)
@@ -71,8 +80,9 @@ def next_steps(record: RunRecord, results: str | None = None) -> list[str]:
 
 def progress_line(record: RunRecord) -> str:
     """How far a run has come, on one line."""
-    best = record.best
-    told = "" if best is None else f", best val R2 {_number(best.best_val_r2)} (trial {best.number})"
+    best, objective, told = record.best, record.objective, ""
+    if best is not None:
+        told = f", best val {objective.label} {objective.told(best.best_value)} (trial {best.number})"
     return (
         f"{record.paths.name}: {record.state}, {record.counts or 'no trials yet'}, {record.epochs_trained} epochs{told}"
     )
@@ -90,5 +100,5 @@ def _table(*names: str, right: tuple[int, ...] = ()) -> Table:
     return table
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _value(objective: Metric, value: float | None, alone: bool) -> str:
+    return objective.number(value) if alone or value is None else f"{objective.label} {objective.told(value)}"

@@ -172,17 +172,17 @@ class RunPaths:
 
     @property
     def preprocessing_safetensors(self) -> Path:
-        """Per-pixel statistics shared by all trials of the run."""
+        """Statistics of the inputs, shared by all trials of the run."""
         return self.folder / "preprocessing.safetensors"
 
     @property
     def split_npz(self) -> Path:
-        """Which spectra train, validate and test."""
+        """Which examples train, validate and test."""
         return self.folder / "split.npz"
 
     @property
     def content_npz(self) -> Path:
-        """A hash of each spectrum that the run has read, by part and array."""
+        """A hash of each example that the run has read, by part and array."""
         return self.folder / "content.npz"
 
     @property
@@ -223,7 +223,7 @@ class RunPaths:
 
     @property
     def val_labels(self) -> Path:
-        """Labels of the val spectra, in the order of the re-tests' predictions."""
+        """Labels of the val set, in the order of the re-tests' predictions."""
         return self.predictions_dir / "val_labels.parquet"
 
     @property
@@ -410,7 +410,7 @@ class BaselineSettingPaths:
         return self.folder / "baselines.json"
 
     def predictions(self, method: str) -> Path:
-        """What a baseline predicted, spectrum by spectrum."""
+        """What a baseline predicted, one by one."""
         return self.folder / f"{method}.parquet"
 
     def create(self) -> "BaselineSettingPaths":

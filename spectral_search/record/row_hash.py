@@ -1,10 +1,10 @@
-"""Hashes of spectra: 64 bits for each row of an array, and digests of many rows.
+"""Hashes of examples: 64 bits for each row of an array, and digests of many rows.
 
 What is hashed are the values as delivered, native float32 (bool for the mask), before anything is cleaned or scaled: a
 shard that is written again with another storage has the same hashes, and one changed bit gives another. XXH3 is no
 cryptographic hash: it tells accidents apart, not forgeries, at the speed of memory.
 
-Shape suffixes: B rows of a block, N spectra, L pixels.
+Shape suffixes: B rows of a block, N examples, L values of each.
 """
 
 from collections.abc import Iterable

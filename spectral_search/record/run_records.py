@@ -3,8 +3,10 @@
 import math
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +16,10 @@ from spectral_search.record.epoch_log import joined
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
 from spectral_search.spec.load import expand
+from spectral_search.spec.task_modules import DEFAULT_TASK
+from spectral_search.task.metric import Metric
+from spectral_search.task.registry import task_of
+from spectral_search.task.task import Task
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -27,14 +33,14 @@ _SIGN_OF_LIFE_S = 900.0
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial: epochs holds a dict an epoch with `epoch`, `val_r2` and whatever else was reported."""
+    """One trial: epochs holds a dict an epoch with `epoch`, the objective and whatever else was reported."""
 
     number: int
     state: str
     params: dict[str, Any]
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
-    best_val_r2: float | None = None
+    best_value: float | None = None
     last_epoch: int = 0
     seconds: float | None = None
     error: str | None = None
@@ -45,10 +51,12 @@ class TrialRecord:
     """Parameters as the study stores them, with their distributions."""
     collapsed: str | None = None
     """What was seen and why that is likely, where it learnt nothing to its end."""
+    values: dict[int, float] = field(default_factory=dict)
+    """Epoch -> the objective."""
 
     @property
     def best_metrics(self) -> dict[str, Any]:
-        """What was reported at the best epoch; empty where no epoch has a val R2."""
+        """What was reported at the best epoch; empty where no epoch has a value."""
         return next((row for row in self.epochs if row["epoch"] == self.best_epoch), {})
 
 
@@ -91,22 +99,33 @@ class RunRecord:
                 f"The study {manifest.study_name!r} of run {paths.name!r} is not in "
                 f"{manifest.storage or paths.study_db}; restore that database, or run the spec again with `--name`."
             )
-        trials = [_join(trial, paths, notes) for trial in found or []]
+        objective = task_of_spec(spec).objective
+        trials = [_join(trial, paths, objective, notes) for trial in found or []]
         return cls(paths, manifest, spec, trials, state, _wall_seconds(manifest, state, paths, now), notes)
+
+    @cached_property
+    def task(self) -> Task:
+        """What it searched on."""
+        return task_of_spec(self.spec)
+
+    @property
+    def objective(self) -> Metric:
+        """What its trials are ranked by."""
+        return self.task.objective
 
     @property
     def best(self) -> TrialRecord | None:
-        """The winner: the one entered when the search finished, until then the best val R2 so far."""
+        """The winner: the one entered when the search finished, until then the best so far."""
         if self.state == "finished" and self.manifest.best is not None:
             chosen = [trial for trial in self.trials if trial.number == self.manifest.best.get("trial")]
             if chosen:
                 return chosen[0]
         ranked = self.ranked()
-        return ranked[0] if ranked and ranked[0].best_val_r2 is not None else None
+        return ranked[0] if ranked and ranked[0].best_value is not None else None
 
     @property
     def retest(self) -> dict[str, Any] | None:
-        """What the present winner scored on fresh noise; None before the end, and while a resumed run has another."""
+        """What the present winner scored in the re-test; None before the end, and while a resumed run has another."""
         return self.manifest.retest if self._judged() else None
 
     @property
@@ -124,8 +143,8 @@ class RunRecord:
         return list(self.manifest.data.get("mismatches", ()))
 
     def ranked(self) -> list[TrialRecord]:
-        """All trials, best val R2 first; failed ones and ones without a value come last, by number."""
-        return sorted(self.trials, key=_rank)
+        """All trials, best first; failed ones and ones without a value come last, by number."""
+        return sorted(self.trials, key=partial(_rank, self.objective))
 
     @property
     def collapsed(self) -> list[TrialRecord]:
@@ -148,11 +167,20 @@ class RunRecord:
         return sum(len(trial.epochs) for trial in self.trials)
 
 
-def _rank(trial: TrialRecord) -> tuple[bool, float, int]:
-    value = trial.best_val_r2
+def task_of_spec(spec: Mapping[str, Any]) -> Task:
+    """The task of a resolved spec; of the default one where it names none, as those of earlier versions.
+
+    Raises:
+        RequestError: There is no such task.
+    """
+    return task_of(str(spec.get("task") or DEFAULT_TASK))
+
+
+def _rank(objective: Metric, trial: TrialRecord) -> tuple[bool, float, int]:
+    value = trial.best_value
     if value is None or trial.state == "failed":
         return (True, 0.0, trial.number)
-    return (False, -value, trial.number)
+    return (False, -objective.gain(value), trial.number)
 
 
 def run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
@@ -189,25 +217,26 @@ def _wall_seconds(manifest: Manifest, state: RunState, paths: RunPaths, now: flo
     return manifest.wall_seconds + max(0.0, end - manifest.process_started)
 
 
-def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord:
+def _join(trial: "StudyTrial", paths: RunPaths, objective: Metric, notes: list[str]) -> TrialRecord:
     """Join what the study knows of a trial with the metrics in its progress file."""
     written: list[dict[str, Any]] = []
     try:
         written = read_lines(paths.trial(trial.number).progress_jsonl).records
     except RequestError as fault:
         notes.extend(fault.faults)
-    epochs = joined(written, "val_r2", trial.val_r2)
+    key = objective.val_name
+    epochs = joined(written, key, trial.values)
     last = epochs[-1]["epoch"] if epochs else 0
-    values = [(row["val_r2"], -row["epoch"]) for row in epochs if _is_number(row.get("val_r2"))]
-    best_value, best_epoch = max(values, default=(None, None))
+    values = {row["epoch"]: row[key] for row in epochs if _is_number(row.get(key))}
+    best_epoch = max(values, key=lambda epoch: (objective.gain(values[epoch]), -epoch), default=None)
     timed = [row["seconds"] for row in epochs if _is_number(row.get("seconds"))]
     return TrialRecord(
         number=trial.number,
         state="waiting" if 0 < trial.held == last else trial.state,
         params=trial.params,
         epochs=epochs,
-        best_epoch=None if best_epoch is None else -best_epoch,
-        best_val_r2=trial.final if best_value is None else best_value,
+        best_epoch=best_epoch,
+        best_value=trial.final if best_epoch is None else values[best_epoch],
         last_epoch=last,
         seconds=sum(timed) if timed else trial.seconds,
         error=trial.error,
@@ -216,6 +245,7 @@ def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord
         ended=trial.ended,
         stored=trial.stored,
         collapsed=trial.collapsed,
+        values=values,
     )
 
 
@@ -225,7 +255,7 @@ def _is_number(value: object) -> bool:
 
 def run_document(record: RunRecord) -> dict[str, Any]:
     """The JSON document of `run`, `resume` and `status`; while trials are left it tells of them too."""
-    best, retest = record.best, record.retest
+    best, retest, objective = record.best, record.retest, record.objective
     counted = Counter(trial.state for trial in record.trials)
     unfinished = record.state in ("running", "interrupted")
     document: dict[str, Any] = {
@@ -233,7 +263,7 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "path": str(record.paths.folder),
         "state": record.state,
         "best": None,
-        "retest": None if retest is None else {key: retest.get(key) for key in ("r2", "low", "high")},
+        "retest": None if retest is None else {key: retest.get(key) for key in (objective.name, "low", "high")},
         "trials": {state: counted[state] for state in TRIAL_STATES[: None if unfinished else 3]},
         "epochs_trained": record.epochs_trained,
         "wall_seconds": round(record.wall_seconds, 1),
@@ -243,35 +273,35 @@ def run_document(record: RunRecord) -> dict[str, Any]:
     if record.collapsed:
         document["collapsed"] = [{"trial": trial.number, "reason": trial.collapsed} for trial in record.collapsed]
     if best is not None:
-        document["best"] = _best_document(best)
+        document["best"] = _best_document(best, objective)
     if record.state == "running":
-        document["live"] = [_live_document(trial) for trial in record.trials if trial.state == "running"]
+        document["live"] = [_live_document(trial, objective) for trial in record.trials if trial.state == "running"]
     return document
 
 
-def _best_document(trial: TrialRecord) -> dict[str, Any]:
+def _best_document(trial: TrialRecord, objective: Metric) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "epoch": trial.best_epoch,
-        "val_r2": trial.best_val_r2,
+        objective.val_name: trial.best_value,
         "params": trial.params,
     }
 
 
-def _live_document(trial: TrialRecord) -> dict[str, Any]:
-    last = trial.epochs[-1].get("val_r2") if trial.epochs else None
+def _live_document(trial: TrialRecord, objective: Metric) -> dict[str, Any]:
+    last = trial.epochs[-1].get(objective.val_name) if trial.epochs else None
     return {
         "trial": trial.number,
         "epoch": trial.last_epoch,
-        "val_r2": last,
-        "best_val_r2": trial.best_val_r2,
+        objective.val_name: last,
+        f"best_{objective.val_name}": trial.best_value,
         "params": trial.params,
     }
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line about a run, from its manifest alone."""
+    """One line about a run, from its manifest alone; the values are of its objective, on val and in the re-test."""
 
     name: str
     path: Path
@@ -280,9 +310,15 @@ class RunSummary:
     created_at: str | None = None
     planned_trials: int | None = None
     wall_seconds: float | None = None
-    best_val_r2: float | None = None
-    retest_r2: float | None = None
+    best_value: float | None = None
+    retest_value: float | None = None
     fault: str | None = None
+    task: str = DEFAULT_TASK
+
+    @property
+    def objective(self) -> Metric:
+        """What its values are of."""
+        return task_of(self.task).objective
 
 
 def list_runs(root: Path, *, now: float | None = None) -> list[RunSummary]:
@@ -305,6 +341,7 @@ def newest_finished(root: Path, stage: str) -> RunSummary | None:
 def _summary(paths: RunPaths, now: float) -> RunSummary:
     try:
         manifest = Manifest.load(paths.manifest_json)
+        objective = task_of(manifest.task).objective
     except RequestError as fault:
         return RunSummary(paths.name, paths.folder, "unreadable", fault=str(fault))
     state = run_state(manifest, paths, now)
@@ -316,6 +353,7 @@ def _summary(paths: RunPaths, now: float) -> RunSummary:
         created_at=manifest.created_at,
         planned_trials=manifest.planned_trials,
         wall_seconds=_wall_seconds(manifest, state, paths, now),
-        best_val_r2=(manifest.best or {}).get("val_r2"),
-        retest_r2=(manifest.retest or {}).get("r2"),
+        best_value=(manifest.best or {}).get(objective.val_name),
+        retest_value=(manifest.retest or {}).get(objective.name),
+        task=manifest.task,
     )

@@ -35,7 +35,7 @@ class StudyTrial:
         number: From 0.
         state: What became of it.
         params: Dotted path -> value.
-        val_r2: Epoch, from 1, -> value, in studies of the version before; the trials' logs hold them since.
+        values: Epoch, from 1, -> value of the objective, in studies of the version before; the logs hold them since.
         seconds: From its proposal to its end.
         error: Why it failed.
         notes: What befell it.
@@ -50,7 +50,7 @@ class StudyTrial:
     number: int
     state: TrialStateName
     params: dict[str, Any]
-    val_r2: dict[int, float]
+    values: dict[int, float]
     seconds: float | None
     error: str | None
     notes: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ def _trial(trial: FrozenTrial) -> StudyTrial:
         number=trial.number,
         state=_STATES[trial.state],
         params=dict(trial.user_attrs.get("params", trial.params)),
-        val_r2={epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
+        values={epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
         seconds=trial.duration.total_seconds() if trial.duration is not None else None,
         # A trial that was interrupted as it failed, and then succeeded, still has the error of its first attempt.
         error=str(error) if error is not None and trial.state == TrialState.FAIL else None,

@@ -111,8 +111,3 @@ def amount(size: int) -> str:
         if size >= unit:
             return f"{size / unit:.3g} {name}"
     return f"{size} B"
-
-
-def number(value: float | None) -> str:
-    """A score with four decimals, a dash where there is none."""
-    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"

@@ -9,32 +9,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from spectral_search.record.method_scores import Run
+from spectral_search.drawing.figure import Figure, Layout, lacking
+from spectral_search.drawing.plotting import GRID, INK, colour, cut, log_axis
+from spectral_search.record.evidence import Run
 from spectral_search.record.run_records import TrialRecord
 from spectral_search.record.wording import short_keys, short_value
-from spectral_search.report.figures import GRID, INK, Figure, Layout, colour, cut, lacking, log_axis
+from spectral_search.report.axis_limits import limit_axis
 from spectral_search.report.importance import MIN_TRIALS, Importance, importance, judged_trials
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.metric import Metric
 
 MOST_SLICES = 8
 
 
-def params_figure(run: Run) -> Figure:
-    """Importances and slices of a search."""
+def params_figure(run: Run, stage: str) -> Figure:
+    """Importances and slices of a search; `stage` is one that varies something."""
     key, title = f"parameters_{run.name}", f"What mattered in {run.name}"
     trials, epoch = judged_trials(run.record)
     keys = varied_keys(trials)
     if not keys:
         return lacking(
-            key, title, "This run varied nothing, or no trial is over.", "spectral-search run step1 --trials 30"
+            key, title, "This run varied nothing, or no trial is over.", f"spectral-search run {stage} --trials 30"
         )
     found = importance(run.record)
     order = sorted(keys, key=lambda name: -found.share.get(name, -1.0)) if found else keys
-    caption = _caption(found, trials, epoch, order)
+    caption = _caption(found, trials, epoch, order, run.record.objective)
     command = None if found else f"spectral-search resume {run.name} --trials {max(30, MIN_TRIALS)}"
     shown, space = order[:MOST_SLICES], RunSpec.from_dict(run.record.spec).space
     logarithmic = {name for name in shown if name in space and space[name].is_log}
-    return Figure(key, title, caption, lambda layout: _draw(layout, trials, epoch, shown, logarithmic, found), command)
+    return Figure(key, title, caption, lambda layout: _draw(layout, run, epoch, shown, logarithmic, found), command)
 
 
 def varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
@@ -46,22 +49,25 @@ def varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
     return [key for key, found in values.items() if len(found) > 1]
 
 
-def _caption(found: Importance | None, trials: Sequence[TrialRecord], epoch: int, keys: Sequence[str]) -> str:
+def _caption(
+    found: Importance | None, trials: Sequence[TrialRecord], epoch: int, keys: Sequence[str], objective: Metric
+) -> str:
     names = short_keys(list(keys))
     if found is None:
         first = (
             f"{len(trials)} trials are over; importances need at least {MIN_TRIALS}, so only the slices are shown. "
-            f"Points: val R² at epoch {epoch}, which all of them reached."
+            f"Points: val {objective.shown} at epoch {epoch}, which all of them reached."
         )
     else:
         most, share = next(iter(found.share.items()))
         told = ", ".join(f"{names[key]} {part:.0%}" for key, part in list(found.share.items())[1:4] if key in names)
         first = (
             f"{names.get(most, most)} mattered most: {share:.0%} of what decides whether a trial is among the best "
-            f"(Optuna's PED-ANOVA over {found.trials} trials, by val R² at epoch {found.epoch}, which all reached)"
+            f"(Optuna's PED-ANOVA over {found.trials} trials, by val {objective.shown} at epoch {found.epoch}, "
+            "which all reached)"
             f"{f'; then {told}' if told else ''}."
         )
-    best = sorted(trials, key=lambda trial: -_value_at(trial, epoch))[: max(3, len(trials) // 5)]
+    best = sorted(trials, key=lambda trial: -objective.gain(trial.values[epoch]))[: max(3, len(trials) // 5)]
     ranges = [
         f"{names[key]} {_range([trial.params[key] for trial in best if key in trial.params])}" for key in keys[:3]
     ]
@@ -78,13 +84,9 @@ def _range(values: Sequence[Any]) -> str:
     return " or ".join(texts[:3])
 
 
-def _value_at(trial: TrialRecord, epoch: int) -> float:
-    return next(float(row["val_r2"]) for row in trial.epochs if row["epoch"] == epoch)
-
-
 def _draw(
     layout: Layout,
-    trials: Sequence[TrialRecord],
+    run: Run,
     epoch: int,
     keys: Sequence[str],
     logarithmic: set[str],
@@ -99,21 +101,22 @@ def _draw(
         axes[0].invert_yaxis()
         axes[0].grid(axis="y", visible=False)
         axes[0].set(xlabel="importance", title="importance")
-    worst = min(_value_at(trial, epoch) for trial in trials)
+    (trials, _), objective = judged_trials(run.record), run.record.objective
+    worst = min((trial.values[epoch] for trial in trials), key=objective.gain)
     for ax, key in zip(axes[int(bars) :], keys, strict=True):
-        _slice(ax, [trial for trial in trials if key in trial.params], key, epoch, key in logarithmic)
+        _slice(ax, [trial for trial in trials if key in trial.params], key, epoch, key in logarithmic, objective)
         ax.set_title(names[key])
-        ax.set_ylim(bottom=max(worst - 0.03, -0.1))
+        limit_axis(ax, objective, worst - objective.gain(6 * objective.tolerance))
     for place, ax in enumerate(axes[int(bars) :], int(bars)):
         if layout.narrow or place % columns == 0 or place == int(bars):
-            ax.set_ylabel(f"val R², epoch {epoch}")
+            ax.set_ylabel(f"val {objective.shown}, epoch {epoch}")
     return canvas
 
 
-def _slice(ax: Axes, trials: Sequence[TrialRecord], key: str, epoch: int, log: bool) -> None:
-    values, scores = [trial.params[key] for trial in trials], [_value_at(trial, epoch) for trial in trials]
+def _slice(ax: Axes, trials: Sequence[TrialRecord], key: str, epoch: int, log: bool, objective: Metric) -> None:
+    values, scores = [trial.params[key] for trial in trials], [trial.values[epoch] for trial in trials]
     style: dict[str, Any] = {"s": 22, "color": colour("MLP"), "alpha": 0.75, "lw": 0}
-    top = int(np.argmax(scores))
+    top = int(np.argmax([objective.gain(score) for score in scores]))
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         ax.scatter(values, scores, **style)
         ax.scatter([values[top]], [scores[top]], s=60, facecolor="none", edgecolor=INK, lw=1.4)

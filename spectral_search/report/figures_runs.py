@@ -8,55 +8,52 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from spectral_search.record.method_scores import Method, Run
+from spectral_search.drawing.figure import Figure, Layout, lacking
+from spectral_search.drawing.plotting import DASHES, INK, MARKERS, MUTED, colour, legend, log_axis
+from spectral_search.record.evidence import Run, plateau_epoch
+from spectral_search.record.findings import listed
+from spectral_search.record.methods import Method
 from spectral_search.record.retest_verdict import chosen_by_draw, early_values, seed_values, tied
 from spectral_search.record.run_records import TrialRecord
 from spectral_search.record.wording import duration
-from spectral_search.report.figures import (
-    DASHES,
-    INK,
-    MARKERS,
-    MUTED,
-    Figure,
-    Layout,
-    colour,
-    lacking,
-    legend,
-    log_axis,
-)
-from spectral_search.report.verdicts import CNN_100K, MLP_100K, curve, listed, plateau_epoch, still_rising
+from spectral_search.report.axis_limits import limit_axis
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.rule import rule_of
+from spectral_search.task.metric import Metric
+from spectral_search.task.task import Task
 
-FLOOR_R2 = -0.1
-"""Curves are cut off below: what lies there differs only in how badly it began."""
 
+def curves_figure(runs: Sequence[Run], family: str, command: str | None = None) -> Figure:
+    """The objective on val and the training loss against epoch for the runs of a family.
 
-def curves_figure(runs: Sequence[Run], family: str) -> Figure:
-    """Val R2 and training loss against epoch for the runs of a family."""
+    Args:
+        runs: Of all families.
+        family: Which.
+        command: What would search one.
+    """
     key, title = f"learning_curves_{family.lower().replace('-', '_')}", f"Learning curves: {family}"
     mine = [run for run in runs if run.family == family]
     if not mine:
-        command = {"MLP": MLP_100K, "CNN": CNN_100K}.get(family, "spectral-search specs")
-        return lacking(key, title, f"No run of this report searched a {family}.", command)
+        return lacking(key, title, f"No run of this report searched a {family}.", command or "spectral-search specs")
     caption = " ".join(map(_curve_sentence, mine)) + " Thin lines: the other trials."
     return Figure(key, title, caption, lambda layout: _draw_curves(layout, mine))
 
 
 def _curve_sentence(run: Run) -> str:
-    best, plateau = run.record.best, plateau_epoch(curve(run))
+    best, objective = run.record.best, run.record.objective
+    plateau = plateau_epoch(run.curve, objective)
     if best is None or plateau is None:
         return f"{run.name} has no finished epoch."
     text = (
-        f"{run.name}: trial {best.number} is best with val R² {best.best_val_r2:.3f} at epoch {best.best_epoch}"
-        f"{still_rising(run)}, and within 0.005 of it from epoch {plateau} on"
+        f"{run.name}: trial {best.number} is best with val {objective.shown} {best.best_value:.3f} at epoch "
+        f"{best.best_epoch}{run.still_rising}, and within {objective.tolerance:g} of it from epoch {plateau} on"
     )
     losses = [row["train_loss"] for row in best.epochs if row.get("train_loss") is not None]
     after = best.last_epoch - (best.best_epoch or 0)
     if after >= 3 and len(losses) == best.last_epoch and losses[-1] < losses[(best.best_epoch or 1) - 1]:
         text += (
             f"; in the {after} epochs after it the training loss went on falling, to {losses[-1]:.2f}, "
-            "and val R² did not rise: it overfits"
+            f"and val {objective.shown} did not {'rise' if objective.higher_is_better else 'fall'}: it overfits"
         )
     return text + "."
 
@@ -67,45 +64,51 @@ def _draw_curves(layout: Layout, runs: Sequence[Run]) -> Canvas:
         best, hue = run.record.best, colour(run.family)
         for trial in run.record.trials:
             if best is not None and trial.number != best.number:
-                _line(above, trial, "val_r2", color=MUTED, lw=0.7, alpha=0.35)
-                _line(below, trial, "train_loss", color=MUTED, lw=0.7, alpha=0.35)
+                _line(above, trial.values, color=MUTED, lw=0.7, alpha=0.35)
+                _line(below, _losses(trial), color=MUTED, lw=0.7, alpha=0.35)
         if best is not None:
             style = {"color": hue, "ls": DASHES[place % len(DASHES)], "lw": 1.8 if place < 4 else 1.0, "zorder": 3}
-            _line(above, best, "val_r2", label=run.name, **style)
-            _line(below, best, "train_loss", **style)
-            if best.best_epoch is not None and best.best_val_r2 is not None:
-                above.plot([best.best_epoch], [best.best_val_r2], "o", color=hue, ms=5, zorder=4)
+            _line(above, best.values, label=run.name, **style)
+            _line(below, _losses(best), **style)
+            if best.best_epoch is not None and best.best_value is not None:
+                above.plot([best.best_epoch], [best.best_value], "o", color=hue, ms=5, zorder=4)
     for ax in (above, below):
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    above.set(xlabel="epoch", ylabel="val R²")
-    above.set_ylim(bottom=max(above.get_ylim()[0], FLOOR_R2))
-    below.set(xlabel="epoch", ylabel="training loss (standardised log g)")
+    task = runs[0].record.task
+    above.set(xlabel="epoch", ylabel=f"val {task.objective.shown}")
+    limit_axis(above, task.objective)
+    of = f" ({task.training_target})" if task.training_target else ""
+    below.set(xlabel="epoch", ylabel=f"training loss{of}")
     legend(canvas, above, layout)
     return canvas
 
 
-def _line(ax: Axes, trial: TrialRecord, key: str, **style: Any) -> None:
-    points = [(row["epoch"], row[key]) for row in trial.epochs if row.get(key) is not None]
-    if points:
-        epochs, values = zip(*points, strict=True)
-        ax.plot(epochs, values, marker="." if len(points) == 1 else None, **style)
+def _losses(trial: TrialRecord) -> dict[int, float]:
+    return {row["epoch"]: row["train_loss"] for row in trial.epochs if row.get("train_loss") is not None}
+
+
+def _line(ax: Axes, values: dict[int, float], **style: Any) -> None:
+    if values:
+        points = sorted(values.items())
+        ax.plot(*zip(*points, strict=True), marker="." if len(points) == 1 else None, **style)
 
 
 def finalists_figure(run: Run) -> Figure:
-    """What selected the finalists, and what they scored on fresh noise and with other seeds."""
+    """What selected the finalists, and what they scored in the re-test and with other seeds."""
     key, title = f"finalists_{run.name}", f"Finalists of {run.name}: selected and re-tested"
     retest = run.record.retest
     finalists = (retest or {}).get("finalists", [])
     if retest is None or not finalists:
         return lacking(key, title, "The run was not re-tested.", f"spectral-search resume {run.name}")
-    rows = [["trial", "selected on val", "fresh noise", "95% interval", "seeds", "behind the winner"]]
-    rows += [_finalist_row(entry) for entry in finalists]
-    caption = _finalists_caption(retest)
-    return Figure(key, title, caption, lambda layout: _draw_finalists(layout, finalists), rows=rows)
+    task = run.record.task
+    rows = [["trial", "selected on val", task.retested_on, "95% interval", "seeds", "behind the winner"]]
+    rows += [_finalist_row(entry, task.objective) for entry in finalists]
+    caption = _finalists_caption(retest, task)
+    return Figure(key, title, caption, lambda layout: _draw_finalists(layout, finalists, task), rows=rows)
 
 
-def _finalist_row(entry: dict[str, Any]) -> list[str]:
-    values, behind = seed_values(entry), entry.get("behind")
+def _finalist_row(entry: dict[str, Any], objective: Metric) -> list[str]:
+    values, behind = seed_values(entry, objective), entry.get("behind")
     seeds = (
         f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f} ({len(values)})" if len(values) > 1 else "1"
     )
@@ -114,30 +117,35 @@ def _finalist_row(entry: dict[str, Any]) -> list[str]:
         told = f"{behind['value']:+.3f} ({behind['low']:+.3f} to {behind['high']:+.3f})"
         against = f"{told}{', a tie' if entry.get('tied') else ''}"
     interval = f"{entry['low']:.3f} to {entry['high']:.3f}"
-    return [str(entry["trial"]), f"{entry['val_r2']:.3f}", f"{entry['r2']:.3f}", interval, seeds, against]
+    selected, value = f"{entry[objective.val_name]:.3f}", f"{entry[objective.name]:.3f}"
+    return [str(entry["trial"]), selected, value, interval, seeds, against]
 
 
-def _finalists_caption(retest: dict[str, Any]) -> str:
-    trial, change = retest["trial"], retest["r2"] - retest["val_r2"]
-    luck = "the selected value was lucky" if retest["high"] < retest["val_r2"] else "within its interval"
+def _finalists_caption(retest: dict[str, Any], task: Task) -> str:
+    objective, trial = task.objective, retest["trial"]
+    selected, value = retest[objective.val_name], retest[objective.name]
+    end = retest["high" if objective.higher_is_better else "low"]
+    luck = "the selected value was lucky" if objective.better(selected, end) else "within its interval"
     parts = [
         (
-            f"Trial {trial} was selected with val R² {retest['val_r2']:.3f} and has {retest['r2']:.3f} on fresh noise "
-            f"({retest['low']:.3f} to {retest['high']:.3f}): {change:+.3f}, {luck}."
+            f"Trial {trial} was selected with val {objective.shown} {selected:.3f} and has {value:.3f} on "
+            f"{task.retested_on} ({retest['low']:.3f} to {retest['high']:.3f}): {value - selected:+.3f}, {luck}."
         )
     ]
-    values = seed_values(retest)
+    values, changes = (
+        seed_values(retest, objective),
+        "A seed changes initialisation, dropout, order and training noise.",
+    )
     if len(values) > 1:
         parts.append(
             f"Trained anew with {len(values) - 1} other seeds it has "
             f"{' and '.join(f'{value:.3f}' for value in values[1:])}: mean {statistics.mean(values):.3f}, "
-            f"standard deviation {statistics.stdev(values):.3f}. A seed changes initialisation, dropout, order and "
-            "training noise."
+            f"standard deviation {statistics.stdev(values):.3f}. {changes}"
         )
-    elif early := early_values(retest):
+    elif early := early_values(retest, objective):
         parts.append(
             f"Trained anew with other seeds and stopped early, to cost no more than search.retest_share of the search: "
-            f"{early.text} (its own first). A seed changes initialisation, dropout, order and training noise. Whole: "
+            f"{early.text} (its own first). {changes} Whole: "
             "spectral-search train CONFIG --seeds 3."
         )
     else:
@@ -147,31 +155,34 @@ def _finalists_caption(retest: dict[str, Any]) -> str:
         parts.append(f"A tie: trial{'s' if len(ties) > 1 else ''} {', '.join(map(str, ties))} cannot be told from it.")
     elif len(retest["finalists"]) > 1 and "tied" in retest["finalists"][1]:
         parts.append("No other finalist ties with it.")
-    chosen = chosen_by_draw(retest)
+    chosen = chosen_by_draw(retest, objective)
     if len(chosen) > 1:
         told = ", ".join(f"trial {trial} in {count}" for trial, count in chosen.items())
         parts.append(f"The choice depends on the noise: of {sum(chosen.values())} fresh draws, {told} would have won.")
     return " ".join(parts)
 
 
-def _draw_finalists(layout: Layout, finalists: Sequence[dict[str, Any]]) -> Canvas:
+def _draw_finalists(layout: Layout, finalists: Sequence[dict[str, Any]], task: Task) -> Canvas:
+    objective = task.objective
     canvas = layout.canvas(1.2 + 0.5 * len(finalists))
     ax = canvas.subplots()
     for place, entry in enumerate(finalists):
         first = place == 0
         ax.plot([entry["low"], entry["high"]], [place, place], color=INK, lw=2, solid_capstyle="round")
-        ax.plot([entry["r2"]], [place], "o", color=INK, ms=6, label="fresh noise, 95%" if first else None)
-        draws = entry.get("r2_by_draw", [])
+        label = f"{task.retested_on}, 95%" if first else None
+        ax.plot([entry[objective.name]], [place], "o", color=INK, ms=6, label=label)
+        draws = entry.get(f"{objective.name}_by_draw", [])
         ax.plot(draws, [place + 0.16] * len(draws), "|", color=MUTED, ms=8, label="each draw of it" if first else None)
         selected = "selected on val" if first else None
-        ax.plot([entry["val_r2"]], [place], "D", mfc="none", mec=colour("CNN"), mew=1.6, ms=7, label=selected)
-        others = seed_values(entry)[1:]
+        value = entry[objective.val_name]
+        ax.plot([value], [place], "D", mfc="none", mec=colour("CNN"), mew=1.6, ms=7, label=selected)
+        others = seed_values(entry, objective)[1:]
         label = "other seeds" if first and others else None
         ax.plot(others, [place - 0.16] * len(others), "s", color=colour("MLP"), ms=5, label=label)
     ax.set_yticks(range(len(finalists)), [f"trial {entry['trial']}" for entry in finalists])
     ax.set_ylim(len(finalists) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel("R² on val spectra")
+    ax.set_xlabel(f"{objective.shown} on val {task.examples}")
     legend(canvas, ax, layout)
     return canvas
 
@@ -248,65 +259,90 @@ def _time_unit(seconds: float) -> tuple[float, str]:
     return 1.0, "seconds"
 
 
-def cost_figure(runs: Sequence[Run], baselines: Sequence[Method]) -> Figure:
-    """Training time against val R2 of every trial; baselines by their test R2."""
+def cost_figure(runs: Sequence[Run], baselines: Sequence[Method], stage: str) -> Figure:
+    """Training time against the best value of every trial; baselines by their value on test.
+
+    Args:
+        runs: With their trials.
+        baselines: To be shown beside them.
+        stage: One to begin with, where there is nothing.
+    """
     key, title = "cost_against_result", "Cost against result"
-    timed = [(run, trial) for run in runs for trial in run.record.trials if _is_timed(trial)]
+    task = runs[0].record.task
+    objective, slack = task.objective, 2 * task.objective.tolerance
+    timed = [(run, trial) for run in runs for trial in run.record.trials if _is_timed(trial, objective)]
     if not timed:
-        return lacking(key, title, "No trial has a training time.", "spectral-search run step1")
-    best_run, best = max(timed, key=lambda pair: pair[1].best_val_r2 or 0.0)
-    goal = (best.best_val_r2 or 0.0) - 0.01
-    near = [(run, t) for run, t in timed if (t.best_val_r2 or 0.0) >= goal]
+        return lacking(key, title, "No trial has a training time.", f"spectral-search run {stage}")
+    best_run, best = max(timed, key=lambda pair: objective.gain(_best(pair[1])))
+    goal = _best(best) - objective.gain(slack)
+    near = [(run, trial) for run, trial in timed if objective.reaches(_best(trial), goal)]
     cheap_run, cheap = min(near, key=lambda pair: pair[1].seconds or 0.0)
     caption = (
-        f"The best trial, {best.number} of {best_run.name}, took {duration(best.seconds)} of training for val R² "
-        f"{best.best_val_r2:.3f}. "
+        f"The best trial, {best.number} of {best_run.name}, took {duration(best.seconds)} of training for val "
+        f"{objective.shown} {best.best_value:.3f}. "
     )
     if cheap is not best:
         caption += (
-            f"Trial {cheap.number} of {cheap_run.name} came within 0.01 of it in {duration(cheap.seconds)}, "
+            f"Trial {cheap.number} of {cheap_run.name} came within {slack:g} of it in {duration(cheap.seconds)}, "
             f"{(best.seconds or 0) / (cheap.seconds or 1):.1f} times less. "
         )
     total = sum(run.record.wall_seconds for run in runs)
     caption += f"All runs together took {duration(total)}, re-tests included. "
     caption += "The line joins the trials that nothing cheaper beats."
     rows = [
-        ["run", "training spectra", "trials", "epochs", "wall time", "winner's training", "val R²"],
+        [
+            "run",
+            f"training {task.examples}",
+            "trials",
+            "epochs",
+            "wall time",
+            "winner's training",
+            f"val {objective.shown}",
+        ],
         *map(_cost, runs),
     ]
-    return Figure(key, title, caption, lambda layout: _draw_cost(layout, timed, baselines), rows=rows)
+    return Figure(key, title, caption, lambda layout: _draw_cost(layout, timed, baselines, objective), rows=rows)
 
 
-def _is_timed(trial: TrialRecord) -> bool:
-    return trial.seconds is not None and trial.best_val_r2 is not None and trial.best_val_r2 > FLOOR_R2
+def _best(trial: TrialRecord) -> float:
+    return trial.best_value or 0.0
+
+
+def _is_timed(trial: TrialRecord, objective: Metric) -> bool:
+    """Whether a trial has a time, and a value that is drawn."""
+    if trial.seconds is None or trial.best_value is None:
+        return False
+    return objective.drawn_from is None or objective.better(trial.best_value, objective.drawn_from)
 
 
 def _cost(run: Run) -> list[str]:
     best, record = run.record.best, run.record
-    value = "-" if best is None or best.best_val_r2 is None else f"{best.best_val_r2:.3f}"
+    value = "-" if best is None or best.best_value is None else f"{best.best_value:.3f}"
     spent = [str(len(record.trials)), str(record.epochs_trained), duration(record.wall_seconds)]
     return [run.name, f"{run.train_size:,}", *spent, duration(None if best is None else best.seconds), value]
 
 
-def _draw_cost(layout: Layout, timed: Sequence[tuple[Run, TrialRecord]], baselines: Sequence[Method]) -> Canvas:
+def _draw_cost(
+    layout: Layout, timed: Sequence[tuple[Run, TrialRecord]], baselines: Sequence[Method], objective: Metric
+) -> Canvas:
     canvas = layout.canvas(3.4)
     ax = canvas.subplots()
     for place, name in enumerate(dict.fromkeys(run.name for run, _ in timed)):
         mine = [(run, trial) for run, trial in timed if run.name == name]
         hue, marker = colour(mine[0][0].family), MARKERS[place % len(MARKERS)]
-        x, y = [t.seconds or 0.0 for _, t in mine], [t.best_val_r2 or 0.0 for _, t in mine]
+        x, y = [t.seconds or 0.0 for _, t in mine], [_best(t) for _, t in mine]
         ax.scatter(x, y, s=22, color=hue, alpha=0.7, marker=marker, lw=0, label=name)
     front: list[tuple[float, float]] = []
-    for seconds, value in sorted((t.seconds or 0.0, t.best_val_r2 or 0.0) for _, t in timed):
-        if not front or value > front[-1][1]:
+    for seconds, value in sorted((t.seconds or 0.0, _best(t)) for _, t in timed):
+        if not front or objective.better(value, front[-1][1]):
             front.append((seconds, value))
     ax.step([x for x, _ in front], [y for _, y in front], where="post", color=INK, lw=1.0, ls=DASHES[1], zorder=1)
     for method in baselines:
         if method.train_seconds:
             hue = colour(method.family)
-            ax.plot([method.train_seconds], [method.r2_value], "v", color=hue, ms=7, label=f"{method.label} (test)")
+            ax.plot([method.train_seconds], [method.value], "v", color=hue, ms=7, label=f"{method.label} (test)")
     ax.set_xscale("log")
     log_axis(ax.xaxis, *ax.get_xlim(), lambda seconds: f"{seconds:g}" if seconds < 1e4 else f"{seconds:.0e}")
-    ax.set(xlabel="training time in seconds", ylabel="best val R²")
+    ax.set(xlabel="training time in seconds", ylabel=f"best val {objective.shown}")
     legend(canvas, ax, layout)
     return canvas

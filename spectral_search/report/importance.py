@@ -18,7 +18,7 @@ class Importance:
 
     Attributes:
         share: Dotted path -> part, the largest first; parameters that only some trials have are left out.
-        epoch: The epoch whose val R2 counts: trials are stopped early, so later ones are known of some trials alone.
+        epoch: The epoch whose value counts: trials are stopped early, so later ones are known of some trials alone.
         trials: How many trials it rests on.
     """
 
@@ -39,12 +39,13 @@ def importance(record: RunRecord) -> Importance | None:
     if len(trials) < MIN_TRIALS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    shadow = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
+    shadow = optuna.create_study(direction=record.objective.direction, sampler=optuna.samplers.RandomSampler())
     for trial in trials:
-        value = next(row["val_r2"] for row in trial.epochs if row["epoch"] == epoch)
         params, distributions = trial.stored
         varied = {key: item for key, item in distributions.items() if not item.single()}
         kept = {key: params[key] for key in varied}
-        shadow.add_trial(create_trial(state=TrialState.COMPLETE, value=value, params=kept, distributions=varied))
+        shadow.add_trial(
+            create_trial(state=TrialState.COMPLETE, value=trial.values[epoch], params=kept, distributions=varied)
+        )
     share = get_param_importances(shadow, evaluator=PedAnovaImportanceEvaluator())
     return Importance(dict(share), epoch, len(trials)) if share else None

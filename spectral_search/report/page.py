@@ -4,20 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from spectral_search.report.figures import THEME, Drawing, Figure
-from spectral_search.report.verdicts import Finding
+from spectral_search.drawing.figure import Chapter, Figure
+from spectral_search.drawing.plotting import THEME, Drawing
+from spectral_search.record.findings import Finding
 
 _BADGES = {"yes": "yes", "no": "no", "too close to call": "open", "measured": "number", "not yet run": "none"}
 NOT_RUN = "Not yet run"
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A part of the page: its title, one plain paragraph, and figures."""
-
-    title: str
-    text: str = ""
-    figures: Sequence[Figure] = ()
 
 
 @dataclass(frozen=True)
@@ -29,8 +21,8 @@ class Page:
         subtitle: One line below it.
         summary: The most important sentences.
         stops: Stop signals.
-        verdicts: The four.
-        numbers: The five.
+        verdicts: What is decided.
+        numbers: What is measured of the whole.
         chapters: The figures.
         records: Name and value of what the report rests on.
         notes: What was left out.

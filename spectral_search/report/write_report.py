@@ -8,25 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spectral_search.drawing.figure import Chapter, Figure
+from spectral_search.drawing.plotting import Drawing, rendered
 from spectral_search.errors import RequestError
 from spectral_search.places import require_output, writing
 from spectral_search.record.durable import write_atomic
+from spectral_search.record.evidence import Evidence, Run
 from spectral_search.record.manifest import utc_now
-from spectral_search.record.method_scores import Run
 from spectral_search.record.retest_verdict import tied
 from spectral_search.record.wording import duration
-from spectral_search.report.evidence import Standing
-from spectral_search.report.figures import Drawing, Figure, rendered
 from spectral_search.report.figures_methods import comparison_figure, size_figure
 from spectral_search.report.figures_params import params_figure
 from spectral_search.report.figures_runs import cost_figure, curves_figure, finalists_figure, timeline_figure
-from spectral_search.report.figures_spectra import bins_figure, predicted_figure, snr_figure
-from spectral_search.report.page import Chapter, Page, render
-
-CSV_COLUMNS = (
-    *("experiment_id", "model", "input", "train_size", "test_r2", "test_mae_dex", "test_rmse_dex", "train_time"),
-)
-"""train_time is the winner's training in seconds."""
+from spectral_search.report.page import Page, render
+from spectral_search.task.task import Task
 
 
 @dataclass(frozen=True)
@@ -38,18 +33,18 @@ class Report:
         table: The CSV file.
         files: The figures' files.
         figures: What it shows, also what is not there yet.
-        standing: What it rests on.
+        evidence: What it rests on.
     """
 
     page: Path
     table: Path
     files: list[Path]
     figures: list[Figure]
-    standing: Standing
+    evidence: Evidence
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        standing = self.standing
+        evidence = self.evidence
         return {
             "page": str(self.page),
             "table": str(self.table),
@@ -64,21 +59,21 @@ class Report:
                 for f in self.figures
             ],
             "files": [str(file) for file in self.files],
-            "results": csv_rows(standing),
-            "numbers": [finding.to_dict() for finding in standing.numbers],
-            "verdicts": [finding.to_dict() for finding in standing.verdicts],
-            "stop": standing.stops,
-            "notes": standing.notes,
+            "results": csv_rows(evidence),
+            "numbers": [finding.to_dict() for finding in evidence.numbers],
+            "verdicts": [finding.to_dict() for finding in evidence.verdicts],
+            "stop": evidence.stops,
+            "notes": evidence.notes,
         }
 
 
 def write_report(
-    standing: Standing, page: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
+    evidence: Evidence, page: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Report:
     """Write FILE.html, FILE.csv and FILE_figures/.
 
     Args:
-        standing: What is known.
+        evidence: What is known.
         page: The HTML file.
         progress: Told of figures written, and of how many there are.
 
@@ -89,7 +84,7 @@ def write_report(
     if page.suffix.lower() not in (".html", ".htm"):
         raise RequestError(f"{page} must end in .html.")
     require_output(page, makes_folders=True)
-    chapters = _chapters(standing)
+    chapters = _chapters(evidence)
     figures = [figure for chapter in chapters for figure in chapter.figures]
     drawn = [figure for figure in figures if figure.draw is not None]
     folder, table, files = page.with_name(f"{page.stem}_figures"), page.with_suffix(".csv"), []
@@ -102,48 +97,54 @@ def write_report(
             for ending, content in drawings[figure.key].files.items():
                 files.append(folder / f"{figure.key}.{ending}")
                 write_atomic(files[-1], content)
-        write_atomic(table, csv_text(standing))
-        write_atomic(page, render(_page(standing, chapters), drawings))
+        write_atomic(table, csv_text(evidence))
+        write_atomic(page, render(_page(evidence, chapters), drawings))
     progress(len(drawn), len(drawn))
-    return Report(page, table, files, figures, standing)
+    return Report(page, table, files, figures, evidence)
 
 
-def csv_rows(standing: Standing) -> list[dict[str, Any]]:
+def csv_columns(task: Task) -> list[str]:
+    """The columns of the table; train_time is the winner's training in seconds."""
+    scores = [f"test_{metric.name}" for metric in task.metrics]
+    return ["experiment_id", "model", "input", "train_size", *scores, "train_time"]
+
+
+def csv_rows(evidence: Evidence) -> list[dict[str, Any]]:
     """A row for each named run that was tested, and for each baseline."""
-    methods = [run.method for run in standing.named if run.method is not None] + standing.baselines
+    methods = [run.method for run in evidence.named if run.method is not None] + evidence.baselines
     rows = []
     for method in methods:
-        scores = [method.scores.get(key) for key in ("r2", "mae_dex", "rmse_dex")]
+        scores = [method.scores.get(metric.name) for metric in evidence.task.metrics]
         values = [method.name, method.family, method.input, method.train_size, *scores, method.train_seconds]
-        rows.append(dict(zip(CSV_COLUMNS, values, strict=True)))
+        rows.append(dict(zip(csv_columns(evidence.task), values, strict=True)))
     return rows
 
 
-def csv_text(standing: Standing) -> str:
+def csv_text(evidence: Evidence) -> str:
     """`csv_rows` as a file's content."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, CSV_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, csv_columns(evidence.task), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(csv_rows(standing))
+    writer.writerows(csv_rows(evidence))
     return buffer.getvalue()
 
 
-def _chapters(standing: Standing) -> list[Chapter]:
-    runs, methods = standing.named, standing.side_by_side
-    families = dict.fromkeys(["MLP", "CNN", *(run.family for run in runs)])
-    chapters = [
-        Chapter("Methods", "", [comparison_figure(methods), size_figure(standing.shown)]),
-        Chapter("Spectra", "", [snr_figure(methods), bins_figure(methods), predicted_figure(methods)]),
-        Chapter("Training", "", [*(curves_figure(runs, family) for family in families), _cost(standing)]),
-    ]
-    return chapters + [
-        Chapter(f"Run {run.name}", _run_text(run), [finalists_figure(run), params_figure(run), timeline_figure(run)])
-        for run in runs
+def _chapters(evidence: Evidence) -> list[Chapter]:
+    runs, reporting = evidence.named, evidence.reporting
+    baselines = [method for method in evidence.side_by_side if method.is_baseline]
+    families = dict.fromkeys([*reporting.expected, *(run.family for run in runs)])
+    curves = [curves_figure(runs, family, reporting.expected.get(family)) for family in families]
+    return [
+        Chapter("Methods", "", [comparison_figure(evidence), size_figure(evidence)]),
+        *reporting.chapters(evidence),
+        Chapter("Training", "", [*curves, cost_figure(runs, baselines, reporting.stage)]),
+        *(_run_chapter(run, reporting.stage) for run in runs),
     ]
 
 
-def _cost(standing: Standing) -> Figure:
-    return cost_figure(standing.named, [method for method in standing.side_by_side if method.is_baseline])
+def _run_chapter(run: Run, stage: str) -> Chapter:
+    figures = [finalists_figure(run), params_figure(run, stage), timeline_figure(run)]
+    return Chapter(f"Run {run.name}", _run_text(run), figures)
 
 
 def _run_text(run: Run) -> str:
@@ -152,27 +153,27 @@ def _run_text(run: Run) -> str:
     trials = f"{len(record.trials)} trials, {record.epochs_trained} epochs in {duration(record.wall_seconds)}"
     stage = f"Stage {record.manifest.stage}{f': {description}' if description else ''}. "
     collapsed = "".join(f" Trial {trial.number} collapsed: {trial.collapsed}" for trial in record.collapsed)
-    return f"{stage}{run.train_size:,} training spectra; {trials}.{collapsed}"
+    return f"{stage}{run.train_size:,} training {record.task.examples}; {trials}.{collapsed}"
 
 
-def _page(standing: Standing, chapters: Sequence[Chapter]) -> Page:
-    names = ", ".join(run.name for run in standing.named)
+def _page(evidence: Evidence, chapters: Sequence[Chapter]) -> Page:
+    names = ", ".join(run.name for run in evidence.named)
     return Page(
-        title=f"spectral-search: {names if len(names) < 60 else f'{len(standing.named)} runs'}",
-        subtitle=f"log g from noisy spectra; written {utc_now()[:16].replace('T', ' ')} UTC",
-        summary=_summary(standing, chapters),
-        stops=standing.stops,
-        verdicts=standing.verdicts,
-        numbers=standing.numbers,
+        title=f"spectral-search: {names if len(names) < 60 else f'{len(evidence.named)} runs'}",
+        subtitle=f"{evidence.reporting.subtitle or evidence.task.name}; written {utc_now()[:16].replace('T', ' ')} UTC",
+        summary=_summary(evidence, chapters),
+        stops=evidence.stops,
+        verdicts=evidence.verdicts,
+        numbers=evidence.numbers,
         chapters=chapters,
-        records=_records(standing),
-        notes=standing.notes,
+        records=_records(evidence),
+        notes=evidence.notes,
     )
 
 
-def _summary(standing: Standing, chapters: Sequence[Chapter]) -> list[str]:
+def _summary(evidence: Evidence, chapters: Sequence[Chapter]) -> list[str]:
     sentences = [chapters[0].figures[0].caption]
-    for run in standing.named:
+    for run in evidence.named:
         ties = tied(run.record.retest or {})
         if ties:
             told = f"trial{'s' if len(ties) > 1 else ''} {', '.join(map(str, ties))}"
@@ -182,24 +183,37 @@ def _summary(standing: Standing, chapters: Sequence[Chapter]) -> list[str]:
         if dead := len(run.record.collapsed):
             trials = f"{dead} of {len(run.record.trials)} trials"
             sentences.append(f"{run.name}: {trials} collapsed, that is learnt nothing to their end; see its chapter.")
+    task, closing = evidence.task, f" {evidence.reporting.closing}".rstrip()
     sentences.append(
-        "val R² selected the winners and is a little too good for that; the re-test used fresh noise on the same val "
-        "spectra; only the test numbers have seen no choice at all. All errors are in dex."
+        f"val {task.objective.shown} selected the winners and is a little too good for that; the re-test used "
+        f"{task.retested_on} on the same val {task.examples}; only the test numbers have seen no choice at all."
+        f"{closing}"
     )
     return sentences
 
 
-def _records(standing: Standing) -> list[list[str]]:
+def _records(evidence: Evidence) -> list[list[str]]:
     rows = [["run", "stage", "begun", "data", "device", "versions", "command"]]
-    for run in standing.named:
+    for run in evidence.named:
         manifest = run.record.manifest
         shards = manifest.data.get("shards", {})
-        spectra = f"{len(shards)} shards, {sum(shard.get('spectra', 0) for shard in shards.values()):,} spectra"
+        examples = evidence.task.examples
+        count = sum(shard.get(examples, 0) for shard in shards.values())
         hardware = manifest.hardware
         device = f"{hardware.get('gpus') or 'no'} GPU, {hardware.get('cores', '?')} cores"
         versions = ", ".join(
             f"{name} {manifest.versions[name]}" for name in ("torch", "optuna") if name in manifest.versions
         )
         command = manifest.command if isinstance(manifest.command, str) else shlex.join(manifest.command)
-        rows.append([run.name, manifest.stage, manifest.created_at[:16], spectra, device, versions, command])
+        rows.append(
+            [
+                run.name,
+                manifest.stage,
+                manifest.created_at[:16],
+                f"{len(shards)} shards, {count:,} {examples}",
+                device,
+                versions,
+                command,
+            ]
+        )
     return rows

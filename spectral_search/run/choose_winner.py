@@ -33,6 +33,7 @@ from spectral_search.run.copy_progress import CopyProgress
 from spectral_search.run.retrain_copies import planned_copies, train_copies
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.preparation import Prepared
+from spectral_search.task.registry import task_of
 from spectral_search.train.trainer import Trainer
 
 Predict = Callable[[Any], np.ndarray]
@@ -61,7 +62,7 @@ def finish_run(
         Whether there is a winner: False when every trial failed.
     """
     record = RunRecord.load(paths)
-    ranked = [trial for trial in record.ranked() if trial.best_val_r2 is not None and trial.state != "failed"]
+    ranked = [trial for trial in record.ranked() if trial.best_value is not None and trial.state != "failed"]
     if not ranked:
         return False
     # What learnt nothing is not worth a re-test, but where nothing else is there.
@@ -71,7 +72,7 @@ def finish_run(
     _enter_retest(spec, paths, prepared, finalists, retests)
     config = export_best(RunRecord.load(paths))
     if prepared.has_test:
-        _test(paths, finalists[0], prepared, device, config)
+        _test(record, finalists[0], prepared, device, config)
     if reseed:
         retests += _retrained(spec, record, finalists, prepared, device, progress)
         _enter_retest(spec, paths, prepared, finalists, retests)
@@ -87,15 +88,15 @@ def _as_trained(
     spec: RunSpec, record: RunRecord, finalists: list[TrialRecord], prepared: Prepared, device: torch.device
 ) -> list[Retest]:
     """The weights of the search on noise that no choice has seen."""
-    known = {(made.trial, made.seed, made.epoch): made for made in read_retests(record.paths) if made.own}
+    own = [made for made in read_retests(record.paths, record.objective) if made.own]
+    known = {(made.trial, made.seed, made.epoch): made for made in own}
     wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
     missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
     predictors = [prepared.predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
-    for (trial, seed, epoch), predicted_DN in zip(
-        missing, fresh_predictions(prepared, spec.search.retest_draws, predictors), strict=True
-    ):
-        made = Retest(trial.number, seed, True, epoch, epoch, trial.best_val_r2, predicted_DN)
-        write_retest(record.paths, made)
+    made_of = fresh_predictions(prepared, spec.search.retest_draws, predictors)
+    for (trial, seed, epoch), predicted_DN in zip(missing, made_of, strict=True):
+        made = Retest(trial.number, seed, True, epoch, epoch, trial.best_value, predicted_DN)
+        write_retest(record.paths, record.objective, made)
         known[trial.number, seed, epoch] = made
     return [known[trial.number, seed, epoch] for trial, seed, epoch in wanted]
 
@@ -134,7 +135,8 @@ def _retrained(
 ) -> list[Retest]:
     """The finalists trained anew with other seeds, on the same fresh noise; what is on disk is not trained again."""
     copies = planned_copies(spec, finalists, record.epochs_trained)
-    known = {(retest.trial, retest.seed): retest for retest in read_retests(record.paths) if not retest.own}
+    anew = [retest for retest in read_retests(record.paths, record.objective) if not retest.own]
+    known = {(retest.trial, retest.seed): retest for retest in anew}
     # A trial that was extended since may have a later best epoch, for which its copies were not trained.
     done = [
         known[key] for copy in copies if (key := (copy.trial, copy.seed)) in known and known[key].epochs == copy.epochs
@@ -146,7 +148,7 @@ def _retrained(
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:
                 made = replace(made, predicted_DN=fresh_predictions(prepared, spec.search.retest_draws, [predict])[0])
-            write_retest(record.paths, made)
+            write_retest(record.paths, record.objective, made)
             done.append(made)
 
         train_copies(trainer, spec, record.paths, left, progress, keep)
@@ -157,16 +159,18 @@ def _retrained(
 def _enter_retest(
     spec: RunSpec, paths: RunPaths, prepared: Prepared, finalists: list[TrialRecord], retests: list[Retest]
 ) -> None:
-    judged = judge(retests, prepared.val_labels_N, [trial.number for trial in finalists], seed=spec.data.split_seed)
+    task, numbers = task_of(spec.task), [trial.number for trial in finalists]
+    judged = judge(retests, task, prepared.val_labels_N, numbers, seed=spec.data.split_seed)
     manifest, winner = Manifest.load(paths.manifest_json), finalists[0]
-    manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, "val_r2": winner.best_val_r2}
+    manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, task.objective.val_name: winner.best_value}
     manifest.retest = {**judged[0], "finalists": judged}
     manifest.save(paths.manifest_json)
 
 
-def _test(paths: RunPaths, winner: TrialRecord, prepared: Prepared, device: torch.device, config: Path) -> None:
+def _test(record: RunRecord, winner: TrialRecord, prepared: Prepared, device: torch.device, config: Path) -> None:
     """Predict the test set, unless a process that died after it has: the same weights give the same numbers."""
-    epoch, manifest = winner.best_epoch or 0, Manifest.load(paths.manifest_json)
+    paths, epoch = record.paths, winner.best_epoch or 0
+    manifest = Manifest.load(paths.manifest_json)
     done: dict[str, Any] = manifest.test or {}
     known = (done.get("trial"), done.get("epoch")) == (winner.number, epoch)
     if known and read_test_predictions(paths, winner.number, epoch) is not None:
@@ -177,6 +181,8 @@ def _test(paths: RunPaths, winner: TrialRecord, prepared: Prepared, device: torc
             f"The test set of run {paths.name} changed while it ran: restore it, then `spectral-search resume "
             f"{paths.name}`."
         )
-    write_test_predictions(paths, winner.number, epoch, tested.table)
-    manifest.test = {**tested.scores, **tested.about, "trial": winner.number, "epoch": epoch}
+    task, table = record.task, tested.table
+    write_test_predictions(paths, task, winner.number, epoch, table)
+    measured = task.scores(table[task.predicted].to_numpy(), table[task.target].to_numpy())
+    manifest.test = {**measured, task.examples: len(table), **tested.about, "trial": winner.number, "epoch": epoch}
     manifest.save(paths.manifest_json)

@@ -43,9 +43,10 @@ class CopyProgress:
 
     def epoch(self, copy: Copy, record: dict[str, float]) -> None:
         """A copy has finished an epoch."""
-        key, value = (copy.trial, copy.seed), record["val_r2"]
-        earlier = self._live[key].best_val_r2 if key in self._live else None
-        best = value if earlier is None else max(earlier, value)
+        objective = self._over.task.objective
+        key, value = (copy.trial, copy.seed), record[objective.val_name]
+        earlier = self._live[key].best_value if key in self._live else None
+        best = value if earlier is None else max(earlier, value, key=objective.gain)
         params = {"fit.seed": copy.seed, **copy.params}
         self._live[key] = LiveTrial(copy.trial, int(record["epoch"]), value, best, params=params)
         self._epochs += 1
@@ -68,6 +69,7 @@ class CopyProgress:
         left = max(0, self._planned - self._epochs)
         view = SearchView(
             name=f"{self._name}, re-test with other seeds",
+            task=self._over.task,
             planned=self._total,
             counts={"complete": self._ended, "running": len(self._live)},
             best=self._over.best,

@@ -82,6 +82,7 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
         manifest = Manifest(
             name=paths.name,
             stage=plan.spec.stage,
+            task=plan.spec.task,
             # A shared database may hold a study of the same name from another results folder.
             study_name=paths.name if plan.spec.search.storage is None else f"{paths.name}-{secrets.token_hex(4)}",
             storage=plan.spec.search.storage,

@@ -24,6 +24,8 @@ from spectral_search.run.trial_session import CHECKPOINT_SHARE, failed_step
 from spectral_search.spec.base import SEEDS
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.space_points import Params
+from spectral_search.task.metric import Metric
+from spectral_search.task.registry import task_of
 from spectral_search.train.admission import NoRoomError
 from spectral_search.train.checkpoint import (
     DamagedCheckpointError,
@@ -53,14 +55,14 @@ class Copy:
         params: Its parameters.
         seed: Replaces its own.
         epochs: For how long.
-        original_val_r2: Where that is less than its original took to its best epoch: the best it had by then.
+        original_value: Where that is less than its original took to its best epoch: the best it had by then.
     """
 
     trial: int
     params: Params
     seed: int
     epochs: int
-    original_val_r2: float | None = None
+    original_value: float | None = None
 
     def config(self, spec: RunSpec) -> TrialConfig:
         """What it trains."""
@@ -81,17 +83,17 @@ def planned_copies(spec: RunSpec, finalists: Sequence[TrialRecord], epochs_train
     best_epochs, copies = [trial.best_epoch or 0 for trial in finalists], []
     for trial, (count, epochs) in zip(finalists, spec.search.copies_of(best_epochs, epochs_trained), strict=True):
         own = spec.with_params(trial.params).fit.seed
-        by_then = None if epochs == trial.best_epoch else _best_by(trial, epochs)
+        by_then = None if epochs == trial.best_epoch else _best_by(trial, epochs, task_of(spec.task).objective)
         copies += [
             Copy(trial.number, trial.params, (own + number) % SEEDS, epochs, by_then) for number in range(1, count + 1)
         ]
     return copies
 
 
-def _best_by(trial: TrialRecord, epochs: int) -> float | None:
-    """The best val R2 that a trial had after so many epochs."""
-    values = [row["val_r2"] for row in trial.epochs if row["epoch"] <= epochs and row.get("val_r2") is not None]
-    return max(values, default=None)
+def _best_by(trial: TrialRecord, epochs: int, objective: Metric) -> float | None:
+    """The best value that a trial had after so many epochs."""
+    values = [value for epoch, value in trial.values.items() if epoch <= epochs]
+    return max(values, key=objective.gain, default=None)
 
 
 def train_copies(
@@ -209,13 +211,15 @@ class _Pack:
         save_checkpoint(member, folder)
         weights, best = read_best(folder)
         member.network.model.load_state_dict(weights)
-        made = Retest(copy.trial, copy.seed, False, copy.epochs, best["epoch"], best["val_r2"], _nothing())
-        told = f"{best['epoch']} epochs to its best val R2, {best['val_r2']:.4f}"
-        if copy.original_val_r2 is None:
+        objective = task_of(self._spec.task).objective
+        value = best[objective.val_name]
+        made = Retest(copy.trial, copy.seed, False, copy.epochs, best["epoch"], value, _nothing())
+        told = f"{best['epoch']} epochs to its best val {objective.label}, {objective.told(value)}"
+        if copy.original_value is None:
             self._keep(made, partial(self._predict, member))
         else:
-            self._keep(replace(made, original_val_r2=copy.original_val_r2), None)
-            told += f"; the original by then {copy.original_val_r2:.4f}"
+            self._keep(replace(made, original_value=copy.original_value), None)
+            told += f"; the original by then {objective.told(copy.original_value)}"
         self._progress.ended(copy, told)
         discard_checkpoint(folder)
 

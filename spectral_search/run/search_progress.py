@@ -38,7 +38,8 @@ class Progress:
     ) -> None:
         self._spec, self._name, self._planned, self._afterwards = spec, name, study.planned, afterwards
         self._view, self._clock, self._started_s = view, clock, clock()
-        self._metric, self._rule = task_of(spec.task).objective, rule_of(spec)
+        self._task, self._rule = task_of(spec.task), rule_of(spec)
+        self._metric = self._task.objective
         self._live: dict[int, LiveTrial] = {}
         self._ends: dict[int, tuple[float, int]] = {}
         self._counts: Counter[str] = Counter()
@@ -66,7 +67,7 @@ class Progress:
             epoch = values.index(best) + 1
             if trial.state == "complete":
                 self._ends[trial.number] = self._metric.gain(best), epoch
-            if self._best is None or self._metric.better(best, self._best.val_r2):
+            if self._best is None or self._metric.better(best, self._best.value):
                 self._best = BestSoFar(trial.number, epoch, best, dict(trial.params))
 
     def __call__(self, event: str, trial: StudyTrial) -> None:
@@ -85,7 +86,7 @@ class Progress:
             if self._training_s is None:
                 # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
                 self._training_s = max(self._started_s, self._clock() - (last.get("seconds") or 0.0))
-            if self._best is None or self._metric.better(last[name], self._best.val_r2):
+            if self._best is None or self._metric.better(last[name], self._best.value):
                 self._best = BestSoFar(trial.number, last["epoch"], last[name], trial.params)
                 self._events.append(Event("best", trial.number, None, last["epoch"], last[name], "", trial.params))
         elif event == "waiting":
@@ -113,13 +114,14 @@ class Progress:
         retest_s = None if epoch_s is None else self._retest_epochs(planned_epochs) * epoch_s
         return SearchView(
             name=self._name,
+            task=self._task,
             planned=self._planned,
             counts={**self._counts, "running": len(self._live), "waiting": self._waiting()},
             collapsed=self._collapsed,
             best=self._best,
             epochs_done=self._epochs,
             epochs_planned=planned_epochs,
-            spectra_per_second=self._rate(),
+            examples_per_second=self._rate(),
             elapsed_s=now - self._started_s,
             eta_s=None if epoch_s is None else (left * epoch_s + (retest_s or 0.0)) or None,
             retest_s=retest_s or None,

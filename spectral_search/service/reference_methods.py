@@ -14,8 +14,8 @@ from spectral_search.spec.load import parse_set
 from spectral_search.spec.run import RunSpec
 
 if TYPE_CHECKING:
-    from spectral_search.record.kept_baselines import Baselines
     from spectral_search.tasks.spectra.baselines.fit_baselines import Question
+    from spectral_search.tasks.spectra.report.kept_baselines import Baselines
 
 
 def baselines(
@@ -43,7 +43,7 @@ def baselines(
         RequestError: The data or the names are wrong, or the results folder cannot be written.
         KeyboardInterrupt: It was interrupted; finished methods are stored.
     """
-    from spectral_search.record.kept_baselines import INPUTS
+    from spectral_search.tasks.spectra.report.baseline_methods import INPUTS
 
     if reads is not None and reads not in INPUTS:
         raise RequestError(f"--input is {reads!r}: baselines read {' or '.join(INPUTS)}.")

@@ -26,12 +26,12 @@ def report(names: Sequence[str], page: str | None, shown: Shown, results: str | 
     Raises:
         RequestError: There is no such run, it has no result, or the page cannot be written.
     """
-    from spectral_search.report.evidence import load_standing
+    from spectral_search.record.evidence import load_evidence
     from spectral_search.report.write_report import write_report
 
     root = results_root(results)
     file = root / "report.html" if page is None else Path(page)
-    return write_report(load_standing(root, names), file, progress=shown.progress("drawing figures"))
+    return write_report(load_evidence(root, names), file, progress=shown.progress("drawing figures"))
 
 
 def compare(first: str, second: str, results: str | None = None) -> "Comparison":
@@ -41,11 +41,11 @@ def compare(first: str, second: str, results: str | None = None) -> "Comparison"
         RequestError: There is no such run, or it has no result.
     """
     from spectral_search.record.comparison import compare as put_side_by_side
-    from spectral_search.report.evidence import load_standing
+    from spectral_search.record.evidence import load_evidence
 
     if first == second:
         raise RequestError(f"{first} was named twice: name two runs.")
-    one, other = load_standing(results_root(results), [first, second]).named
+    one, other = load_evidence(results_root(results), [first, second]).named
     return put_side_by_side(one, other)
 
 
@@ -53,6 +53,6 @@ def stop_signals(record: "RunRecord") -> list[str]:
     """What the results folder of a finished run says is not worth more work, in plain words."""
     if record.state != "finished":
         return []
-    from spectral_search.report.evidence import load_standing
+    from spectral_search.record.evidence import load_evidence
 
-    return load_standing(record.paths.root, [record.paths.name]).stops
+    return load_evidence(record.paths.root, [record.paths.name]).stops

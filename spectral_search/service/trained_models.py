@@ -25,7 +25,8 @@ def best(name: str, results: str | None = None) -> tuple[str, dict[str, Any]]:
     trial = record.best
     if trial is None:
         raise RequestError(f"Run {name} has no trial with a result yet: `spectral-search status {name}` follows it.")
-    provenance = {"run": name, "trial": trial.number, "epoch": trial.best_epoch, "val_r2": trial.best_val_r2}
+    provenance = {"run": name, "trial": trial.number, "epoch": trial.best_epoch}
+    provenance[record.objective.val_name] = trial.best_value
     spec = RunSpec.from_dict(record.spec).fixed(trial.params, provenance)
     return spec.to_yaml(), {**provenance, "params": trial.params, "config": spec.to_dict()}
 
@@ -72,8 +73,8 @@ def predict(
 
     With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
     """
-    from spectral_search.record.astro_tables import require_ascii
-    from spectral_search.record.prediction_tables import check_table_name, write_table
+    from spectral_search.tasks.spectra.report.astro_tables import require_ascii
+    from spectral_search.tasks.spectra.report.prediction_tables import check_table_name, write_prediction_table
 
     file = Path(destination)
     check_table_name(file)
@@ -83,7 +84,7 @@ def predict(
     where = given_path(data, "The shard or data root")
     predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))
     with writing(file):
-        write_table(predictions.table, file, {**predictions.provenance, "model": model})
+        write_prediction_table(predictions.table, file, {**predictions.provenance, "model": model})
     return predictions
 
 

@@ -17,6 +17,7 @@ from spectral_search.spec.keys import TOP_KEYS, all_leaves
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 from spectral_search.spec.sets import apply_sets
 from spectral_search.spec.space import check_space, is_active, key_fault, parse_space, search_order, space_kinds
+from spectral_search.spec.task_modules import DEFAULT_TASK
 from spectral_search.spec.trial import TrialConfig, apply_params, build_trial, section_of
 from spectral_search.spec.yaml_io import dump_yaml, show
 
@@ -28,7 +29,7 @@ class _Header(Section):
 
     stage: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
     description: str = ""
-    task: Annotated[str, Field(min_length=1, max_length=4096)] = "spectra"
+    task: Annotated[str, Field(min_length=1, max_length=4096)] = DEFAULT_TASK
 
 
 class RunSpec(Section):
@@ -51,7 +52,7 @@ class RunSpec(Section):
 
     stage: str
     description: str = ""
-    task: str = "spectra"
+    task: str = DEFAULT_TASK
     data: Any
     model: ModelSpec
     fit: FitSpec

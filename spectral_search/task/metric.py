@@ -3,6 +3,9 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+from spectral_search.task.measure import MEAN_ABSOLUTE_ERROR, Measure
 
 VAL = "val_"
 """What stands before a metric's name where it was measured on the val set."""
@@ -20,6 +23,11 @@ class Metric:
         worst: What a model of results is told instead of anything worse, so that one diverged trial flattens nothing.
         digits: After the decimal point, for people.
         chance: What predictions score that ignore their input, on a scale of about 1; None where nobody can say.
+        symbol: As pages and figures show it, where that is not its label.
+        measure: How it is computed, also of resampled examples.
+        tolerance: Values that lie no further apart count as equally good where a report looks for the first or the
+            cheapest good one.
+        drawn_from: Figures leave out what is worse.
     """
 
     name: str
@@ -29,6 +37,10 @@ class Metric:
     worst: float = -math.inf
     digits: int = 4
     chance: float | None = None
+    symbol: str = ""
+    measure: Measure = MEAN_ABSOLUTE_ERROR
+    tolerance: float = 0.0
+    drawn_from: float | None = None
 
     @property
     def val_name(self) -> str:
@@ -36,7 +48,17 @@ class Metric:
         return VAL + self.name
 
     @property
-    def direction(self) -> str:
+    def shown(self) -> str:
+        """Its symbol for pages and figures."""
+        return self.symbol or self.label
+
+    @property
+    def headed(self) -> str:
+        """Its label with its unit, as the head of a column."""
+        return f"{self.label} {self.unit}".rstrip()
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
         """As Optuna calls it: maximize or minimize."""
         return "maximize" if self.higher_is_better else "minimize"
 
@@ -69,9 +91,15 @@ class Metric:
         worse = math.isnan(value) or (self.gain(value) < self.gain(self.worst) if math.isfinite(self.worst) else False)
         return self.worst if worse else value
 
+    def reaches(self, value: float, goal: float) -> bool:
+        """Whether a value is as good as a goal, or better."""
+        return self.gain(value) >= self.gain(goal)
+
+    def number(self, value: float | None) -> str:
+        """The value for people, without its unit; a dash where there is none."""
+        return "-" if value is None or not math.isfinite(value) else f"{value:.{self.digits}f}"
+
     def told(self, value: float | None) -> str:
         """The value for people, with its unit."""
-        if value is None:
-            return "-"
-        number = f"{value:.{self.digits}f}"
-        return f"{number} {self.unit}" if self.unit else number
+        number = self.number(value)
+        return f"{number} {self.unit}" if self.unit and number != "-" else number

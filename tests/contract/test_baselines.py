@@ -8,12 +8,12 @@ import torch
 from baseline_roots import ask, make_problem, write_shard
 from small_dataset import make_spectra
 
-from spectral_search.record.kept_baselines import STORED
-from spectral_search.record.scores import r2
 from spectral_search.tasks.spectra.baselines import trees
 from spectral_search.tasks.spectra.baselines.fit_baselines import problem_of
 from spectral_search.tasks.spectra.baselines.fitted_methods import METHODS
 from spectral_search.tasks.spectra.baselines.problem import Problem
+from spectral_search.tasks.spectra.report.baseline_methods import BASELINES
+from spectral_search.tasks.spectra.scores import r2
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
 
 
 def test_the_names_agree() -> None:
-    assert set(METHODS) == set(STORED)
+    assert set(METHODS) == set(BASELINES)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -10,7 +10,7 @@ from command_line import call, errors, paths, write_spec
 from default_signals import default_signals
 from learnable_root import write_root
 
-from spectral_search.report.evidence import load_standing
+from spectral_search.record.evidence import load_evidence
 
 SPEC = """
 model: {kind: mlp, hidden: [16], dropout: 0.1}
@@ -38,7 +38,7 @@ def test_baselines_like_a_run_stand_in_its_report(place: Path) -> None:
     found = done.require().json()
     assert set(found) == {"ridge", "lightgbm", "oracle_mixture", "ceiling"} and found["lightgbm"] is None
     assert found["ridge"]["spectra"] == 128 and "level 0.5" in found["ridge"]["noise"]
-    standing = load_standing(place / "ray_results", ["small"])
+    standing = load_evidence(place / "ray_results", ["small"])
     assert sorted(method.name for method in standing.baselines) == [
         "Ridge (400)",
         "ceiling (400)",
@@ -47,7 +47,7 @@ def test_baselines_like_a_run_stand_in_its_report(place: Path) -> None:
     signal = call("baselines", "--like", "small", "--only", "ridge", "--input", "signal", "--json", folder=place)
     entry = signal.require().json()["ridge"]
     assert entry["input"] == "signal" and found["ridge"]["input"] == "pixels" and entry["test_r2"] > 0.5
-    names = [method.name for method in load_standing(place / "ray_results", ["small"]).baselines]
+    names = [method.name for method in load_evidence(place / "ray_results", ["small"]).baselines]
     assert "Ridge on signal (400)" in names and "Ridge (400)" in names
     again = call("baselines", "--like", "small", "--only", "ridge", folder=place).require()
     assert f"{found['ridge']['test_r2']:.4f}" in again.stdout and "ridge: training spectra" not in again.stdout

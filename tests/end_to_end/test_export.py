@@ -14,7 +14,7 @@ from learnable_root import write_root
 from rich.console import Console
 
 from spectral_search import service
-from spectral_search.record.scores import r2
+from spectral_search.tasks.spectra.scores import r2
 
 SEARCH = """
 model: {kind: mlp, hidden: [16], dropout: 0.1}
@@ -201,5 +201,5 @@ def test_the_verbs_serve_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [run.name for run in service.all_runs()] == ["search"]
     (config,) = service.export("search", "best.yaml")
     scores = service.evaluate(str(config), "data", "val")
-    assert scores["r2"] == pytest.approx(record.best.best_val_r2, abs=1e-6)
+    assert scores["r2"] == pytest.approx(record.best.best_value, abs=1e-6)
     assert len(service.predict("search", "data", "table.csv").table) == 64

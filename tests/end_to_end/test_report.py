@@ -19,8 +19,9 @@ from spectral_search import service
 from spectral_search.errors import RequestError
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
-from spectral_search.report.write_report import CSV_COLUMNS, Report
+from spectral_search.report.write_report import Report, csv_columns
 from spectral_search.service import RunOptions
+from spectral_search.tasks.spectra.definition import TASK
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
@@ -115,7 +116,7 @@ def test_every_figure_is_drawn_or_says_what_is_missing(report: Report) -> None:
 @pytest.mark.slow
 def test_the_table_of_results(report: Report, results: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(report.table.read_text())))
-    assert list(rows[0]) == list(CSV_COLUMNS)
+    assert list(rows[0]) == csv_columns(TASK)
     by_name = {row["experiment_id"]: row for row in rows}
     record = service.status("more", str(results))
     assert float(by_name["more"]["test_r2"]) == record.test["r2"]

@@ -18,10 +18,10 @@ from rich.console import Console
 from spectral_search import service
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import write_json
+from spectral_search.record.evidence import load_evidence
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
-from spectral_search.report.evidence import load_standing
 from spectral_search.run import driver
 from spectral_search.service import RunOptions, Shown
 from spectral_search.tasks.spectra.shards import same_data
@@ -370,7 +370,7 @@ def test_runs_of_an_earlier_version_are_compared_with_a_word(folder: Path, aged:
     shutil.copytree(folder / "results/two", aged / "results/new")
     mixed = service.compare("one", "new", str(aged / "results"))
     assert mixed.gain is None and mixed.verdict.startswith("one was begun by an earlier version")
-    standing = load_standing(aged / "results", ["one", "two"])
+    standing = load_evidence(aged / "results", ["one", "two"])
     assert any("knew its test spectra by eight of each shard" in note for note in standing.notes)
     (file,) = paths_of(aged, "one").predictions_dir.glob("test_*.parquet")
     file.unlink()

@@ -22,7 +22,7 @@ def add_checkpoints(paths: RunPaths, numbers: tuple[int, ...] = (0, 1, 2, 3)) ->
     """Write what the training leaves of each trial, and the run's statistics."""
     for trial in RunRecord.load(paths).trials:
         if trial.number in numbers:
-            best = {"epoch": trial.best_epoch, "val_r2": trial.best_val_r2, "val_mae_dex": 0.3}
+            best = {"epoch": trial.best_epoch, "val_r2": trial.best_value, "val_mae_dex": 0.3}
             weights = {"head.weight": np.full((1, 3), trial.number, dtype=np.float32)}
             metadata = {"record": json.dumps({"best": best})}
             write_atomic(paths.trial(trial.number).best_safetensors, to_safetensors(weights, metadata))

@@ -24,13 +24,13 @@ def text_of(renderable: RenderableType, width: int) -> str:
 
 def test_rows_are_ranked_by_the_best_epoch(finished_run: RunPaths) -> None:
     rows = leaderboard(RunRecord.load(finished_run))
-    assert [(row.rank, row.trial, row.val_r2, row.best_epoch, row.epochs) for row in rows] == [
+    assert [(row.rank, row.trial, row.values["r2"], row.best_epoch, row.epochs) for row in rows] == [
         (1, 1, 0.61, 3, 4),
         (2, 2, 0.55, 4, 4),
         (3, 0, 0.02, 2, 2),
         (4, 3, 0.70, 1, 2),
     ]
-    assert rows[0].val_mae_dex == pytest.approx(0.5 - 0.61 / 4)
+    assert rows[0].values["mae_dex"] == pytest.approx(0.5 - 0.61 / 4)
     assert rows[3].error == "loss became NaN in epoch 2"
     assert len(leaderboard(RunRecord.load(finished_run), top=2)) == 2
 

@@ -19,21 +19,24 @@ from spectral_search.record.live_view import (
     step_line,
     summary_line,
 )
+from spectral_search.task.registry import task_of
 
 PARAMS = {"fit.lr": 3.21e-3, "model.channels": [32, 64, 128], "model.kernel_size": 15, "model.norm": "batch"}
+TASK = task_of("spectra")
 VIEW = SearchView(
     name="cnn_stage2",
+    task=TASK,
     planned=30,
     counts={"running": 3, "waiting": 2, "complete": 4, "stopped": 8, "failed": 1},
     best=BestSoFar(7, 23, 0.61234, PARAMS),
     epochs_done=412,
     epochs_planned=1150,
-    spectra_per_second=48234.0,
+    examples_per_second=48234.0,
     elapsed_s=754.0,
     eta_s=1350.0,
     live=tuple(LiveTrial(12 + i, 9 - i, 0.51 + i / 100, 0.52 + i / 100, params=PARAMS) for i in range(3)),
     events=(
-        Event("best", 7, epoch=23, val_r2=0.61234, params=PARAMS),
+        Event("best", 7, epoch=23, value=0.61234, params=PARAMS),
         Event("finished", 9, "stopped", 5, 0.1234),
         Event("finished", 10, "failed", 2, None, "loss became NaN in epoch 2"),
     ),
@@ -85,7 +88,7 @@ def test_the_bar_shows_the_part_that_is_done() -> None:
 
 
 def test_an_empty_view_renders() -> None:
-    assert "best: none yet" in text_of(SearchView("step1"), 80)
+    assert "best: none yet" in text_of(SearchView("step1", TASK), 80)
 
 
 def test_many_live_trials_are_cut_and_counted() -> None:
@@ -95,14 +98,16 @@ def test_many_live_trials_are_cut_and_counted() -> None:
 
 def test_plain_lines() -> None:
     best, stopped, failed = VIEW.events
-    assert plain_line(best) == (
+    assert plain_line(best, TASK.objective) == (
         "new best val R2 0.6123: trial 7, epoch 23  lr=0.00321 channels=[32,64,128] kernel_size=15 norm=batch"
     )
-    assert plain_line(stopped) == "trial 9 stopped after 5 epochs, best val R2 0.1234"
-    assert plain_line(failed) == "trial 10 failed after 2 epochs, best val R2 -: loss became NaN in epoch 2"
+    assert plain_line(stopped, TASK.objective) == "trial 9 stopped after 5 epochs, best val R2 0.1234"
     assert (
-        plain_line(Event("note", text="Ray dashboard: http://127.0.0.1:8265")) == "Ray dashboard: http://127.0.0.1:8265"
+        plain_line(failed, TASK.objective)
+        == "trial 10 failed after 2 epochs, best val R2 -: loss became NaN in epoch 2"
     )
+    note = Event("note", text="Ray dashboard: http://127.0.0.1:8265")
+    assert plain_line(note, TASK.objective) == note.text
     assert summary_line(VIEW) == (
         "cnn_stage2: 13/30 trials done, 3 running, 412/~1150 epochs, 48.2k spectra/s, 13 min, ~22 min left, "
         "best val R2 0.6123 (trial 7)"
@@ -114,7 +119,7 @@ def test_collapsed_trials_are_counted_and_told_with_the_reason() -> None:
     assert "collapsed" not in text_of(VIEW, 80)
     dead = Event("finished", 9, "collapsed", 12, -0.001, "Likely cause: fit.lr 0.1 is too high.")
     told = "trial 9 collapsed after 12 epochs, best val R2 -0.0010: Likely cause: fit.lr 0.1 is too high."
-    assert plain_line(dead) == told
+    assert plain_line(dead, TASK.objective) == told
 
 
 def test_what_comes_after_the_last_trial_is_told() -> None:
@@ -134,10 +139,10 @@ def test_outside_a_terminal_each_event_is_told_once_and_summaries_are_rare() -> 
             live.update(replace(VIEW, events=VIEW.events[: second // 5]))
         lines = file.getvalue().splitlines()
     assert lines == [
-        plain_line(VIEW.events[0]),
-        plain_line(VIEW.events[1]),
+        plain_line(VIEW.events[0], TASK.objective),
+        plain_line(VIEW.events[1], TASK.objective),
         summary_line(VIEW),
-        plain_line(VIEW.events[2]),
+        plain_line(VIEW.events[2], TASK.objective),
         summary_line(VIEW),
     ]
     assert file.getvalue().splitlines() == [*lines, summary_line(VIEW)]

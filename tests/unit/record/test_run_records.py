@@ -29,7 +29,7 @@ def test_trials_join_the_study_and_the_progress_files(make_run: MakeRun) -> None
     assert [trial.state for trial in record.trials] == ["stopped", "complete", "complete", "failed", "running"]
     winner = record.best
     assert winner is not None
-    assert (winner.number, winner.best_epoch, winner.best_val_r2, winner.last_epoch) == (1, 3, 0.61, 4)
+    assert (winner.number, winner.best_epoch, winner.best_value, winner.last_epoch) == (1, 3, 0.61, 4)
     assert winner.params == {"fit.lr": 3e-3, "model.kernel_size": 9}
     assert winner.best_metrics["val_mae_dex"] == pytest.approx(0.5 - 0.61 / 4)
     assert winner.seconds == 8.0
@@ -51,8 +51,8 @@ def test_a_run_of_the_version_before_reads_the_same(make_run: MakeRun, log: str)
         file.unlink()
     found = RunRecord.load(paths)
     for one, other in zip(found.trials, expected.trials, strict=True):
-        assert (one.state, one.params, one.best_val_r2, one.best_epoch) == (
-            *(other.state, other.params, other.best_val_r2, other.best_epoch),
+        assert (one.state, one.params, one.best_value, one.best_epoch) == (
+            *(other.state, other.params, other.best_value, other.best_epoch),
         )
         assert [row["val_r2"] for row in one.epochs] == [row["val_r2"] for row in other.epochs]
     assert run_document(found)["trials"] == run_document(expected)["trials"]
@@ -241,7 +241,7 @@ def test_a_cut_progress_line_costs_only_that_line(make_run: MakeRun) -> None:
     progress = paths.trial(1).progress_jsonl
     progress.write_bytes(progress.read_bytes()[:-10])
     trial = RunRecord.load(paths).trials[1]
-    assert (trial.last_epoch, trial.best_epoch, trial.best_val_r2) == (3, 3, 0.61)
+    assert (trial.last_epoch, trial.best_epoch, trial.best_value) == (3, 3, 0.61)
 
 
 def test_a_repeated_epoch_counts_once_and_the_last_line_stands(make_run: MakeRun) -> None:
@@ -256,7 +256,7 @@ def test_a_damaged_progress_file_is_noted_and_the_study_stands_in(make_run: Make
     paths = make_run()
     write_atomic(paths.trial(1).progress_jsonl, b"\x00\x00\n{}\n")
     record = RunRecord.load(paths)
-    assert record.trials[1].best_val_r2 == 0.61
+    assert record.trials[1].best_value == 0.61
     assert "Line 1" in record.notes[0]
 
 
@@ -296,7 +296,7 @@ def test_list_runs_is_newest_first_and_survives_a_damaged_one(make_run: MakeRun)
         ("older", "finished"),
         ("cut", "unreadable"),
     ]
-    assert runs[1].best_val_r2 == 0.4
+    assert runs[1].best_value == 0.4
     newest = newest_finished(newer.root, "cnn_stage1a")
     assert newest is not None and newest.name == "older"
     assert list_runs(newer.root / "absent") == []

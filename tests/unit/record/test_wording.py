@@ -2,7 +2,7 @@
 
 import pytest
 
-from spectral_search.record.wording import aligned, cropped, duration, number, rate, short_keys, short_value
+from spectral_search.record.wording import aligned, cropped, duration, rate, short_keys, short_value
 
 
 def test_short_keys_stay_apart() -> None:
@@ -49,6 +49,5 @@ def test_columns_align() -> None:
     assert aligned([["a", "bbb", "c"], ["100", "2", ""]], left=frozenset({2})) == ["  a  bbb  c", "100    2"]
 
 
-def test_numbers_and_crops() -> None:
-    assert (number(None), number(float("nan")), number(0.61234)) == ("-", "-", "0.6123")
+def test_crops() -> None:
     assert (cropped("abcdef", 6), cropped("abcdefg", 6)) == ("abcdef", "abc...")

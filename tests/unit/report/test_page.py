@@ -2,9 +2,10 @@
 
 import re
 
-from spectral_search.report.figures import Drawing, Figure, lacking
-from spectral_search.report.page import Chapter, Page, render
-from spectral_search.report.verdicts import Finding
+from spectral_search.drawing.figure import Chapter, Figure, lacking
+from spectral_search.drawing.plotting import Drawing
+from spectral_search.record.findings import Finding
+from spectral_search.report.page import Page, render
 
 
 def finding(key: str, answer: str) -> Finding:

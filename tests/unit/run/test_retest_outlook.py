@@ -16,6 +16,7 @@ from spectral_search.run.plan_view import render_plan
 from spectral_search.run.retest_outlook import Afterwards
 from spectral_search.run.retrain_copies import Copy
 from spectral_search.spec.search import SearchSpec
+from spectral_search.task.registry import task_of
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
 from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
@@ -127,7 +128,7 @@ class Kept:
 @pytest.mark.parametrize("trained", [True, False])
 def test_no_time_is_left_when_all_is_done(trained: bool) -> None:
     view = Kept()
-    over = SearchView("run", eta_s=30.0, retest_s=30.0, epochs_done=4)
+    over = SearchView("run", task_of("spectra"), eta_s=30.0, retest_s=30.0, epochs_done=4)
     progress = CopyProgress("run", view, lambda: over)  # type: ignore[arg-type]
     if trained:
         progress.begin([Copy(1, {}, 43, 2)])

@@ -29,7 +29,7 @@ SPEC = RunSpec.from_dict(
 
 
 def finalist(number: int, best_epoch: int, **params: Any) -> TrialRecord:
-    return TrialRecord(number, "complete", params, best_epoch=best_epoch, best_val_r2=0.5)
+    return TrialRecord(number, "complete", params, best_epoch=best_epoch, best_value=0.5)
 
 
 @pytest.mark.parametrize(("epochs_trained", "expected"), [(10, [7, 7]), (60, [7, 7, 3, 3]), (56, [7, 7, 3])])
@@ -40,12 +40,12 @@ def test_winner_first_the_others_within_the_budget(epochs_trained: int, expected
 
 
 def test_what_the_budget_does_not_hold_is_stopped_early_and_compared_with_the_original_by_then() -> None:
-    rows = [{"epoch": epoch, "val_r2": value} for epoch, value in enumerate([0.1, 0.4, 0.3, 0.45, 0.5], 1)]
-    winner = TrialRecord(7, "complete", {}, rows, best_epoch=5, best_val_r2=0.5)
+    values = dict(enumerate([0.1, 0.4, 0.3, 0.45, 0.5], 1))
+    winner = TrialRecord(7, "complete", {}, best_epoch=5, best_value=0.5, values=values)
     early = planned_copies(SPEC, [winner], 15)
-    assert [(copy.epochs, copy.original_val_r2) for copy in early] == [(3, 0.4), (3, 0.4)]
+    assert [(copy.epochs, copy.original_value) for copy in early] == [(3, 0.4), (3, 0.4)]
     whole = planned_copies(SPEC, [winner], 25)
-    assert [(copy.epochs, copy.original_val_r2) for copy in whole] == [(5, None), (5, None)]
+    assert [(copy.epochs, copy.original_value) for copy in whole] == [(5, None), (5, None)]
 
 
 class Progress:
@@ -92,15 +92,15 @@ def test_all_copies_share_one_pass_and_differ_by_seed(tmp_path: Path, monkeypatc
     assert sizes == [3, 3, 3, 2]
     assert {(one.trial, one.seed, one.epochs) for one in made} == {(7, 6, 4), (3, 6, 3), (7, 7, 4)}
     by_seed = {one.seed: one for one in made if one.trial == 7}
-    assert by_seed[6].val_r2 > 0.2 and by_seed[7].val_r2 > 0.2
+    assert by_seed[6].value > 0.2 and by_seed[7].value > 0.2
     assert np.abs(by_seed[6].predicted_DN - by_seed[7].predicted_DN).max() > 0.01
     assert not list((tmp_path / "run" / "retest").glob("*/checkpoint/*"))
 
 
 def test_a_copy_stopped_early_shows_its_val_r2_and_predicts_nothing(tmp_path: Path) -> None:
-    (made,) = train(RunPaths(tmp_path, "run").create(), [replace(COPIES[0], original_val_r2=0.25)], Progress())
-    assert made.stopped_early and made.original_val_r2 == 0.25 and made.failure is None
-    assert made.val_r2 is not None and made.predicted_DN.size == 0
+    (made,) = train(RunPaths(tmp_path, "run").create(), [replace(COPIES[0], original_value=0.25)], Progress())
+    assert made.stopped_early and made.original_value == 0.25 and made.failure is None
+    assert made.value is not None and made.predicted_DN.size == 0
 
 
 def test_an_interruption_costs_no_finished_copy_and_changes_nothing(
@@ -117,7 +117,7 @@ def test_an_interruption_costs_no_finished_copy_and_changes_nothing(
     (last,) = train(paths, COPIES[2:], rest)
     assert rest.epochs == [(7, 4)]
     expected = next(one for one in whole if (one.trial, one.seed) == (7, 7))
-    assert last.val_r2 == pytest.approx(expected.val_r2, abs=1e-6)
+    assert last.value == pytest.approx(expected.value, abs=1e-6)
     np.testing.assert_allclose(last.predicted_DN, expected.predicted_DN, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_a_copy_that_diverges_is_recorded_and_the_others_go_on(tmp_path: Path) -
     made = train(RunPaths(tmp_path, "run").create(), [diverging, COPIES[0]], Progress())
     by_trial = {one.trial: one for one in made}
     assert by_trial[7].failure is None
-    assert "became" in (by_trial[9].failure or "") and by_trial[9].val_r2 is None
+    assert "became" in (by_trial[9].failure or "") and by_trial[9].value is None
 
 
 @pytest.mark.parametrize(("most", "failed"), [(1, 0), (0, 3)])

@@ -36,4 +36,5 @@ def test_models_of_results_are_told_nothing_worse_than_the_worst() -> None:
 
 def test_values_are_told_with_unit_and_digits() -> None:
     assert (R2.told(0.56789), MAE.told(3.14159), R2.told(None)) == ("0.5679", "3.14 mph", "-")
+    assert (R2.number(math.nan), R2.told(math.inf), MAE.number(3.14159), MAE.headed) == ("-", "-", "3.14", "MAE mph")
     assert (R2.val_name, R2.direction, MAE.direction) == ("val_r2", "maximize", "minimize")

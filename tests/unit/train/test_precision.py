@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_dataset import small_dataset, trial_config
 
-from spectral_search.record.scores import r2
+from spectral_search.tasks.spectra.scores import r2
 from spectral_search.train import cpu_formats as cpu
 from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
 from spectral_search.train.member import Member

@@ -8,9 +8,9 @@ import torch
 from sklearn.linear_model import Ridge
 from small_dataset import make_dataset, make_spectra, small_dataset, trial_config
 
-from spectral_search.record.scores import r2
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import TrainBatch
+from spectral_search.tasks.spectra.scores import r2
 from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
 from spectral_search.tasks.spectra.training.input_feed import Feed, InputFormat
 from spectral_search.tasks.spectra.training.input_transforms import InputTransform

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from spectral_search.models.ridge_regression import RidgeAccumulator, RidgeSolution
-from spectral_search.record.scores import r2, r2_interval
+from spectral_search.record.resampling import interval
 from spectral_search.spec.seeds import lightgbm_seed
 from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding, sample
+from spectral_search.tasks.spectra.scores import R2, r2
 from spectral_search.tasks.spectra.training.dataset import Labelled, as_blocks, draw_noise, labelled
 from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing, set_validity
 
@@ -93,7 +94,7 @@ def _predictable(
     }
     values = {name: r2(predicted_N, true_N) for name, predicted_N in predicted.items()}
     best = max(values, key=lambda name: values[name])
-    low, high = r2_interval(predicted[best][None], true_N, seed=data.seed)
+    low, high = interval(R2, predicted[best][None], true_N, seed=data.seed)
     return {"r2": values[best], "low": low, "high": high, "by": best, "ridge_r2": values["Ridge"]}
 
 

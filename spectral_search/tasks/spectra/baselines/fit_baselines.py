@@ -15,12 +15,10 @@ import torch
 from spectral_search import __version__
 from spectral_search.errors import RequestError
 from spectral_search.places import writing
-from spectral_search.record import kept_baselines as stored
 from spectral_search.record.durable import write_json
-from spectral_search.record.kept_baselines import Baselines
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.paths import BaselinePaths
-from spectral_search.record.scores import r2_interval, scores
+from spectral_search.record.resampling import interval
 from spectral_search.spec.data import InputSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.audit import audit_checks as inspection
@@ -28,6 +26,12 @@ from spectral_search.tasks.spectra.audit.audit_findings import Audited
 from spectral_search.tasks.spectra.baselines.fitted_methods import METHODS
 from spectral_search.tasks.spectra.baselines.problem import Outcome, Problem, Told
 from spectral_search.tasks.spectra.consistency.sample_check import check_sample
+from spectral_search.tasks.spectra.report import kept_baselines as stored
+from spectral_search.tasks.spectra.report.baseline_methods import METHODS as ASKED
+from spectral_search.tasks.spectra.report.baseline_methods import stored_name
+from spectral_search.tasks.spectra.report.kept_audit import audit_key
+from spectral_search.tasks.spectra.report.kept_baselines import Baselines
+from spectral_search.tasks.spectra.scores import R2, scores
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.content import arrays_used, content_digests
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
@@ -86,13 +90,13 @@ def chosen_methods(question: Question, only: Sequence[str]) -> tuple[list[str], 
     Raises:
         RequestError: A method is unknown, or one that was asked for by name is impossible on these data.
     """
-    if unknown := [name for name in only if name not in stored.METHODS]:
-        raise RequestError(f"No baseline is called {', '.join(unknown)}: choose among {', '.join(stored.METHODS)}.")
+    if unknown := [name for name in only if name not in ASKED]:
+        raise RequestError(f"No baseline is called {', '.join(unknown)}: choose among {', '.join(ASKED)}.")
     impossible = _impossible(question)
     if refused := [impossible[name] for name in only if name in impossible]:
         raise RequestError(*refused)
-    wanted = [name for name in stored.METHODS if name in (only or stored.METHODS)]
-    possible = {stored.stored_name(name, question.reads) for name in wanted if name not in impossible}
+    wanted = [name for name in ASKED if name in (only or ASKED)]
+    possible = {stored_name(name, question.reads) for name in wanted if name not in impossible}
     return [name for name in METHODS if name in possible], [impossible[name] for name in wanted if name in impossible]
 
 
@@ -216,7 +220,7 @@ def problem_of(
 def _numbers(problem: Problem, outcome: Outcome) -> dict[str, Any]:
     spectra = outcome.predicted_DN.shape[1]
     true_N = problem.labels["log_g"].to_numpy(np.float64)[:spectra]
-    low, high = r2_interval(outcome.predicted_DN, true_N, seed=problem.seed)
+    low, high = interval(R2, outcome.predicted_DN, true_N, seed=problem.seed)
     return {
         **scores(outcome.predicted_DN, np.broadcast_to(true_N, outcome.predicted_DN.shape)),
         "low": low,
@@ -248,7 +252,7 @@ def audit(question: Question, results: Path, told: Told) -> dict[str, Any]:
     findings = inspection.audit(data)
     # The survey has read and remembered nearly all of it.
     content = content_digests(Selection.all_of(question.root.shards))
-    paths = BaselinePaths(results, stored.audit_key(shards, content)).create()
+    paths = BaselinePaths(results, audit_key(shards, content)).create()
     document = {
         "created_at": utc_now(),
         "versions": _versions(),

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from spectral_search.models.ridge_regression import RidgeAccumulator, RidgeSolution
-from spectral_search.record.scores import r2
 from spectral_search.tasks.spectra.baselines.on_signal import SignalProblem
 from spectral_search.tasks.spectra.baselines.problem import Outcome, Problem
+from spectral_search.tasks.spectra.scores import r2
 from spectral_search.tasks.spectra.training.dataset import Frozen, Labelled
 
 _PENALTIES = tuple(10.0**power for power in range(-8, 3))

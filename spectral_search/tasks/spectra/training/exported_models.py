@@ -11,13 +11,14 @@ import torch
 from spectral_search import __version__
 from spectral_search.errors import RequestError
 from spectral_search.record.bundle import Bundle, read_bundle
-from spectral_search.record.kept_baselines import data_key
 from spectral_search.record.kept_predictions import read_test_predictions, write_test_predictions
 from spectral_search.record.manifest import Manifest, sampled, utc_now
 from spectral_search.record.paths import RunPaths
-from spectral_search.record.scores import scores
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.registry import task_of
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
+from spectral_search.tasks.spectra.report.kept_baselines import data_key
+from spectral_search.tasks.spectra.scores import scores
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.content import Gathering, digests_of
 from spectral_search.tasks.spectra.shards.data_root import SHARD_FILE, DataRoot, sampled_sha256
@@ -67,7 +68,8 @@ def evaluate_model(model: Path, data: Path, part: str, observed: bool, run: RunP
     recorded = Manifest.load(run.manifest_json).data
     own = _has_test_set(recorded, root, predictions)
     if own and read_test_predictions(run, *predictor.origin) is None:
-        write_test_predictions(run, *predictor.origin, predictions.table)
+        task = task_of(RunSpec.from_dict(bundle.config).task)
+        write_test_predictions(run, task, *predictor.origin, predictions.table)
     return {**document, "own_test_set": own, "note": _test_note(run, recorded, own=own)}
 
 

@@ -12,8 +12,6 @@ import torch
 
 from spectral_search.record.array_cache import ArrayCache
 from spectral_search.record.bundle import Bundle
-from spectral_search.record.kept_predictions import PREDICTED
-from spectral_search.record.scores import scores
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.seeds import numpy_seed
@@ -90,10 +88,8 @@ class Prepared:
         if self.splits.test is None:
             raise ValueError("there is no test set")
         predictions = predictor.predict_shards(self.splits.test)
-        table = predictions.table
-        measured = scores(table[PREDICTED].to_numpy(), table["log_g"].to_numpy())
         as_recorded = same_bytes(recorded.get("content", {}).get("test", {}), predictions.content)
-        return Tested(table, measured, {"spectra": len(table), "noise": predictions.noise}, as_recorded)
+        return Tested(predictions.table, {"noise": predictions.noise}, as_recorded)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import pytest
 from baseline_roots import make_problem, spectra_of
 
 from spectral_search.errors import RequestError
-from spectral_search.record.scores import r2
 from spectral_search.tasks.spectra.baselines import ceiling, dense_posterior, emulator
 from spectral_search.tasks.spectra.baselines.emulator import fit_emulator
 from spectral_search.tasks.spectra.baselines.problem import Problem
+from spectral_search.tasks.spectra.scores import r2
 
 PIXELS = 64
 LINE_L = 0.25 * np.sin(np.arange(PIXELS) * 0.9)

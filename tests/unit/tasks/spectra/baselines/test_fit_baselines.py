@@ -14,9 +14,10 @@ from learnable_root import write_root
 from small_dataset import make_spectra
 
 from spectral_search.errors import RequestError
-from spectral_search.record import kept_baselines as stored
 from spectral_search.tasks.spectra.baselines import fit_baselines as baselines
 from spectral_search.tasks.spectra.baselines.fit_baselines import Question, chosen_methods, measure
+from spectral_search.tasks.spectra.report import baselines_view, kept_audit
+from spectral_search.tasks.spectra.report import kept_baselines as stored
 
 CPU = torch.device("cpu")
 
@@ -53,7 +54,7 @@ def test_what_is_finished_is_kept_and_not_fitted_again(
         fit(question, tmp_path, "ridge", again=True)
     table = found.predictions("ceiling")
     assert list(table["row"]) == list(range(80)) and table["log_g_predicted"].notna().all()
-    document = stored.document(found)
+    document = baselines_view.document(found)
     assert set(document) == {"ridge", "lightgbm", "oracle_mixture", "ceiling"} and document["lightgbm"] is None
     entry = document["ceiling"]
     assert entry["low"] <= entry["test_r2"] <= entry["high"] and entry["effective_templates"] >= 1
@@ -118,17 +119,17 @@ def test_what_is_read_is_part_of_the_key(root: Path, tmp_path: Path) -> None:
     signal = replace(pixels, reads="signal")
     assert chosen_methods(pixels, ["ridge", "ceiling"])[0] == ["ridge", "ceiling"]
     assert chosen_methods(signal, ["ridge", "ceiling"])[0] == ["ceiling", "ridge_signal"]
-    assert stored.document(fit(signal, tmp_path, "ridge_signal"))["ridge"]["input"] == "signal"
+    assert baselines_view.document(fit(signal, tmp_path, "ridge_signal"))["ridge"]["input"] == "signal"
     found = fit(pixels, tmp_path, "ridge")
     assert list(found.methods) == ["ridge", "ridge_signal"]
-    told_of = stored.document(found)
+    told_of = baselines_view.document(found)
     assert told_of["ridge"]["input"] == "pixels" and told_of["ridge"]["test_r2"] == found.methods["ridge"]["r2"]
 
 
 def test_without_a_test_set_the_numbers_are_of_val(tmp_path: Path) -> None:
     root = write_root(tmp_path / "data", train=200, val=80, test=0)
     found = fit(ask(root), tmp_path, "ridge")
-    entry = stored.document(found)["ridge"]
+    entry = baselines_view.document(found)["ridge"]
     assert entry["test_r2"] is None and entry["val_r2"] > 0.5 and entry["part"] == "val"
 
 
@@ -153,6 +154,6 @@ def test_a_leaky_input_is_warned_of_with_what_the_audit_measured(root: Path, tmp
     (unknown,) = (note for note in make_plan(question.spec, question.root, results=tmp_path).notes if "leaky" in note)
     assert "`spectral-search audit` measures it on yours" in unknown
     document = baselines.audit(question, tmp_path, told)
-    measured = stored.error_alone(document)
+    measured = kept_audit.error_alone(document)
     (known,) = (note for note in make_plan(question.spec, question.root, results=tmp_path).notes if "leaky" in note)
     assert measured is not None and f"error alone reaches R2 {measured:.4f}, as the audit measured" in known

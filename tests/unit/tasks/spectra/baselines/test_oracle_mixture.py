@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from baseline_roots import make_problem, spectra_of
 
-from spectral_search.record.scores import r2
 from spectral_search.tasks.spectra.baselines import oracle_mixture
 from spectral_search.tasks.spectra.baselines import ridge_baseline as ridge
+from spectral_search.tasks.spectra.scores import r2
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
 
 

@@ -9,9 +9,9 @@ from baseline_roots import make_problem
 from sklearn.linear_model import Ridge
 from small_dataset import make_spectra
 
-from spectral_search.record.scores import r2
 from spectral_search.tasks.spectra.baselines import ridge_baseline as ridge
 from spectral_search.tasks.spectra.baselines.problem import Problem
+from spectral_search.tasks.spectra.scores import r2
 
 
 @pytest.fixture(scope="module")

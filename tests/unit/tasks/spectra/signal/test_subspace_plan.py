@@ -11,10 +11,10 @@ import torch
 from rich.console import Console
 
 from spectral_search.errors import RequestError
-from spectral_search.record.scores import scores
 from spectral_search.run.plan import Plan, make_plan
 from spectral_search.run.plan_view import render_plan
 from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.scores import scores
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits

@@ -3,8 +3,11 @@
 import pytest
 from made_methods import made_labels, made_method
 
-from spectral_search.record.method_scores import Method, difference
-from spectral_search.report.verdicts import Finding, five_numbers, four_verdicts, plateau_epoch, stop_signals
+from spectral_search.record.evidence import plateau_epoch
+from spectral_search.record.findings import Finding
+from spectral_search.record.methods import Method, difference
+from spectral_search.tasks.spectra.definition import TASK
+from spectral_search.tasks.spectra.report.verdicts import five_numbers, four_verdicts, stop_signals
 
 LABELS = made_labels()
 
@@ -67,7 +70,7 @@ def test_a_missing_side_names_its_own_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"fair": False}, {"noise_level": 0.1}, {"test_set": "another"}, {"train_size": 32_000}]
+    "change", [{"fair": False}, {"facts": {"noise_level": 0.1}}, {"test_set": "another"}, {"train_size": 32_000}]
 )
 def test_what_does_not_count(change: dict[str, object]) -> None:
     """A CNN that is told the error, sees less noise, or is tested on other spectra proves nothing against Ridge."""
@@ -143,13 +146,13 @@ def test_worst_bin_is_named() -> None:
 
 
 def test_plateau() -> None:
-    assert plateau_epoch([(1, 0.1), (2, 0.46), (3, 0.497), (4, 0.50), (5, 0.48)]) == 3
-    assert plateau_epoch([]) is None
+    assert plateau_epoch([(1, 0.1), (2, 0.46), (3, 0.497), (4, 0.50), (5, 0.48)], TASK.objective) == 3
+    assert plateau_epoch([], TASK.objective) is None
 
 
 def test_differences_are_paired() -> None:
     """Two methods that err on the same spectra differ surely by what their single intervals could not tell apart."""
     first, second = made_method("a", r2=0.50, seed=1), made_method("b", r2=0.51, seed=1)
     apart = difference(second, first)
-    assert apart.low > 0 and first.r2.high > second.r2.low
+    assert apart.low > 0 and first.estimate.high > second.estimate.low
     assert difference(second, made_method("b", r2=0.5, test_set="another")) is None

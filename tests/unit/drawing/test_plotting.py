@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from spectral_search.report.figures import log_axis
+from spectral_search.drawing.plotting import log_axis
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,18 @@ speaks for its family, so that the test set chooses nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
 
-from spectral_search.record.method_scores import Method, Run, difference, r2_ratio
-from spectral_search.record.scores import Estimate
-from spectral_search.report.score_bins import bin_scores, worst_bin
-
-Answer = Literal["yes", "no", "too close to call", "measured", "not yet run"]
+from spectral_search.record.evidence import Run, plateau_epoch
+from spectral_search.record.findings import Answer, Finding, listed, signed
+from spectral_search.record.methods import Method, difference, ratio
+from spectral_search.record.resampling import Estimate
+from spectral_search.tasks.spectra.definition import TASK
+from spectral_search.tasks.spectra.report.score_bins import bin_scores, worst_bin
 
 MLP_GAIN, CNN_LEAD, CNN_GOAL = 0.02, 0.05, 0.60
-PLATEAU_R2 = 0.005
-"""A curve has reached its plateau at the first epoch within this of its best val R2."""
+NOISE_LEVEL = "noise_level"
+"""Among the facts of a method: the factor on the error."""
 PIXEL_INPUTS = ("standardize", "whiten", "raw_whiten")
 INPUTS = (*PIXEL_INPUTS, "signal", "denoised")
 
@@ -27,39 +26,6 @@ MLP_1M = "spectral-search run mvp_mlp1 --num-train 1000000 --epochs 10 --set fit
 CNN_100K = "spectral-search run mvp_cnn1"
 CNN_1M = "spectral-search run mvp_cnn1 --num-train 1000000 --epochs 10 --set fit.patience=3"
 BASELINES_100K = "spectral-search baselines --num-train 100000"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One number or verdict.
-
-    Attributes:
-        key: Its name for programs.
-        question: What is asked.
-        answer: The verdict; `measured` for a number.
-        evidence: The records it rests on, in sentences.
-        command: What would decide it, where it is open.
-        stop: Whether it says that more work of this kind is not worth it.
-        value: The number, where there is one.
-    """
-
-    key: str
-    question: str
-    answer: Answer
-    evidence: str
-    command: str | None = None
-    stop: bool = False
-    value: Estimate | float | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether what would decide it was not run."""
-        return self.answer == "not yet run"
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        value = self.value.to_dict() if isinstance(self.value, Estimate) else self.value
-        return {**vars(self), "value": value}
 
 
 def is_100k(size: int) -> bool:
@@ -132,8 +98,10 @@ Side = tuple[str, Callable[[int], bool]]
 
 def _counting(methods: Iterable[Method], family: str, sizes: Callable[[int], bool]) -> list[Method]:
     """Methods of a family that count, the one that speaks for it first."""
-    fitting = [m for m in methods if m.family == family and m.fair and m.noise_level == 1.0 and sizes(m.train_size)]
-    return sorted(fitting, key=lambda m: -float(m.facts.get("val_r2") or m.r2_value))
+    fitting = [
+        m for m in methods if m.family == family and m.fair and m.facts[NOISE_LEVEL] == 1.0 and sizes(m.train_size)
+    ]
+    return sorted(fitting, key=lambda m: -m.gain_on_val)
 
 
 def _pair(
@@ -156,22 +124,10 @@ def _judged(gain: Estimate | None, value: float, threshold: float) -> Answer:
 
 def _r2(method: Method) -> str:
     """R2 of a method with its interval, in words."""
-    found = method.r2
+    found = method.estimate
     if found is None:
-        return f"R2 {method.r2_value:.3f} (no interval: `spectral-search evaluate {method.name} --data ROOT` makes it)"
+        return f"R2 {method.value:.3f} (no interval: `spectral-search evaluate {method.name} --data ROOT` makes it)"
     return f"R2 {found.value:.3f} (95% interval {found.low:.3f} to {found.high:.3f})"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words as a list in a sentence: a, b and c."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def signed(found: Estimate | None, value: float) -> str:
-    """A difference with its interval, in words."""
-    interval = "" if found is None else f" (paired 95% interval {found.low:+.3f} to {found.high:+.3f})"
-    return f"{value:+.3f}{interval}"
 
 
 def _sizes_there(methods: Sequence[Method], family: str) -> str:
@@ -190,7 +146,7 @@ def _gain(methods: Sequence[Method], family: str, at_100k: str, at_1m: str) -> F
         return Finding(
             key, question, "not yet run", f"{_sizes_there(methods, family)}{_gain_so_far(methods, family)}.", command
         )
-    found, value = difference(large, small), large.r2_value - small.r2_value
+    found, value = difference(large, small), large.value - small.value
     evidence = (
         f"{small.name} with {small.train_size:,} spectra has {_r2(small)}, {large.name} with {large.train_size:,} has "
         f"{_r2(large)}: {signed(found, value)}."
@@ -205,7 +161,7 @@ def _gain_so_far(methods: Sequence[Method], family: str) -> str:
     if not pairs:
         return ""
     small, large = max(pairs, key=lambda pair: pair[1].train_size / pair[0].train_size)
-    gain = signed(difference(large, small), large.r2_value - small.r2_value)
+    gain = signed(difference(large, small), large.value - small.value)
     return f"; from {small.train_size:,} ({small.name}) to {large.train_size:,} ({large.name}) R2 changed by {gain}"
 
 
@@ -216,7 +172,7 @@ def _mlp_gain(methods: Sequence[Method]) -> Finding:
         command = MLP_1M if _counting(methods, "MLP", is_100k) else MLP_100K
         evidence = f"{_sizes_there(methods, 'MLP')}{_gain_so_far(methods, 'MLP')}."
         return Finding(key, question, "not yet run", evidence, command)
-    found, value = difference(large, small), large.r2_value - small.r2_value
+    found, value = difference(large, small), large.value - small.value
     answer = _judged(found, value, MLP_GAIN)
     evidence = f"from {small.name} ({_r2(small)}) to {large.name} ({_r2(large)}) the MLP gained {signed(found, value)}"
     told = ", less than 0.02: more spectra do not help an MLP any more." if answer == "no" else "."
@@ -237,7 +193,7 @@ def _versus(
         missing = second if one is not None else first
         at_any = _pair(methods, (first[0], lambda size: True), (second[0], lambda size: True), same_size=True)
         return Finding(key, question, "not yet run", _smaller_scale(methods, first[0], second[0], at_any), missing[2])
-    found, value = difference(one, other), one.r2_value - other.r2_value
+    found, value = difference(one, other), one.value - other.value
     answer = _judged(found, value, threshold)
     evidence = f"{one.name} has {_r2(one)}, {other.name} has {_r2(other)}: {signed(found, value)}."
     stop = answer == "no" and threshold == 0.0
@@ -251,7 +207,7 @@ def _smaller_scale(
     if one is None or other is None:
         there = [_sizes_there(methods, family) for family in (first, second) if family != "Ridge"]
         return ". ".join(there) + "."
-    gap = signed(difference(one, other), one.r2_value - other.r2_value)
+    gap = signed(difference(one, other), one.value - other.value)
     return (
         f"With {one.train_size:,} spectra, which decide nothing, {one.name} has {_r2(one)} and {other.name} "
         f"{_r2(other)}: {gap}."
@@ -264,59 +220,38 @@ def _goal(methods: Sequence[Method]) -> Finding:
     if not there:
         return Finding(key, question, "not yet run", f"{_sizes_there(methods, 'CNN')}.", CNN_1M)
     cnn = there[0]
-    answer = _judged(cnn.r2, cnn.r2_value, CNN_GOAL)
-    return Finding(key, question, answer, f"{cnn.name} has {_r2(cnn)}.", value=cnn.r2 or cnn.r2_value)
-
-
-def plateau_epoch(values: Sequence[tuple[int, float]]) -> int | None:
-    """The first epoch within PLATEAU_R2 of the best val R2 of a curve of (epoch, val R2)."""
-    best = max((value for _, value in values), default=None)
-    return None if best is None else next(epoch for epoch, value in values if value >= best - PLATEAU_R2)
-
-
-def curve(run: Run) -> list[tuple[int, float]]:
-    """Epoch and val R2 of a run's winner."""
-    best = run.record.best
-    return (
-        [] if best is None else [(row["epoch"], row["val_r2"]) for row in best.epochs if row.get("val_r2") is not None]
-    )
+    answer = _judged(cnn.estimate, cnn.value, CNN_GOAL)
+    return Finding(key, question, answer, f"{cnn.name} has {_r2(cnn)}.", value=cnn.estimate or cnn.value)
 
 
 def _plateau(runs: Sequence[Run]) -> Finding:
-    key, question = "plateau_epoch", f"Plateau: first epoch within {PLATEAU_R2:g} of the best val R2"
+    key, question = "plateau_epoch", f"Plateau: first epoch within {TASK.objective.tolerance:g} of the best val R2"
     told, first = [], None
     for family in dict.fromkeys(run.family for run in runs):
         largest = max((run for run in runs if run.family == family), key=lambda run: run.train_size)
-        values, best = curve(largest), largest.record.best
-        epoch = plateau_epoch(values)
+        best = largest.record.best
+        epoch = plateau_epoch(largest.curve, largest.record.objective)
         if epoch is None or best is None:
             continue
         first = first if first is not None else float(epoch)
         told.append(
             f"{family} ({largest.name}, {largest.train_size:,} spectra): epoch {epoch} of {largest.config.fit.epochs}, "
-            f"best at epoch {best.best_epoch}{still_rising(largest)}"
+            f"best at epoch {best.best_epoch}{largest.still_rising}"
         )
     if not told:
         return Finding(key, question, "not yet run", "No run has finished an epoch.", MLP_100K)
     return Finding(key, question, "measured", "; ".join(told) + ".", value=first)
 
 
-def still_rising(run: Run) -> str:
-    """A clause for a winner whose best epoch is its last: it was not trained to its plateau."""
-    best = run.record.best
-    rising = best is not None and best.best_epoch == run.config.fit.epochs
-    return ", its last: it was still rising" if rising else ""
-
-
 def _networks(methods: Sequence[Method]) -> list[Method]:
     """Networks that count, best val R2 first."""
-    fair = [m for m in methods if not m.is_baseline and m.fair and m.noise_level == 1.0]
-    return sorted(fair, key=lambda m: -float(m.facts.get("val_r2") or m.r2_value))
+    fair = [m for m in methods if not m.is_baseline and m.fair and m.facts[NOISE_LEVEL] == 1.0]
+    return sorted(fair, key=lambda m: -m.gain_on_val)
 
 
 def _worst(methods: Sequence[Method]) -> Finding:
     key, question = "worst_bin", "R2 per T_eff x log g x [M/H] bin, the worst above all"
-    with_tables = [method for method in _networks(methods) if len(method.error2_N)]
+    with_tables = [method for method in _networks(methods) if len(method.error_N)]
     if not with_tables:
         command = f"spectral-search evaluate {methods[0].name} --data ROOT" if methods else MLP_100K
         return Finding(key, question, "not yet run", "No run keeps its predictions of the test spectra.", command)
@@ -345,10 +280,10 @@ def _whitening(methods: Sequence[Method]) -> Finding:
     if len(inputs) < 2:
         there = f"All runs read {', '.join(inputs)}" if inputs else "There are no runs"
         return Finding(key, question, "not yet run", f"{there}.", _with_input("whiten"))
-    ranked = sorted(inputs.values(), key=lambda m: -m.r2_value)
+    ranked = sorted(inputs.values(), key=lambda m: -m.value)
     spread = difference(ranked[0], ranked[-1])
-    told = ", ".join(f"{m.input} {m.r2_value:.3f} ({m.name})" for m in ranked)
-    value = ranked[0].r2_value - ranked[-1].r2_value
+    told = ", ".join(f"{m.input} {m.value:.3f} ({m.name})" for m in ranked)
+    value = ranked[0].value - ranked[-1].value
     missing = next((kind for kind in PIXEL_INPUTS if kind not in inputs), None)
     command = _with_input(missing) if missing else None
     evidence = f"{told}: {signed(spread, value)} from the worst to the best."
@@ -361,11 +296,11 @@ def _upper_ceiling(best: Method, bounds: Sequence[Method]) -> str:
     upper = None if ceiling is None else ceiling.upper_estimate
     if ceiling is None or upper is None:
         return ""
-    told = f" The upper estimate of the ceiling is {upper:.3f}; of that it reaches {best.r2_value / upper:.1%}."
-    low = best.r2.low if best.r2 is not None else best.r2_value
+    told = f" The upper estimate of the ceiling is {upper:.3f}; of that it reaches {best.value / upper:.1%}."
+    low = best.estimate.low if best.estimate is not None else best.value
     if low > upper:
         return told + " That no predictor can: templates, noise or labels of the ceiling are not those of these data."
-    if best.r2_value > ceiling.r2_value:
+    if best.value > ceiling.value:
         return told + " It is above the lower bound, as a predictor may be that knows more than the templates."
     return told
 
@@ -382,11 +317,11 @@ def _gap(methods: Sequence[Method]) -> Finding:
     bounds = [m for m in methods if m.family in ("oracle mixture", "ceiling")]
     best = next((n for n in networks if any(b.test_set == n.test_set for b in bounds)), networks[0])
     for bound in (b for b in bounds if b.test_set == best.test_set):
-        gap = signed(difference(best, bound), best.r2_value - bound.r2_value)
+        gap = signed(difference(best, bound), best.value - bound.value)
         name = "ceiling's lower bound" if bound.family == "ceiling" else bound.family
         told.append(f"{_r2(bound)} of the {name}: {gap}")
         if bound.family == "ceiling":
-            share = r2_ratio(best, bound)
+            share = ratio(best, bound)
     if not told:
         command = f"spectral-search baselines --like {best.name}"
         return Finding(key, question, "not yet run", f"{best.name} has {_r2(best)}; no bound was computed.", command)

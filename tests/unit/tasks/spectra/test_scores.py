@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from spectral_search.record.scores import r2, r2_interval, scores
+from spectral_search.record.resampling import interval
+from spectral_search.tasks.spectra.scores import R2, r2, scores
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
@@ -42,7 +43,7 @@ def test_interval_covers(draws: int) -> None:
     covered, widths = 0, []
     for number in range(150):
         predicted_DN, true_N = sample(400)
-        low, high = r2_interval(predicted_DN, true_N, seed=number, resamples=200)
+        low, high = interval(R2, predicted_DN, true_N, seed=number, resamples=200)
         covered += low <= population_r2 <= high
         widths.append(high - low)
     assert 0.90 * 150 <= covered <= 0.99 * 150
@@ -53,6 +54,6 @@ def test_interval_is_reproducible_and_holds_the_estimate() -> None:
     rng = np.random.default_rng(2)
     true_N = rng.uniform(1, 5, 300)
     predicted_DN = true_N + rng.normal(0, 0.5, (2, 300))
-    interval = r2_interval(predicted_DN, true_N, seed=7)
-    assert interval == r2_interval(predicted_DN, true_N, seed=7)
-    assert interval[0] < r2(predicted_DN, np.broadcast_to(true_N, (2, 300))) < interval[1]
+    found = interval(R2, predicted_DN, true_N, seed=7)
+    assert found == interval(R2, predicted_DN, true_N, seed=7)
+    assert found[0] < r2(predicted_DN, np.broadcast_to(true_N, (2, 300))) < found[1]

@@ -9,22 +9,20 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
-from spectral_search.record.method_scores import Method, comparable, leading, r2_estimates
-from spectral_search.record.scores import Estimate
-from spectral_search.report.figures import (
+from spectral_search.drawing.figure import Figure, Layout, lacking
+from spectral_search.drawing.plotting import (
     DASHES,
     GRID,
     INK,
     MARKERS,
     MUTED,
-    Figure,
-    Layout,
     colour,
-    lacking,
     legend,
     log_axis,
 )
-from spectral_search.report.score_bins import (
+from spectral_search.record.methods import Method, comparable, leading, part_estimates
+from spectral_search.record.resampling import Estimate
+from spectral_search.tasks.spectra.report.score_bins import (
     LOG_G_EDGES_DEX,
     M_H_EDGES_DEX,
     MIN_SPECTRA,
@@ -49,7 +47,7 @@ def evaluate_command(method: Method) -> str:
 def snr_figure(methods: Sequence[Method]) -> Figure:
     """R2 within bins of S/N, a line for each method."""
     key, title = "r2_against_snr", "R² against S/N"
-    shown = _few([method for method in methods if len(method.error2_N)])
+    shown = _few([method for method in methods if len(method.error_N)])
     if not shown:
         return _no_predictions(key, title, methods)
     # Of the one that predicted most spectra: a ceiling may stop early.
@@ -59,7 +57,7 @@ def snr_figure(methods: Sequence[Method]) -> Figure:
         reason = f"S/N is not known, or no bin of S/N holds {MIN_SPECTRA} test spectra."
         return lacking(key, title, reason, "spectral-search inspect ROOT")
     found = {
-        m.name: [(snr, e) for snr, part_N in parts if (e := r2_estimates([m], part_N)[0]) is not None] for m in shown
+        m.name: [(snr, e) for snr, part_N in parts if (e := part_estimates([m], part_N)[0]) is not None] for m in shown
     }
     lead = leading(shown) or shown[0]
     (low_snr, low), (high_snr, high) = found[lead.name][0], found[lead.name][-1]
@@ -77,10 +75,10 @@ def _snr_gap(lead: Method, shown: Sequence[Method], parts: list[tuple[float, np.
     others = [m for m in shown if m.is_baseline and comparable(m, lead)]
     if not others:
         return ""
-    other = next((m for m in others if m.family == "ceiling"), max(others, key=lambda m: m.r2_value))
+    other = next((m for m in others if m.role == "ceiling"), max(others, key=lambda m: m.value))
     gaps = []
     for snr, part_N in parts:
-        mine, theirs = r2_estimates([lead], part_N)[0], r2_estimates([other], part_N)[0]
+        mine, theirs = part_estimates([lead], part_N)[0], part_estimates([other], part_N)[0]
         if mine is not None and theirs is not None:
             gaps.append((theirs.value - mine.value, snr))
     if not gaps:
@@ -94,14 +92,14 @@ def _snr_gap(lead: Method, shown: Sequence[Method], parts: list[tuple[float, np.
 def _few(methods: Sequence[Method]) -> list[Method]:
     """The baselines, and at most MOST_LINES networks that may be compared: each family's best on val, then the next."""
     fair = [method for method in methods if method.fair and not method.is_baseline]
-    ranked = sorted(fair, key=lambda method: -float(method.facts.get("val_r2") or method.r2_value))
+    ranked = sorted(fair, key=lambda method: -method.gain_on_val)
     firsts = list({method.family: method for method in reversed(ranked)}.values())
     chosen = [*firsts, *(method for method in ranked if method not in firsts)][:MOST_LINES]
     return [*sorted(chosen, key=ranked.index), *(method for method in methods if method.is_baseline)]
 
 
 def _article(method: Method) -> str:
-    if method.family == "ceiling":
+    if method.role == "ceiling":
         return "the ceiling's lower bound"
     return method.label if method.label.startswith(("Ridge", "LightGBM")) else f"the {method.label}"
 
@@ -143,7 +141,7 @@ def _no_predictions(key: str, title: str, methods: Sequence[Method]) -> Figure:
 def bins_figure(methods: Sequence[Method]) -> Figure:
     """R2 within bins of T_eff x log g x [M/H], of the best network."""
     key, title = "r2_per_bin", "R² per bin of T_eff, log g and [M/H]"
-    method = leading([m for m in methods if len(m.error2_N)])
+    method = leading([m for m in methods if len(m.error_N)])
     if method is None:
         return _no_predictions(key, title, methods)
     scores = bin_scores(method)
@@ -222,13 +220,13 @@ def _bin_text(ax: Axes, score: BinScore) -> None:
 def predicted_figure(methods: Sequence[Method]) -> Figure:
     """Predicted against true log g of the best network, with residuals."""
     key, title = "predicted_against_true", "Predicted against true log g"
-    method = leading([m for m in methods if len(m.error2_N)])
+    method = leading([m for m in methods if len(m.error_N)])
     if method is None:
         return _no_predictions(key, title, methods)
     residual_N = _residuals(method)
-    bands = _bands(method.true_N[method.covered_N], residual_N)
+    bands = _bands(method.target_N[method.covered_N], residual_N)
     low, high = bands[0], bands[-1]
-    slope = float(np.polyfit(method.true_N[method.covered_N], residual_N, 1)[0])
+    slope = float(np.polyfit(method.target_N[method.covered_N], residual_N, 1)[0])
     pull = (
         f"Predictions are pulled towards the mean: the residual changes by {slope:+.2f} dex for each dex of log g"
         if slope < -0.1
@@ -244,7 +242,7 @@ def predicted_figure(methods: Sequence[Method]) -> Figure:
 
 
 def _residuals(method: Method) -> np.ndarray:
-    return method.residual_N[method.covered_N]
+    return (method.predicted_N - method.target_N)[method.covered_N]
 
 
 def _bands(true_N: np.ndarray, residual_N: np.ndarray) -> list[tuple[float, float, float, float]]:
@@ -259,7 +257,7 @@ def _bands(true_N: np.ndarray, residual_N: np.ndarray) -> list[tuple[float, floa
 
 
 def _draw_predicted(layout: Layout, method: Method, bands: list[tuple[float, float, float, float]]) -> Canvas:
-    true_N, residual_N = method.true_N[method.covered_N], _residuals(method)
+    true_N, residual_N = method.target_N[method.covered_N], _residuals(method)
     canvas, (above, below) = layout.panels(2, 3.3 if layout.narrow else 3.6)
     low, high = float(true_N.min()) - 0.1, float(true_N.max()) + 0.1
     hue, size = colour(method.family), 26 if layout.narrow else 34
@@ -274,7 +272,7 @@ def _draw_predicted(layout: Layout, method: Method, bands: list[tuple[float, flo
         ax.set_xlabel("true log g in dex")
         ax.set_xlim(low, high)
     above.plot([low, high], [low, high], color=MUTED, lw=1.0, ls=DASHES[1])
-    above.set(ylabel="predicted log g in dex", ylim=(low, high), title=f"R² {method.r2_value:.3f}")
+    above.set(ylabel="predicted log g in dex", ylim=(low, high), title=f"R² {method.value:.3f}")
     x, bottom, middle, top = zip(*bands, strict=True)
     below.axhline(0.0, color=MUTED, lw=1.0, ls=DASHES[1])
     below.fill_between(x, bottom, top, color=INK, alpha=0.16, lw=0)

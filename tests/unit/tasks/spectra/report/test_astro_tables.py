@@ -11,9 +11,9 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from spectral_search.errors import RequestError
-from spectral_search.record import prediction_tables as tables
-from spectral_search.record.astro_tables import CARDS, require_ascii
-from spectral_search.record.prediction_tables import check_table_name, write_table
+from spectral_search.tasks.spectra.report import prediction_tables as tables
+from spectral_search.tasks.spectra.report.astro_tables import CARDS, require_ascii
+from spectral_search.tasks.spectra.report.prediction_tables import check_table_name, write_prediction_table
 
 ENDINGS = [".fits", ".ecsv"]
 LOG_GRAVITY = u.Unit("dex(cm/s2)")
@@ -45,7 +45,7 @@ def predictions(**more: object) -> pd.DataFrame:
 
 def written(table: pd.DataFrame, folder: Path, ending: str) -> Table:
     """The table as astropy reads it; it warns of nothing, as warnings are errors here."""
-    write_table(table, folder / f"table{ending}", PROVENANCE)
+    write_prediction_table(table, folder / f"table{ending}", PROVENANCE)
     return Table.read(folder / f"table{ending}")
 
 
@@ -136,7 +136,7 @@ def test_fits_has_a_card_for_each_entry(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [40, 55, 60, 66, 67, 68, 69, 200])
 def test_cards_take_text_of_any_length(tmp_path: Path, length: int) -> None:
     model = "it's " + "x" * (length - 5)
-    write_table(predictions(), tmp_path / "table.fits", {"model": model})
+    write_prediction_table(predictions(), tmp_path / "table.fits", {"model": model})
     assert Table.read(tmp_path / "table.fits").meta["MODEL"] == model
 
 
@@ -164,7 +164,7 @@ def test_without_astropy_it_is_said_before_the_work(tmp_path: Path, monkeypatch:
 def test_endings_are_known_in_any_case(tmp_path: Path) -> None:
     for ending in tables.TABLE_ENDINGS:
         check_table_name(tmp_path / f"table{ending.upper()}")
-    write_table(predictions(), tmp_path / "table.FITS")
+    write_prediction_table(predictions(), tmp_path / "table.FITS")
     assert len(Table.read(tmp_path / "table.FITS", format="fits")) == 3
     with pytest.raises(RequestError, match=r"must end in \.csv, \.parquet, \.fits or \.ecsv"):
         check_table_name(tmp_path / "table.txt")

@@ -1,4 +1,4 @@
-"""Tables of predictions as files."""
+"""Tables of predictions as files: .csv, .parquet, and with units as astronomers exchange them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
 from spectral_search.places import require_output
-from spectral_search.record.astro_tables import FORMATS, require_astropy, write_astro_table
 from spectral_search.record.durable import replacing
+from spectral_search.record.tables import ENDINGS, write_table
+from spectral_search.tasks.spectra.report.astro_tables import FORMATS, require_astropy, write_astro_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE_ENDINGS = (".csv", ".parquet", *FORMATS)
+TABLE_ENDINGS = (*ENDINGS, *FORMATS)
 
 
 def check_table_name(path: Path) -> None:
@@ -31,17 +32,15 @@ def check_table_name(path: Path) -> None:
     require_output(path)
 
 
-def write_table(table: "pd.DataFrame", path: Path, provenance: Mapping[str, Any] | None = None) -> None:
+def write_prediction_table(table: "pd.DataFrame", path: Path, provenance: Mapping[str, Any] | None = None) -> None:
     """Write a table as a whole, by its ending; .fits and .ecsv also keep units and where it comes from.
 
     Raises:
         OSError: It cannot be written.
     """
     ending = path.suffix.lower()
+    if ending not in FORMATS:
+        write_table(table, path)
+        return
     with replacing(path) as temporary:
-        if ending in FORMATS:
-            write_astro_table(table, temporary, ending, provenance)
-        elif ending == ".csv":
-            table.to_csv(temporary, index=False)
-        else:
-            table.to_parquet(temporary, index=False)
+        write_astro_table(table, temporary, ending, provenance)

@@ -1,4 +1,4 @@
-"""How the figures of a report are drawn and written: one drawing, two widths, light and dark, screen and paper.
+"""How figures are drawn and written: one drawing, two widths, light and dark, screen and paper.
 
 A figure is drawn by matplotlib once for wide and once for narrow screens. In the page its colours become CSS variables,
 so that one SVG serves the light and the dark theme and print; its text stays text. Beside the page lie png and pdf.
@@ -7,7 +7,7 @@ so that one SVG serves the light and the dark theme and print; its text stays te
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.typing import RcKeyType
 
+from spectral_search.drawing.figure import NARROW, WIDE, Figure, Layout
 from spectral_search.spec.families import families
 from spectral_search.spec.family import Colour
 
@@ -76,61 +77,6 @@ _STYLE: dict[RcKeyType, Any] = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.w_pad": 0.08,
 }
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How wide a figure is, in inches, and whether its panels stand below each other."""
-
-    name: str
-    width: float
-
-    @property
-    def narrow(self) -> bool:
-        return self.name == "narrow"
-
-    def canvas(self, height: float) -> Canvas:
-        """An empty figure of a height in inches."""
-        return Canvas(figsize=(self.width, height))
-
-    def panels(self, count: int, height: float, *, columns: int = 2, **options: Any) -> tuple[Canvas, list[Axes]]:
-        """Panels of a height in inches, side by side as the width allows; unused places stay empty."""
-        columns = 1 if self.narrow else min(columns, count)
-        rows = -(-count // columns)
-        canvas = self.canvas(height * rows)
-        grid = canvas.subplots(rows, columns, squeeze=False, **options)
-        for spare in grid.flat[count:]:
-            spare.set_visible(False)
-        return canvas, list(grid.flat[:count])
-
-
-WIDE, NARROW = Layout("wide", 7.6), Layout("narrow", 3.75)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a report.
-
-    Attributes:
-        key: Names its files.
-        title: What it shows.
-        caption: What to see in it, said of these very data.
-        draw: Draws it in a layout; None where its data are not there.
-        command: What would bring the data that are not there.
-        rows: A table below it, its header first.
-    """
-
-    key: str
-    title: str
-    caption: str
-    draw: Callable[[Layout], Canvas] | None = None
-    command: str | None = None
-    rows: Sequence[Sequence[str]] = ()
-
-
-def lacking(key: str, title: str, reason: str, command: str | None) -> Figure:
-    """A figure whose data are not there: why, and the command that brings them."""
-    return Figure(key, title, reason, command=command)
 
 
 @dataclass(frozen=True)
@@ -196,8 +142,8 @@ def _rounded(tag: re.Match[str]) -> str:
 
 
 def colour(family: str) -> str:
-    """The colour of a family."""
-    found = _COLOURS.get(family.removesuffix(" on signal"))
+    """The colour of a family; one on another input has the same."""
+    found = _COLOURS.get(family.partition(" on ")[0])
     return INK if found is None else found.light
 
 

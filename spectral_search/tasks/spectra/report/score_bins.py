@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spectral_search.record.method_scores import BOOTSTRAP_SEED, Method
-from spectral_search.record.scores import Estimate, estimates, resampled_sums
+from spectral_search.record.methods import BOOTSTRAP_SEED, Method
+from spectral_search.record.resampling import Estimate, estimates, resampled_sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +80,9 @@ def bin_scores(method: Method) -> list[BinScore]:
     member_NK = np.column_stack(
         [usable_N & np.logical_and.reduce([p == q for p, q in zip(place_3N, cell, strict=True)]) for cell in cells]
     )
-    error2_N, count_K = np.nan_to_num(method.error2_N), member_NK.sum(axis=0)
-    residual_N = np.nan_to_num(method.residual_N)
-    spread = float(np.var(method.true_N[method.covered_N]))
+    error2_N, count_K = np.nan_to_num(method.error_N), member_NK.sum(axis=0)
+    residual_N = np.nan_to_num(method.predicted_N - method.target_N)
+    spread = float(np.var(method.target_N[method.covered_N]))
     sums_RK = resampled_sums(np.column_stack([member_NK, member_NK * error2_N[:, None]]), seed=BOOTSTRAP_SEED)
     found = []
     for place, cell in enumerate(cells):
