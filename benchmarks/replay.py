@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.recorded_curves import Curves
 from benchmarks.recorded_tasks import RecordedTask
-from spectral_search.spec.registry import RULES
+from spectral_search.spec.name_registry import RULES
 from spectral_search.spec.search import SearchSpec
 from spectral_search.strategy.history import History, Trial
 from spectral_search.strategy.parzen import CANDIDATES, most_promising
@@ -28,7 +28,7 @@ from spectral_search.task.metric import Metric
 
 Trace = np.ndarray
 Strategy = Callable[[Curves, int], Trace]
-VALUE = Metric("value", "value", higher_is_better=True)
+_VALUE = Metric("value", "value", higher_is_better=True)
 """What curves are recorded of."""
 
 
@@ -83,7 +83,7 @@ class InPool:
         return dict(self._task.params[place]), place
 
     def _learnt(self, history: History, left: list[int], rng: random.Random) -> int | None:
-        known = [seen(trial, self._rungs, VALUE) for trial in history.trials]
+        known = [seen(trial, self._rungs, _VALUE) for trial in history.trials]
         if not enough(known, self._search.startup_trials):
             return None
         chosen = rng.sample(left, min(CANDIDATES, len(left)))
@@ -104,9 +104,9 @@ def searched(sampler: str, pruner: str, concurrent: int, **options: Any) -> Stra
     def trace(curves: Curves, seed: int) -> Trace:
         keys = {"sampler": sampler, "pruner": pruner, "seed": seed, "trials": len(curves.params), **options}
         spec = curves.spec.override({f"search.{key}": value for key, value in keys.items()})
-        rule = rule_of(spec, VALUE)
+        rule = rule_of(spec, _VALUE)
         replay = Replay(
-            curves.val_r2_CE, spec.search.trials, rule, OnGrid(curves, proposer_of(spec, VALUE)), concurrent
+            curves.val_r2_CE, spec.search.trials, rule, OnGrid(curves, proposer_of(spec, _VALUE)), concurrent
         )
         return np.maximum.accumulate(replay.spend())
 
@@ -116,7 +116,7 @@ def searched(sampler: str, pruner: str, concurrent: int, **options: Any) -> Stra
 def epochs_to_find(task: RecordedTask, search: SearchSpec) -> int:
     """Epochs, of one trial at a time, until one of the task's best configurations is trained to its end."""
     top = task.top
-    rule: Rule = RULES.find(search.pruner)(search, task.epochs, VALUE)
+    rule: Rule = RULES.find(search.pruner)(search, task.epochs, _VALUE)
     replay = Replay(task.values_CE, search.trials, rule, InPool(task, search, rule), concurrent=1)
     spent = replay.spend(lambda trial: trial.known.state == "complete" and trial.place in top)
     return len(spent) if replay.found else task.values_CE.size

@@ -13,7 +13,7 @@ from spectral_search.spec.base import Section
 from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.registry import Registry
+from spectral_search.spec.name_registry import Registry
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 from spectral_search.spec.spelling import nearest
 from spectral_search.spec.task_modules import DEFAULT_TASK, data_section

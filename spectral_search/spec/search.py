@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
 from spectral_search.spec.copies import Copies, share_budget
-from spectral_search.spec.registry import PROPOSERS, RULES
+from spectral_search.spec.name_registry import PROPOSERS, RULES
 
 PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")

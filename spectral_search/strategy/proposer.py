@@ -6,7 +6,7 @@ of the history and of nothing else, so that a resumed search goes on as the unin
 
 from abc import ABC, abstractmethod
 
-from spectral_search.spec.registry import PROPOSERS
+from spectral_search.spec.name_registry import PROPOSERS
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.history import History
 from spectral_search.strategy.space_points import Params

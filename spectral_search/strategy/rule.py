@@ -10,7 +10,7 @@ from functools import cached_property
 from math import ceil
 from typing import ClassVar, Literal
 
-from spectral_search.spec.registry import RULES
+from spectral_search.spec.name_registry import RULES
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import SearchSpec
 from spectral_search.strategy.history import History, Trial

@@ -9,7 +9,7 @@ import pytest
 from made_histories import FINITE, GRID, HIGHER, LOWER, MIXED, history_of, mirrored, proposed, spec_of
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.registry import PROPOSERS
+from spectral_search.spec.name_registry import PROPOSERS
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.history import State, Trial
 from spectral_search.strategy.proposer import Proposer, proposer_of

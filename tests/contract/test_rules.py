@@ -9,7 +9,7 @@ import pytest
 from made_histories import HIGHER, LOWER, mirrored
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.registry import RULES
+from spectral_search.spec.name_registry import RULES
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import SearchSpec
 from spectral_search.strategy.history import History, Trial

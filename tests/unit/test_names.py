@@ -33,6 +33,9 @@ ELSEWHERE = {
     "test_docs.py",
     "test_imports.py",
     "test_names.py",
+    "test_science_words.py",
+    "strategy/test_extending.py",  # what docs/extending.md says of proposers and rules
+    "train/techniques/test_techniques_in_training.py",  # of all techniques, in a trainer
 }
 """Tests that are about no single module."""
 

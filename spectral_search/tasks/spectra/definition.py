@@ -72,7 +72,7 @@ class Spectra(Task):
         return notes
 
     def reporting(self) -> object:
-        from spectral_search.tasks.spectra.report.reporting import REPORTING
+        from spectral_search.tasks.spectra.report.spectra_reporting import REPORTING
 
         return REPORTING
 

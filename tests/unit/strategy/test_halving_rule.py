@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from spectral_search.spec.registry import RULES
+from spectral_search.spec.name_registry import RULES
 from spectral_search.spec.search import SearchSpec
 from spectral_search.strategy.halving_rule import Halving, survivors
 from spectral_search.task.metric import Metric
