@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from spectral_search.run.fit_baselines import Question, problem_of, question_of
 from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.spectra.baselines.fit_baselines import Question, problem_of, question_of
 from spectral_search.tasks.spectra.baselines.problem import Problem
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
 from spectral_search.tasks.spectra.shards.shard_writer import ShardWriter

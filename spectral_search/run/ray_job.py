@@ -7,10 +7,8 @@ import torch
 from ray.util import metrics
 
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.residency import reads_on_ray
 from spectral_search.spec.run import RunSpec
-from spectral_search.tasks.spectra.training.dataset import Dataset, Stream
-from spectral_search.tasks.spectra.training.streamed_spectra import ReadBlocks, read_plainly
+from spectral_search.task.training import Reader, TrainingSet
 from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
 
@@ -21,7 +19,7 @@ class Job:
 
     spec: RunSpec
     paths: RunPaths
-    dataset: Dataset
+    dataset: TrainingSet
     threads: int
     share: float
     """Part of a GPU that a process may fill."""
@@ -32,16 +30,11 @@ class Job:
         """The data on this process's device."""
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        return Trainer(self.dataset, device, self.read_blocks(), self.share, self.spec.resources.allow_oversize)
+        return Trainer(self.dataset, device, self.reader(), self.share, self.spec.resources.allow_oversize)
 
-    def read_blocks(self) -> ReadBlocks:
-        """What reads a streamed training set, as `resources.reader` and its compression say."""
-        train = self.dataset.train
-        if not (isinstance(train, Stream) and reads_on_ray(self.spec.resources, train.selection)):
-            return read_plainly
-        from spectral_search.tasks.spectra.shards.ray_blocks import iter_blocks_ray
-
-        return iter_blocks_ray
+    def reader(self) -> Reader:
+        """What reads examples that do not stay in memory."""
+        return self.dataset.reader(self.spec)
 
 
 class TrialGauges:

@@ -16,10 +16,10 @@ import psutil
 
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import FULL
-from spectral_search.run.devices import Slots, cpu_count, gpu_slots
 from spectral_search.run.ray_home import lent_home, protect_token, session_folder
 from spectral_search.run.run_lock import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
+from spectral_search.train.devices import Slots, cpu_count, gpu_slots
 
 if TYPE_CHECKING:
     from ray._private.worker import BaseContext

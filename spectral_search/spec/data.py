@@ -10,7 +10,7 @@ InputKind = Literal["standardize", "whiten", "raw_whiten", "flux_error", "flux_i
 LEAKY_INPUTS: frozenset[str] = frozenset({"flux_error", "flux_inverse_error"})
 SUBSPACE_INPUTS: frozenset[str] = frozenset({"signal", "denoised"})
 """Inputs made of a spectrum's components in the subspace of the signal (docs/signal.md)."""
-TYPICAL_COMPONENTS = 64
+_TYPICAL_COMPONENTS = 64
 """Stands for `components: auto` where no data has been looked at yet."""
 
 
@@ -50,7 +50,7 @@ class InputSpec(Section):
     def kept_pixels(self, pixels: int) -> int:
         """Values a channel of the network's input for spectra of this many pixels."""
         if self.kind == "signal":
-            return min(TYPICAL_COMPONENTS if self.components == "auto" else self.components, pixels)
+            return min(_TYPICAL_COMPONENTS if self.components == "auto" else self.components, pixels)
         return pixels if self.top_pixels is None else min(self.top_pixels, pixels)
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.keys import allowed, kinds_with, literals, nearest, nearest_key, takes
+from spectral_search.spec.keys import allowed, kinds_with, nearest, nearest_key, takes, texts
 from spectral_search.spec.yaml_io import plain_scalar, show
 
 S = TypeVar("S", bound=Section)
@@ -53,7 +53,7 @@ def section_faults(error: ValidationError, cls: type[Section], prefix: str, raw:
         elif detail["type"] == "value_error":
             fault = Fault(key, f"{key}: {detail['ctx']['error']}")
         else:
-            fault = wrong_value(key, value, info)
+            fault = _wrong_value(key, value, info)
         faults.setdefault(key if not fault.linked else fault.text, fault)
     return list(faults.values())
 
@@ -83,17 +83,18 @@ def _known_keys(cls: type[Section], prefix: str) -> list[str]:
     return [f"{prefix}.{name}" if prefix else name for name in names]
 
 
-def wrong_value(key: str, value: Any, info: FieldInfo | None) -> Fault:
+def _wrong_value(key: str, value: Any, info: FieldInfo | None) -> Fault:
     """The sentence for a value of the wrong type or out of bounds."""
     if info is None:
         return Fault(key, f"{key} is {show(value)}, which is not a section of keys")
-    hint = _hint(value, info.annotation)
+    hint = _hint(value, info)
     return Fault(key, f"{key} must be {allowed(info)}, found {show(value)}" + (f"; {hint}" if hint else ""))
 
 
-def _hint(value: Any, annotation: Any) -> str | None:
+def _hint(value: Any, info: FieldInfo) -> str | None:
+    annotation = info.annotation
     if isinstance(value, str):
-        spelling = nearest(value, literals(annotation))
+        spelling = nearest(value, texts(info))
         if spelling is not None:
             return f"did you mean {spelling}?"
         word = value.lower()

@@ -5,17 +5,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from spectral_search.spec.base import LARGE, MANY, SEEDS, SMALL, Section, linked_fault
+from spectral_search.spec.technique_names import LOSSES, SCHEDULES, NameOf
 
 
 class FitSpec(Section):
-    """AdamW on the standardised target, with one learning-rate schedule and early stopping on val R2."""
+    """AdamW on the standardised target, with one learning-rate schedule and early stopping."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 100
     batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 2048
     lr: Annotated[float, Field(gt=0.0, le=10.0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
     grad_clip: Annotated[float, Field(ge=SMALL, le=LARGE)] | None = Field(1.0, description="largest gradient norm")
-    schedule: Literal["constant", "cosine", "one_cycle", "plateau", "step"] = "constant"
+    schedule: Annotated[str, NameOf(SCHEDULES)] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0.0, le=100_000.0)] = Field(0.0, description="linear warm-up, in epochs")
     final_lr_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.0, description="cosine: last lr / lr")
     lr_floor: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
@@ -29,7 +30,7 @@ class FitSpec(Section):
     patience: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         50, description="stop after this many epochs without gain"
     )
-    loss: Literal["mse", "huber", "l1"] = "mse"
+    loss: Annotated[str, NameOf(LOSSES)] = "mse"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     target: Literal["direct", "ridge_residual"] = Field(
         "direct", description="ridge_residual: the network learns what a Ridge regression on the same input leaves"

@@ -12,14 +12,12 @@ from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
 from spectral_search.spec.data import DataSpec
+from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.model import ModelSpec
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+from spectral_search.spec.technique_names import names_taken
 
-MODEL_KINDS: dict[str, type[Section]] = {
-    get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(ModelSpec)[0])
-}
-SECTIONS: dict[str, type[Section]] = {
+_SECTIONS: dict[str, type[Section]] = {
     "data": DataSpec,
     "fit": FitSpec,
     "search": SearchSpec,
@@ -69,7 +67,8 @@ def section_leaves(cls: type[Section], prefix: str) -> dict[str, FieldInfo]:
 @functools.cache
 def trial_leaves(kind: str) -> dict[str, FieldInfo]:
     """Dotted key -> field of everything one trial of this model kind may set: data, model and fit."""
-    model = section_leaves(MODEL_KINDS[kind], "model")
+    section: type[Section] = families()[kind].section
+    model = section_leaves(section, "model")
     return {**section_leaves(DataSpec, "data"), **model, **section_leaves(FitSpec, "fit")}
 
 
@@ -77,21 +76,21 @@ def trial_leaves(kind: str) -> dict[str, FieldInfo]:
 def all_leaves() -> dict[str, FieldInfo]:
     """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
     leaves: dict[str, FieldInfo] = {}
-    for kind in reversed(MODEL_KINDS):
+    for kind in reversed(list(families())):
         leaves |= trial_leaves(kind)
     for name in ("search", "resources", "inherit"):
-        leaves |= section_leaves(SECTIONS[name], name)
+        leaves |= section_leaves(_SECTIONS[name], name)
     return leaves
 
 
 def kinds_with(key: str) -> list[str]:
     """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
-    return [kind for kind in MODEL_KINDS if key in trial_leaves(kind)]
+    return [kind for kind in families() if key in trial_leaves(kind)]
 
 
 def is_kind(value: Any) -> TypeGuard[str]:
     """Whether a value, which may be anything a YAML file holds, is the name of a model kind."""
-    return isinstance(value, str) and value in MODEL_KINDS
+    return isinstance(value, str) and value in families()
 
 
 def is_searched_section(key: str) -> bool:
@@ -133,8 +132,13 @@ def allowed(info: FieldInfo) -> str:
     return _words(info.annotation, info.metadata)
 
 
+def texts(info: FieldInfo) -> list[str]:
+    """Every text that a field takes as it stands, such as 'relu' or 'auto'."""
+    return [*literals(info.annotation), *names_taken(info.metadata)]
+
+
 def literals(annotation: Any) -> list[str]:
-    """Every text that a field takes literally, such as 'relu' or 'auto'."""
+    """Those of them that its type spells out."""
     if get_origin(annotation) is Literal:
         return [value for value in get_args(annotation) if isinstance(value, str)]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
@@ -179,6 +183,8 @@ def _lengths(metadata: list[Any]) -> str:
 
 
 def _scalar_words(annotation: Any, metadata: list[Any]) -> str:
+    if names := names_taken(metadata):
+        return "one of " + ", ".join(names)
     if annotation is bool:
         return "true or false"
     if annotation is str:

@@ -9,11 +9,11 @@ from spectral_search.errors import RequestError
 from spectral_search.spec.base import Section
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.domain import Domain
+from spectral_search.spec.families import ModelSpec
 from spectral_search.spec.faults import Fault, build_section, unknown_key
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.grid import Product, check_grid, grid_points, parse_grid, products
 from spectral_search.spec.keys import TOP_KEYS, all_leaves
-from spectral_search.spec.model import ModelSpec
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 from spectral_search.spec.sets import apply_sets
 from spectral_search.spec.space import check_space, is_active, key_fault, parse_space, search_order, space_kinds

@@ -5,6 +5,7 @@ from typing import Any
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.domain import same_key
+from spectral_search.spec.families import family_of
 from spectral_search.spec.faults import Fault
 from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, trial_leaves
 from spectral_search.spec.trial import change_kind
@@ -115,7 +116,7 @@ def _set_kind(raw: dict[str, Any], kind: Any) -> None:
     _fix(raw, "model.kind", kind)
     if not is_kind(kind):
         return
-    if kind != "mlp":
+    if family_of(kind).needs_neighbours:
         _put_back_into_pixels(raw)
     gone = [key for key in _varied(raw) if kinds_with(key) and key not in trial_leaves(kind)]
     for key in gone:

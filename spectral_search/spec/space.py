@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from spectral_search.spec.domain import Domain, parse_domain, same_key
+from spectral_search.spec.families import families
 from spectral_search.spec.faults import Fault
 from spectral_search.spec.keys import (
-    MODEL_KINDS,
     SEARCHED_SECTIONS,
     all_leaves,
     is_searched_section,
@@ -69,7 +69,7 @@ def space_kinds(base: TrialConfig, space: Space) -> list[str]:
     domain = space.get("model.kind")
     if domain is None or domain.choices is None:
         return [base.model.kind]
-    return [kind for kind in MODEL_KINDS if kind in domain.choices]
+    return [kind for kind in families() if kind in domain.choices]
 
 
 def is_active(base: TrialConfig, space: Space, key: str, params: dict[str, Any], depth: int = 0) -> bool:

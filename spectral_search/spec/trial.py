@@ -6,10 +6,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from spectral_search.spec.base import Section, linked_fault
 from spectral_search.spec.data import SUBSPACE_INPUTS, DataSpec
+from spectral_search.spec.families import ModelSpec, families, family_of, kinds_without_neighbours
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import MODEL_KINDS, all_leaves, is_kind, kinds_with, nearest, trial_leaves
-from spectral_search.spec.model import ModelSpec
+from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, nearest, trial_leaves
 from spectral_search.spec.yaml_io import show
 
 
@@ -21,19 +21,22 @@ class TrialConfig(Section):
     fit: FitSpec = Field(default_factory=FitSpec)
 
     @model_validator(mode="after")
-    def _top_pixels_need_mlp(self) -> "TrialConfig":
-        if self.data.input.top_pixels is not None and self.model.kind != "mlp":
-            message = f"data.input.top_pixels leaves no neighbouring pixels for a {self.model.kind}; use an mlp or null"
+    def _top_pixels_have_no_neighbours(self) -> "TrialConfig":
+        if self.data.input.top_pixels is not None and family_of(self.model.kind).needs_neighbours:
+            message = (
+                f"data.input.top_pixels leaves no neighbouring pixels for a {self.model.kind}; use null, or model.kind "
+                f"{kinds_without_neighbours()}"
+            )
             raise linked_fault(message, "data.input.top_pixels", "model.kind")
         return self
 
     @model_validator(mode="after")
-    def _signal_needs_mlp(self) -> "TrialConfig":
+    def _components_are_no_pixels(self) -> "TrialConfig":
         given = self.data.input
-        if given.kind == "signal" and self.model.kind != "mlp":
+        if given.kind == "signal" and family_of(self.model.kind).needs_neighbours:
             message = (
                 f"data.input.kind signal has no neighbouring pixels, which a {self.model.kind} needs; use denoised, "
-                "or an mlp"
+                f"or model.kind {kinds_without_neighbours()}"
             )
             raise linked_fault(message, "data.input.kind", "model.kind")
         if given.kind in SUBSPACE_INPUTS and given.top_pixels is not None:
@@ -62,27 +65,27 @@ class TrialConfig(Section):
         return self.model_dump()
 
 
-def build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
+def _build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
     """Validates a model section by its kind: the section, or every fault in it."""
     if isinstance(raw, Section):
         raw = raw.model_dump()
     if not isinstance(raw, dict):
         return None, [Fault("model", f"model must be a section of keys and values with a kind, found {show(raw)}")]
-    kinds = f"one of {', '.join(MODEL_KINDS)}"
+    kinds = f"one of {', '.join(families())}"
     if "kind" not in raw:
         return None, [Fault("model", f"model.kind is missing; it must be {kinds}")]
     kind = raw["kind"]
     if not is_kind(kind):
-        spelling = nearest(str(kind), MODEL_KINDS)
+        spelling = nearest(str(kind), families())
         hint = f"; did you mean {spelling}?" if spelling else ""
         return None, [Fault("model.kind", f"model.kind must be {kinds}, found {show(kind)}{hint}")]
-    return build_section(MODEL_KINDS[kind], "model", raw)
+    return build_section(families()[kind].section, "model", raw)
 
 
 def build_trial(raw: dict[str, Any]) -> tuple[TrialConfig | None, list[Fault]]:
     """Validates data, model and fit together: the configuration, or every fault in it."""
     data, data_faults = build_section(DataSpec, "data", raw.get("data"))
-    model, model_faults = build_model(raw.get("model"))
+    model, model_faults = _build_model(raw.get("model"))
     fit, fit_faults = build_section(FitSpec, "fit", raw.get("fit"))
     faults = [*data_faults, *model_faults, *fit_faults]
     if faults:
@@ -100,9 +103,10 @@ def change_kind(model: dict[str, Any], kind: str) -> dict[str, Any]:
     new kind's default. Judging by value, not by who wrote it, makes a stored spec (every default spelt out) and its
     origin mean the same.
     """
-    old, new = MODEL_KINDS.get(str(model.get("kind"))), MODEL_KINDS[kind]
-    if old is None:
+    before = model.get("kind")
+    if not is_kind(before):
         return {"kind": kind}
+    old, new = families()[before].section, families()[kind].section
     defaults = {name: info.get_default(call_default_factory=True) for name, info in old.model_fields.items()}
     kept = {"kind": kind}
     for name, value in model.items():

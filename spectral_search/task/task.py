@@ -1,17 +1,19 @@
 """What a task is to the core."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
+from spectral_search.spec.run import RunSpec
+from spectral_search.task.data_plan import CheckNetworks, DataPlan, FoundData
 from spectral_search.task.measure import value_of
 from spectral_search.task.metric import Metric
 
+if TYPE_CHECKING:
+    import numpy as np
 
-@dataclass(frozen=True)
-class Task:
+
+class Task(ABC):
     """A kind of data with what is to be learnt of them.
 
     Attributes:
@@ -25,14 +27,14 @@ class Task:
         training_target: What the training loss is of, for people.
     """
 
-    name: str
-    metrics: Sequence[Metric]
-    examples: str = "examples"
-    target: str = "target"
-    labels: tuple[str, ...] = ("id", "target")
-    selected_on: str = "the val set"
-    retested_on: str = "fresh examples"
-    training_target: str = ""
+    name: ClassVar[str]
+    metrics: ClassVar[Sequence[Metric]]
+    examples: ClassVar[str] = "examples"
+    target: ClassVar[str] = "target"
+    labels: ClassVar[tuple[str, ...]] = ("id", "target")
+    selected_on: ClassVar[str] = "the val set"
+    retested_on: ClassVar[str] = "fresh examples"
+    training_target: ClassVar[str] = ""
 
     @property
     def objective(self) -> Metric:
@@ -44,7 +46,7 @@ class Task:
         """The column of a table that holds predictions of `target`."""
         return f"{self.target}_predicted"
 
-    def scores(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> dict[str, float]:
+    def scores(self, predicted_DN: "np.ndarray", target_N: "np.ndarray") -> dict[str, float]:
         """Every metric of predictions, each by its name, of shapes (D, N) and (N,)."""
         return {metric.name: value_of(metric.measure, predicted_DN, target_N) for metric in self.metrics}
 
@@ -60,3 +62,65 @@ class Task:
     def reporting(self) -> object:
         """A `record.reporting.Reporting`, imported only when it is asked for; None adds nothing to reports."""
         return None
+
+    @abstractmethod
+    def open(self, spec: RunSpec) -> Any:
+        """The data that a spec names, from headers alone.
+
+        Raises:
+            RequestError: They are not there, or are none.
+        """
+
+    @abstractmethod
+    def look_at(
+        self, spec: RunSpec, opened: Any, explicit: Collection[str], check_networks: CheckNetworks
+    ) -> FoundData:
+        """Hold a search against its data, before anything is decided.
+
+        Args:
+            spec: The search, its inherited values filled in.
+            opened: Of `open`.
+            explicit: Keys that the user gave.
+            check_networks: Refuses networks that cannot read the data.
+
+        Raises:
+            RequestError: All faults at once.
+        """
+
+    @abstractmethod
+    def recorded(self, spec: RunSpec, opened: Any, arrays: "Mapping[str, np.ndarray]") -> DataPlan:
+        """The data of a run as it has recorded them.
+
+        Args:
+            spec: The run's, everything decided.
+            opened: Of `open`.
+            arrays: Of `DataPlan.arrays`.
+        """
+
+    @abstractmethod
+    def require_same(self, run: Any, data: DataPlan, say: Callable[[str], None]) -> dict[str, Any]:
+        """Refuse data that are not what a run used; what its record should say of them from now on.
+
+        Args:
+            run: Its paths.
+            data: Of `recorded`.
+            say: Shows a sentence.
+
+        Raises:
+            RequestError: A sentence for each difference.
+        """
+
+    @abstractmethod
+    def parent_note(self, parent: Any, opened: Any) -> str | None:
+        """What to say where a run's best values are taken over to data that are not what it used."""
+
+    @abstractmethod
+    def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
+        """What to say where the run that values are taken from saw another input.
+
+        Args:
+            parent: The spec of that run.
+            name: Its name.
+            params: Of its best trial.
+            spec: The search that takes them over, decided.
+        """

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import TrialPaths
-from spectral_search.train.member import EpochRecord, Member
+from spectral_search.train.member import EpochRecord, Member, best_of
 
 RECORD = "record"
 
@@ -49,7 +49,7 @@ def load_checkpoint(member: Member, paths: TrialPaths) -> bool:
     if not paths.last_safetensors.exists():
         return False
     tensors, record = _read(paths.last_safetensors, "history")
-    _require_best(paths, record["history"])
+    _require_best(paths, best_of(record["history"], member.objective))
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adamw."):
@@ -76,9 +76,9 @@ def discard_checkpoint(paths: TrialPaths) -> None:
     paths.best_safetensors.unlink(missing_ok=True)
 
 
-def _require_best(paths: TrialPaths, history: list[EpochRecord]) -> None:
+def _require_best(paths: TrialPaths, best: EpochRecord | None) -> None:
     """Make sure that `best` is whole and not older than `last`: a search may end without improving on it."""
-    wanted = max(history, key=lambda record: record["val_r2"])["epoch"]
+    wanted = 0 if best is None else best["epoch"]
     held = _header(paths.best_safetensors, "best")["best"]["epoch"] if paths.best_safetensors.exists() else None
     if held is None or held < wanted:
         there = "missing" if held is None else f"of epoch {held}"

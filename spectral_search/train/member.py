@@ -4,56 +4,26 @@ A member is handed its gradients, computed in whatever company (`pack`), and mak
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.technique_names import LOSSES
 from spectral_search.task.counter import counter_seed
+from spectral_search.task.metric import Metric
 from spectral_search.train.adamw import AdamW
 from spectral_search.train.network import Network
-from spectral_search.train.schedule import learning_rate, plateau_drops
+from spectral_search.train.techniques.loss import Loss
+from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
 
-aten: Any = torch.ops.aten
-LossGradients = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 EpochRecord = dict[str, Any]
 """One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, train_gain (the part of the mean
 label's loss that training removed), lr, steps (since the first epoch), seconds, spectra_per_second."""
 
 MemberKey = int | tuple[int, int]
-
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "mse": partial(nn.functional.mse_loss, reduction="none"),
-    "huber": partial(nn.functional.huber_loss, reduction="none"),
-    "l1": partial(nn.functional.l1_loss, reduction="none"),
-}
-"""The loss of each spectrum, from prediction and target."""
-
-
-@cache
-def _part(count: int) -> torch.Tensor:
-    """What one of as many losses adds to their mean."""
-    return torch.ones(1) / count
-
-
-def _mean_gradient(of_each: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> LossGradients:
-    def gradient(count: int, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
-        return of_each(_part(count), output_B, target_B)
-
-    return gradient
-
-
-LOSS_GRADIENTS: dict[str, LossGradients] = {
-    "mse": _mean_gradient(lambda mean_B, output_B, target_B: aten.mse_loss_backward(mean_B, output_B, target_B, 0)),
-    "huber": _mean_gradient(
-        lambda mean_B, output_B, target_B: aten.huber_loss_backward(mean_B, output_B, target_B, 0, 1.0)
-    ),
-    "l1": _mean_gradient(lambda mean_B, output_B, target_B: mean_B * (output_B - target_B).sgn_()),
-}
-"""The gradient of a mean loss, from the number of spectra that it is the mean over, predictions and targets of some."""
 
 
 class NonFiniteLossError(Exception):
@@ -67,16 +37,21 @@ class Member:
         number: The trial's number, part of the counter of its initialisation and dropout.
         network: The network, freshly initialised, on the training device.
         steps_per_epoch: Batches of an epoch.
+        objective: What tells on the val set which epoch is the best.
         pass_seed: Of the order of the spectra and their training noise; fit.seed when absent.
     """
 
-    def __init__(self, number: int, network: Network, steps_per_epoch: int, pass_seed: int | None = None) -> None:
+    def __init__(
+        self, number: int, network: Network, steps_per_epoch: int, objective: Metric, pass_seed: int | None = None
+    ) -> None:
         self.number, self.network, self.config = number, network, network.config
+        self.objective = objective
         self.pass_seed = self.config.fit.seed if pass_seed is None else pass_seed
         self.key: MemberKey = number if pass_seed is None else (number, self.config.fit.seed)
         """What tells it from the others of its pass: copies of one trial share its number."""
         self.model, self.device = network.model, network.device
         fit = self.config.fit
+        self.loss: Loss = LOSSES.get(fit.loss)
         self.optimizer = _adamw(self.model, fit)
         self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
@@ -97,8 +72,8 @@ class Member:
 
     @property
     def best(self) -> EpochRecord | None:
-        """The record of the epoch with the highest val R2, the first of equals."""
-        return max(self.history, key=lambda record: record["val_r2"], default=None)
+        """The record of the best epoch, the first of equals."""
+        return best_of(self.history, self.objective)
 
     @property
     def finished(self) -> bool:
@@ -111,7 +86,8 @@ class Member:
     def begin_epoch(self) -> None:
         self._step = self.epoch * self._steps_per_epoch
         self._loss_sum.zero_()
-        self._drops = plateau_drops(self.config.fit, [record["val_r2"] for record in self.history])
+        values = [record[self.objective.val_name] for record in self.history]
+        self._drops = plateau_drops(self.config.fit.plateau_patience, values, self.objective)
 
     def dropout_seed(self, index: int) -> int:
         """Seed of the dropout of a step; `index` counts the batches of the epoch from 0."""
@@ -121,7 +97,7 @@ class Member:
         """One AdamW step on the gradients that the parameters hold, scaled by `scaler`; `loss` is the batch's."""
         fit = self.config.fit
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(fit, self._step, self._steps_per_epoch, self._drops)
+            group["lr"] = learning_rate(fit, group["initial_lr"], self._step, self._steps_per_epoch, self._drops)
         if fit.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
             _clip_gradients([value for value in self._parameters if value.grad is not None], fit.grad_clip)
@@ -147,14 +123,14 @@ class Member:
         Raises:
             NonFiniteLossError: The loss or a prediction was not finite.
         """
-        train_loss = float(self._loss_sum) / self._steps_per_epoch
+        objective, train_loss = self.objective, float(self._loss_sum) / self._steps_per_epoch
         lr = self.optimizer.param_groups[0]["lr"]
-        if not (math.isfinite(train_loss) and math.isfinite(val_scores["r2"])):
-            what = "training loss" if not math.isfinite(train_loss) else "val R2"
-            raise NonFiniteLossError(
-                f"The {what} became {train_loss if what == 'training loss' else val_scores['r2']} in epoch "
-                f"{self.epoch + 1} at lr {lr:.3g}: lower fit.lr, or set fit.grad_clip."
-            )
+        for what, value in (("training loss", train_loss), (f"val {objective.label}", val_scores[objective.name])):
+            if not math.isfinite(value):
+                raise NonFiniteLossError(
+                    f"The {what} became {value} in epoch {self.epoch + 1} at lr {lr:.3g}: lower fit.lr, or set "
+                    "fit.grad_clip."
+                )
         before = self.best
         record: EpochRecord = {
             "epoch": self.epoch + 1,
@@ -167,9 +143,18 @@ class Member:
             "spectra_per_second": spectra / max(seconds, 1e-9),
         }
         self.history.append(record)
-        if before is None or record["val_r2"] > before["val_r2"]:
+        if before is None or objective.better(record[objective.val_name], before[objective.val_name]):
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return record
+
+
+def best_of(history: Sequence[EpochRecord], objective: Metric) -> EpochRecord | None:
+    """The record of the best epoch, the first of equals; None where there is none."""
+    best: EpochRecord | None = None
+    for record in history:
+        if best is None or objective.better(record[objective.val_name], best[objective.val_name]):
+            best = record
+    return best
 
 
 def _clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
@@ -185,6 +170,8 @@ def _clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
 def _adamw(model: nn.Module, fit: FitSpec) -> AdamW:
     """AdamW with its moments allocated: memory must not run out after some members of a pack have taken their step."""
     optimizer = AdamW(model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
     state = {
         index: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
         for index, value in enumerate(model.parameters())

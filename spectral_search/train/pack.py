@@ -1,9 +1,10 @@
 """Members that take their steps together on one batch, as one forward and one backward pass.
 
-MLPs on the same input in the same number format are one product (`MlpStack`); any other network is a pack of its own.
+Networks of a family with a stack are one pack where they read the same input in the same number format; any other
+network is a pack of its own.
 A pack computes gradients and nothing else: each member has its own optimiser, schedule, clipping and dropout, so its
 numbers do not depend on its company.
-Shape suffixes: B batch, C channels, L pixels, F = C x L features, K members, W width of a layer.
+Shape suffixes: B batch, C channels, L length, F = C x L features, K members, W width of a layer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,53 +14,46 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from spectral_search.models.mlp_stack import MlpStack
+from spectral_search.models.stack import stack_networks
 from spectral_search.models.threads import for_each
-from spectral_search.tasks.spectra.signal.components import ComponentBatch
-from spectral_search.tasks.spectra.training.training_batches import Batch
+from spectral_search.task.training import TrainBatch
 from spectral_search.train.dropout import StepDropout
-from spectral_search.train.member import LOSS_GRADIENTS, LOSSES, Member
+from spectral_search.train.member import Member
 from spectral_search.train.mlp_pieces import PieceSteps, in_pieces, is_plain
 from spectral_search.train.precision import FORMATS
+from spectral_search.train.prediction import LoneNetwork, Predicts
 
 
-class Pack(Protocol):
+class Pack(Predicts, Protocol):
     """Members that take their steps together."""
 
     @property
     def members(self) -> Sequence[Member]:
         """Who they are."""
 
-    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
-        """Standardised log g in evaluation, float32 of shape (K, B)."""
-
-    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+    def compute(self, batch: TrainBatch) -> None:
         """Losses and gradients of the members' next step; nothing of it counts until `update`."""
 
     def update(self) -> None:
         """Take the step that was computed."""
 
 
-class SinglePack:
+class SinglePack(LoneNetwork):
     """A member of any kind, by itself."""
 
     def __init__(self, member: Member) -> None:
+        super().__init__(member.network)
         self.members: Sequence[Member] = [member]
         self._loss = torch.zeros(())
 
-    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
-        network = self.members[0].network
-        network.model.eval()
-        return network.output(x_BCL, bin_B).unsqueeze(0)
-
-    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+    def compute(self, batch: TrainBatch) -> None:
         (member,) = self.members
         network = member.network
         network.model.train()
         member.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(member.dropout_seed(batch.index))
-        target_B = network.standardise(batch.log_g_B)
-        loss = LOSSES[member.config.fit.loss](network.output(x_BCL, batch.bin_B), target_B).mean()
+        output_B = network.output(batch.inputs[self.input_key], batch.context_B)
+        loss = member.loss.of_each(output_B, batch.target_B).mean()
         member.scaler.scale(loss).backward()
         self._loss = loss.detach()
 
@@ -67,8 +61,8 @@ class SinglePack:
         self.members[0].update(self._loss)
 
 
-class MlpPack:
-    """Members whose networks are MLPs on the same input, with the same target and number format.
+class StackPack:
+    """Members whose networks are of one family with a stack, on the same input, with the same target and number format.
 
     Args:
         members: Their parameters move to the pack's storage until another pack takes them.
@@ -77,28 +71,31 @@ class MlpPack:
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = members
         self._network = members[0].network
+        self.input_key = self._network.input_key
         self._format = FORMATS[self._network.precision]
-        networks = [mlp for member in members if (mlp := member.network.mlp) is not None]
-        self._stack = MlpStack(networks)
-        self._pieces = PieceSteps(networks) if all(is_plain(network) for network in networks) else None
+        networks = [network for member in members if (network := member.network.stackable) is not None]
+        self._stack = stack_networks(members[0].config.model.kind, networks)
+        plain = [network for network in networks if is_plain(network)]
+        self._pieces = PieceSteps(plain) if len(plain) == len(networks) else None
         self._loss_K = torch.zeros(len(members))
 
-    def outputs(self, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
-        x_BF = x_BCL.flatten(1).to(self._format)
-        if self._pieces is not None and in_pieces(x_BF):
-            return self._beside_ridge(self._pieces.outputs(x_BF), x_BCL)
-        return self._beside_ridge(self._stack.outputs(x_BF, None), x_BCL)
+    def outputs(self, x_BCL: Tensor, context_B: Tensor) -> Tensor:
+        cast_BCL = x_BCL.to(self._format)
+        if self._pieces is not None and in_pieces(cast_BCL):
+            return self._beside_ridge(self._pieces.outputs(cast_BCL.flatten(1)), x_BCL)
+        return self._beside_ridge(self._stack.outputs(cast_BCL, None), x_BCL)
 
-    def compute(self, x_BCL: Tensor, batch: Batch | ComponentBatch) -> None:
+    def compute(self, batch: TrainBatch) -> None:
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
         seeds = [member.dropout_seed(batch.index) for member in self.members]
-        dropout, target_B = StepDropout(seeds, self._network.device), self._network.standardise(batch.log_g_B)
-        x_BF = x_BCL.flatten(1).to(self._format)
-        if self._pieces is not None and in_pieces(x_BF):
-            self._compute_in_pieces(self._pieces, x_BCL, x_BF, target_B, dropout)
+        dropout, target_B = StepDropout(seeds, self._network.device), batch.target_B
+        x_BCL = batch.inputs[self.input_key]
+        cast_BCL = x_BCL.to(self._format)
+        if self._pieces is not None and in_pieces(cast_BCL):
+            self._compute_in_pieces(self._pieces, x_BCL, cast_BCL.flatten(1), target_B, dropout)
             return
-        output_KB = self._beside_ridge(self._stack.outputs(x_BF, dropout), x_BCL)
+        output_KB = self._beside_ridge(self._stack.outputs(cast_BCL, dropout), x_BCL)
         loss_K = self._losses(output_KB, target_B)
         scaled = [member.scaler.scale(loss) for member, loss in zip(self.members, loss_K, strict=True)]
         self._stack.backward(torch.stack(scaled).sum())
@@ -108,8 +105,7 @@ class MlpPack:
         self, pieces: PieceSteps, x_BCL: Tensor, x_BF: Tensor, target_B: Tensor, dropout: StepDropout
     ) -> None:
         ridge_KB = self._ridge(x_BCL)
-        kinds = [member.config.fit.loss for member in self.members]
-        gradients = [partial(LOSS_GRADIENTS[kind], len(target_B)) for kind in kinds]
+        gradients = [partial(member.loss.gradient, len(target_B)) for member in self.members]
         output_KB = pieces.step(x_BF, target_B, ridge_KB, gradients, dropout.bits)
         self._loss_K = self._losses(output_KB, target_B)
 
@@ -135,9 +131,11 @@ class MlpPack:
 
     def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
         """The loss of each member, by its own measure."""
-        kinds = [member.config.fit.loss for member in self.members]
-        by_kind = {kind: LOSSES[kind](output_KB, target_B.expand_as(output_KB)).mean(1).unbind() for kind in set(kinds)}
-        return torch.stack([by_kind[kind][k] for k, kind in enumerate(kinds)])
+        # Each network's output for each spectrum is an example of its own.
+        pair_P, target_P = output_KB.flatten(), target_B.expand_as(output_KB).flatten()
+        losses = {member.loss for member in self.members}
+        of_loss = {loss: loss.of_each(pair_P, target_P).view_as(output_KB).mean(1).unbind() for loss in losses}
+        return torch.stack([of_loss[member.loss][k] for k, member in enumerate(self.members)])
 
 
 def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[Pack]:
@@ -149,12 +147,13 @@ def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[P
     """
     alike: dict[tuple[str, ...], list[Member]] = {}
     for member in members:
-        network = member.network
-        if network.mlp is None:
+        network, config = member.network, member.config
+        if network.stackable is None:
             yield SinglePack(member)
         else:
-            alike.setdefault((network.input_key, network.precision, member.config.fit.target), []).append(member)
+            key = config.model.kind, network.input_key, network.precision, config.fit.target
+            alike.setdefault(key, []).append(member)
     for group in alike.values():
         size = min(most or len(group), len(group))
         for start in range(0, len(group), size):
-            yield MlpPack(group[start : start + size])
+            yield StackPack(group[start : start + size])

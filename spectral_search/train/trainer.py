@@ -1,34 +1,27 @@
 """Passes over the data, each training every member that is at the same epoch.
 
-The batch is read, noised and turned into an input once; the members take their steps on it in packs.
-Shape suffixes: D noise draws, N spectra, B batch, C channels, L pixels, F = C x L features.
+The batch is read, made and turned into an input once; the members take their steps on it in packs.
+Shape suffixes: D draws, N examples, B batch, C channels, L length, F = C x L features.
 """
 
 import time
 from collections.abc import Iterable
 from functools import reduce
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 import torch
 
 from spectral_search.models.ridge_regression import RidgeAccumulator, RidgeSolution
-from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.counter import counter_seed
-from spectral_search.tasks.spectra.scores import scores
-from spectral_search.tasks.spectra.signal.components import ComponentBatch, ComponentSource
-from spectral_search.tasks.spectra.training.dataset import Dataset, Frozen, shared_tensor
-from spectral_search.tasks.spectra.training.frozen_inputs import FrozenInputs, keep_bytes
-from spectral_search.tasks.spectra.training.input_feed import Feed, Wanted
-from spectral_search.tasks.spectra.training.input_transforms import InputTransform
-from spectral_search.tasks.spectra.training.streamed_spectra import ReadBlocks, read_plainly
-from spectral_search.tasks.spectra.training.train_source import train_source
-from spectral_search.tasks.spectra.training.training_batches import Batch, TrainSource
+from spectral_search.task.training import Reader, TrainBatch, TrainingSet, Wanted
 from spectral_search.train.admission import Admission
-from spectral_search.train.member import LOSSES, EpochRecord, Member, MemberKey, NonFiniteLossError
-from spectral_search.train.network import Network, ResidualOnRidge, eval_rows
+from spectral_search.train.member import EpochRecord, Member, MemberKey, NonFiniteLossError
+from spectral_search.train.network import Network, ResidualOnRidge
 from spectral_search.train.pack import Pack, make_packs
+from spectral_search.train.prediction import predict, rows_at_once
 from spectral_search.train.process_memory import is_out_of_memory, keep_freed_memory
 
 RIDGE_BATCH = 2048
@@ -38,30 +31,26 @@ class Trainer:
     """The data of a search on one device, and the passes over it.
 
     Args:
-        dataset: Training spectra, frozen val spectra, preprocessing.
+        dataset: What the task has prepared.
         device: Where to train.
-        read_blocks: How streamed spectra are read; by a thread unless Ray Data is handed in.
+        reader: What reads examples that do not stay in memory.
         share: Part of the device that this process may fill.
         allow_oversize: Whether to train networks that are estimated not to fit into memory.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: TrainingSet,
         device: torch.device,
-        read_blocks: ReadBlocks = read_plainly,
+        reader: Reader = "thread",
         share: float = 1.0,
         allow_oversize: bool = False,
     ) -> None:
         keep_freed_memory()
         self.dataset, self.device = dataset, device
-        self.admission = Admission(device, dataset.train_spectra, dataset.prep.pixels, allow_oversize=allow_oversize)
+        self.data = dataset.on_device(device, share=share, reader=reader)
+        self.admission = Admission(device, self.data.examples, self.data.values, allow_oversize=allow_oversize)
         self._members: WeakSet[Member] = WeakSet()
-        self._pixels = None if dataset.train is None else train_source(dataset, device, read_blocks, share)
-        self._components = None if dataset.components is None else ComponentSource(dataset.components, device)
-        self._transforms: dict[str, InputTransform] = {}
-        self._feed = Feed(dataset.noise_level, device)
-        self._val = FrozenInputs(dataset.val, device, keep_bytes(device, share))
         self._packs: list[Pack] = []
         self._most: int | None = None
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
@@ -73,7 +62,7 @@ class Trainer:
         Args:
             number: The trial's number.
             config: What it trains.
-            pass_seed: Of the order of the spectra and their training noise; fit.seed when absent.
+            pass_seed: Of the order of the examples and their random draws; fit.seed when absent.
 
         Raises:
             TooLargeError: Its network cannot fit into memory.
@@ -82,29 +71,14 @@ class Trainer:
         self._packs = []  # a member that left is otherwise kept until the next pass, with all that it holds
         self.admission.check(config, lambda: [(member.config, member.has_stepped) for member in self._members])
         torch.manual_seed(counter_seed(config.fit.seed, "initialisation", number))
-        network = Network(config, self.dataset.prep, self.device)
+        network = Network(config, self.data.shape(config), self.device)
         if isinstance(network.model, ResidualOnRidge):
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
-        member = Member(number, network, self._source(config).steps(config.fit.batch_size), pass_seed)
+        member = Member(number, network, self.data.steps(config), self.data.objective, pass_seed)
         self._members.add(member)
         return member
-
-    def _source(self, config: TrialConfig) -> TrainSource | ComponentSource:
-        """Where a trial's training spectra come from: in components where its input is made of them, else in pixels."""
-        if config.data.input.kind in SUBSPACE_INPUTS and self._components is not None:
-            return self._components
-        if self._pixels is None:
-            raise ValueError(f"this dataset holds no spectra for the input {config.data.input.kind}")
-        return self._pixels
-
-    def transform(self, spec: InputSpec) -> InputTransform:
-        """The input of a spec, made once and shared by all members that use it."""
-        key = spec.model_dump_json()
-        if key not in self._transforms:
-            self._transforms[key] = InputTransform(spec, self.dataset.prep, self.dataset.noise_level, self.device)
-        return self._transforms[key]
 
     def run_epoch(self, members: list[Member]) -> dict[MemberKey, EpochRecord | NonFiniteLossError]:
         """Train all members for one epoch in one pass.
@@ -123,14 +97,14 @@ class Trainer:
         started = time.perf_counter()
         for member in members:
             member.begin_epoch()
-        spectra = self._pass(members)
+        examples = self._pass(members)
         trained = time.perf_counter()
         results: dict[MemberKey, EpochRecord | NonFiniteLossError] = {}
         for member, predicted_DN in zip(members, self.predict(members, self.dataset.val), strict=True):
-            val_scores = scores(predicted_DN, np.broadcast_to(self.dataset.val.log_g_N, predicted_DN.shape))
+            val_scores = self.data.val_scores(predicted_DN)
             try:
                 loss_of_mean = self._loss_of_mean(member)
-                record = member.end_epoch(val_scores, trained - started, spectra, loss_of_mean)
+                record = member.end_epoch(val_scores, trained - started, examples, loss_of_mean)
             except NonFiniteLossError as error:
                 results[member.key] = error
             else:
@@ -141,25 +115,24 @@ class Trainer:
         """The training loss of always predicting the mean label: for mse the variance of the standardised label, 1."""
         kind = member.config.fit.loss
         if kind not in self._losses_of_mean:
-            target_N = member.network.standardise(shared_tensor(self.dataset.train_log_g_N))
-            self._losses_of_mean[kind] = float(LOSSES[kind](torch.zeros_like(target_N), target_N).mean())
+            target_N = self.data.targets()
+            self._losses_of_mean[kind] = float(member.loss.of_each(torch.zeros_like(target_N), target_N).mean())
         return self._losses_of_mean[kind]
 
     def _pass(self, members: list[Member]) -> int:
-        """One pass for members that read pixels, and one for those that read components; gives spectra of each."""
-        by_source: dict[TrainSource | ComponentSource, list[Member]] = {}
+        """One pass for the members of each source of batches; gives examples of each."""
+        by_source: dict[str, list[Member]] = {}
         for member in members:
-            by_source.setdefault(self._source(member.config), []).append(member)
+            by_source.setdefault(self.data.source(member.config), []).append(member)
         return max(self._pass_over(source, sharing) for source, sharing in by_source.items())
 
-    def _pass_over(self, source: TrainSource | ComponentSource, members: list[Member]) -> int:
-        seed, size, epoch, spectra = members[0].pass_seed, members[0].config.fit.batch_size, members[0].epoch + 1, 0
-        wanted = self._wanted(members)
-        for batch in source.epoch(seed, epoch, size):
-            inputs = self._feed.inputs(batch, wanted, seed, "noise", epoch, batch.index)
-            self._step(members, inputs, batch)
-            spectra += len(batch.log_g_B)
-        return spectra
+    def _pass_over(self, source: str, members: list[Member]) -> int:
+        seed, size, epoch, examples = members[0].pass_seed, members[0].config.fit.batch_size, members[0].epoch + 1, 0
+        counter = seed, "noise", epoch
+        for batch in self.data.batches(self._wanted(members), source, size, (seed, epoch), counter):
+            self._step(members, batch)
+            examples += len(batch)
+        return examples
 
     def _wanted(self, members: list[Member]) -> dict[str, Wanted]:
         """The inputs that members read, by key, in the narrowest format that loses none of them anything."""
@@ -168,19 +141,19 @@ class Trainer:
             formats.setdefault(member.network.input_key, set()).add(member.network.input_format)
         return {
             member.network.input_key: Wanted(
-                self.transform(member.config.data.input),
+                member.config,
                 reduce(torch.promote_types, formats[member.network.input_key]),
             )
             for member in members
         }
 
-    def _step(self, members: list[Member], inputs: dict[str, torch.Tensor], batch: Batch | ComponentBatch) -> None:
+    def _step(self, members: list[Member], batch: TrainBatch) -> None:
         """Let every member take its step, in smaller packs from here on should memory run out."""
         waiting = list(self._packs_of(members))
         while waiting:
             pack = waiting.pop(0)
             try:
-                pack.compute(inputs[pack.members[0].network.input_key], batch)
+                pack.compute(batch)
             except (RuntimeError, MemoryError) as error:
                 if len(pack.members) == 1 or not is_out_of_memory(error):
                     raise
@@ -200,33 +173,25 @@ class Trainer:
             self._packs = list(make_packs(members, self._most))
         return self._packs
 
-    @torch.no_grad()
-    def predict(self, members: list[Member], frozen: Frozen) -> list[np.ndarray]:
-        """Predicted log g in dex of every member for every frozen draw, each of shape (D, N)."""
-        known = self._val if frozen is self.dataset.val else FrozenInputs(frozen, self.device, keep_bytes=0)
-        predicted = {member.key: np.empty((known.draws, known.count), np.float32) for member in members}
-        packs, rows = self._packs_of(members), eval_rows(members[0].config.fit.batch_size)
-        for part in known.parts(self._wanted(members), rows):
-            for pack in packs:
-                network = pack.members[0].network
-                output_KB = pack.outputs(part.inputs[network.input_key], part.bin_B)
-                for member, output_B in zip(pack.members, network.to_dex(output_KB).cpu().numpy(), strict=True):
-                    predicted[member.key][part.draw, part.rows] = output_B
+    def predict(self, members: list[Member], examples: Any) -> list[np.ndarray]:
+        """Predictions of every member in the unit of the labels for every draw of some examples, each (D, N)."""
+        packs, rows = self._packs_of(members), rows_at_once(members[0].config.fit.batch_size)
+        made = predict(packs, self.data.measured(examples), self._wanted(members), self.data.scale, rows)
+        keys = [member.key for pack in packs for member in pack.members]
+        predicted = dict(zip(keys, made, strict=True))
         return [predicted[member.key] for member in members]
 
     def _ridge(self, config: TrialConfig) -> RidgeSolution:
-        """Ridge on one noisy pass over the training spectra; its sums are kept for members with other penalties."""
+        """Ridge on one pass over the training examples; its sums are kept for members with other penalties."""
         key = f"{config.data.input.model_dump_json()} {config.fit.seed}"
         if self._ridge_sums is None or self._ridge_sums[0] != key:
-            transform = self.transform(config.data.input)
-            sums = RidgeAccumulator(transform.channels * transform.pixels, self.device)
+            sums = RidgeAccumulator(self.data.shape(config).features, self.device)
             for x_BF, y_B in self._ridge_batches(config):
                 sums.update(x_BF, y_B)
             self._ridge_sums = key, sums
         return self._ridge_sums[1].solve([config.fit.ridge_alpha])[0]
 
     def _ridge_batches(self, config: TrialConfig) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        prep, wanted = self.dataset.prep, {"x": Wanted(self.transform(config.data.input), torch.float32)}
-        for batch in self._source(config).epoch(config.fit.seed, 0, RIDGE_BATCH):
-            x_BCL = self._feed.inputs(batch, wanted, config.fit.seed, "ridge", batch.index)["x"]
-            yield x_BCL.flatten(1), (batch.log_g_B - prep.target_mean_dex) / prep.target_std_dex
+        seed, wanted = config.fit.seed, {"x": Wanted(config, torch.float32)}
+        for batch in self.data.batches(wanted, self.data.source(config), RIDGE_BATCH, (seed, 0), (seed, "ridge")):
+            yield batch.inputs["x"].flatten(1), batch.target_B

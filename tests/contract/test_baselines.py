@@ -8,8 +8,8 @@ import torch
 from baseline_roots import ask, make_problem, write_shard
 from small_dataset import make_spectra
 
-from spectral_search.run.fit_baselines import problem_of
 from spectral_search.tasks.spectra.baselines import trees
+from spectral_search.tasks.spectra.baselines.fit_baselines import problem_of
 from spectral_search.tasks.spectra.baselines.fitted_methods import METHODS
 from spectral_search.tasks.spectra.baselines.problem import Problem
 from spectral_search.tasks.spectra.report.baseline_methods import BASELINES

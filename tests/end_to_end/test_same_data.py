@@ -22,8 +22,9 @@ from spectral_search.record.evidence import load_evidence
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
-from spectral_search.run import driver, same_data
+from spectral_search.run import driver
 from spectral_search.service import RunOptions, Shown
+from spectral_search.tasks.spectra.shards import same_data
 from spectral_search.tasks.spectra.shards.data_root import DataRoot, sampled_sha256
 from spectral_search.train.trainer import Trainer
 

@@ -1,19 +1,40 @@
-"""Spectra as a task: what is measured, and in which direction."""
+"""Spectra as a task: log g in dex from noisy stellar spectra in HDF5 shards."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
+from spectral_search.record.paths import RunPaths
 from spectral_search.spec.data import LEAKY_INPUTS
+from spectral_search.spec.run import RunSpec
+from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.measure import MeanError
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
 from spectral_search.tasks.spectra.scores import R2, scores
+from spectral_search.tasks.spectra.shards.data_root import DataRoot
+from spectral_search.tasks.spectra.shards.same_data import parent_note, require_same_data
+from spectral_search.tasks.spectra.shards.split import Splits
+from spectral_search.tasks.spectra.signal.input_choice import other_input_note
+from spectral_search.tasks.spectra.spectra_plan import FoundSpectra, SpectraPlan, look_at
 
 
 class Spectra(Task):
-    """Labels of stars from their noisy spectra."""
+    """See `task.task.Task`."""
+
+    name = "spectra"
+    metrics: ClassVar = (
+        Metric("r2", "R2", True, worst=-1.0, symbol="R²", measure=R2, tolerance=0.005, drawn_from=-0.1),
+        Metric("mae_dex", "MAE", higher_is_better=False, unit="dex"),
+        Metric("rmse_dex", "RMSE", False, unit="dex", measure=MeanError(2, root=True)),
+    )
+    examples = "spectra"
+    target = "log_g"
+    labels = ("id", "log_g", "T_eff", "M_H", "snr")
+    selected_on = "frozen noise"
+    retested_on = "fresh noise"
+    training_target = "standardised log g"
 
     def scores(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> dict[str, float]:
         return scores(predicted_DN, np.broadcast_to(target_N, np.shape(predicted_DN)))
@@ -31,22 +52,29 @@ class Spectra(Task):
         return notes
 
     def reporting(self) -> object:
-        from spectral_search.tasks.spectra.report.reporting import REPORTING
+        from spectral_search.tasks.spectra.report.spectra_reporting import REPORTING
 
         return REPORTING
 
+    def open(self, spec: RunSpec) -> DataRoot:
+        return DataRoot.find(spec.data.root or [])
 
-TASK = Spectra(
-    name="spectra",
-    metrics=(
-        Metric("r2", "R2", True, worst=-1.0, symbol="R²", measure=R2, tolerance=0.005, drawn_from=-0.1),
-        Metric("mae_dex", "MAE", higher_is_better=False, unit="dex"),
-        Metric("rmse_dex", "RMSE", False, unit="dex", measure=MeanError(2, root=True)),
-    ),
-    examples="spectra",
-    target="log_g",
-    labels=("id", "log_g", "T_eff", "M_H", "snr"),
-    selected_on="frozen noise",
-    retested_on="fresh noise",
-    training_target="standardised log g",
-)
+    def look_at(
+        self, spec: RunSpec, opened: DataRoot, explicit: Collection[str], check_networks: CheckNetworks
+    ) -> FoundSpectra:
+        return look_at(spec, opened, explicit, check_networks)
+
+    def recorded(self, spec: RunSpec, opened: DataRoot, arrays: Mapping[str, np.ndarray]) -> SpectraPlan:
+        return SpectraPlan(spec, opened, Splits.from_arrays(arrays, opened))
+
+    def require_same(self, run: RunPaths, data: Any, say: Callable[[str], None]) -> dict[str, Any]:
+        return {"shards": require_same_data(run, data.root, data.splits, say)}
+
+    def parent_note(self, parent: RunPaths, opened: DataRoot) -> str | None:
+        return parent_note(parent, opened)
+
+    def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
+        return other_input_note(parent, name, params, spec)
+
+
+TASK = Spectra()

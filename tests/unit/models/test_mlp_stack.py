@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from spectral_search.models.build import build_model
-from spectral_search.models.mlp import Mlp
+from spectral_search.models.families.mlp import MlpSpec
+from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.mlp_stack import MlpStack
-from spectral_search.spec.model import MlpSpec
 
 BATCH, PIXELS, CHANNELS = 20, 12, 2
 MIXED = [

@@ -8,8 +8,8 @@ import torch
 
 from spectral_search.record.paths import RunPaths
 from spectral_search.run import inline_executor as inline
-from spectral_search.run.devices import Slots
 from spectral_search.run.inline_executor import run_inline
+from spectral_search.train.devices import Slots
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,9 @@ from small_search import make_spec
 
 from spectral_search.record.paths import RunPaths
 from spectral_search.run import ray_executor as ray_tune
-from spectral_search.run.devices import Slots
 from spectral_search.run.ray_executor import StudyScheduler, StudySearcher
 from spectral_search.run.study import LiveTrial, Study, open_storage
+from spectral_search.train.devices import Slots
 
 TRIALS = 3
 

@@ -17,9 +17,9 @@ import ray
 
 from spectral_search.errors import RunError
 from spectral_search.run import ray_session as ray_session_module
-from spectral_search.run.devices import plan_slots
 from spectral_search.run.ray_session import STARTS, _see_off, ray_session
 from spectral_search.spec.search import ResourcesSpec
+from spectral_search.train.devices import plan_slots
 
 
 @pytest.fixture(autouse=True)

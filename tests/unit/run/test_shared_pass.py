@@ -10,7 +10,6 @@ import torch
 from small_search import make_data, make_spec
 
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.prepare_dataset import prepare
 from spectral_search.run.shared_pass import SharedPass
 from spectral_search.run.trial_session import Step
 from spectral_search.run.under_way import RETRIES, Death, UnderWay, death_of
@@ -18,6 +17,7 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
+from spectral_search.tasks.spectra.training.prepare_dataset import prepare
 from spectral_search.train.admission import Admission, NoRoomError
 from spectral_search.train.member import Member
 from spectral_search.train.trainer import Trainer

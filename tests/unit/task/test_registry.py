@@ -11,7 +11,14 @@ FILE = """
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
 
-TASK = Task(name="cars", metrics=(Metric("mae", "MAE", higher_is_better=False, unit="mph"),))
+
+class Cars(Task):
+    name = "cars"
+    metrics = (Metric("mae", "MAE", higher_is_better=False, unit="mph"),)
+    open = look_at = recorded = require_same = parent_note = input_note = None
+
+
+TASK = Cars()
 """
 
 

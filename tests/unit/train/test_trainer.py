@@ -9,12 +9,14 @@ from sklearn.linear_model import Ridge
 from small_dataset import make_dataset, make_spectra, small_dataset, trial_config
 
 from spectral_search.spec.run import TrialConfig
+from spectral_search.task.training import TrainBatch
 from spectral_search.tasks.spectra.scores import r2
 from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
-from spectral_search.tasks.spectra.training.input_feed import Feed, Wanted
-from spectral_search.tasks.spectra.training.training_batches import Batch
+from spectral_search.tasks.spectra.training.input_feed import Feed, InputFormat
+from spectral_search.tasks.spectra.training.input_transforms import InputTransform
+from spectral_search.tasks.spectra.training.training_batches import ResidentSource
 from spectral_search.train.member import EpochRecord, Member, NonFiniteLossError
-from spectral_search.train.pack import MlpPack, make_packs
+from spectral_search.train.pack import StackPack, make_packs
 from spectral_search.train.trainer import RIDGE_BATCH, Trainer
 
 CPU = torch.device("cpu")
@@ -46,12 +48,12 @@ def assert_same(records: list[dict[str, float]], others: list[dict[str, float]])
 
 
 def step(
-    member: Member, x_BCL: torch.Tensor, log_g_B: torch.Tensor, index: int = 0, bin_B: torch.Tensor | None = None
+    member: Member, x_BCL: torch.Tensor, target_B: torch.Tensor, index: int = 0, bin_B: torch.Tensor | None = None
 ) -> None:
     """One step of a member on a batch of its own."""
-    bin_B = torch.zeros(len(log_g_B), dtype=torch.int64) if bin_B is None else bin_B
+    bin_B = torch.zeros(len(target_B), dtype=torch.int64) if bin_B is None else bin_B
     (pack,) = make_packs([member])
-    pack.compute(x_BCL, Batch(index, x_BCL, x_BCL, log_g_B, bin_B))
+    pack.compute(TrainBatch(index, {member.network.input_key: x_BCL}, target_B, bin_B))
     pack.update()
 
 
@@ -109,14 +111,14 @@ def test_trials_differ_in_initialisation_and_dropout_and_share_noise_and_order(d
 def test_dropout_is_a_function_of_seed_trial_epoch_and_batch(dataset: Dataset) -> None:
     config = trial_config({**MLP, "dropout": 0.5})
     member = Trainer(dataset, CPU).member(3, config)
-    x_BCL, log_g_B = torch.ones(8, 1, 32), torch.full((8,), 3.0)
+    x_BCL, target_B = torch.ones(8, 1, 32), torch.full((8,), 3.0)
 
     def masks(index: int, epoch: int) -> torch.Tensor:
         """Which of the hidden units no gradient reaches: the dropped ones, batch and width of one spectrum."""
         member.history = [{"epoch": n + 1, "val_r2": 0.0} for n in range(epoch)]
         member.begin_epoch()
         state = {name: value.clone() for name, value in member.model.state_dict().items()}
-        step(member, x_BCL, log_g_B, index)
+        step(member, x_BCL, target_B, index)
         member.model.load_state_dict(state)
         gradient = member.model.get_parameter("head.weight").grad
         assert gradient is not None
@@ -133,14 +135,14 @@ def test_noise_is_fresh_in_every_epoch_and_batch_and_shared_by_all_trials(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[tuple[int, int, int], torch.Tensor] = {}
-    original = MlpPack.compute
+    original = StackPack.compute
 
-    def spy(self: MlpPack, x_BCL: torch.Tensor, batch: Batch) -> None:
+    def spy(self: StackPack, batch: TrainBatch) -> None:
         (member,) = self.members
-        seen[member.number, member.epoch, batch.index] = x_BCL[:50].clone()
-        original(self, x_BCL, batch)
+        seen[member.number, member.epoch, batch.index] = batch.inputs[self.input_key][:50].clone()
+        original(self, batch)
 
-    monkeypatch.setattr(MlpPack, "compute", spy)
+    monkeypatch.setattr(StackPack, "compute", spy)
     train = dataset.train
     assert isinstance(train, Labelled)
     # Spectra that are all alike: what differs is the noise, whatever their order.
@@ -206,10 +208,8 @@ def test_losses_are_on_the_standardised_target(dataset: Dataset, loss: str, expe
     member = Trainer(dataset, CPU).member(0, trial_config({**MLP, "dropout": 0.0}, {"loss": loss}))
     for parameter in member.model.parameters():
         torch.nn.init.zeros_(parameter)
-    prep = dataset.prep
     member.begin_epoch()
-    log_g_B = prep.target_mean_dex + prep.target_std_dex * torch.tensor([0.5, -2.0])
-    step(member, torch.ones(2, 1, 32), log_g_B)
+    step(member, torch.ones(2, 1, 32), torch.tensor([0.5, -2.0]))
     assert float(member._loss_sum) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
@@ -219,11 +219,11 @@ def test_a_step_is_torch_adamw(dataset: Dataset) -> None:
     peer = Trainer(dataset, CPU).member(0, config).model
     optimizer = torch.optim.AdamW(peer.parameters(), lr=0.01, weight_decay=0.3, foreach=False, fused=False)
     member.begin_epoch()
-    x_BCL, log_g_B = torch.randn(16, 1, 32), torch.linspace(1, 5, 16)
+    x_BCL, target_B = torch.randn(16, 1, 32), torch.linspace(-2, 2, 16)
     for index in range(3):
-        step(member, x_BCL, log_g_B, index)
+        step(member, x_BCL, target_B, index)
         optimizer.zero_grad()
-        torch.nn.functional.mse_loss(peer(x_BCL), member.network.standardise(log_g_B)).backward()
+        torch.nn.functional.mse_loss(peer(x_BCL), target_B).backward()
         optimizer.step()
     for ours, theirs in zip(member.model.parameters(), peer.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -261,9 +261,9 @@ def test_ridge_residual_starts_at_the_ridge_of_sklearn(dataset: Dataset, model: 
     member = trainer.member(0, config)
     train, prep = dataset.train, dataset.prep
     assert isinstance(train, Labelled)
-    transform = trainer.transform(config.data.input)
-    (batch,) = trainer._pixels.epoch(42, 0, RIDGE_BATCH)
-    wanted = {"x": Wanted(transform, torch.float32)}
+    transform = InputTransform(config.data.input, prep, 1.0, CPU)
+    (batch,) = ResidentSource(train, CPU).epoch(42, 0, RIDGE_BATCH)
+    wanted = {"x": InputFormat(transform, torch.float32)}
     features_NF = Feed(1.0, CPU).inputs(batch, wanted, 42, "ridge", 0)["x"].flatten(1).numpy()
     peer = Ridge(alpha=alpha).fit(features_NF, (batch.log_g_B.numpy() - prep.target_mean_dex) / prep.target_std_dex)
     val = dataset.val
@@ -307,9 +307,9 @@ def test_the_oracle_sees_the_true_bin_in_training_and_val(dataset: Dataset) -> N
     bin_DN = (predicted_DN - dataset.prep.target_mean_dex) / dataset.prep.target_std_dex
     np.testing.assert_allclose(bin_DN, np.broadcast_to(dataset.val.bin_N, bin_DN.shape), atol=1e-5)
     assert len(np.unique(dataset.val.bin_N)) >= 6
-    batch = next(iter(trainer._pixels.epoch(42, 1, 64)))
-    output_B = member.network.output(torch.zeros(len(batch.bin_B), 1, 32), batch.bin_B)
-    assert torch.equal(output_B.round().long(), batch.bin_B)
+    batch = next(trainer.data.batches({}, trainer.data.source(config), 64, (42, 1), (42,)))
+    output_B = member.network.output(torch.zeros(len(batch), 1, 32), batch.context_B)
+    assert torch.equal(output_B.round().long(), batch.context_B)
 
 
 @pytest.mark.parametrize("kind", ["standardize", "whiten"])

@@ -4,13 +4,13 @@ Shape suffixes: D noise draws, N spectra, B spectra at a time, C channels, K pix
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 
 from spectral_search.models.threads import for_each
+from spectral_search.task.training import MeasuredPart
 from spectral_search.tasks.spectra.training.dataset import Frozen, shared_tensor
-from spectral_search.tasks.spectra.training.input_feed import Wanted, stripes
+from spectral_search.tasks.spectra.training.input_feed import InputFormat, stripes
 
 KEEP_BYTES = 1 << 30
 """Kept in the host's memory at most: 10,000 noisy spectra of 4,096 pixels take 82 MB in bfloat16, 164 MB in float32."""
@@ -23,16 +23,6 @@ def keep_bytes(device: torch.device, share: float) -> int:
     if device.type != "cuda":
         return KEEP_BYTES
     return int(DEVICE_SHARE * share * torch.cuda.mem_get_info(device)[1])
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some of the spectra in one draw: their inputs by key, and their bins."""
-
-    draw: int
-    rows: slice
-    inputs: Mapping[str, torch.Tensor]
-    bin_B: torch.Tensor
 
 
 class FrozenInputs:
@@ -49,7 +39,7 @@ class FrozenInputs:
         self.draws, self.count = frozen.noisy_DNL.shape[:2]
         self._kept: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
-    def parts(self, wanted: Mapping[str, Wanted], rows: int) -> Iterator[Part]:
+    def parts(self, wanted: Mapping[str, InputFormat], rows: int) -> Iterator[MeasuredPart]:
         """All spectra in all draws, at most so many at a time."""
         kept = {key: x_DNCK for key, want in wanted.items() if (x_DNCK := self._keep(key, want)) is not None}
         for start in range(0, self.count, rows):
@@ -60,9 +50,9 @@ class FrozenInputs:
                     key: kept[key][draw, part] if key in kept else self._made(want, draw, part)
                     for key, want in wanted.items()
                 }
-                yield Part(draw, part, inputs, bin_B)
+                yield MeasuredPart(draw, part, inputs, bin_B)
 
-    def _keep(self, key: str, want: Wanted) -> torch.Tensor | None:
+    def _keep(self, key: str, want: InputFormat) -> torch.Tensor | None:
         """The inputs of all spectra, made where they are not kept already; None where they would take too much."""
         name = key, want.format
         if name not in self._kept:
@@ -77,12 +67,12 @@ class FrozenInputs:
             self._kept[name] = x_DNCK
         return self._kept[name]
 
-    def _made(self, want: Wanted, draw: int, rows: slice) -> torch.Tensor:
+    def _made(self, want: InputFormat, draw: int, rows: slice) -> torch.Tensor:
         x_BCK = want.empty((rows.stop - rows.start,), self._device)
         self._fill(x_BCK, want, draw, rows)
         return x_BCK
 
-    def _fill(self, x_BCK: torch.Tensor, want: Wanted, draw: int, rows: slice) -> None:
+    def _fill(self, x_BCK: torch.Tensor, want: InputFormat, draw: int, rows: slice) -> None:
         """Write the inputs of some spectra in one draw."""
         noisy_BL, error_BL = self._frozen.noisy_DNL[draw, rows], self._frozen.error_NL[rows]
 

@@ -25,7 +25,7 @@ last digits of a product may depend on its rows."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InputFormat:
     """An input that some networks read, and the number format of their products."""
 
     transform: InputTransform
@@ -48,7 +48,7 @@ class Feed:
         self._noise_level, self._device = noise_level, device
 
     def inputs(
-        self, batch: Batch | ComponentBatch, wanted: Mapping[str, Wanted], *counter: int | str
+        self, batch: Batch | ComponentBatch, wanted: Mapping[str, InputFormat], *counter: int | str
     ) -> dict[str, torch.Tensor]:
         """The inputs of a batch by their keys, each of shape (B, C, K); `counter` names the noise."""
         count = len(batch.log_g_B)
@@ -64,7 +64,7 @@ class Feed:
 def _fill_of_pixels(
     inputs: dict[str, torch.Tensor],
     batch: Batch,
-    wanted: Mapping[str, Wanted],
+    wanted: Mapping[str, InputFormat],
     counter: tuple[int | str, ...],
     noise_level: float,
     rows: slice,
@@ -77,7 +77,7 @@ def _fill_of_pixels(
 def _fill_of_components(
     inputs: dict[str, torch.Tensor],
     batch: ComponentBatch,
-    wanted: Mapping[str, Wanted],
+    wanted: Mapping[str, InputFormat],
     counter: tuple[int | str, ...],
     rows: slice,
 ) -> None:

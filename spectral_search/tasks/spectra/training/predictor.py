@@ -1,4 +1,7 @@
-"""An exported model at work: predictions for spectra in memory or in shards. Shape suffixes as in `network`."""
+"""An exported model at work: predictions for spectra in memory or in shards.
+
+Shape suffixes: D noise draws, N spectra.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,18 +12,20 @@ import pandas as pd
 import torch
 
 from spectral_search.errors import RequestError
-from spectral_search.models.build import needs_bin
 from spectral_search.record.bundle import Bundle
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.training import Wanted
 from spectral_search.tasks.spectra.shards.content import Gathering, digests_of
 from spectral_search.tasks.spectra.shards.data_root import shard_waves
 from spectral_search.tasks.spectra.shards.split import Selection
 from spectral_search.tasks.spectra.shards.wavelength_grids import WAVE_TOLERANCE_ANGSTROM
 from spectral_search.tasks.spectra.training.dataset import Frozen, oracle_bins
+from spectral_search.tasks.spectra.training.device_data import input_shape, measured_spectra, target_scale
 from spectral_search.tasks.spectra.training.evaluation_spectra import evaluation_noise, frozen_blocks
-from spectral_search.tasks.spectra.training.input_transforms import InputTransform
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
-from spectral_search.train.network import Network, predict_frozen
+from spectral_search.train.network import Network
+from spectral_search.train.prediction import LoneNetwork, predict, rows_at_once
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Predictor:
         self.origin = int(bundle.provenance.get("trial", 0)), int(bundle.provenance.get("epoch", 0))
         """Trial and epoch of the run that the model is from."""
         self.prep = Preprocessing.from_arrays(bundle.preprocessing)
-        self._network = Network(self.config, self.prep, device)
+        self._device = device
+        self._network = Network(self.config, input_shape(self.config.data.input, self.prep), device)
         try:
             self._network.model.load_state_dict({name: torch.tensor(v) for name, v in bundle.weights.items()})
         except RuntimeError as error:
@@ -64,11 +70,13 @@ class Predictor:
                 "The exported weights are not those of the network in the exported config "
                 f"({str(error).splitlines()[-1].strip()}): export the model again."
             ) from error
-        self._transform = InputTransform(self.config.data.input, self.prep, self.config.data.noise_level, device)
 
     def predict(self, frozen: Frozen) -> np.ndarray:
         """Predicted log g in dex of shape (D, N)."""
-        return predict_frozen(self._network, frozen, self._transform)
+        measured = measured_spectra(frozen, self.prep, self.config.data.noise_level, self._device)
+        wanted = {self._network.input_key: Wanted(self.config, self._network.input_format)}
+        rows = rows_at_once(self.config.fit.batch_size)
+        return predict([LoneNetwork(self._network)], measured, wanted, target_scale(self.prep), rows)[0]
 
     def predict_shards(
         self,
@@ -91,7 +99,7 @@ class Predictor:
         labels = selection.labels()
         accept(labels)
         unknown = int((oracle_bins(labels) < 0).sum())
-        if needs_bin(self.config.model) and unknown:
+        if family_of(self.config.model.kind).needs_bin(self.config.model) and unknown:
             raise RequestError(
                 f"{unknown} spectra lack T_eff or [M/H], which the model's oracle gate must be told: "
                 "give labelled shards, or train the mixture with a learned gate."

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from spectral_search.record.array_cache import ArrayCache
-from spectral_search.run.prepare_dataset import Compressing, prepare
-from spectral_search.run.same_data import Reading
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
+from spectral_search.tasks.spectra.shards.same_data import Reading
 from spectral_search.tasks.spectra.shards.split import Selection, Splits, make_splits
 from spectral_search.tasks.spectra.signal.subspace import find_directions, outside, outside_steps
 from spectral_search.tasks.spectra.signal.subspace_plan import find_subspace
 from spectral_search.tasks.spectra.signal.subspace_sample import SeenSubspace, see_subspace
 from spectral_search.tasks.spectra.simulator.simulate import simulate
+from spectral_search.tasks.spectra.training.prepare_dataset import Compressing, prepare
 
 SPEC = RunSpec.from_dict(
     {

@@ -10,7 +10,7 @@ from small_dataset import small_dataset
 from spectral_search.spec.data import InputSpec
 from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
 from spectral_search.tasks.spectra.training.frozen_inputs import FrozenInputs
-from spectral_search.tasks.spectra.training.input_feed import STRIPE_ROWS, Feed, Wanted
+from spectral_search.tasks.spectra.training.input_feed import STRIPE_ROWS, Feed, InputFormat
 from spectral_search.tasks.spectra.training.input_transforms import InputTransform
 from spectral_search.tasks.spectra.training.training_batches import Batch
 
@@ -40,10 +40,12 @@ def batch_of(dataset: Dataset) -> Batch:
     return Batch(0, flux_NL, error_NL, log_g_N[rows_B], bin_N[rows_B], rows_B)
 
 
-def wanted(dataset: Dataset, level: float = 1.0) -> dict[str, Wanted]:
+def wanted(dataset: Dataset, level: float = 1.0) -> dict[str, InputFormat]:
     specs = {"plain": InputSpec(kind="standardize"), "two": InputSpec(kind="flux_error", clamp=2.0)}
     formats = {"plain": torch.float32, "two": torch.bfloat16}
-    return {key: Wanted(InputTransform(spec, dataset.prep, level, CPU), formats[key]) for key, spec in specs.items()}
+    return {
+        key: InputFormat(InputTransform(spec, dataset.prep, level, CPU), formats[key]) for key, spec in specs.items()
+    }
 
 
 def test_without_noise_the_inputs_are_those_of_the_clipped_batch(dataset: Dataset) -> None:
@@ -73,7 +75,9 @@ def test_noise_differs_between_stripes_and_has_the_width_of_the_error(dataset: D
     batch = batch_of(dataset)
     ones_NL = torch.ones_like(batch.flux_NL)
     alike = replace(batch, flux_NL=100.0 * ones_NL, error_NL=ones_NL)
-    noisy_BL = Feed(2.0, CPU).inputs(alike, {"raw": Wanted(_Raw(ones_NL.shape[1]), torch.float32)}, 42)["raw"][:, 0]
+    noisy_BL = Feed(2.0, CPU).inputs(alike, {"raw": InputFormat(_Raw(ones_NL.shape[1]), torch.float32)}, 42)["raw"][
+        :, 0
+    ]
     pull_BL = (noisy_BL - 100.0) / 2.0
     assert abs(float(pull_BL.mean())) < 0.05
     assert float(pull_BL.std()) == pytest.approx(1.0, abs=0.03)

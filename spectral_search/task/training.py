@@ -1,0 +1,185 @@
+"""What training asks of a task's data: batches of inputs and targets, and examples to be measured on.
+
+A task prepares a `TrainingSet`: plain arrays that processes can share. Each process brings it to its device, where it
+is `DeviceData`; nothing that trains knows more of it than this.
+Shape suffixes: D draws, N examples, B examples of a batch; inputs are (B, C, L), C channels of length L.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.task.metric import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Reader = Literal["thread", "ray"]
+"""What reads examples that do not stay in memory: a thread of the process that trains, or processes of Ray Data."""
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """Shape of one example as a network reads it."""
+
+    channels: int
+    length: int
+
+    @property
+    def features(self) -> int:
+        return self.channels * self.length
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """What turns labels into what a network learns, mean 0 and standard deviation 1 over the training set, and back."""
+
+    mean: float
+    std: float
+
+    def standardise(self, label_B: "torch.Tensor") -> "torch.Tensor":
+        """Labels as the network's target."""
+        return (label_B - self.mean) / self.std
+
+    def restore(self, output_B: "torch.Tensor") -> "torch.Tensor":
+        """The inverse of `standardise`."""
+        return output_B * self.std + self.mean
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An input that some networks read: the configuration that says how it is made, and their number format."""
+
+    config: TrialConfig
+    format: "torch.dtype"
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """The examples of one step.
+
+    Attributes:
+        index: Counts the steps of the epoch from 0.
+        inputs: By key of the input, each (B, C, L).
+        target_B: What networks learn, standardised.
+        context_B: What some networks are told beside their input.
+    """
+
+    index: int
+    inputs: "Mapping[str, torch.Tensor]"
+    target_B: "torch.Tensor"
+    context_B: "torch.Tensor"
+
+    def __len__(self) -> int:
+        return len(self.target_B)
+
+
+@dataclass(frozen=True)
+class MeasuredPart:
+    """Some of the examples in one draw: their inputs by key, and what some networks are told beside them."""
+
+    draw: int
+    rows: slice
+    inputs: "Mapping[str, torch.Tensor]"
+    context_B: "torch.Tensor"
+
+
+class Measured(Protocol):
+    """Examples whose inputs are the same whenever they are asked for."""
+
+    @property
+    def draws(self) -> int:
+        """D, how often each example is there, each time with other noise."""
+
+    @property
+    def count(self) -> int:
+        """N examples."""
+
+    def parts(self, wanted: Mapping[str, Wanted], rows: int) -> Iterator[MeasuredPart]:
+        """All examples in all draws, at most so many at a time."""
+
+
+class DeviceData(Protocol):
+    """A training set on the device of a process."""
+
+    @property
+    def examples(self) -> int:
+        """Training examples N."""
+
+    @property
+    def values(self) -> int:
+        """Numbers of one example before anything is left out of it."""
+
+    @property
+    def scale(self) -> TargetScale:
+        """Of the labels."""
+
+    @property
+    def objective(self) -> Metric:
+        """What tells, among `val_scores`, which epoch is the best."""
+
+    def shape(self, config: TrialConfig) -> InputShape:
+        """What the network of a trial reads."""
+
+    def source(self, config: TrialConfig) -> str:
+        """Names the batches that a trial reads: trials of one source can share them."""
+
+    def steps(self, config: TrialConfig) -> int:
+        """Batches of an epoch."""
+
+    def batches(
+        self,
+        wanted: Mapping[str, Wanted],
+        source: str,
+        batch_size: int,
+        order: tuple[int, int],
+        counter: tuple[int | str, ...],
+    ) -> Iterator[TrainBatch]:
+        """The batches of an epoch.
+
+        Args:
+            wanted: The inputs to make, by key.
+            source: Of `source`.
+            batch_size: Examples of a batch, about.
+            order: Seed and epoch, which the order of the examples follows from.
+            counter: Names the random draws of the epoch; the batch's index is added to it.
+        """
+
+    def targets(self) -> "torch.Tensor":
+        """All training labels, standardised, shape (N,)."""
+
+    def measured(self, examples: Any) -> Measured:
+        """Examples to be measured on, as the task holds them; what was made of the val set is kept."""
+
+    def val_scores(self, predicted_DN: "np.ndarray") -> dict[str, float]:
+        """The task's metrics of predictions for the val set, by name."""
+
+
+class TrainingSet(Protocol):
+    """What a task prepares for training, in arrays that processes can share."""
+
+    @property
+    def val(self) -> Any:
+        """What every epoch is measured on."""
+
+    @property
+    def examples(self) -> int:
+        """Training examples N."""
+
+    @property
+    def values(self) -> int:
+        """Numbers of one example before anything is left out of it."""
+
+    def reader(self, spec: RunSpec) -> Reader:
+        """What reads examples that do not stay in memory, for a run on Ray."""
+
+    def on_device(self, device: "torch.device", *, share: float = 1.0, reader: Reader = "thread") -> DeviceData:
+        """The set on the device of a process.
+
+        Args:
+            device: Where networks train.
+            share: Part of the device that this process may fill.
+            reader: What reads examples that do not stay in memory.
+        """

@@ -1,0 +1,1 @@
+"""Augmentations by the `kind` of an item of `fit.augment`: each module's AUGMENTATION."""

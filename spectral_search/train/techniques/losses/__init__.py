@@ -1,0 +1,1 @@
+"""Losses by the name in `fit.loss`: each module's LOSS."""

@@ -1,0 +1,76 @@
+"""What a learning-rate schedule is: a pure function of the step, so that a resumed fit needs no scheduler state."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.technique_names import SCHEDULES
+from spectral_search.task.metric import Metric
+
+
+class Progress(NamedTuple):
+    """How far a fit has come, its warm-up behind it.
+
+    Attributes:
+        step: Steps done before this one, over all epochs.
+        steps_per_epoch: Batches of an epoch.
+        warmup_steps: Steps of the warm-up.
+        steps: Of the whole fit.
+        drops: How often a plateau has dropped so far; see `plateau_drops`.
+    """
+
+    step: int
+    steps_per_epoch: int
+    warmup_steps: int
+    steps: int
+    drops: int
+
+    @property
+    def after_warmup(self) -> int:
+        """Steps since the warm-up."""
+        return self.step - self.warmup_steps
+
+    @property
+    def left_by_warmup(self) -> int:
+        """Steps that the warm-up leaves, which schedules over a whole fit fill."""
+        return self.steps - self.warmup_steps
+
+
+Schedule = Callable[[float, FitSpec, Progress], float]
+"""(highest rate, recipe, progress) -> the rate of a step; pure, and never below 0."""
+
+
+def learning_rate(fit: FitSpec, highest: float, step: int, steps_per_epoch: int, drops: int = 0) -> float:
+    """Learning rate of one step for parameters with this highest one, which a linear warm-up leads to.
+
+    Args:
+        fit: The recipe.
+        highest: `fit.lr`, or what a group of parameters has for it.
+        step: Steps done before this one, over all epochs.
+        steps_per_epoch: Batches of an epoch.
+        drops: Drops of a plateau so far; see `plateau_drops`.
+    """
+    warmup_steps = round(fit.warmup_epochs * steps_per_epoch)
+    if step < warmup_steps:
+        return highest * (step + 1) / (warmup_steps + 1)
+    schedule: Schedule = SCHEDULES.get(fit.schedule)
+    return schedule(highest, fit, Progress(step, steps_per_epoch, warmup_steps, fit.epochs * steps_per_epoch, drops))
+
+
+def plateau_drops(patience: int, values: Sequence[float], objective: Metric) -> int:
+    """How often a plateau has come in epochs with these values of the objective: more than `patience` without gain."""
+    drops, best, waited = 0, objective.nothing, 0
+    for value in values:
+        if objective.better(value, best):
+            best, waited = value, 0
+            continue
+        waited += 1
+        if waited > patience:
+            drops, waited = drops + 1, 0
+    return drops
+
+
+def cosine_between(start: float, end: float, progress: float) -> float:
+    """From start to end along half a cosine, for a progress from 0 to 1; at the end from then on."""
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))

@@ -1,0 +1,1 @@
+"""Learning-rate schedules by the name in `fit.schedule`: each module's SCHEDULE."""

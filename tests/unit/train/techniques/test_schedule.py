@@ -1,0 +1,118 @@
+"""Learning-rate schedules equal torch's own, step by step."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import lr_scheduler
+
+from spectral_search.spec.fit import FitSpec
+from spectral_search.task.metric import Metric
+from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
+
+STEPS = 7
+"""Steps of an epoch."""
+LR = 0.02
+HIGHER = Metric("score", "score", higher_is_better=True)
+LOWER = Metric("error", "error", higher_is_better=False)
+
+
+def ours(fit: FitSpec) -> np.ndarray:
+    return np.array([learning_rate(fit, fit.lr, step, STEPS) for step in range(fit.epochs * STEPS)])
+
+
+def torch_rates(
+    make: Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler], steps: int, every: int = 1
+) -> np.ndarray:
+    """What torch's schedule gives at each step; it moves on after `every` steps."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=LR)
+    schedule = make(optimizer)
+    rates = []
+    for step in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if (step + 1) % every == 0 and step + 1 < steps:
+            schedule.step()
+    return np.array(rates)
+
+
+def test_constant() -> None:
+    assert (ours(FitSpec(epochs=5, lr=LR)) == LR).all()
+
+
+@pytest.mark.parametrize("final", [0.0, 0.1])
+def test_cosine(final: float) -> None:
+    fit = FitSpec(epochs=6, lr=LR, schedule="cosine", final_lr_fraction=final)
+    expected = torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, 6 * STEPS, eta_min=final * LR), 6 * STEPS)
+    np.testing.assert_allclose(ours(fit), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("lr", [LR, 10 * LR])
+def test_cosine_ends_at_the_floor_whatever_lr_is(lr: float) -> None:
+    floor = 1e-3
+    fit = FitSpec(epochs=6, lr=lr, schedule="cosine", lr_floor=floor, warmup_epochs=1)
+    expected = floor + (lr - floor) * 0.5 * (1.0 + np.cos(np.pi * np.arange(5 * STEPS) / (5 * STEPS)))
+    np.testing.assert_allclose(ours(fit)[STEPS:], expected, rtol=1e-6)
+    higher = FitSpec(epochs=6, lr=lr, schedule="cosine", lr_floor=floor, final_lr_fraction=0.5)
+    assert ours(higher).min() > 0.5 * lr, "the higher of both counts"
+
+
+@pytest.mark.parametrize("epochs", [1, 6, 20])
+def test_one_cycle(epochs: int) -> None:
+    fit = FitSpec(epochs=epochs, lr=LR, schedule="one_cycle")
+    expected = torch_rates(
+        lambda o: lr_scheduler.OneCycleLR(o, LR, total_steps=epochs * STEPS, cycle_momentum=False), epochs * STEPS
+    )
+    np.testing.assert_allclose(ours(fit), expected, rtol=1e-6)
+    assert ours(fit)[-1] == pytest.approx(LR / 250_000)
+
+
+def test_one_cycle_of_a_few_steps_stays_within_its_bounds() -> None:
+    for steps in range(1, 8):
+        fit = FitSpec(epochs=steps, lr=LR, schedule="one_cycle")
+        rates = [learning_rate(fit, fit.lr, step, 1) for step in range(steps)]
+        assert all(LR / 250_001 <= rate <= LR for rate in rates)
+
+
+def test_step() -> None:
+    fit = FitSpec(epochs=9, lr=LR, schedule="step", step_epochs=2, step_factor=0.3)
+    expected = torch_rates(lambda o: lr_scheduler.StepLR(o, 2, 0.3), 9 * STEPS, every=STEPS)
+    np.testing.assert_allclose(ours(fit), expected, rtol=1e-12)
+
+
+def test_warm_up_then_constant() -> None:
+    fit = FitSpec(epochs=4, lr=LR, warmup_epochs=1.5)
+    warm = round(1.5 * STEPS)
+    expected = torch_rates(
+        lambda o: lr_scheduler.LinearLR(o, 1.0 / (warm + 1), 1.0, total_iters=warm), fit.epochs * STEPS
+    )
+    np.testing.assert_allclose(ours(fit), expected, rtol=1e-6)
+
+
+def test_warm_up_then_cosine_fills_the_steps_that_are_left() -> None:
+    fit, warm = FitSpec(epochs=5, lr=LR, schedule="cosine", warmup_epochs=1.0), STEPS
+    expected = torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, 4 * STEPS), 4 * STEPS)
+    np.testing.assert_allclose(ours(fit)[warm:], expected, rtol=1e-6)
+    assert (np.diff(ours(fit)[: warm + 1]) > 0).all()
+
+
+def test_plateau() -> None:
+    rng = np.random.default_rng(3)
+    scores = list(np.round(rng.normal(0.0, 1.0, 60).cumsum() * 0.1 + 0.5, 1))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=LR)
+    peer = lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=3, threshold=0.0, eps=0.0)
+    fit = FitSpec(epochs=60, lr=LR, schedule="plateau", step_factor=0.5, plateau_patience=3)
+    rates = []
+    for epoch, score in enumerate(scores, start=1):
+        peer.step(score)
+        drops = plateau_drops(fit.plateau_patience, scores[:epoch], HIGHER)
+        rates.append(optimizer.param_groups[0]["lr"])
+        assert learning_rate(fit, fit.lr, epoch * STEPS, STEPS, drops) == pytest.approx(rates[-1], rel=1e-9)
+    assert len(set(rates)) > 3
+
+
+def test_what_is_a_gain_is_the_objectives_to_say() -> None:
+    falling = [3.0, 2.0, 1.0, 0.5]
+    assert plateau_drops(1, falling, LOWER) == 0
+    assert plateau_drops(1, falling, HIGHER) == 1
