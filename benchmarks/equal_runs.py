@@ -210,7 +210,7 @@ def _run(name: str, search: dict[str, Any], folder: Path, data: Path, package: P
             ask = _command("evaluate", name, "--results", str(results), "--data", str(data), "--part", part, "--json")
             made = subprocess.run(ask, env=environment, stdout=subprocess.PIPE, stderr=told, check=True)
             document[f"evaluate_{part}"] = _plain(json.loads(made.stdout), ("path",))
-    document["report"] = {path.name: _untimed(path.read_text()) for path in sorted(tables.rglob("*.csv"))}
+    document["report"] = {path.name: path.read_text().splitlines() for path in sorted(tables.rglob("*.csv"))}
     return document
 
 
@@ -243,13 +243,6 @@ def _facts(run: Path) -> dict[str, Any]:
     for path in sorted(run.glob("predictions/*.parquet")):
         found[f"table {path.name}"] = _table(path)
     return found
-
-
-def _untimed(text: str) -> list[list[str]]:
-    """The rows of a CSV file without its columns of times."""
-    header, *rows = csv.reader(text.splitlines())
-    kept = [place for place, name in enumerate(header) if not name.endswith("seconds")]
-    return [[row[place] for place in kept] for row in (header, *rows)]
 
 
 def _plain(values: dict[str, Any], leave: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -10,17 +10,16 @@ import numpy as np
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import read_arrays
-from spectral_search.record.findings import Finding
+from spectral_search.record.finding import Finding
 from spectral_search.record.kept_predictions import read_test_predictions
 from spectral_search.record.methods import SAMPLED, Method
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.reporting import Reporting, reporting_of
 from spectral_search.record.run_records import RunRecord, list_runs
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
-
-FAMILIES = {"mlp": "MLP", "cnn": "CNN", "res_cnn": "CNN", "vit": "ViT", "moe_cnn": "MoE-CNN"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +46,8 @@ class Run:
 
     @property
     def family(self) -> str:
-        """MLP, CNN, ViT or MoE-CNN."""
-        return FAMILIES[self.config.model.kind]
+        """The label of its family of networks."""
+        return family_of(self.config.model.kind).label
 
     @property
     def curve(self) -> list[tuple[int, float]]:
@@ -158,7 +157,7 @@ def load_run(record: RunRecord) -> Run | None:
         nothing_N = np.zeros(0)
         method = Method(
             name=record.paths.name,
-            family=FAMILIES[config.model.kind],
+            family=family_of(config.model.kind).label,
             objective=task.objective,
             input=reads.input,
             train_size=train_size,

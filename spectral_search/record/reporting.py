@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_search.drawing.figure import Chapter
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import digest_of
-from spectral_search.record.findings import Finding
+from spectral_search.record.finding import Finding
 from spectral_search.record.methods import Method
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.task import Task

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from spectral_search.drawing.figure import Figure, Layout, lacking
 from spectral_search.drawing.plotting import DASHES, colour, cut, legend, short_count
 from spectral_search.record.evidence import Evidence
-from spectral_search.record.findings import listed, signed
+from spectral_search.record.finding import listed, signed
 from spectral_search.record.methods import Method, difference, leading, ratio
 from spectral_search.task.task import Task
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from spectral_search.drawing.figure import Figure, Layout, lacking
 from spectral_search.drawing.plotting import DASHES, INK, MARKERS, MUTED, colour, legend, log_axis
 from spectral_search.record.evidence import Run, plateau_epoch
-from spectral_search.record.findings import listed
+from spectral_search.record.finding import listed
 from spectral_search.record.methods import Method
 from spectral_search.record.retest_verdict import chosen_by_draw, early_values, seed_values, tied
 from spectral_search.record.run_records import TrialRecord

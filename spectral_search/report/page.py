@@ -6,7 +6,7 @@ from html import escape
 
 from spectral_search.drawing.figure import Chapter, Figure
 from spectral_search.drawing.plotting import THEME, Drawing
-from spectral_search.record.findings import Finding
+from spectral_search.record.finding import Finding
 
 _BADGES = {"yes": "yes", "no": "no", "too close to call": "open", "measured": "number", "not yet run": "none"}
 NOT_RUN = "Not yet run"

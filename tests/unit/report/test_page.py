@@ -4,7 +4,7 @@ import re
 
 from spectral_search.drawing.figure import Chapter, Figure, lacking
 from spectral_search.drawing.plotting import Drawing
-from spectral_search.record.findings import Finding
+from spectral_search.record.finding import Finding
 from spectral_search.report.page import Page, render
 
 

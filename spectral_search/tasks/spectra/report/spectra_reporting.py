@@ -9,11 +9,12 @@ import numpy as np
 from spectral_search.drawing.figure import Chapter
 from spectral_search.record.durable import digest_of
 from spectral_search.record.evidence import Evidence
-from spectral_search.record.findings import Finding
+from spectral_search.record.finding import Finding
 from spectral_search.record.manifest import sampled
 from spectral_search.record.methods import SAMPLED, Method
 from spectral_search.record.reporting import Reads, Reporting
 from spectral_search.spec.data import LEAKY_INPUTS
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.tasks.spectra.definition import TASK
 from spectral_search.tasks.spectra.report.baseline_methods import BASELINES
@@ -41,7 +42,8 @@ class SpectraReporting(Reporting):
     otherwise = (" or at another noise level", " or at different noise levels")
 
     def reads(self, config: TrialConfig) -> Reads:
-        fair = config.data.input.kind not in LEAKY_INPUTS and getattr(config.model, "gate", None) != "oracle"
+        told_more = family_of(config.model.kind).needs_bin(config.model)
+        fair = config.data.input.kind not in LEAKY_INPUTS and not told_more
         return Reads(config.data.input.kind, fair, {NOISE_LEVEL: config.data.noise_level})
 
     def test_set(self, data: Mapping[str, Any], config: TrialConfig) -> str:

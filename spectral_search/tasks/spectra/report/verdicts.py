@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
 from spectral_search.record.evidence import Run, plateau_epoch
-from spectral_search.record.findings import Answer, Finding, listed, signed
+from spectral_search.record.finding import Answer, Finding, listed, signed
 from spectral_search.record.methods import Method, difference, ratio
 from spectral_search.record.resampling import Estimate
 from spectral_search.tasks.spectra.definition import TASK

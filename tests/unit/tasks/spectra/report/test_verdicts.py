@@ -4,7 +4,7 @@ import pytest
 from made_methods import made_labels, made_method
 
 from spectral_search.record.evidence import plateau_epoch
-from spectral_search.record.findings import Finding
+from spectral_search.record.finding import Finding
 from spectral_search.record.methods import Method, difference
 from spectral_search.tasks.spectra.definition import TASK
 from spectral_search.tasks.spectra.report.verdicts import five_numbers, four_verdicts, stop_signals
