@@ -330,12 +330,18 @@ def _cap_spectra(spec: RunSpec, root: DataRoot, explicit: Collection[str]) -> tu
 
 
 def _check_networks(spec: RunSpec, pixels: int) -> None:
-    """Refuse networks that cannot read the spectra."""
+    """Refuse networks that cannot read the spectra, and groups of parameters that they do not have."""
     faults: dict[str, None] = {}
-    for config in candidates(spec):
+    by_network = {f"{c.data.input!r} {c.model!r} {c.fit.groups!r}": c for c in candidates(spec)}
+    for config in by_network.values():
         given = config.data.input
+        shape = {"pixels": given.kept_pixels(pixels), "channels": given.channels}
         try:
-            require_fit(config.model, pixels=given.kept_pixels(pixels), channels=given.channels)
+            require_fit(config.model, **shape)
+            if config.fit.groups:
+                from spectral_search.train.optimiser_groups import require_groups  # names of parameters are torch's
+
+                require_groups(config, **shape)
         except RequestError as error:
             faults |= dict.fromkeys(error.faults)
     if faults:
