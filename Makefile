@@ -40,4 +40,4 @@ $(STAMP): requirements.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
-	find spectral_search tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find spectral_search benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

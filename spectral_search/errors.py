@@ -1,5 +1,10 @@
 """The exceptions that are told in one plain sentence instead of a traceback."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class RequestError(Exception):
     """A fault in what the user asked for or pointed at.
@@ -23,3 +28,12 @@ class DiskFullError(Exception):
 
 class OutputClosedError(RunError):
     """Nobody reads the output any more, as after `| head`."""
+
+
+def gathered(faults: list[str], step: Callable[[], T]) -> T | None:
+    """The result of a step; its faults are put to the others, so that all are told at once."""
+    try:
+        return step()
+    except RequestError as error:
+        faults += error.faults
+        return None

@@ -55,12 +55,12 @@ def require_text(path: Path) -> Path:
         name.encode()
     except UnicodeEncodeError:
         raise RequestError(
-            f"The path {readable(name)} holds bytes that are not UTF-8, and the records of a run are: rename it."
+            f"The path {_readable(name)} holds bytes that are not UTF-8, and the records of a run are: rename it."
         ) from None
     return path
 
 
-def readable(text: str) -> str:
+def _readable(text: str) -> str:
     """Text that any terminal takes: bytes that are no UTF-8, as they come from the system, are written as \\xff."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 

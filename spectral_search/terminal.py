@@ -11,8 +11,8 @@ import unicodedata
 from contextlib import suppress
 from types import FrameType
 
-PLAIN = "spectral_search.plain"
-STANDS_FOR = {
+_PLAIN = "spectral_search.plain"
+_STANDS_FOR = {
     **{"²": "2", "±": "+-", "→": "->", "≤": "<=", "≥": ">=", "…": "...", "•": "*", "—": "-"},
     **{"\N{EN DASH}": "-", "\N{MULTIPLICATION SIGN}": "x"},
     **dict.fromkeys("─━╴╸╺╼╶", "-"),
@@ -23,13 +23,13 @@ STANDS_FOR = {
 
 def degrade() -> None:
     """Let stdout and stderr write what their encoding lacks in plainer characters, rather than raise."""
-    codecs.register_error(PLAIN, plainer)
+    codecs.register_error(_PLAIN, _plainer)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=PLAIN)
+            stream.reconfigure(errors=_PLAIN)
 
 
-def plainer(error: UnicodeError) -> tuple[str | bytes, int]:
+def _plainer(error: UnicodeError) -> tuple[str | bytes, int]:
     """The error handler of a codec: a character that stands for another, its letter without accents, or its number.
 
     A byte of a file's name that is no UTF-8 is written as that byte again, as `ls` does.
@@ -39,7 +39,7 @@ def plainer(error: UnicodeError) -> tuple[str | bytes, int]:
     character = error.object[error.start]
     if "\udc80" <= character <= "\udcff":
         return bytes([ord(character) - 0xDC00]), error.start + 1
-    stand_in = STANDS_FOR.get(character) or unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    stand_in = _STANDS_FOR.get(character) or unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return stand_in or character.encode("ascii", "backslashreplace").decode(), error.start + 1
 
 

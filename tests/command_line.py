@@ -13,7 +13,7 @@ from typing import Any
 
 from default_signals import default_signals, heard_here
 
-from spectral_search.cli import main
+from spectral_search.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,7 +53,7 @@ def call(*arguments: object, folder: Path) -> Done:
 
 def spawn(*arguments: object, folder: Path, **environment: str) -> Done:
     """Run a command in a process of its own, its output to pipes."""
-    code = "from spectral_search.cli import main; main()"
+    code = "from spectral_search.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=folder,

@@ -71,7 +71,7 @@ def limited(*arguments: object, folder: Path, most_bytes: int) -> Done:
     code = (
         "import resource, sys\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most_bytes}, resource.RLIM_INFINITY))\n"
-        "from spectral_search.cli import main\nmain()"
+        "from spectral_search.cli.main import main\nmain()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],

@@ -11,8 +11,9 @@ from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
 from spectral_search.spec.data import DataSpec
+from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import MODEL_KINDS, section_leaves
+from spectral_search.spec.keys import section_leaves
 from spectral_search.spec.search import ResourcesSpec, SearchSpec
 
 SECTIONS: dict[str, type[Section]] = {
@@ -72,8 +73,8 @@ def numeric_leaves() -> list[Leaf]:
     for name, section in SECTIONS.items():
         for key, info in section_leaves(section, name).items():
             found += _numbers(key, None, info.annotation, info.metadata)
-    for kind, section in MODEL_KINDS.items():
-        for key, info in section_leaves(section, "model").items():
+    for kind, family in families().items():
+        for key, info in section_leaves(family.section, "model").items():
             found += _numbers(key, kind, info.annotation, info.metadata)
     return found
 

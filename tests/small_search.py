@@ -62,7 +62,7 @@ def make_spec(folder: Path, data: Path, **changes: dict[str, Any]) -> RunSpec:
 
 def command(*arguments: object) -> list[str]:
     """The command line of spectral-search in this checkout."""
-    return [sys.executable, "-c", "from spectral_search.cli import main; main()", *map(str, arguments)]
+    return [sys.executable, "-c", "from spectral_search.cli.main import main; main()", *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

@@ -3,13 +3,13 @@
 Convolutional features are x_BC1L, images one pixel high, in torch's channels-last memory format: the kernels for it are
 about twice as fast as those for Conv1d, the numbers the same.
 
-Shape letters: B batch, C channels, L pixels along the spectrum, F features.
+Shape letters: B batch, C channels, L pixels, F features.
 """
 
 import torch
 from torch import Tensor, nn
 
-from spectral_search.spec.model import Activation, Init, Norm
+from spectral_search.spec.model_section import Activation, Init, Norm
 
 MAX_GROUPS = 8
 # Few values normalised together keep little but their signs: two become +1 and -1 whatever they were.
@@ -51,7 +51,7 @@ def feature_norm(name: Norm, features: int) -> nn.Module:
 
 
 def same_conv(inputs: int, outputs: int, kernel: int, dilation: int = 1, stride: int = 1) -> nn.Conv2d:
-    """A convolution along the spectrum whose zero padding keeps ceil(L / stride) pixels."""
+    """A convolution along the pixels whose zero padding keeps ceil(L / stride) pixels."""
     padding = (0, dilation * (kernel // 2))
     return nn.Conv2d(inputs, outputs, (1, kernel), padding=padding, dilation=(1, dilation), stride=(1, stride))
 
@@ -66,7 +66,7 @@ def to_channels_last(x_BC1L: Tensor) -> Tensor:
 
 
 def channel_norm(name: Norm, channels: int) -> nn.Module:
-    """The norm of that name over x_BC1L; "layer" normalises each spectrum over channels and pixels together."""
+    """The norm of that name over x_BC1L; "layer" normalises each example over channels and pixels together."""
     match name:
         case "none":
             return nn.Identity()

@@ -8,7 +8,7 @@ exports a network need not know of the stack.
 Activations are feature-major, (K, W, B): the rows of a wide product are then the networks' own, without a copy, and the
 gradient of a product is one of factors that lie as the fast kernels want them.
 
-Shape suffixes: B spectra in a batch, F features, K networks, W width of a layer, R rows of all first layers together.
+Shape suffixes: B examples in a batch, F features, K networks, W width of a layer, R rows of all first layers together.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spectral_search.models.mlp import HiddenLayer, Mlp
+from spectral_search.models.mlp_network import HiddenLayer, Mlp
 from spectral_search.models.products import ROWS, products
-
-Dropout = Callable[[int, float, Tensor], None]
-"""(network, p, factor_WB): fill the factors of the network's next layer, 0 with probability p, else 1 / (1 - p)."""
+from spectral_search.models.stack import Dropout
 
 
 class MlpStack:
@@ -42,13 +40,14 @@ class MlpStack:
         order = [k for numbers in groups for k in numbers]
         self._place_K = torch.tensor(order, device=networks[0].head.weight.device).argsort()
 
-    def outputs(self, x_BF: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """Standardised log g of shape (K, B), float32.
+    def outputs(self, x_BCL: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """Standardised target of shape (K, B), float32.
 
         Args:
-            x_BF: The input, in the format that the products are to have.
+            x_BCL: The input, in the format that the products are to have.
             dropout: Draws the dropout of training. In evaluation None: batch norms then use their running statistics.
         """
+        x_BF = x_BCL.flatten(1)
         products = iter(self._first(x_BF))
         parts = [group.outputs(x_BF, [next(products) for _ in group.first], dropout).float() for group in self._groups]
         return torch.cat(parts).index_select(0, self._place_K)
@@ -181,7 +180,7 @@ class _Group:
         """The layers that read the input: the first ones, then the projections past them, if any."""
 
     def outputs(self, x_BF: Tensor, products: Sequence[Tensor], dropout: Dropout | None) -> Tensor:
-        """Standardised log g of shape (K, B) from the input and its products with `first`, each of shape (K, W, B)."""
+        """Standardised target of shape (K, B) from the input and its products with `first`, each of shape (K, W, B)."""
         past = products[1] if len(products) > 1 else x_BF.T
         h_KWB = self._layers[0](products[0], past, dropout)
         for layer, linear, skip in zip(self._layers[1:], self._linears, self._skips, strict=True):

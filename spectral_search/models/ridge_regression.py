@@ -1,4 +1,4 @@
-"""Ridge regression in one pass over the spectra, at memory that does not grow with their number.
+"""Ridge regression in one pass over the examples, at memory that does not grow with their number.
 
 Shape letters: B batch, F features (pixels).
 """
@@ -45,21 +45,21 @@ class RidgeAccumulator:
         self._y = 0.0
 
     def update(self, x_BF: Tensor, y_B: Tensor, noise_variance_F: Tensor | None = None) -> None:
-        """Add one block of spectra and their targets.
+        """Add one block of examples and their targets.
 
         Args:
             x_BF: Features.
             y_B: Targets.
             noise_variance_F: Variance of noise that is independent from feature to feature and not in `x_BF`, summed
                 over the block; or its covariance, (F, F). The sums become their expectation over that noise, as if each
-                spectrum had been added with every draw of it.
+                example had been added with every draw of it.
 
         Raises:
             RequestError: The block has another width, or holds values that are not finite.
         """
         if x_BF.ndim != 2 or x_BF.shape[1] != self.features or y_B.shape != x_BF.shape[:1]:
             raise RequestError(
-                f"Ridge expects spectra of {self.features} features and one target each, but got shapes "
+                f"Ridge expects examples of {self.features} features and one target each, but got shapes "
                 f"{tuple(x_BF.shape)} and {tuple(y_B.shape)}"
             )
         if not len(x_BF):
@@ -117,7 +117,7 @@ class RidgeAccumulator:
             RequestError: Nothing was added, or a penalty is negative.
         """
         if self.count == 0:
-            raise RequestError("Ridge was given no spectra; add at least one block before solving")
+            raise RequestError("Ridge was given no examples; add at least one block before solving")
         mean_F, mean_y = self._x_F / self.count, self._y / self.count
         gram_FF = torch.addr(self._xx_FF, mean_F, mean_F, alpha=-self.count)
         moment_F = self._xy_F - self.count * mean_y * mean_F

@@ -18,12 +18,12 @@ from spectral_search.record.manifest import sampled
 from spectral_search.record.run_records import RunRecord
 from spectral_search.record.scores import Estimate, estimates, r2_samples
 from spectral_search.spec.data import LEAKY_INPUTS
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FAMILIES = {"mlp": "MLP", "cnn": "CNN", "res_cnn": "CNN", "vit": "ViT", "moe_cnn": "MoE-CNN"}
 BASELINES = {
     "ridge": "Ridge",
     "lightgbm": "LightGBM",
@@ -156,8 +156,8 @@ class Run:
 
     @property
     def family(self) -> str:
-        """MLP, CNN, ViT or MoE-CNN."""
-        return FAMILIES[self.config.model.kind]
+        """The label of its family of networks."""
+        return family_of(self.config.model.kind).label
 
 
 def load_run(record: RunRecord) -> Run | None:
@@ -172,12 +172,12 @@ def load_run(record: RunRecord) -> Run | None:
     config = RunSpec.from_dict(record.spec).with_params(best.params)
     test_set = test_set_name(record.manifest.data, config.data.noise_level)
     train_size = len(read_arrays(record.paths.split_npz)["train_rows"])
-    method, table = None, None
+    method, table, family = None, None, family_of(config.model.kind)
     if record.test is not None:
         table = read_test_predictions(record.paths, best.number, best.best_epoch)
         method = Method(
             name=record.paths.name,
-            family=FAMILIES[config.model.kind],
+            family=family.label,
             input=config.data.input.kind,
             train_size=train_size,
             noise_level=config.data.noise_level,
@@ -187,7 +187,7 @@ def load_run(record: RunRecord) -> Run | None:
             predicted_N=None if table is None else table[PREDICTED].to_numpy(np.float64),
             train_seconds=best.seconds,
             search_seconds=record.wall_seconds,
-            fair=config.data.input.kind not in LEAKY_INPUTS and getattr(config.model, "gate", None) != "oracle",
+            fair=config.data.input.kind not in LEAKY_INPUTS and not family.needs_bin(config.model),
             facts={"val_r2": best.best_val_r2, "trial": best.number, "epoch": best.best_epoch},
         )
     return Run(record, config, method, test_set, train_size)

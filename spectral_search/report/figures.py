@@ -20,31 +20,24 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.typing import RcKeyType
 
+from spectral_search.spec.families import families
+from spectral_search.spec.family import Colour
+
 INK, MUTED, GRID, FACE = "#1b1f24", "#5d6672", "#d8dde4", "#fdfdfc"
-COLOURS = {
-    "MLP": "#1c6cb0",
-    "CNN": "#c94f16",
-    "ViT": "#0f7d58",
-    "MoE-CNN": "#a5428c",
-    "Ridge": "#747b84",
-    "LightGBM": "#857417",
-    "oracle mixture": "#6a4d9f",
-    "ceiling": "#2f353c",
+_BASELINES = {
+    "Ridge": Colour("#747b84", "#b4bac2"),
+    "LightGBM": Colour("#857417", "#d8c65a"),
+    "oracle mixture": Colour("#6a4d9f", "#b59dec"),
+    "ceiling": Colour("#2f353c", "#f2f4f6"),
 }
-"""Colours of the families, told apart also by those who see no difference of red and green."""
+_COLOURS = {family.label: family.colour for family in families().values()} | _BASELINES
+"""Colours of the methods, told apart also by those who see no difference of red and green."""
 THEME: dict[str, tuple[str, str]] = {
     "ink": (INK, "#e7eaee"),
     "muted": (MUTED, "#a4adb8"),
     "grid": (GRID, "#3a414a"),
     "face": (FACE, "#15181c"),
-    "mlp": (COLOURS["MLP"], "#6db3f2"),
-    "cnn": (COLOURS["CNN"], "#ff9b67"),
-    "vit": (COLOURS["ViT"], "#4fd0a0"),
-    "moe": (COLOURS["MoE-CNN"], "#e590cf"),
-    "ridge": (COLOURS["Ridge"], "#b4bac2"),
-    "lightgbm": (COLOURS["LightGBM"], "#d8c65a"),
-    "oracle": (COLOURS["oracle mixture"], "#b59dec"),
-    "ceiling": (COLOURS["ceiling"], "#f2f4f6"),
+    **{re.sub(r"\W+", "-", label.lower()): hue for label, hue in _COLOURS.items()},
 }
 """CSS variable -> its colour in the light and in the dark theme."""
 DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (5, 1.5, 1.2, 1.5)))
@@ -204,7 +197,8 @@ def _rounded(tag: re.Match[str]) -> str:
 
 def colour(family: str) -> str:
     """The colour of a family."""
-    return COLOURS.get(family.removesuffix(" on signal"), INK)
+    found = _COLOURS.get(family.removesuffix(" on signal"))
+    return INK if found is None else found.light
 
 
 def log_axis(axis: Axis, low: float, high: float, text: Callable[[float], str]) -> None:

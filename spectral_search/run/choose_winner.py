@@ -7,6 +7,7 @@ training of the copies at hand since their last checkpoints.
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from spectral_search.record.bundle import read_bundle
 from spectral_search.record.durable import read_json, write_json
 from spectral_search.record.export import export_best, trial_bundle
 from spectral_search.record.kept_predictions import (
-    PREDICTED,
     Retest,
     read_retests,
     read_test_predictions,
@@ -29,25 +29,19 @@ from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.retest_verdict import judge
 from spectral_search.record.run_records import RunRecord, TrialRecord
-from spectral_search.record.scores import scores
 from spectral_search.run.copy_progress import CopyProgress
 from spectral_search.run.retrain_copies import planned_copies, train_copies
 from spectral_search.spec.run import RunSpec
-from spectral_search.tasks.spectra.shards.same_data import same_bytes
-from spectral_search.tasks.spectra.shards.split import Selection, Splits
-from spectral_search.tasks.spectra.training.dataset import Frozen, Labelled, draw_noise
-from spectral_search.tasks.spectra.training.predictor import Predictor
-from spectral_search.tasks.spectra.training.prepare_dataset import Prepared
+from spectral_search.task.preparation import Prepared
 from spectral_search.train.trainer import Trainer
 
-Predict = Callable[[Frozen], np.ndarray]
+Predict = Callable[[Any], np.ndarray]
 
 
 def finish_run(
     spec: RunSpec,
     paths: RunPaths,
     prepared: Prepared,
-    splits: Splits,
     device: torch.device,
     progress: CopyProgress,
     *,
@@ -58,8 +52,7 @@ def finish_run(
     Args:
         spec: The search.
         paths: The run's folder, all its trials over.
-        prepared: Its spectra in memory.
-        splits: Which they are; the test set is used here alone, once, on the winner alone.
+        prepared: Its data; the test set is used here alone, once, on the winner alone.
         device: Where to predict, and to train finalists anew.
         progress: Where that training is shown.
         reseed: Whether to train finalists anew here.
@@ -73,40 +66,42 @@ def finish_run(
         return False
     # What learnt nothing is not worth a re-test, but where nothing else is there.
     finalists = [trial for trial in ranked if trial.collapsed is None][: spec.search.finalists] or ranked[:1]
-    write_val_labels(paths, splits.val.labels())
-    retests = _as_trained(spec, record, finalists, prepared.val, device)
-    _enter_retest(spec, paths, prepared.val, finalists, retests)
+    write_val_labels(paths, prepared.val_table)
+    retests = _as_trained(spec, record, finalists, prepared, device)
+    _enter_retest(spec, paths, prepared, finalists, retests)
     config = export_best(RunRecord.load(paths))
-    if splits.test is not None:
-        _test(paths, finalists[0], Predictor(read_bundle(config), device), splits.test)
+    if prepared.has_test:
+        _test(paths, finalists[0], prepared, device, config)
     if reseed:
         retests += _retrained(spec, record, finalists, prepared, device, progress)
-        _enter_retest(spec, paths, prepared.val, finalists, retests)
+        _enter_retest(spec, paths, prepared, finalists, retests)
     manifest = Manifest.load(paths.manifest_json)
     metrics = {**read_json(config.with_name("metrics.json")), "retest": manifest.retest}
-    if splits.test is not None:
+    if prepared.has_test:
         metrics["test"] = manifest.test
     write_json(config.with_name("metrics.json"), metrics)
     return True
 
 
 def _as_trained(
-    spec: RunSpec, record: RunRecord, finalists: list[TrialRecord], val: Labelled, device: torch.device
+    spec: RunSpec, record: RunRecord, finalists: list[TrialRecord], prepared: Prepared, device: torch.device
 ) -> list[Retest]:
     """The weights of the search on noise that no choice has seen."""
     known = {(made.trial, made.seed, made.epoch): made for made in read_retests(record.paths) if made.own}
     wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
     missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
-    predictors = [Predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
-    for (trial, seed, epoch), predicted_DN in zip(missing, fresh_predictions(spec, val, predictors), strict=True):
+    predictors = [prepared.predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
+    for (trial, seed, epoch), predicted_DN in zip(
+        missing, fresh_predictions(prepared, spec.search.retest_draws, predictors), strict=True
+    ):
         made = Retest(trial.number, seed, True, epoch, epoch, trial.best_val_r2, predicted_DN)
         write_retest(record.paths, made)
         known[trial.number, seed, epoch] = made
     return [known[trial.number, seed, epoch] for trial, seed, epoch in wanted]
 
 
-def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict]) -> list[np.ndarray]:
-    """Predictions for fresh noise draws of the val spectra; each dex, shape (D, N).
+def fresh_predictions(prepared: Prepared, count: int, predictors: Sequence[Predict]) -> list[np.ndarray]:
+    """Predictions for so many fresh draws of the val examples, each of shape (D, N).
 
     The next draw is made, by one thread, while the networks predict for this one.
     """
@@ -116,17 +111,16 @@ def fresh_predictions(spec: RunSpec, val: Labelled, predictors: Sequence[Predict
 
     with ThreadPoolExecutor(1) as ahead:
 
-        def drawing(draw: int) -> Future[np.ndarray]:
-            return ahead.submit(draw_noise, val, spec.data.noise_level, (spec.data.split_seed, "retest", draw))
+        def drawing(draw: int) -> Future[Any]:
+            return ahead.submit(prepared.fresh, draw)
 
         coming = drawing(0)
-        for draw in range(spec.search.retest_draws):
-            noisy_NL = coming.result()
-            if draw + 1 < spec.search.retest_draws:
+        for draw in range(count):
+            examples = coming.result()
+            if draw + 1 < count:
                 coming = drawing(draw + 1)
-            frozen = Frozen(noisy_NL[None], val.error_NL, val.log_g_N, val.bin_N)
             for predicted, predict in zip(draws, predictors, strict=True):
-                predicted.append(predict(frozen)[0])
+                predicted.append(predict(examples)[0])
     return [np.stack(predicted) for predicted in draws]
 
 
@@ -151,7 +145,7 @@ def _retrained(
 
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:
-                made = replace(made, predicted_DN=fresh_predictions(spec, prepared.val, [predict])[0])
+                made = replace(made, predicted_DN=fresh_predictions(prepared, spec.search.retest_draws, [predict])[0])
             write_retest(record.paths, made)
             done.append(made)
 
@@ -161,31 +155,28 @@ def _retrained(
 
 
 def _enter_retest(
-    spec: RunSpec, paths: RunPaths, val: Labelled, finalists: list[TrialRecord], retests: list[Retest]
+    spec: RunSpec, paths: RunPaths, prepared: Prepared, finalists: list[TrialRecord], retests: list[Retest]
 ) -> None:
-    judged = judge(retests, val.log_g_N, [trial.number for trial in finalists], seed=spec.data.split_seed)
+    judged = judge(retests, prepared.val_labels_N, [trial.number for trial in finalists], seed=spec.data.split_seed)
     manifest, winner = Manifest.load(paths.manifest_json), finalists[0]
     manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, "val_r2": winner.best_val_r2}
     manifest.retest = {**judged[0], "finalists": judged}
     manifest.save(paths.manifest_json)
 
 
-def _test(paths: RunPaths, winner: TrialRecord, predictor: Predictor, test: Selection) -> None:
+def _test(paths: RunPaths, winner: TrialRecord, prepared: Prepared, device: torch.device, config: Path) -> None:
     """Predict the test set, unless a process that died after it has: the same weights give the same numbers."""
     epoch, manifest = winner.best_epoch or 0, Manifest.load(paths.manifest_json)
     done: dict[str, Any] = manifest.test or {}
     known = (done.get("trial"), done.get("epoch")) == (winner.number, epoch)
     if known and read_test_predictions(paths, winner.number, epoch) is not None:
         return
-    predictions = predictor.predict_shards(test)
-    if not same_bytes(manifest.data.get("content", {}).get("test", {}), predictions.content):
+    tested = prepared.test(prepared.predictor(read_bundle(config), device), manifest.data)
+    if not tested.as_recorded:
         raise RequestError(
-            f"The test spectra of run {paths.name} changed while it ran: restore them, then `spectral-search resume "
+            f"The test set of run {paths.name} changed while it ran: restore it, then `spectral-search resume "
             f"{paths.name}`."
         )
-    table = predictions.table
-    write_test_predictions(paths, winner.number, epoch, table)
-    measured = scores(table[PREDICTED].to_numpy(), table["log_g"].to_numpy())
-    where = {"spectra": len(table), "noise": predictions.noise, "trial": winner.number, "epoch": epoch}
-    manifest.test = {**measured, **where}
+    write_test_predictions(paths, winner.number, epoch, tested.table)
+    manifest.test = {**tested.scores, **tested.about, "trial": winner.number, "epoch": epoch}
     manifest.save(paths.manifest_json)

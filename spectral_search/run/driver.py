@@ -11,8 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +25,6 @@ from sqlalchemy.exc import OperationalError
 
 from spectral_search.errors import DiskFullError, RunError
 from spectral_search.places import FULL, UNWRITABLE
-from spectral_search.record.bundle import read_safetensors, to_safetensors
 from spectral_search.record.durable import digest, replacing, write_atomic
 from spectral_search.record.live_view import LiveView
 from spectral_search.record.manifest import Manifest, RunState
@@ -40,27 +38,18 @@ from spectral_search.run.run_lock import Stopping
 from spectral_search.run.search_progress import Progress
 from spectral_search.run.study import Study, create_study, open_storage, storage_url
 from spectral_search.run.under_way import RETRIES, asked_to_end, forget, found_dead
-from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
-from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory
-from spectral_search.tasks.spectra.shards.same_data import Reading, keep_content
-from spectral_search.tasks.spectra.shards.split import Selection
-from spectral_search.tasks.spectra.signal.inputs_read import kept_bytes
-from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
-from spectral_search.tasks.spectra.training.residency import loads_on_ray, reads_on_ray
+from spectral_search.task.preparation import Preparation, Prepared
 from spectral_search.train.devices import Slots, cpu_count, visible_gpus
 
 if TYPE_CHECKING:
     import torch
 
-    from spectral_search.tasks.spectra.training.prepare_dataset import Prepared, Read
 
 PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
 BRINGS_TORCH = "spectral_search.run.choose_winner"
 """What the driver needs next when Ray has started."""
 STREAM_STORE_BYTES = 1 << 30
 """Room for blocks in flight when processes of Ray Data stream the training spectra."""
-VAL_ARRAYS = 12
-"""Val arrays kept at most, in units of one: up to 8 draws, flux, error, noise, and room."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
     with paths.appearing() as hidden:
         write_atomic(hidden.spec_yaml, plan.spec.to_yaml())
         with replacing(hidden.split_npz) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **plan.splits.to_arrays())
+            np.savez_compressed(file, allow_pickle=False, **plan.data.arrays())
         manifest = Manifest(
             name=paths.name,
             stage=plan.spec.stage,
@@ -97,11 +86,7 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
             versions=_versions(),
             seed=plan.spec.search.seed,
             hardware=_hardware(plan.slots),
-            data={
-                "shards": plan.root.fingerprint(),
-                "split": plan.splits.digest(),
-                "mismatches": list(plan.mismatches),
-            },
+            data=plan.data.record(),
             spec_sha256=[digest(hidden.spec_yaml)],
             planned_trials=plan.trials,
         )
@@ -197,19 +182,18 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
                 f"`spectral-search {command}` does it there."
             )
         shown = CopyProgress(paths.name, around.view, progress.snapshot)
-        found = finish_run(spec, paths, prepared, plan.splits, device, shown, reseed=reseed)
+        found = finish_run(spec, paths, prepared, device, shown, reseed=reseed)
         shown.end()
         return found
 
 
 def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
     """Tell of what an earlier session died of; the trials that it trained then, which are now to show alone which."""
-    suspects = found_dead(paths)
-    train = plan.splits.train
+    suspects, traits = found_dead(paths), plan.data.traits
     told = {trial.number: trial.user_attrs["params"] for trial in study.trials() if trial.number in suspects}
     for number, params in told.items():
         config = plan.spec.with_params(params)
-        need = need_told(config, train.pixels, len(train), gpu=bool(plan.slots.gpus))
+        need = need_told(config, traits.values, plan.data.sizes.train, gpu=bool(plan.slots.gpus))
         if sentence := study.mourn(number, f"{KILLED}. {need}.", RETRIES):
             around.say(sentence)
     return suspects
@@ -235,7 +219,8 @@ def _search_trials(
         return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.run.inline_executor import run_inline
 
-    prepared = _kept(plan, paths, around, *_prepared(plan, paths, around, partial(iter_blocks, hashed=True)))
+    preparation = _preparation(plan, paths, around)
+    prepared = preparation.keep(preparation.prepare(), around.say)
     run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots, suspects)
     return prepared
 
@@ -246,7 +231,8 @@ def _search_on_ray(
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.run.ray_session import ray_session
 
-    ahead = Ahead(lambda abandoned: _prepared_ahead(plan, paths, around, abandoned))
+    preparation = _preparation(plan, paths, around)
+    ahead = Ahead(lambda abandoned: _prepared_ahead(preparation, abandoned))
     session = ray_session(
         plan.spec.resources,
         plan.slots,
@@ -266,7 +252,7 @@ def _search_on_ray(
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = _kept(plan, paths, around, *(ahead.result() or _prepared(plan, paths, around, _reader(plan))))
+        prepared = preparation.keep(ahead.result() or preparation.prepare(on_ray=True), around.say)
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
@@ -274,66 +260,17 @@ def _search_on_ray(
     return prepared
 
 
-def _prepared_ahead(
-    plan: Plan, paths: RunPaths, around: Surroundings, abandoned: Event
-) -> tuple[Prepared, Reading] | None:
-    """The dataset, while Ray's processes start; None where Ray's are to read, or LightGBM to rank pixels, for long."""
+def _preparation(plan: Plan, paths: RunPaths, around: Surroundings) -> Preparation:
+    return plan.data.preparation(paths, around.view.step("compressing", plan.data.traits.examples_name))
+
+
+def _prepared_ahead(preparation: Preparation, abandoned: Event) -> Prepared | None:
+    """The dataset, while Ray's processes start; None where it has to wait for these."""
     import_module(BRINGS_TORCH)
-    from spectral_search.tasks.spectra.training.prepare_dataset import needs_ranking
-
-    parts = [part for part in (plan.splits.train, plan.splits.val, plan.splits.test) if part is not None]
-    if needs_ranking(plan.spec) or any(loads_on_ray(plan.spec.resources, part) for part in parts):
+    if not preparation.goes_ahead:
         return None
-
-    def read(selection: Selection, noisy: bool) -> Iterator[Block]:
-        for block in iter_blocks(selection, noisy, hashed=True):
-            if abandoned.is_set():
-                raise RuntimeError("nobody wants the spectra any more")
-            yield block
-
     with lone_blas():  # Ray's start forks
-        return _prepared(plan, paths, around, read)
-
-
-def _reader(plan: Plan) -> Read:
-    def read(selection: Selection, noisy: bool) -> Iterator[Block]:
-        if not loads_on_ray(plan.spec.resources, selection):
-            return iter_blocks(selection, noisy, hashed=True)
-        from spectral_search.tasks.spectra.shards.ray_blocks import (
-            iter_selection_ray,  # Ray Data takes a second to import
-        )
-
-        return iter_selection_ray(selection, noisy, hashed=True)
-
-    return read
-
-
-def _prepared(plan: Plan, paths: RunPaths, around: Surroundings, read: Read) -> tuple[Prepared, Reading]:
-    """The dataset, and what was read for it; nothing is written."""
-    from spectral_search.tasks.spectra.training.prepare_dataset import Compressing, prepare
-
-    known = paths.preprocessing_safetensors.exists()
-    prep = Preprocessing.from_arrays(read_safetensors(paths.preprocessing_safetensors)[0]) if known else plan.prep
-    reading = Reading(plan.splits)
-    compressing = Compressing(told=around.view.step("compressing", "spectra"), seen=reading.know)
-    return prepare(plan.spec, plan.splits, reading.watched(read), prep, compressing), reading
-
-
-def _kept(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Prepared, reading: Reading) -> Prepared:
-    """The dataset once it is certain what it is of; its preprocessing is fitted once and then belongs to the run.
-
-    Raises:
-        RequestError: The spectra are not those that the run has read before.
-    """
-    keep_content(paths, plan.splits, reading)
-    for note in prepared.notes:
-        around.say(note)
-    if not paths.preprocessing_safetensors.exists():
-        prep = prepared.dataset.prep
-        if plan.root.wave_angstrom_L is not None:
-            prep = replace(prep, wave_angstrom_L=plan.root.wave_angstrom_L)
-        write_atomic(paths.preprocessing_safetensors, to_safetensors(prep.to_arrays()))
-    return prepared
+        return preparation.prepare(abandoned=abandoned)
 
 
 @contextmanager
@@ -348,10 +285,8 @@ def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[t
 
 def _data_bytes(plan: Plan) -> int:
     """What the trials share through the object store, or what Ray Data has in flight when it streams."""
-    train = kept_bytes(plan.spec, plan.splits.train)
-    if plan.spec.data.residency == "stream" and reads_on_ray(plan.spec.resources, plan.splits.train):
-        train += STREAM_STORE_BYTES
-    return train + VAL_ARRAYS * bytes_in_memory(plan.splits.val) // 2
+    traits = plan.data.traits
+    return traits.kept_bytes + STREAM_STORE_BYTES * traits.streams_on_ray + traits.store_val_bytes
 
 
 def _versions() -> dict[str, str]:

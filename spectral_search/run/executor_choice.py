@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spectral_search.errors import RequestError
-from spectral_search.models.count import count_parameters
+from spectral_search.models.parameter_count import count_parameters
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
-from spectral_search.tasks.spectra.signal.inputs_read import drawn_in
+from spectral_search.task.data_plan import Traits
 from spectral_search.train.capacity import member_bytes, pack_limit
 from spectral_search.train.devices import cpu_count
 from spectral_search.train.free_memory import host_memory
@@ -58,9 +59,8 @@ def choose_executor(
     asked: str,
     spec: RunSpec,
     configs: Iterable[TrialConfig],
-    pixels: int,
+    traits: Traits,
     *,
-    spectra: int | None = None,
     trials: int,
     gpus: int,
 ) -> Choice:
@@ -70,23 +70,22 @@ def choose_executor(
         asked: One of EXECUTORS.
         spec: The search.
         configs: What its trials may be, or a sample of it.
-        pixels: Of a spectrum.
-        spectra: Training spectra; None where that is not known.
+        traits: What its data are.
         trials: Trials of the search.
         gpus: GPUs of this machine that it may use.
     """
     sample = [spec.with_params({}), *configs]
-    members = _members(sample, pixels, trials, gpus)
+    members = _members(sample, traits.values, trials, gpus)
     if asked != "auto":
         chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
         return Choice(chosen, members, f"Executor {asked}, as asked for.")
-    executor, reason = _settled(spec, {config.model.kind for config in sample}, trials, gpus)
-    if executor == "shared" and not gpus and spectra is not None and _is_small(spec, sample, pixels, spectra, trials):
+    executor, reason = _settled(spec, traits, all(_stacks(config) for config in sample), trials, gpus)
+    if executor == "shared" and not gpus and _is_small(spec, traits, sample, trials):
         return Choice("inline", members, SMALL)
     return Choice(executor, members, reason)
 
 
-def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Executor, str]:
+def _settled(spec: RunSpec, traits: Traits, stacks: bool, trials: int, gpus: int) -> tuple[Executor, str]:
     resources = spec.resources
     if trials == 1 and resources.address is None:
         return "inline", "One trial has none to share a pass with: it runs in this process, without Ray."
@@ -94,31 +93,35 @@ def _settled(spec: RunSpec, kinds: set[str], trials: int, gpus: int) -> tuple[Ex
         return "separate", "A process a trial, since the spec says what each trial gets."
     if resources.concurrent == 1:
         return "separate", "One trial at a time, so there is no pass to share."
-    if kinds <= {"mlp"} and "pixels" not in drawn_in(spec):
+    if stacks and traits.all_cheap:
         return "shared", "Trials share passes over the data: its components are drawn once for all of them."
-    if kinds <= {"mlp"}:
+    if stacks:
         return "shared", (
-            "Trials share passes over the data: reading and noising a batch costs as much as a step of an MLP, and the "
-            "steps of many MLPs are one product."
+            "Trials share passes over the data: reading and noising a batch costs as much as a step of such a network, "
+            "and the steps of many are one product."
         )
     if gpus or resources.address is not None:
         return "shared", "Trials share passes over the data: one copy of it on a GPU, and one reading, feed them all."
-    if spec.data.residency == "stream":
+    if traits.streams:
         return "shared", "Trials share passes over the data: it is read from disk once for all of them."
     return "separate", (
         "A process a trial: steps of such networks cost far more than their batch, and each core works on its own."
     )
 
 
-def _is_small(spec: RunSpec, sample: list[TrialConfig], pixels: int, spectra: int, trials: int) -> bool:
-    """Whether all trials are MLPs on the signal that together take less than Ray's start and end."""
-    if spec.resources.address is not None or spec.data.residency == "stream":
+def _stacks(config: TrialConfig) -> bool:
+    return family_of(config.model.kind).stack is not None
+
+
+def _is_small(spec: RunSpec, traits: Traits, sample: list[TrialConfig], trials: int) -> bool:
+    """Whether all trials are networks that stack, on cheap batches, and together take less than Ray's start and end."""
+    if traits.train is None or spec.resources.address is not None or traits.streams:
         return False
-    if any(config.model.kind != "mlp" or config.data.input.kind != "signal" for config in sample):
+    if any(not _stacks(config) or not traits.cheap(config) for config in sample):
         return False
-    largest = max(count_parameters(c.model, pixels=c.data.input.kept_pixels(pixels)) for c in sample)
+    largest = max(count_parameters(c.model, pixels=c.data.input.kept_pixels(traits.values)) for c in sample)
     # A product there and two back, of a multiplication and an addition each.
-    return 6.0 * largest * spectra * spec.fit.epochs * trials <= SMALL_OPERATIONS
+    return 6.0 * largest * traits.train * spec.fit.epochs * trials <= SMALL_OPERATIONS
 
 
 def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:

@@ -10,7 +10,7 @@ from spectral_search.run.shared_pass import SharedPass
 from spectral_search.run.study import Study
 from spectral_search.run.trial_session import Step
 from spectral_search.spec.run import RunSpec
-from spectral_search.tasks.spectra.training.dataset import Dataset
+from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
 from spectral_search.train.trainer import Trainer
 
@@ -19,7 +19,7 @@ def run_inline(
     spec: RunSpec,
     paths: RunPaths,
     study: Study,
-    dataset: Dataset,
+    dataset: TrainingSet,
     device: torch.device,
     slots: Slots,
     suspects: Sequence[int] = (),

@@ -40,7 +40,7 @@ class Corners:
         gpu: Whether trials have a GPU.
     """
 
-    def __init__(self, spec: RunSpec, pixels: int, spectra: int, *, gpu: bool) -> None:
+    def __init__(self, spec: RunSpec, pixels: int, spectra: int | None, *, gpu: bool) -> None:
         self._spec, self._pixels, self._spectra, self._gpu = spec, pixels, spectra, gpu
         self._known: dict[str, Sized | None] = {}
 

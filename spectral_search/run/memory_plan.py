@@ -16,10 +16,7 @@ from spectral_search.run.executor_choice import Executor
 from spectral_search.run.memory_corners import DRAWS, Corners, Sized
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.space_points import planned_trials
-from spectral_search.tasks.spectra.noise.val_draws import val_draws
-from spectral_search.tasks.spectra.shards.loaded_spectra import DEVICE_SHARE, bytes_in_memory
-from spectral_search.tasks.spectra.shards.split import Splits
-from spectral_search.tasks.spectra.signal.inputs_read import drawn_in, kept_bytes
+from spectral_search.task.data_plan import DEVICE_SHARE, Traits
 from spectral_search.train.capacity import Footprint, together
 from spectral_search.train.devices import Slots, gpu_memory
 from spectral_search.train.free_memory import Memory, host_memory
@@ -27,8 +24,6 @@ from spectral_search.train.memory_wording import advice, needs
 
 PROCESS_BYTES, CONTEXT_BYTES = 250 << 20, 500 << 20
 """What a process that trains takes of the host for its libraries, and of a GPU for its context."""
-STREAM_BYTES = 512 << 20
-"""Of a streamed set: a window in use, one that waits, and blocks on their way."""
 LISTED = 3
 
 
@@ -68,13 +63,13 @@ class MemoryPlan:
 
 
 def plan_memory(
-    spec: RunSpec, splits: Splits, executor: Executor, slots: Slots, unused: Unused, *, way_out: str | None = None
+    spec: RunSpec, traits: Traits, executor: Executor, slots: Slots, unused: Unused, *, way_out: str | None = None
 ) -> MemoryPlan | None:
     """Hold trials against memory.
 
     Args:
         spec: The search, its residency decided.
-        splits: Its spectra.
+        traits: What its data are.
         executor: What trains them.
         slots: How many at a time.
         unused: What there is.
@@ -88,16 +83,16 @@ def plan_memory(
     """
     if slots.address is not None:
         return None
-    return _Comparison(spec, splits, executor, slots, unused, way_out).plan()
+    return _Comparison(spec, traits, executor, slots, unused, way_out).plan()
 
 
 class _Comparison:
     def __init__(
-        self, spec: RunSpec, splits: Splits, executor: Executor, slots: Slots, unused: Unused, way_out: str | None
+        self, spec: RunSpec, traits: Traits, executor: Executor, slots: Slots, unused: Unused, way_out: str | None
     ) -> None:
-        self._spec, self._splits, self._executor, self._slots = spec, splits, executor, slots
+        self._spec, self._traits, self._executor, self._slots = spec, traits, executor, slots
         self._unused, self._way_out, self._on_gpu = unused, way_out, unused.gpu is not None
-        self._corners = Corners(spec, splits.train.pixels, len(splits.train), gpu=self._on_gpu)
+        self._corners = Corners(spec, traits.values, traits.train, gpu=self._on_gpu)
 
     def plan(self) -> MemoryPlan:
         is_grid = self._spec.search.sampler == "grid"
@@ -141,32 +136,29 @@ class _Comparison:
         """Bytes of the host and of a GPU."""
         gpus, processes = max(1, len(self._slots.gpus)), self._processes(len(crowd))
         shared = self._executor != "separate"
-        host = self._spectra_bytes() + PROCESS_BYTES * processes
+        host = self._example_bytes() + PROCESS_BYTES * processes
         if not self._on_gpu:
             return host + (together(crowd) if shared else sum(one.peak for one in crowd)), 0
         on_one = crowd[: -(-len(crowd) // gpus)]  # the largest, which come first
         held = together(on_one, gpu=True) if shared else sum(together([one], gpu=True) for one in on_one)
         contexts = CONTEXT_BYTES * (1 if shared else len(on_one))
-        return host + sum(one.save for one in crowd), held + contexts + self._spectra_on_gpu()
+        return host + sum(one.save for one in crowd), held + contexts + self._examples_on_gpu()
 
     def _processes(self, trials: int) -> int:
         if self._executor == "inline":
             return 1
         return 1 + (trials if self._executor == "separate" else min(self._slots.passes, trials))
 
-    def _spectra_bytes(self) -> int:
+    def _example_bytes(self) -> int:
         """Of the host: what this process holds and, with Ray, what its object store holds of it beside."""
-        data, val = self._spec.data, self._splits.val
-        train = kept_bytes(self._spec, self._splits.train)
-        if "pixels" in drawn_in(self._spec) and data.residency != "resident":
-            train += STREAM_BYTES
-        frozen = bytes_in_memory(val) // 2 * (2 + val_draws(data.val_draws, len(val)))
-        return (train + frozen) * (1 if self._executor == "inline" else 2)
+        return (self._traits.kept_bytes + self._traits.window_bytes + self._traits.val_bytes) * (
+            1 if self._executor == "inline" else 2
+        )
 
-    def _spectra_on_gpu(self) -> int:
+    def _examples_on_gpu(self) -> int:
         """What of the spectra lies on each GPU; where they would take too much of it, they stay with the host."""
         total = self._unused.gpu.total if self._unused.gpu is not None else 0
-        train = kept_bytes(self._spec, self._splits.train)
+        train = self._traits.kept_bytes
         share = min(1.0, self._slots.gpus_per_trial or 1.0)
         return train if train <= DEVICE_SHARE * share * total else 0
 
@@ -179,15 +171,19 @@ class _Comparison:
         first = too_large[0]
         host, gpu = self._needed([first.footprint])
         in_all = gpu if self._on_gpu and self._unused.gpu is not None and gpu > self._unused.gpu.free else host
-        beside = f", {size(in_all)} with spectra and libraries" if in_all > 1.02 * first.footprint.peak else ""
+        beside = (
+            f", {size(in_all)} with {self._traits.examples_name} and libraries"
+            if in_all > 1.02 * first.footprint.peak
+            else ""
+        )
         told = f"{self._which(too_large)}{needs(first.config, first.footprint)}{beside}, and {self._free_text()}"
         return f"{told}: {self._way_out or self._remedy(first)}."
 
     def _remedy(self, sized: Sized) -> str:
-        spectra = self._spectra_bytes()
-        if self._on_gpu or spectra < sized.footprint.peak:
+        held = self._example_bytes()
+        if self._on_gpu or held < sized.footprint.peak:
             return advice(sized.config, sized.footprint)
-        return f"the spectra take {size(spectra)} of it; set data.residency to stream, or lower data.num_train"
+        return f"the {self._traits.examples_name} take {size(held)} of it; {self._traits.less}"
 
     def _which(self, too_large: list[Sized]) -> str:
         if self._spec.search.sampler != "grid":

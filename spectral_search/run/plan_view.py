@@ -9,27 +9,24 @@ from rich.text import Text
 from spectral_search.record.wording import params_text, short_value, size
 from spectral_search.run.memory_plan import MemoryPlan
 from spectral_search.run.plan import Plan
-from spectral_search.spec.data import SUBSPACE_INPUTS
 from spectral_search.spec.domain import Domain
-from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.candidate_configs import values
-from spectral_search.tasks.spectra.signal.inputs_read import inputs
 
 GRID_ROWS = 200
 
 
 def render_plan(plan: Plan) -> RenderableType:
     """What would run, on what, at what cost; readable at 80 columns."""
-    spec, splits = plan.spec, plan.splits
-    test = f", {len(splits.test):,} test" if splits.test is not None else ", no test set"
+    spec, examples = plan.spec, plan.data.traits.examples_name
     varied = " before anything is varied" if spec.space or spec.grid else ""
     rows = [
         ("stage", f"{spec.stage}: {spec.description.strip()}".rstrip(": ")),
-        ("spectra", f"{len(splits.train):,} train, {len(splits.val):,} val{test}, {plan.root.pixels:,} pixels"),
-        ("input", _input_text(spec)),
+        *plan.data.rows(),
         ("network", f"{spec.model.kind}, {plan.parameters({}):,} parameters{varied}"),
         ("search", _search_text(plan)),
-        ("cost", f"at most {plan.epochs:,} epochs in all, {plan.spectra_epochs:,} spectra x epochs"),
+        (
+            "cost",
+            f"at most {plan.epochs:,} epochs in all, {plan.example_epochs:,} {examples} x epochs",
+        ),
         ("re-test", _retest_text(plan)),
         ("device", plan.slots.device),
         *([("memory", _memory_text(plan.memory))] if plan.memory is not None else []),
@@ -46,13 +43,6 @@ def render_plan(plan: Plan) -> RenderableType:
         for index, note in enumerate(plan.notes)
     ]
     return Group(*parts)
-
-
-def _input_text(spec: RunSpec) -> str:
-    """What networks see, and of how many components it is made."""
-    kinds = sorted(inputs(spec))
-    made = [str(count) for count in sorted(values(spec, "data.input.components"), key=str)]
-    return _alternatives(kinds) + (f", {_alternatives(made)} components" if SUBSPACE_INPUTS & set(kinds) else "")
 
 
 def _memory_text(memory: MemoryPlan) -> str:

@@ -33,7 +33,7 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.asha import rung_epochs
 from spectral_search.strategy.collapse import earliest
 from spectral_search.strategy.space_points import Params
-from spectral_search.tasks.spectra.training.dataset import Dataset
+from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
 from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
@@ -267,7 +267,7 @@ def _reason(trial: TuneTrial) -> tuple[str, bool]:
     return f"its process died ({lines[0] if lines else 'no reason given'})", True
 
 
-def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
+def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: TrainingSet, slots: Slots) -> None:
     """Run a search to its end on the Ray cluster that this process is connected to, a process a trial."""
     job = _job(spec, paths, dataset, slots)
     trainable = tune.with_resources(
@@ -287,7 +287,9 @@ def start_passes(slots: Slots) -> list[Any]:
     return [server.remote() for _ in range(slots.passes)]
 
 
-def run_shared(passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, dataset: Dataset, slots: Slots) -> None:
+def run_shared(
+    passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, dataset: TrainingSet, slots: Slots
+) -> None:
     """Run a search to its end on the Ray cluster that this process is connected to, its trials in shared passes."""
     stored = [ray.put(_job(spec, paths, dataset, slots))]
     desk = Desk(passes, stored, study, slots.concurrent)
@@ -314,15 +316,15 @@ def _decides(spec: RunSpec, params: Params, epoch: int) -> bool:
     return epoch >= last or epoch in rung_epochs(search, fit.epochs)
 
 
-def _job(spec: RunSpec, paths: RunPaths, dataset: Dataset, slots: Slots) -> Job:
+def _job(spec: RunSpec, paths: RunPaths, dataset: TrainingSet, slots: Slots) -> Job:
     threads, share = max(1, int(slots.cpus_per_trial)), min(1.0, slots.gpus_per_trial)
     return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
 
 
-def _about_deaths(spec: RunSpec, dataset: Dataset, slots: Slots) -> Callable[[Params], str]:
+def _about_deaths(spec: RunSpec, dataset: TrainingSet, slots: Slots) -> Callable[[Params], str]:
     """Tells why a process may have died that trained a trial, by the kernel's count and by what the trial needs."""
     watch = Watch(here=slots.address is None)
-    pixels, spectra, gpu = dataset.prep.pixels, dataset.train_spectra, slots.gpus_per_trial > 0
+    pixels, spectra, gpu = dataset.values, dataset.examples, slots.gpus_per_trial > 0
 
     def about(params: Params) -> str:
         return f"{watch.verdict()}. {need_told(spec.with_params(params), pixels, spectra, gpu=gpu)}."

@@ -8,9 +8,7 @@ from ray.util import metrics
 
 from spectral_search.record.paths import RunPaths
 from spectral_search.spec.run import RunSpec
-from spectral_search.task.training import Reader
-from spectral_search.tasks.spectra.training.dataset import Dataset, Stream
-from spectral_search.tasks.spectra.training.residency import reads_on_ray
+from spectral_search.task.training import Reader, TrainingSet
 from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
 
@@ -21,7 +19,7 @@ class Job:
 
     spec: RunSpec
     paths: RunPaths
-    dataset: Dataset
+    dataset: TrainingSet
     threads: int
     share: float
     """Part of a GPU that a process may fill."""
@@ -35,10 +33,8 @@ class Job:
         return Trainer(self.dataset, device, self.reader(), self.share, self.spec.resources.allow_oversize)
 
     def reader(self) -> Reader:
-        """What reads a streamed training set, as `resources.reader` and its compression say."""
-        train = self.dataset.train
-        on_ray = isinstance(train, Stream) and reads_on_ray(self.spec.resources, train.selection)
-        return "ray" if on_ray else "thread"
+        """What reads examples that do not stay in memory."""
+        return self.dataset.reader(self.spec)
 
 
 class TrialGauges:

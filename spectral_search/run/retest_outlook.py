@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from spectral_search.spec.copies import Copies
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import SearchSpec
-from spectral_search.tasks.spectra.noise.val_draws import val_draws
-from spectral_search.tasks.spectra.shards.split import Splits
+from spectral_search.task.data_plan import Sizes
 
 STEP_PASSES = 3
 
@@ -38,11 +37,10 @@ class Afterwards:
     lanes: int = 1
 
     @classmethod
-    def of(cls, spec: RunSpec, splits: Splits, *, trains: bool = True, lanes: int = 1) -> "Afterwards":
-        """What comes after a search on these spectra."""
-        val, test = len(splits.val), 0 if splits.test is None else len(splits.test)
-        epoch = STEP_PASSES * len(splits.train) + val_draws(spec.data.val_draws, val) * val
-        return cls(spec.search, epoch, val, test, trains, lanes)
+    def of(cls, spec: RunSpec, sizes: Sizes, *, trains: bool = True, lanes: int = 1) -> "Afterwards":
+        """What comes after a search on so many examples."""
+        epoch = STEP_PASSES * sizes.train + sizes.val_draws * sizes.val
+        return cls(spec.search, epoch, sizes.val, sizes.test or 0, trains, lanes)
 
     def copies(self, best_epochs: Sequence[int], epochs_trained: float) -> list[Copies]:
         """How many copies of each finalist are trained, and for how long.

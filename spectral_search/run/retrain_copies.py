@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from spectral_search.run.trial_session import CHECKPOINT_SHARE, failed_step
 from spectral_search.spec.base import SEEDS
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.space_points import Params
-from spectral_search.tasks.spectra.training.dataset import Frozen
 from spectral_search.train.admission import NoRoomError
 from spectral_search.train.checkpoint import (
     DamagedCheckpointError,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 Key = tuple[int, int]
 """Of a copy: the number of its trial, and its seed."""
-Keep = Callable[[Retest, Callable[[Frozen], np.ndarray] | None], None]
+Keep = Callable[[Retest, Callable[[Any], np.ndarray] | None], None]
 
 
 @dataclass(frozen=True)
@@ -220,8 +219,8 @@ class _Pack:
         self._progress.ended(copy, told)
         discard_checkpoint(folder)
 
-    def _predict(self, member: Member, frozen: Frozen) -> np.ndarray:
-        return self._trainer.predict([member], frozen)[0]
+    def _predict(self, member: Member, examples: Any) -> np.ndarray:
+        return self._trainer.predict([member], examples)[0]
 
     def _fail(self, keys: list[Key], error: Exception) -> None:
         """Enter that copies failed: the run has its winner all the same."""

@@ -53,7 +53,7 @@ def section_faults(error: ValidationError, cls: type[Section], prefix: str, raw:
         elif detail["type"] == "value_error":
             fault = Fault(key, f"{key}: {detail['ctx']['error']}")
         else:
-            fault = wrong_value(key, value, info)
+            fault = _wrong_value(key, value, info)
         faults.setdefault(key if not fault.linked else fault.text, fault)
     return list(faults.values())
 
@@ -89,7 +89,7 @@ def _known_keys(cls: type[Section], prefix: str) -> list[str]:
     return [f"{prefix}.{name}" if prefix else name for name in names]
 
 
-def wrong_value(key: str, value: Any, info: FieldInfo | None) -> Fault:
+def _wrong_value(key: str, value: Any, info: FieldInfo | None) -> Fault:
     """The sentence for a value of the wrong type or out of bounds."""
     if info is None:
         return Fault(key, f"{key} is {show(value)}, which is not a section of keys")

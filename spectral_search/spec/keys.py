@@ -11,17 +11,14 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.data import DataSpec
+from spectral_search.spec.data_section import DataSection
+from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.model import ModelSpec
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.technique_names import names_taken
 
-MODEL_KINDS: dict[str, type[Section]] = {
-    get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(ModelSpec)[0])
-}
-SECTIONS: dict[str, type[Section]] = {
-    "data": DataSpec,
+_SECTIONS: dict[str, type[Section]] = {
     "fit": FitSpec,
     "search": SearchSpec,
     "resources": ResourcesSpec,
@@ -67,32 +64,46 @@ def section_leaves(cls: type[Section], prefix: str) -> dict[str, FieldInfo]:
     return leaves
 
 
-@functools.cache
-def trial_leaves(kind: str) -> dict[str, FieldInfo]:
-    """Dotted key -> field of everything one trial of this model kind may set: data, model and fit."""
-    model = section_leaves(MODEL_KINDS[kind], "model")
-    return {**section_leaves(DataSpec, "data"), **model, **section_leaves(FitSpec, "fit")}
+def trial_leaves(kind: str, data: type[DataSection] | None = None) -> dict[str, FieldInfo]:
+    """Dotted key -> field of everything one trial of this model kind may set: data, model and fit.
+
+    Args:
+        kind: The kind.
+        data: Class of the data section; that of the default task where absent.
+    """
+    return _trial_leaves(kind, data or data_section(DEFAULT_TASK))
 
 
 @functools.cache
-def all_leaves() -> dict[str, FieldInfo]:
+def _trial_leaves(kind: str, data: type[DataSection]) -> dict[str, FieldInfo]:
+    section: type[Section] = families()[kind].section
+    model = section_leaves(section, "model")
+    return {**section_leaves(data, "data"), **model, **section_leaves(FitSpec, "fit")}
+
+
+def all_leaves(data: type[DataSection] | None = None) -> dict[str, FieldInfo]:
     """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
+    return _all_leaves(data or data_section(DEFAULT_TASK))
+
+
+@functools.cache
+def _all_leaves(data: type[DataSection]) -> dict[str, FieldInfo]:
     leaves: dict[str, FieldInfo] = {}
-    for kind in reversed(MODEL_KINDS):
-        leaves |= trial_leaves(kind)
+    for kind in reversed(list(families())):
+        leaves |= trial_leaves(kind, data)
     for name in ("search", "resources", "inherit"):
-        leaves |= section_leaves(SECTIONS[name], name)
+        leaves |= section_leaves(_SECTIONS[name], name)
     return leaves
 
 
-def kinds_with(key: str) -> list[str]:
+def kinds_with(key: str, data: type[DataSection] | None = None) -> list[str]:
     """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
-    return [kind for kind in MODEL_KINDS if is_trial_key(key, kind)]
+    return [kind for kind in families() if is_trial_key(key, kind, data)]
 
 
-def is_trial_key(key: str, kind: str) -> bool:
+def is_trial_key(key: str, kind: str, data: type[DataSection] | None = None) -> bool:
     """Whether a trial of this model kind may set a key, or one of an item of a list, such as fit.groups.0.lr_factor."""
-    leaves, (parent, place, last) = trial_leaves(kind), _parts_of_item(key)
+    leaves, (parent, place, last) = trial_leaves(kind, data), _parts_of_item(key)
     return key in leaves or (place and last != "" and parent in leaves and item_section(leaves[parent]) is not None)
 
 
@@ -113,7 +124,7 @@ def item_section(info: FieldInfo) -> type[Section] | None:
 
 def is_kind(value: Any) -> TypeGuard[str]:
     """Whether a value, which may be anything a YAML file holds, is the name of a model kind."""
-    return isinstance(value, str) and value in MODEL_KINDS
+    return isinstance(value, str) and value in families()
 
 
 def is_searched_section(key: str) -> bool:

@@ -204,6 +204,8 @@ def _with_stage(document: Document, path: Path) -> dict[str, Any]:
     raw = dict(document.value)
     if raw.get("stage") is None:
         raw["stage"] = path.stem
+    if isinstance(task := raw.get("task"), str) and task.endswith(".py"):
+        raw["task"] = str((path.parent / task).resolve())  # it is stored with the run, which other folders resume
     return raw
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spectral_search.spec.cost import typical_macs
 from spectral_search.spec.domain import Domain
+from spectral_search.spec.forward_operations import typical_operations
 from spectral_search.spec.grid import Product, grid_points, products
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.sets import apply_sets
@@ -31,15 +31,15 @@ class QuickLimits:
 SMALL = QuickLimits(8000, 2000, 2, 12, 256, 8, 2, 5)
 MEDIUM = QuickLimits(3000, 600, 2, 8, 64, 6, 2, 3)
 LARGE = QuickLimits(600, 300, 2, 4, 32, 4, 1, 3)
-_SMALL_MACS, _MEDIUM_MACS = 20e6, 60e6
+_SMALL_OPERATIONS, _MEDIUM_OPERATIONS = 20e6, 60e6
 
 
 def quick_limits(spec: RunSpec) -> QuickLimits:
     """The limits for a spec, by the work that one spectrum is for its networks."""
-    macs = typical_macs(spec)
-    if macs <= _SMALL_MACS:
+    operations = typical_operations(spec)
+    if operations <= _SMALL_OPERATIONS:
         return SMALL
-    return MEDIUM if macs <= _MEDIUM_MACS else LARGE
+    return MEDIUM if operations <= _MEDIUM_OPERATIONS else LARGE
 
 
 def quick(spec: RunSpec, explicit: Mapping[str, Any] | None = None) -> RunSpec:
@@ -79,11 +79,10 @@ def _is_given(key: str, explicit: Mapping[str, Any]) -> bool:
 def _most(spec: RunSpec, limits: QuickLimits, explicit: Mapping[str, Any]) -> dict[str, int]:
     """Dotted key -> the largest value a quick run allows."""
     given = explicit.get("fit.epochs")
+    sizes = {"train": limits.num_train, "val": limits.num_val, "draws": limits.val_draws}
     epochs = given if isinstance(given, int) and given > 0 else min(limits.epochs, spec.fit.epochs)
     return {
-        "data.num_train": limits.num_train,
-        "data.num_val": limits.num_val,
-        "data.val_draws": limits.val_draws,
+        **{f"data.{key}": value for key, value in type(spec.data).quick(sizes).items()},
         "fit.epochs": epochs,
         "fit.batch_size": limits.batch_size,
         "fit.warmup_epochs": min(1, epochs - 1),

@@ -1,47 +1,37 @@
 """What one trial trains: data, model and fit, with the values of a proposal put in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from spectral_search.spec.base import Section, linked_fault
-from spectral_search.spec.data import SUBSPACE_INPUTS, DataSpec
+from spectral_search.errors import RequestError
+from spectral_search.spec.base import Section
+from spectral_search.spec.data_section import DataSection
+from spectral_search.spec.families import ModelSpec, families
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import MODEL_KINDS, all_leaves, is_kind, is_trial_key, kinds_with, nearest, trial_leaves
-from spectral_search.spec.model import ModelSpec
+from spectral_search.spec.keys import all_leaves, is_kind, is_trial_key, kinds_with, nearest, trial_leaves
+from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.yaml_io import show
 
 
 class TrialConfig(Section):
-    """Everything that decides what one trial computes; nothing here is searched any more."""
+    """Everything that decides what one trial computes; nothing here is searched any more.
 
-    data: DataSpec = Field(default_factory=DataSpec)
+    Attributes:
+        data: The task's `DataSection`.
+        model: The section of a family of networks.
+        fit: The recipe.
+    """
+
+    data: Any
     model: ModelSpec
     fit: FitSpec = Field(default_factory=FitSpec)
 
     @model_validator(mode="after")
-    def _top_pixels_need_mlp(self) -> "TrialConfig":
-        if self.data.input.top_pixels is not None and self.model.kind != "mlp":
-            message = f"data.input.top_pixels leaves no neighbouring pixels for a {self.model.kind}; use an mlp or null"
-            raise linked_fault(message, "data.input.top_pixels", "model.kind")
-        return self
-
-    @model_validator(mode="after")
-    def _signal_needs_mlp(self) -> "TrialConfig":
-        given = self.data.input
-        if given.kind == "signal" and self.model.kind != "mlp":
-            message = (
-                f"data.input.kind signal has no neighbouring pixels, which a {self.model.kind} needs; use denoised, "
-                "or an mlp"
-            )
-            raise linked_fault(message, "data.input.kind", "model.kind")
-        if given.kind in SUBSPACE_INPUTS and given.top_pixels is not None:
-            message = (
-                f"data.input.top_pixels chooses among pixels, and {given.kind} has components; use null, or "
-                "data.input.kind standardize"
-            )
-            raise linked_fault(message, "data.input.top_pixels", "data.input.kind")
+    def _data_and_model_go_together(self) -> "TrialConfig":
+        self.data.check_beside(self.model)
         return self
 
     def value(self, key: str) -> Any:
@@ -65,29 +55,46 @@ class TrialConfig(Section):
         return self.model_dump()
 
 
-def build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
+def _build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
     """Validates a model section by its kind: the section, or every fault in it."""
     if isinstance(raw, Section):
         raw = raw.model_dump()
     if not isinstance(raw, dict):
         return None, [Fault("model", f"model must be a section of keys and values with a kind, found {show(raw)}")]
-    kinds = f"one of {', '.join(MODEL_KINDS)}"
+    kinds = f"one of {', '.join(families())}"
     if "kind" not in raw:
         return None, [Fault("model", f"model.kind is missing; it must be {kinds}")]
     kind = raw["kind"]
     if not is_kind(kind):
-        spelling = nearest(str(kind), MODEL_KINDS)
+        spelling = nearest(str(kind), families())
         hint = f"; did you mean {spelling}?" if spelling else ""
         return None, [Fault("model.kind", f"model.kind must be {kinds}, found {show(kind)}{hint}")]
-    return build_section(MODEL_KINDS[kind], "model", raw)
+    return build_section(families()[kind].section, "model", raw)
 
 
-def build_trial(raw: dict[str, Any]) -> tuple[TrialConfig | None, list[Fault]]:
-    """Validates data, model and fit together: the configuration, or every fault in it."""
-    data, data_faults = build_section(DataSpec, "data", raw.get("data"))
-    model, model_faults = build_model(raw.get("model"))
+def section_of(raw: Mapping[str, Any]) -> tuple[type[DataSection], list[Fault]]:
+    """The class of a spec's data section, by its task; that of the default one, and a fault, where there is none."""
+    task = raw.get("task") or DEFAULT_TASK
+    try:
+        return data_section(str(task)), []
+    except RequestError as error:
+        return data_section(DEFAULT_TASK), [Fault("task", f"task: {fault}") for fault in error.faults]
+
+
+def build_trial(
+    raw: dict[str, Any], section: type[DataSection] | None = None
+) -> tuple[TrialConfig | None, list[Fault]]:
+    """Validates data, model and fit together: the configuration, or every fault in it.
+
+    Args:
+        raw: Plain values.
+        section: Class of the data section; that of the task that is named where absent.
+    """
+    section, task_faults = (section, []) if section is not None else section_of(raw)
+    data, data_faults = build_section(section, "data", raw.get("data"))
+    model, model_faults = _build_model(raw.get("model"))
     fit, fit_faults = build_section(FitSpec, "fit", raw.get("fit"))
-    faults = [*data_faults, *model_faults, *fit_faults]
+    faults = [*task_faults, *data_faults, *model_faults, *fit_faults]
     if faults:
         return None, faults
     try:
@@ -103,9 +110,10 @@ def change_kind(model: dict[str, Any], kind: str) -> dict[str, Any]:
     new kind's default. Judging by value, not by who wrote it, makes a stored spec (every default spelt out) and its
     origin mean the same.
     """
-    old, new = MODEL_KINDS.get(str(model.get("kind"))), MODEL_KINDS[kind]
-    if old is None:
+    before = model.get("kind")
+    if not is_kind(before):
         return {"kind": kind}
+    old, new = families()[before].section, families()[kind].section
     defaults = {name: info.get_default(call_default_factory=True) for name, info in old.model_fields.items()}
     kept = {"kind": kind}
     for name, value in model.items():
@@ -126,19 +134,20 @@ def apply_params(base: TrialConfig, params: dict[str, Any]) -> tuple[TrialConfig
         The new configuration, or None and every fault.
     """
     raw = base.to_dict()
+    section = type(base.data)
     kind = params.get("model.kind", base.model.kind)
     if is_kind(kind) and kind != base.model.kind:
         raw["model"] = change_kind(raw["model"], kind)
     known = kind if is_kind(kind) else base.model.kind
     faults: list[Fault] = []
     for key, value in params.items():
-        if is_trial_key(key, known):
+        if is_trial_key(key, known, section):
             faults += put(raw, key, value)
-        elif "model.kind" not in params or not kinds_with(key):
-            faults.append(unknown_trial_key(key, kind))
+        elif "model.kind" not in params or not kinds_with(key, section):
+            faults.append(unknown_trial_key(key, kind, section))
     if faults:
         return None, faults
-    return build_trial(raw)
+    return build_trial(raw, section)
 
 
 def put(raw: Any, key: str, value: Any) -> list[Fault]:
@@ -169,9 +178,9 @@ def put(raw: Any, key: str, value: Any) -> list[Fault]:
     return []
 
 
-def unknown_trial_key(key: str, kind: str | None) -> Fault:
+def unknown_trial_key(key: str, kind: str | None, data: type[DataSection]) -> Fault:
     """The sentence for a key that a trial of this model kind does not have."""
-    known = trial_leaves(kind) if is_kind(kind) else all_leaves()
+    known = trial_leaves(kind, data) if is_kind(kind) else all_leaves(data)
     parent = key.rpartition(".")[0]
     siblings = [option for option in known if option.rpartition(".")[0] == parent]
     return unknown_key(key, siblings, known)

@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from spectral_search.spec.families import family_of
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.model import MlpSpec, VitSpec
 from spectral_search.spec.trial import TrialConfig
 
 COLLAPSED = "collapsed"
@@ -30,12 +30,10 @@ WITNESSES = 2
 """Other trials that must have come as far before one that was stopped earlier is said to have collapsed."""
 FACTOR = 1.5
 """A learning rate so many times above, or below, all with which others learnt is a likely cause."""
-HIGH_LR = {"mlp": 1e-2, "vit": 2e-3}
-"""Learning rates from which on networks of a kind have been seen to die; for the others below."""
-HIGH_LR_OF_CNNS, LOW_LR = 3e-2, 1e-6
+LOW_LR = 1e-6
 FAR_OFF = 1e4
 """Val R2 beyond which four decimals say nothing."""
-SHRINKING, DROPPING, PLAIN_LAYERS = 1e-2, 0.8, 4
+SHRINKING, DROPPING = 1e-2, 0.8
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -135,7 +133,7 @@ def _rate(config: TrialConfig, others: Collection[TrialConfig]) -> str | None:
     rates = sorted(other.fit.lr for other in others if other.model.kind == kind)
     if rates and lr > FACTOR * rates[-1]:
         return f"fit.lr {lr:.2g} is too high for this network; others learnt with {rates[-1]:.2g} at most."
-    if lr >= HIGH_LR.get(kind, HIGH_LR_OF_CNNS) and not (rates and lr <= rates[-1]):
+    if lr >= family_of(kind).high_lr and not (rates and lr <= rates[-1]):
         return f"fit.lr {lr:.2g} is too high for most networks of this kind."
     if lr < LOW_LR:
         return f"with fit.lr {lr:.2g} the weights hardly move."
@@ -145,22 +143,14 @@ def _rate(config: TrialConfig, others: Collection[TrialConfig]) -> str | None:
 
 
 def _network(config: TrialConfig) -> str | None:
-    model, fit = config.model, config.fit
-    if isinstance(model, VitSpec):
-        warms = fit.warmup_epochs > 0 or fit.schedule == "one_cycle"
-        return None if warms else "a transformer without warm-up often learns nothing; set fit.warmup_epochs=2."
-    if isinstance(model, MlpSpec):
-        plain = len(model.hidden) >= PLAIN_LAYERS and model.norm == "none" and not model.residual
-        return f"{len(model.hidden)} plain layers are hard to train; set model.residual=true." if plain else None
-    if model.norm == "none":
-        return "convolutions without normalisation often learn nothing; set model.norm=batch."
-    return None
+    return family_of(config.model.kind).likely_cause_of_collapse(config.model, config.fit)
 
 
 def _recipe(config: TrialConfig) -> str | None:
     fit = config.fit
     if fit.lr * fit.weight_decay > SHRINKING:
         return f"fit.weight_decay {fit.weight_decay:.2g} at this fit.lr shrinks weights faster than they learn."
-    if config.model.dropout > DROPPING:
-        return f"model.dropout {config.model.dropout:.2g} leaves hardly anything to learn from."
+    dropout: float = getattr(config.model, "dropout", 0.0)  # most families have it
+    if dropout > DROPPING:
+        return f"model.dropout {dropout:.2g} leaves hardly anything to learn from."
     return None

@@ -1,13 +1,18 @@
 """What a task is to the core."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from spectral_search.spec.run import RunSpec
+from spectral_search.task.data_plan import CheckNetworks, DataPlan, FoundData
 from spectral_search.task.metric import Metric
 
+if TYPE_CHECKING:
+    import numpy as np
 
-@dataclass(frozen=True)
-class Task:
+
+class Task(ABC):
     """A kind of data with what is to be learnt of them.
 
     Attributes:
@@ -15,10 +20,72 @@ class Task:
         metrics: What its predictions are measured by; the first is the objective.
     """
 
-    name: str
-    metrics: Sequence[Metric]
+    name: ClassVar[str]
+    metrics: ClassVar[Sequence[Metric]]
 
     @property
     def objective(self) -> Metric:
         """What searches look for the best of, on the val set."""
         return self.metrics[0]
+
+    @abstractmethod
+    def open(self, spec: RunSpec) -> Any:
+        """The data that a spec names, from headers alone.
+
+        Raises:
+            RequestError: They are not there, or are none.
+        """
+
+    @abstractmethod
+    def look_at(
+        self, spec: RunSpec, opened: Any, explicit: Collection[str], check_networks: CheckNetworks
+    ) -> FoundData:
+        """Hold a search against its data, before anything is decided.
+
+        Args:
+            spec: The search, its inherited values filled in.
+            opened: Of `open`.
+            explicit: Keys that the user gave.
+            check_networks: Refuses networks that cannot read the data.
+
+        Raises:
+            RequestError: All faults at once.
+        """
+
+    @abstractmethod
+    def recorded(self, spec: RunSpec, opened: Any, arrays: "Mapping[str, np.ndarray]") -> DataPlan:
+        """The data of a run as it has recorded them.
+
+        Args:
+            spec: The run's, everything decided.
+            opened: Of `open`.
+            arrays: Of `DataPlan.arrays`.
+        """
+
+    @abstractmethod
+    def require_same(self, run: Any, data: DataPlan, say: Callable[[str], None]) -> dict[str, Any]:
+        """Refuse data that are not what a run used; what its record should say of them from now on.
+
+        Args:
+            run: Its paths.
+            data: Of `recorded`.
+            say: Shows a sentence.
+
+        Raises:
+            RequestError: A sentence for each difference.
+        """
+
+    @abstractmethod
+    def parent_note(self, parent: Any, opened: Any) -> str | None:
+        """What to say where a run's best values are taken over to data that are not what it used."""
+
+    @abstractmethod
+    def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
+        """What to say where the run that values are taken from saw another input.
+
+        Args:
+            parent: The spec of that run.
+            name: Its name.
+            params: Of its best trial.
+            spec: The search that takes them over, decided.
+        """

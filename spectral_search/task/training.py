@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from spectral_search.spec.run import TrialConfig
+from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.metric import Metric
 
 if TYPE_CHECKING:
@@ -163,6 +163,17 @@ class TrainingSet(Protocol):
     @property
     def val(self) -> Any:
         """What every epoch is measured on."""
+
+    @property
+    def examples(self) -> int:
+        """Training examples N."""
+
+    @property
+    def values(self) -> int:
+        """Numbers of one example before anything is left out of it."""
+
+    def reader(self, spec: RunSpec) -> Reader:
+        """What reads examples that do not stay in memory, for a run on Ray."""
 
     def on_device(self, device: "torch.device", *, share: float = 1.0, reader: Reader = "thread") -> DeviceData:
         """The set on the device of a process.

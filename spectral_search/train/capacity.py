@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from spectral_search.models.count import count_parameters
-from spectral_search.models.footprint import step_bytes
-from spectral_search.spec.model import MlpSpec
+from spectral_search.models.parameter_count import count_parameters
+from spectral_search.models.step_memory import step_bytes
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
 
@@ -80,14 +80,14 @@ def footprint(config: TrialConfig, pixels: int, *, spectra: int | None = None, g
         step + casts,
         (SAVE_BYTES + 2 * average) * weights,
         inputs,
-        joint=isinstance(config.model, MlpSpec),
+        joint=family_of(config.model.kind).stack is not None,
     )
 
 
 def together(members: Sequence[Footprint], *, gpu: bool = False) -> int:
     """Bytes of the members of one pass at its fullest moment, on the device that trains.
 
-    MLPs take their steps at the same time, other networks one after the other, and so are checkpoints written.
+    Networks that stack take their steps at the same time, others one after the other, and so are checkpoints written.
     """
     if not members:
         return 0
@@ -111,11 +111,11 @@ def _average_bytes(config: TrialConfig) -> int:
 def member_bytes(config: TrialConfig, pixels: int) -> int:
     """What a member adds to a pass, for spectra of so many pixels.
 
-    Only MLPs hold their activations at the same time; other networks take their steps one after the other.
+    Only networks that stack hold their activations at the same time; others take their steps one after the other.
     """
     given, model = config.data.input, config.model
     parameters = count_parameters(model, pixels=given.kept_pixels(pixels), channels=given.channels)
-    units = config.fit.batch_size * sum(model.hidden) if isinstance(model, MlpSpec) else 0
+    units = config.fit.batch_size * family_of(model.kind).stacked_units(model)
     return (PARAMETER_BYTES + _average_bytes(config)) * parameters + ACTIVATION_BYTES * units
 
 

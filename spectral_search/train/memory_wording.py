@@ -1,7 +1,7 @@
 """What people are told of the memory that a network needs. Imports no torch, so that a dry run can say it."""
 
 from spectral_search.record.wording import size
-from spectral_search.spec.model import CnnSpec, MlpSpec, ModelSpec, MoeCnnSpec, ResCnnSpec
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.train.capacity import Footprint
 
@@ -19,16 +19,6 @@ def needs(config: TrialConfig, one: Footprint) -> str:
 
 def advice(config: TrialConfig, one: Footprint) -> str:
     """What to change, the largest part first, and the way past the estimate."""
-    narrower, batch = f"make {_smaller(config.model)}", "lower fit.batch_size"
+    narrower, batch = family_of(config.model.kind).make_smaller, "lower fit.batch_size"
     first = f"{batch} or {narrower}" if one.step + one.inputs > one.state else narrower
     return f"{first}; where the estimate is wrong, {ALLOW} tries it all the same"
-
-
-def _smaller(model: ModelSpec) -> str:
-    match model:
-        case MlpSpec():
-            return "model.hidden smaller"
-        case CnnSpec() | MoeCnnSpec() | ResCnnSpec():
-            return "model.channels smaller"
-        case _:
-            return "model.width smaller, or model.patch and model.stride larger"

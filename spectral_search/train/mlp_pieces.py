@@ -11,12 +11,12 @@ Shape suffixes: B spectra in a batch, F features, W width of a layer, V width of
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from spectral_search.models.mlp import Mlp
+from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.products import COLUMNS, ROWS
 from spectral_search.models.threads import for_each
 from spectral_search.train.dropout_kernel import Dropped
@@ -39,8 +39,10 @@ LARGEST_INPUT = 1 << 21
 """Bytes of a batch's input that are read again for each network: from the caches, or sharing a product is cheaper."""
 
 
-def is_plain(network: Mlp) -> bool:
-    """Whether a network can take its steps in pieces: without norms and skips, its first layer whole tiles."""
+def is_plain(network: nn.Module) -> TypeGuard[Mlp]:
+    """Whether a network can take its steps in pieces: an MLP without norms and skips, its first layer whole tiles."""
+    if not isinstance(network, Mlp):
+        return False
     layers = network.hidden_layers
     # Rows of a first layer that fill no tile would share one with other networks' rows.
     return layers[0].linear.out_features % ROWS == 0 and all(
@@ -48,9 +50,9 @@ def is_plain(network: Mlp) -> bool:
     )
 
 
-def in_pieces(x_BF: Tensor) -> bool:
+def in_pieces(x_BCL: Tensor) -> bool:
     """Whether steps on an input are taken in pieces: on a CPU, where it is small."""
-    return x_BF.device.type == "cpu" and x_BF.nbytes <= LARGEST_INPUT
+    return x_BCL.device.type == "cpu" and x_BCL.nbytes <= LARGEST_INPUT
 
 
 class PieceSteps:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from spectral_search.models.build import build_model, needs_bin
-from spectral_search.models.mlp import Mlp
+from spectral_search.models.build import build_model
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import InputShape
 from spectral_search.train.precision import FORMATS, autocast, resolve_precision
@@ -67,7 +67,8 @@ class Network:
         # A Ridge takes its product in float32.
         self.input_format = FORMATS[self.precision] if config.fit.target == "direct" else torch.float32
         self.input_key = config.data.input.model_dump_json()
-        self._needs_context = needs_bin(config.model)
+        self._family = family_of(config.model.kind)
+        self._needs_context = self._family.needs_bin(config.model)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters by their names within the network, whether or not it adds to a Ridge."""
@@ -75,10 +76,11 @@ class Network:
         return model.named_parameters()
 
     @property
-    def mlp(self) -> Mlp | None:
-        """The network without its Ridge, where it is one that can share products with others."""
-        model = self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
-        return model if isinstance(model, Mlp) else None
+    def stackable(self) -> nn.Module | None:
+        """The network without its Ridge, where it is one that can share products with others of its family."""
+        if self._family.stack is None:
+            return None
+        return self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
 
     @property
     def ridge(self) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -1,6 +1,7 @@
 """Members that take their steps together on one batch, as one forward and one backward pass.
 
-MLPs on the same input in the same number format are one product (`MlpStack`); any other network is a pack of its own.
+Networks of a family with a stack are one pack where they read the same input in the same number format; any other
+network is a pack of its own.
 A pack computes gradients and nothing else: each member has its own optimiser, schedule, clipping and dropout, so its
 numbers do not depend on its company.
 Shape suffixes: B batch, C channels, L length, F = C x L features, K members, W width of a layer.
@@ -13,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from spectral_search.models.mlp_stack import MlpStack
+from spectral_search.models.stack import stack_networks
 from spectral_search.models.threads import for_each
 from spectral_search.task.training import TrainBatch
 from spectral_search.train.dropout import StepDropout
@@ -60,8 +61,8 @@ class SinglePack(LoneNetwork):
         self.members[0].update(self._loss)
 
 
-class MlpPack:
-    """Members whose networks are MLPs on the same input, with the same target and number format.
+class StackPack:
+    """Members whose networks are of one family with a stack, on the same input, with the same target and number format.
 
     Args:
         members: Their parameters move to the pack's storage until another pack takes them.
@@ -72,16 +73,17 @@ class MlpPack:
         self._network = members[0].network
         self.input_key = self._network.input_key
         self._format = FORMATS[self._network.precision]
-        networks = [mlp for member in members if (mlp := member.network.mlp) is not None]
-        self._stack = MlpStack(networks)
-        self._pieces = PieceSteps(networks) if all(is_plain(network) for network in networks) else None
+        networks = [network for member in members if (network := member.network.stackable) is not None]
+        self._stack = stack_networks(members[0].config.model.kind, networks)
+        plain = [network for network in networks if is_plain(network)]
+        self._pieces = PieceSteps(plain) if len(plain) == len(networks) else None
         self._loss_K = torch.zeros(len(members))
 
     def outputs(self, x_BCL: Tensor, context_B: Tensor) -> Tensor:
-        x_BF = x_BCL.flatten(1).to(self._format)
-        if self._pieces is not None and in_pieces(x_BF):
-            return self._beside_ridge(self._pieces.outputs(x_BF), x_BCL)
-        return self._beside_ridge(self._stack.outputs(x_BF, None), x_BCL)
+        cast_BCL = x_BCL.to(self._format)
+        if self._pieces is not None and in_pieces(cast_BCL):
+            return self._beside_ridge(self._pieces.outputs(cast_BCL.flatten(1)), x_BCL)
+        return self._beside_ridge(self._stack.outputs(cast_BCL, None), x_BCL)
 
     def compute(self, batch: TrainBatch) -> None:
         for member in self.members:
@@ -89,11 +91,11 @@ class MlpPack:
         seeds = [member.dropout_seed(batch.index) for member in self.members]
         dropout, target_B = StepDropout(seeds, self._network.device), batch.target_B
         x_BCL = batch.inputs[self.members[0].train_key]
-        x_BF = x_BCL.flatten(1).to(self._format)
-        if self._pieces is not None and in_pieces(x_BF):
-            self._compute_in_pieces(self._pieces, x_BCL, x_BF, target_B, dropout)
+        cast_BCL = x_BCL.to(self._format)
+        if self._pieces is not None and in_pieces(cast_BCL):
+            self._compute_in_pieces(self._pieces, x_BCL, cast_BCL.flatten(1), target_B, dropout)
             return
-        output_KB = self._beside_ridge(self._stack.outputs(x_BF, dropout), x_BCL)
+        output_KB = self._beside_ridge(self._stack.outputs(cast_BCL, dropout), x_BCL)
         loss_K = self._losses(output_KB, target_B)
         scaled = [member.scaler.scale(loss) for member, loss in zip(self.members, loss_K, strict=True)]
         self._stack.backward(torch.stack(scaled).sum())
@@ -145,12 +147,13 @@ def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[P
     """
     alike: dict[tuple[str, ...], list[Member]] = {}
     for member in members:
-        network = member.network
-        if network.mlp is None:
+        network, config = member.network, member.config
+        if network.stackable is None:
             yield SinglePack(member)
         else:
-            alike.setdefault((member.train_key, network.precision, member.config.fit.target), []).append(member)
+            key = config.model.kind, member.train_key, network.precision, config.fit.target
+            alike.setdefault(key, []).append(member)
     for group in alike.values():
         size = min(most or len(group), len(group))
         for start in range(0, len(group), size):
-            yield MlpPack(group[start : start + size])
+            yield StackPack(group[start : start + size])

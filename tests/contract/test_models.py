@@ -1,6 +1,8 @@
-"""What every kind of network promises, whatever its architecture."""
+"""What every family of networks promises, whatever its architecture."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +10,16 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from spectral_search.models.build import build_model, needs_bin
-from spectral_search.models.count import count_parameters
-from spectral_search.spec.model import ModelSpec
+from spectral_search.errors import RequestError
+from spectral_search.models.build import build_model
+from spectral_search.models.input_fit import input_faults
+from spectral_search.models.parameter_count import count_parameters
+from spectral_search.models.stack import stack_networks
+from spectral_search.models.step_memory import step_bytes
+from spectral_search.spec.families import ModelSpec, families, family_of
+from spectral_search.spec.family import Family, InputShape
+from spectral_search.spec.run import RunSpec
+from spectral_search.spec.yaml_io import parse_yaml
 
 PIXELS, BINS = 96, 3
 SPECS = TypeAdapter(ModelSpec)
@@ -55,6 +64,13 @@ NETWORKS = {
 }
 
 
+@pytest.fixture(params=families().values(), ids=families())
+def family(request: pytest.FixtureRequest) -> Family[Any]:
+    """Each family that is registered."""
+    family: Family[Any] = request.param
+    return family
+
+
 @pytest.fixture(params=NETWORKS)
 def spec(request: pytest.FixtureRequest) -> ModelSpec:
     """Each network of the table."""
@@ -77,8 +93,8 @@ def spectra(count: int, channels: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def predict(model: nn.Module, spec: ModelSpec, x_BCL: Tensor, bin_B: Tensor) -> Tensor:
-    """Call the network as `needs_bin` says."""
-    y_B: Tensor = model(x_BCL, bin_B) if needs_bin(spec) else model(x_BCL)
+    """Call the network as its family's `needs_bin` says."""
+    y_B: Tensor = model(x_BCL, bin_B) if family_of(spec.kind).needs_bin(spec) else model(x_BCL)
     return y_B
 
 
@@ -169,3 +185,65 @@ def test_weights_survive_safetensors(spec: ModelSpec, tmp_path: Path) -> None:
     loaded.load_state_dict(load_file(tmp_path / "model.safetensors"))
     model.eval(), loaded.eval()
     assert torch.equal(predict(model, spec, x_BCL, bin_B), predict(loaded, spec, x_BCL, bin_B))
+
+
+def test_every_family_has_networks_here() -> None:
+    assert {section["kind"] for section in NETWORKS.values()} == set(families())
+
+
+def test_a_section_is_whole_by_its_kind_alone_and_comes_back_from_a_file(family: Family[Any]) -> None:
+    spec = RunSpec.from_dict({"stage": "some", "model": {"kind": family.kind}})
+    assert spec.model == family.section(kind=family.kind)
+    again = RunSpec.from_dict(parse_yaml(spec.to_yaml(), "some").value)
+    assert again == spec and type(again.model) is family.section
+
+
+def test_each_label_has_a_colour_of_its_own(family: Family[Any]) -> None:
+    assert family.label
+    assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in family.colour)
+    for other in families().values():
+        assert (other.label == family.label) is (other.colour == family.colour), other.kind
+
+
+def test_a_default_network_counts_as_torch_does(family: Family[Any]) -> None:
+    spec = family.section(kind=family.kind)
+    for pixels, channels, bins in ((512, 1, 9), (301, 2, 4)):
+        with torch.device("meta"):
+            model = build_model(spec, pixels=pixels, channels=channels, bins=bins)
+        counted = sum(weight.numel() for weight in model.parameters())
+        assert counted == count_parameters(spec, pixels=pixels, channels=channels, bins=bins)
+
+
+def test_a_step_takes_memory_that_grows_with_its_batch(spec: ModelSpec) -> None:
+    one, two = (step_bytes(spec, pixels=PIXELS, channels=1, batch=batch, bins=BINS) for batch in (8, 16))
+    assert 0 < one < two
+
+
+def test_a_longer_input_is_more_work(spec: ModelSpec) -> None:
+    family = family_of(spec.kind)
+    short, long = (family.forward_operations(spec, InputShape(pixels)) for pixels in (PIXELS, 4 * PIXELS))
+    assert 0 < short < long
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 5, 7, 9, 15, 16, 31])
+def test_what_fits_runs_and_what_does_not_is_refused(spec: ModelSpec, pixels: int) -> None:
+    if faults := input_faults(spec, pixels=pixels):
+        with pytest.raises(RequestError) as refused:
+            build_model(spec, pixels=pixels, bins=BINS)
+        assert list(refused.value.faults) == faults
+    else:
+        model = build_model(spec, pixels=pixels, bins=BINS).eval()
+        y_B = predict(model, spec, torch.randn(2, 1, pixels), torch.tensor([0, 1]))
+        assert torch.isfinite(y_B).all()
+
+
+def test_a_stack_computes_what_its_networks_do(spec: ModelSpec) -> None:
+    if family_of(spec.kind).stack is None:
+        with pytest.raises(ValueError, match="no stack"):
+            stack_networks(spec.kind, [built(spec)])
+        return
+    default = family_of(spec.kind).section(kind=spec.kind)
+    networks = [built(section, seed=seed).eval() for seed, section in enumerate((spec, default, default, spec))]
+    x_BCL, _, _ = spectra(6)
+    alone_KB = torch.stack([network(x_BCL) for network in networks])
+    torch.testing.assert_close(stack_networks(spec.kind, networks).outputs(x_BCL), alone_KB)

@@ -90,7 +90,7 @@ def test_no_run_may_take_the_name_of_the_baselines(place: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(place: Path) -> None:
-    code = "from spectral_search.cli import main; main()"
+    code = "from spectral_search.cli.main import main; main()"
     command = [sys.executable, "-c", code, "baselines", "--data-root", "data", "--only", "ridge,lightgbm", "--json"]
     process = subprocess.Popen(
         command,

@@ -33,7 +33,7 @@ SPEC: dict[str, Any] = {
 }
 DIES = """
 import os, signal, sys
-from spectral_search.cli import main
+from spectral_search.cli.main import main
 from spectral_search.record.live_view import LiveView
 LiveView.step = lambda self, title, unit: lambda done, total: os.kill(os.getpid(), signal.{signal})
 main()

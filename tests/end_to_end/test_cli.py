@@ -42,7 +42,7 @@ def child_seconds() -> float:
 def heavy_modules(*arguments: str, folder: Path) -> tuple[list[str], float]:
     """Heavy modules that a command loads, and its CPU seconds."""
     program = (
-        "import sys\nfrom spectral_search.cli import main\n"
+        "import sys\nfrom spectral_search.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    code = end.code\n"
         f"sys.exit(code or ' '.join(sorted(set({HEAVY}) & set(sys.modules))) or 0)"
     )
@@ -214,7 +214,7 @@ def in_terminal(arguments: list[str], folder: Path, columns: int) -> Done:
     """A command whose output goes to a terminal of this width."""
     parent, child = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", "from spectral_search.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from spectral_search.cli.main import main; main()", *arguments],
         cwd=folder,
         env=paths(COLUMNS=str(columns), NO_COLOR="1", TERM="xterm"),
         stdout=child,

@@ -198,7 +198,7 @@ def test_the_verbs_serve_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         plan = service.plan("search.yaml", options, shown)
         record = service.run(plan, service.run_name(plan.spec, options), options, shown)
     assert record.state == "finished"
-    assert [run.name for run in service.runs()] == ["search"]
+    assert [run.name for run in service.all_runs()] == ["search"]
     (config,) = service.export("search", "best.yaml")
     scores = service.evaluate(str(config), "data", "val")
     assert scores["r2"] == pytest.approx(record.best.best_val_r2, abs=1e-6)

@@ -31,7 +31,7 @@ def as_nobody(place: Path, *arguments: object, **environment: str) -> Done:
     if not allowed:
         pytest.skip("this machine lets nobody make a user namespace")
     known = {name: value for name, value in paths().items() if name not in UNKNOWN}
-    code = "from spectral_search.cli import main; main()"
+    code = "from spectral_search.cli.main import main; main()"
     done = subprocess.run(
         [*AS_NOBODY, sys.executable, "-c", code, *map(str, arguments)],
         cwd=place,

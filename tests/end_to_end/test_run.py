@@ -259,14 +259,14 @@ def test_a_stage_inherits_from_the_newest_finished_run(place: Path, inline: Done
 
 
 def test_no_data_root_means_simulated_spectra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spectral_search import service
+    from spectral_search.service import default_data
 
     monkeypatch.delenv("DATA_ROOT", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-    monkeypatch.setattr(service, "CACHE_SIZES", {"train": 64, "val": 32, "test": 16})
+    monkeypatch.setattr(default_data, "CACHE_SIZES", {"train": 64, "val": 32, "test": 16})
     spec = "model: {kind: mlp, hidden: [4]}\nfit: {epochs: 1}\n"
     write_spec(place / "bare.yaml", spec)
     done = call("run", "bare.yaml", "--executor", "inline", "--json", folder=place).require()
     assert "simulated spectra" in done.stderr
     assert sum(done.json()["trials"].values()) == 1
-    assert (service.cache_folder() / "train_0").is_dir() or list(service.cache_folder().glob("train*"))
+    assert list(default_data.simulated_folder().glob("train*"))

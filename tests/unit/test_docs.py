@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from spectral_search.cli import app
+from spectral_search.cli.main import app
 from spectral_search.spec.load import find_spec
 
 ROOT = Path(__file__).parents[2]

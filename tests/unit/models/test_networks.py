@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import nn
 
-from spectral_search.models.build import build_model, needs_bin
+from spectral_search.models.build import build_model
+from spectral_search.models.families.vit import VitSpec
 from spectral_search.models.layers import feature_norm, group_count
-from spectral_search.models.moe_cnn import LearnedMoeCnn, OracleMoeCnn
-from spectral_search.models.vit import NormalisedWindows
-from spectral_search.spec.model import ModelSpec, VitSpec
+from spectral_search.models.moe_cnn_network import LearnedMoeCnn, OracleMoeCnn
+from spectral_search.models.vit_network import NormalisedWindows
+from spectral_search.spec.families import ModelSpec, family_of
 
 SPECS = TypeAdapter(ModelSpec)
 
@@ -147,8 +148,9 @@ def test_learned_gate_mixes_with_weights_that_sum_to_one() -> None:
 
 @pytest.mark.parametrize(("gate", "needed"), [("oracle", True), ("learned", False)])
 def test_needs_bin(gate: str, needed: bool) -> None:
-    assert needs_bin(SPECS.validate_python({"kind": "moe_cnn", "gate": gate})) is needed
-    assert not needs_bin(SPECS.validate_python({"kind": "mlp"}))
+    spec = SPECS.validate_python({"kind": "moe_cnn", "gate": gate})
+    assert family_of("moe_cnn").needs_bin(spec) is needed
+    assert not family_of("mlp").needs_bin(SPECS.validate_python({"kind": "mlp"}))
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "res_cnn"])

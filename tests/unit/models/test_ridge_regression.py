@@ -108,7 +108,7 @@ def test_half_precision_blocks_are_summed_in_single() -> None:
 def test_faults() -> None:
     x_NF, y_N = problem(20)
     ridge = RidgeAccumulator(FEATURES)
-    with pytest.raises(RequestError, match="no spectra"):
+    with pytest.raises(RequestError, match="no examples"):
         ridge.solve([1.0])
     with pytest.raises(RequestError, match="40 features"):
         ridge.update(x_NF[:, :5], y_N)

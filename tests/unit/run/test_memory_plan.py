@@ -11,8 +11,10 @@ from spectral_search.run.executor_choice import Executor
 from spectral_search.run.memory_corners import Corners
 from spectral_search.run.memory_plan import PROCESS_BYTES, MemoryPlan, Unused, plan_memory
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.data_plan import Traits
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Splits, make_splits
+from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
 from spectral_search.train.capacity import footprint
 from spectral_search.train.devices import Slots
 from spectral_search.train.free_memory import Memory
@@ -36,6 +38,11 @@ def spec_of(hidden: list[int], **sections: Any) -> RunSpec:
     return RunSpec.from_dict({"data": {"residency": "resident", "stored_as": "float32"}, **document})
 
 
+def traits_of(spec: RunSpec, splits: Splits) -> Traits:
+    shards = DataRoot(splits.train.shards, splits.val.shards, [], PIXELS, None)
+    return SpectraPlan(spec, shards, splits).traits
+
+
 def peak_of(hidden: list[int]) -> int:
     return footprint(spec_of(hidden).base, PIXELS, spectra=64).peak
 
@@ -46,7 +53,7 @@ def planned(
     slots = Slots(1.0, float(bool(gpu)), at_a_time, (0,) if gpu else (), None, int(executor == "shared"), at_a_time)
     host = Memory(int(free), int(2 * free))
     unused = Unused(host, Memory(int(gpu["gpu"]), int(2 * gpu["gpu"])) if gpu else None)
-    found = plan_memory(spec, splits, executor, slots, unused)
+    found = plan_memory(spec, traits_of(spec, splits), executor, slots, unused)
     assert found is not None
     return found
 
@@ -71,13 +78,14 @@ def test_a_fixed_network_that_cannot_fit_is_refused(splits: Splits) -> None:
 
 def test_a_resumed_run_is_told_to_go_elsewhere(splits: Splits) -> None:
     unused = Unused(Memory(MB, MB))
+    traits = traits_of(spec_of(WIDE), splits)
     with pytest.raises(RequestError, match=r"are free on this machine: resume it elsewhere\.$"):
-        plan_memory(spec_of(WIDE), splits, "inline", Slots(1, 0, 1, ()), unused, way_out="resume it elsewhere")
+        plan_memory(spec_of(WIDE), traits, "inline", Slots(1, 0, 1, ()), unused, way_out="resume it elsewhere")
 
 
 def test_nothing_is_said_of_a_cluster_beforehand(splits: Splits) -> None:
     slots = Slots(0.0, 0.0, 4, (), "10.0.0.1:6379")
-    assert plan_memory(spec_of(WIDE), splits, "separate", slots, Unused(Memory(1, 1))) is None
+    assert plan_memory(spec_of(WIDE), traits_of(spec_of(WIDE), splits), "separate", slots, Unused(Memory(1, 1))) is None
 
 
 def test_points_of_a_grid_that_cannot_fit_are_named(splits: Splits) -> None:

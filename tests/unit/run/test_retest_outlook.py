@@ -18,6 +18,7 @@ from spectral_search.run.retrain_copies import Copy
 from spectral_search.spec.search import SearchSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
+from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
 from spectral_search.train.devices import Slots
 
 SEARCH = SearchSpec(finalists=2, retest_draws=5, retest_seeds=3, retest_share=0.5)
@@ -34,7 +35,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
 def plan(root: DataRoot, folder: Path, slots: Slots | None = None, executor: str = "shared", **search: Any) -> Plan:
     """A search of 8 trials to epoch 9 by halving, with copies of its 2 finalists."""
     spec = make_spec(folder, folder, search={"retest_seeds": 3, **search})
-    return Plan(spec, root, make_splits(root, spec.data), slots or Slots(1.0, 0.0, 1, ()), executor)  # type: ignore[arg-type]
+    data = SpectraPlan(spec, root, make_splits(root, spec.data))
+    return Plan(spec, data, slots or Slots(1.0, 0.0, 1, ()), executor)  # type: ignore[arg-type]
 
 
 def test_work_is_counted_in_epochs_of_the_search() -> None:
@@ -100,7 +102,7 @@ def test_a_searched_number_of_epochs_counts_at_its_most(root: DataRoot, tmp_path
         search={"retest_seeds": 3, "pruner": "none", "retest_share": 9.0},
         space={"fit.epochs": {"choice": [4, 7]}},
     )
-    made = Plan(spec, root, make_splits(root, spec.data), Slots(1.0, 0.0, 1, ()))
+    made = Plan(spec, SpectraPlan(spec, root, make_splits(root, spec.data)), Slots(1.0, 0.0, 1, ()))
     assert made.retest["epochs"] % 7 == 0
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from spectral_search.spec.keys import MODEL_KINDS, all_leaves, allowed, kinds_with, nearest, nearest_key, trial_leaves
+from spectral_search.spec.families import families
+from spectral_search.spec.keys import all_leaves, allowed, kinds_with, nearest, nearest_key, trial_leaves
 
 
 def test_every_key_can_be_described_without_jargon() -> None:
@@ -28,9 +29,9 @@ def test_words(key: str, words: str) -> None:
 
 
 def test_kinds() -> None:
-    assert list(MODEL_KINDS) == ["mlp", "cnn", "res_cnn", "vit", "moe_cnn"]
-    assert kinds_with("model.kernel_size") == ["cnn", "res_cnn", "moe_cnn"]
-    assert kinds_with("fit.lr") == list(MODEL_KINDS)
+    assert list(families()) == ["cnn", "mlp", "moe_cnn", "res_cnn", "vit"]
+    assert kinds_with("model.kernel_size") == ["cnn", "moe_cnn", "res_cnn"]
+    assert kinds_with("fit.lr") == list(families())
     assert kinds_with("model.nothing") == []
     assert "inherit.from" in all_leaves()
 

@@ -32,7 +32,7 @@ from spectral_search.strategy.collapse import (
 from spectral_search.strategy.proposals import Proposals
 from spectral_search.train.trainer import Trainer
 
-CURVES = Path(__file__).parents[2] / "benchmarks" / "curves_mlp.csv"
+CURVES = Path(__file__).parents[3] / "benchmarks" / "curves" / "curves_mlp.csv"
 DEAD, ALIVE = -0.001, 0.4
 
 

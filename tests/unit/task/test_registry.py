@@ -5,13 +5,21 @@ from pathlib import Path
 import pytest
 
 from spectral_search.errors import RequestError
-from spectral_search.task.registry import task_names, task_of
+from spectral_search.spec.task_modules import task_names
+from spectral_search.task.registry import task_of
 
 FILE = """
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
 
-TASK = Task(name="cars", metrics=(Metric("mae", "MAE", higher_is_better=False, unit="mph"),))
+
+class Cars(Task):
+    name = "cars"
+    metrics = (Metric("mae", "MAE", higher_is_better=False, unit="mph"),)
+    open = look_at = recorded = require_same = parent_note = input_note = None
+
+
+TASK = Cars()
 """
 
 

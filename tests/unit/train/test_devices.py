@@ -8,6 +8,7 @@ from spectral_search.errors import RequestError
 from spectral_search.run.plan import decide_executor
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import ResourcesSpec
+from spectral_search.tasks.spectra.spectra_plan import spectra_traits
 from spectral_search.train import devices as device
 from spectral_search.train.devices import Slots, chosen_gpus, plan_slots, visible_gpus
 
@@ -141,7 +142,7 @@ def test_an_inline_cnn_has_the_cores_that_a_process_of_its_own_would_have(
     document = {"stage": "s", "data": {}, "model": networks[model], "fit": {}, "resources": {"gpus": [], **resources}}
     searched = {"space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}}, "search": {"trials": trials}}
     spec = RunSpec.from_dict(document | searched)
-    assert decide_executor(spec, 64, asked)[1].cpus_per_trial == cores
+    assert decide_executor(spec, spectra_traits(spec, 64), asked)[1].cpus_per_trial == cores
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_a_search_on_the_signal_that_takes_less_than_rays_start_needs_no_ray(
         "search": {"trials": 12},
     }
     spec = RunSpec.from_dict(document)
-    chosen, _, reason = decide_executor(spec, 4096, "auto", spectra)
+    chosen, _, reason = decide_executor(spec, spectra_traits(spec, 4096, spectra), "auto")
     assert chosen == executor
     assert ("--executor shared" in reason) is (executor == "inline")
-    assert decide_executor(spec, 4096, "shared", spectra)[0] == "shared"
+    assert decide_executor(spec, spectra_traits(spec, 4096, spectra), "shared")[0] == "shared"

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from spectral_search.models.build import build_model
-from spectral_search.models.mlp import Mlp
+from spectral_search.models.families.mlp import MlpSpec
+from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.mlp_stack import MlpStack
-from spectral_search.spec.model import MlpSpec
 from spectral_search.spec.technique_names import LOSSES
 from spectral_search.train.dropout import StepDropout
 from spectral_search.train.mlp_pieces import LARGEST_INPUT, PieceSteps, in_pieces, is_plain

@@ -9,6 +9,7 @@ from torch import nn
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.fit import FitSpec
+from spectral_search.task.training import InputShape
 from spectral_search.tasks.spectra.training.dataset import Dataset
 from spectral_search.train.member import Member
 from spectral_search.train.optimiser_groups import optimiser_groups, require_groups
@@ -82,10 +83,10 @@ def test_every_kind_of_network_is_asked_for_its_names_without_weights(model: dic
     for pattern, fits in (("*", True), ("*.bias", True), ("hat.*", False)):
         config = trial_config(model, {"groups": [{"match": pattern}]})
         if fits:
-            require_groups(config, pixels=64, channels=1)
+            require_groups(config, InputShape(channels=1, length=64))
         else:
             with pytest.raises(RequestError, match=r"matches no parameter of this network; there are .*weight"):
-                require_groups(config, pixels=64, channels=1)
+                require_groups(config, InputShape(channels=1, length=64))
 
 
 def test_a_floor_above_the_rate_of_a_group_is_refused() -> None:

@@ -15,7 +15,7 @@ from spectral_search.spec.run import TrialConfig
 from spectral_search.tasks.spectra.training.dataset import Dataset
 from spectral_search.train.checkpoint import load_checkpoint, save_checkpoint
 from spectral_search.train.member import Member
-from spectral_search.train.pack import MlpPack, SinglePack, make_packs
+from spectral_search.train.pack import SinglePack, StackPack, make_packs
 from spectral_search.train.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -212,6 +212,6 @@ def test_only_members_that_share_products_share_a_pack(dataset: Dataset) -> None
     members = [trainer.member(number, config) for number, config in enumerate(configs)]
     packs = list(make_packs(members))
     assert [[member.number for member in pack.members] for pack in packs] == [[4], [0, 3], [1], [2], [5]]
-    assert isinstance(packs[0], SinglePack) and all(isinstance(pack, MlpPack) for pack in packs[1:])
+    assert isinstance(packs[0], SinglePack) and all(isinstance(pack, StackPack) for pack in packs[1:])
     halves = make_packs([members[0], members[3], members[0]], most=2)
     assert [len(pack.members) for pack in halves] == [2, 1]

@@ -16,7 +16,7 @@ from spectral_search.tasks.spectra.training.input_feed import Feed, InputFormat
 from spectral_search.tasks.spectra.training.input_transforms import InputTransform
 from spectral_search.tasks.spectra.training.training_batches import ResidentSource
 from spectral_search.train.member import EpochRecord, Member, NonFiniteLossError
-from spectral_search.train.pack import MlpPack, make_packs
+from spectral_search.train.pack import StackPack, make_packs
 from spectral_search.train.trainer import RIDGE_BATCH, Trainer
 
 CPU = torch.device("cpu")
@@ -135,14 +135,14 @@ def test_noise_is_fresh_in_every_epoch_and_batch_and_shared_by_all_trials(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[tuple[int, int, int], torch.Tensor] = {}
-    original = MlpPack.compute
+    original = StackPack.compute
 
-    def spy(self: MlpPack, batch: TrainBatch) -> None:
+    def spy(self: StackPack, batch: TrainBatch) -> None:
         (member,) = self.members
         seen[member.number, member.epoch, batch.index] = batch.inputs[self.input_key][:50].clone()
         original(self, batch)
 
-    monkeypatch.setattr(MlpPack, "compute", spy)
+    monkeypatch.setattr(StackPack, "compute", spy)
     train = dataset.train
     assert isinstance(train, Labelled)
     # Spectra that are all alike: what differs is the noise, whatever their order.

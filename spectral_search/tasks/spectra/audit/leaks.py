@@ -16,14 +16,14 @@ from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding,
 from spectral_search.tasks.spectra.training.dataset import Labelled, as_blocks, draw_noise, labelled
 from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing, set_validity
 
-TRAIN_SPECTRA = 8192
-EVALUATED_SPECTRA = 4096
-RANKS = 128
-LEAK_R2 = 0.1
-SHUFFLED_R2 = 0.3
-PENALTIES = tuple(10.0**power for power in range(-11, 2))
+_TRAIN_SPECTRA = 8192
+_EVALUATED_SPECTRA = 4096
+_RANKS = 128
+_LEAK_R2 = 0.1
+_SHUFFLED_R2 = 0.3
+_PENALTIES = tuple(10.0**power for power in range(-11, 2))
 TREES = 150
-PARAMETERS = {
+_PARAMETERS = {
     "objective": "regression",
     "learning_rate": 0.1,
     "num_leaves": 15,
@@ -53,8 +53,8 @@ def check(data: Audited) -> list[Finding]:
 def _spectra(data: Audited) -> tuple[Labelled, Labelled, str]:
     """Samples of train and of test (val where there is none), conditioned by the sample of train."""
     part = "test" if data.splits.test is not None else "val"
-    train = sample(data.splits.train, TRAIN_SPECTRA)
-    test = sample(data.parts[part], EVALUATED_SPECTRA)
+    train = sample(data.splits.train, _TRAIN_SPECTRA)
+    test = sample(data.parts[part], _EVALUATED_SPECTRA)
     votes = set_validity(as_blocks(test), test.pixels)
     prep = fit_preprocessing(as_blocks(train), train.labels["log_g"].to_numpy(), train.pixels, [votes])
     return _cut(labelled(train, prep), prep.valid_L), _cut(labelled(test, prep), prep.valid_L), part
@@ -79,7 +79,7 @@ def _snr(spectra: Labelled, seed: int) -> np.ndarray:
 def _sorted_values(spectra: Labelled, seed: int) -> np.ndarray:
     """Sorted noisy values of each spectrum at evenly spaced ranks."""
     noisy_NL = np.sort(draw_noise(spectra, 1.0, (seed, "audit")), axis=1)
-    ranks = np.unique(np.linspace(0, noisy_NL.shape[1] - 1, RANKS).round().astype(int))
+    ranks = np.unique(np.linspace(0, noisy_NL.shape[1] - 1, _RANKS).round().astype(int))
     return noisy_NL[:, ranks]
 
 
@@ -106,7 +106,7 @@ def _ridge(x_NF: np.ndarray, log_g_N: np.ndarray, other_NF: np.ndarray) -> np.nd
     for rows in np.array_split(np.flatnonzero(~held_N), max(1, len(x_NF) // 2048)):
         sums.update(torch.from_numpy((x_NF[rows] - mean_F) * scale_F), torch.from_numpy(log_g_N[rows]))
     held_NF = torch.from_numpy((x_NF[held_N] - mean_F) * scale_F)
-    solved = [solution for _, solution in sums.solvable([penalty * sums.count for penalty in PENALTIES])]
+    solved = [solution for _, solution in sums.solvable([penalty * sums.count for penalty in _PENALTIES])]
 
     def score(solution: RidgeSolution) -> float:
         return r2((held_NF @ solution.weight_F + solution.bias).numpy(), log_g_N[held_N])
@@ -116,8 +116,8 @@ def _ridge(x_NF: np.ndarray, log_g_N: np.ndarray, other_NF: np.ndarray) -> np.nd
 
 
 def _trees(x_NF: np.ndarray, log_g_N: np.ndarray, other_NF: np.ndarray, data: Audited) -> np.ndarray:
-    few = x_NF.shape[1] <= RANKS
-    parameters = {**PARAMETERS, "feature_fraction": 1.0 if few else 0.1, "num_threads": data.threads}
+    few = x_NF.shape[1] <= _RANKS
+    parameters = {**_PARAMETERS, "feature_fraction": 1.0 if few else 0.1, "num_threads": data.threads}
     parameters["seed"] = lightgbm_seed(data.seed)
     parameters["min_data_in_leaf"] = max(1, min(20, len(x_NF) // 20))
     booster = lightgbm.train(parameters, lightgbm.Dataset(x_NF, log_g_N), num_boost_round=TREES)
@@ -144,6 +144,6 @@ _HARMLESS = {
 
 
 def _finding(name: str, numbers: dict[str, float | str | int]) -> Finding:
-    leaks = float(numbers["r2"]) > (SHUFFLED_R2 if name == "shuffled" else LEAK_R2)
+    leaks = float(numbers["r2"]) > (_SHUFFLED_R2 if name == "shuffled" else _LEAK_R2)
     text = (_LEAKS if leaks else _HARMLESS)[name].format(**numbers)
     return Finding(name, "warning" if leaks else "ok", text, numbers)

@@ -13,10 +13,10 @@ from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding
 from spectral_search.tasks.spectra.audit.survey import ShardSurvey
 from spectral_search.tasks.spectra.shards.split import Selection
 
-NEAR = 1e-3
+_NEAR = 1e-3
 """A spectrum this much nearer to a training spectrum than those are to each other is the same star."""
 _REFERENCE_SPECTRA = 2000
-LABELS = ("T_eff", "log_g", "M_H")
+_LABELS = ("T_eff", "log_g", "M_H")
 
 
 def check(data: Audited, surveys: Sequence[ShardSurvey]) -> list[Finding]:
@@ -30,7 +30,7 @@ def check(data: Audited, surveys: Sequence[ShardSurvey]) -> list[Finding]:
         if name != "train":
             own = _gather(selection, by_name)
             exact_N = np.isin(own[0], train[0])
-            near_N = tree.query(own[1], workers=data.threads)[0] <= NEAR * typical
+            near_N = tree.query(own[1], workers=data.threads)[0] <= _NEAR * typical
             findings.append(_finding(name, exact_N, near_N, _same_labels(selection, data.splits.train)))
     twice = len(train[0]) - len(np.unique(train[0]))
     if twice:
@@ -64,7 +64,7 @@ def _typical_distance(sketch_NK: np.ndarray, tree: cKDTree, data: Audited) -> fl
 
 def _same_labels(selection: Selection, train: Selection) -> int:
     """Spectra whose T_eff, log g and [M/H] are those of a training spectrum, to the last digit."""
-    own, other = selection.labels()[list(LABELS)], train.labels()[list(LABELS)]
+    own, other = selection.labels()[list(_LABELS)], train.labels()[list(_LABELS)]
     if own.isna().any(axis=None) or other.isna().any(axis=None):
         return 0
     known = set(map(tuple, other.to_numpy().tolist()))

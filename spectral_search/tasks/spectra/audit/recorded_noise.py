@@ -13,17 +13,17 @@ from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding,
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
 from spectral_search.tasks.spectra.shards.split import Selection
 
-SPECTRA = 2048
-TOLERANCE = 0.02
-FAR = 3.0
-FAR_FRACTION = 0.0026998
+_SPECTRA = 2048
+_TOLERANCE = 0.02
+_FAR = 3.0
+_FAR_FRACTION = 0.0026998
 """Part of N(0, 1) beyond 3."""
 
 
 def check(data: Audited) -> list[Finding]:
     """One finding for each part whose shards hold noisy spectra."""
     return [
-        _finding(name, measured(sample(selection, SPECTRA, noisy=True), data.seed))
+        _finding(name, measured(sample(selection, _SPECTRA, noisy=True), data.seed))
         for name, selection in data.parts.items()
         if selection.has_noisy and not _held_out(data, name)
     ] or [Finding("noise", "note", "No shard holds noisy spectra: the noise of val and test is drawn once and frozen.")]
@@ -47,7 +47,7 @@ def measured(spectra: Spectra, seed: int) -> dict[str, float]:
     return {
         "mean": float(deviate_M.mean()),
         "std": float(deviate_M.std()),
-        "beyond_3_sigma": float((np.abs(deviate_M) > FAR).mean()),
+        "beyond_3_sigma": float((np.abs(deviate_M) > _FAR).mean()),
         "ks_distance": float(np.abs(ndtr(ordered_M) - (np.arange(len(ordered_M)) + 0.5) / len(ordered_M)).max()),
         "neighbour_correlation": neighbours,
         "clipped": float((spectra.noisy_NL[valid_NL] <= 0).mean()),
@@ -72,21 +72,21 @@ def deviates(
 def _finding(name: str, numbers: dict[str, float]) -> Finding:
     said = (
         f"the recorded noise of {name} has mean {numbers['mean']:+.3f}, standard deviation {numbers['std']:.3f}, "
-        f"{numbers['beyond_3_sigma']:.2%} beyond 3 sigma (normal: {FAR_FRACTION:.2%}) and correlation "
+        f"{numbers['beyond_3_sigma']:.2%} beyond 3 sigma (normal: {_FAR_FRACTION:.2%}) and correlation "
         f"{numbers['neighbour_correlation']:+.3f} between neighbouring pixels, in units of the error"
     )
     remedies = []
-    if abs(numbers["std"] - 1.0) > TOLERANCE:
+    if abs(numbers["std"] - 1.0) > _TOLERANCE:
         remedies.append(
             f"it is {numbers['std']:.2f} times what the error array says, so networks would be measured on other noise "
             f"than they train with; write the shards again, or set data.noise_level={numbers['std']:.2f}, which draws "
             "the noise instead of taking the recorded one"
         )
-    if abs(numbers["mean"]) > TOLERANCE:
+    if abs(numbers["mean"]) > _TOLERANCE:
         remedies.append("it is biased: noisy and flux differ by more than noise (another scale or offset?)")
-    if abs(numbers["neighbour_correlation"]) > TOLERANCE:
+    if abs(numbers["neighbour_correlation"]) > _TOLERANCE:
         remedies.append("neighbouring pixels share noise, which the noise drawn in training does not")
-    if not remedies and numbers["ks_distance"] > TOLERANCE:
+    if not remedies and numbers["ks_distance"] > _TOLERANCE:
         remedies.append("its distribution is not normal (outliers, cosmic rays?), unlike the noise drawn in training")
     if remedies:
         return Finding("noise", "warning", f"Not as the noise model has it: {said}: {'; '.join(remedies)}.", numbers)

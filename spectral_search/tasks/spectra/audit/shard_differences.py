@@ -13,9 +13,9 @@ from spectral_search.tasks.spectra.audit.survey import ShardSurvey
 from spectral_search.tasks.spectra.consistency.typical_levels import Level
 from spectral_search.tasks.spectra.training.preprocessing import MAX_INVALID_FRACTION
 
-MIN_FACTOR = 1.25
+_MIN_FACTOR = 1.25
 """Shards whose typical level differs by less are taken for samples of the same stars."""
-SIGMAS = 6.0
+_SIGMAS = 6.0
 
 
 def check(data: Audited, surveys: Sequence[ShardSurvey]) -> list[Finding]:
@@ -57,7 +57,7 @@ def _scale(surveys: Sequence[ShardSurvey]) -> Finding:
                 continue
             shift = level.median - centre
             factors[f"{survey.shard.name} {kind}"] = math.exp(shift)
-            if abs(shift) > max(math.log(MIN_FACTOR), SIGMAS * level.standard_error):
+            if abs(shift) > max(math.log(_MIN_FACTOR), _SIGMAS * level.standard_error):
                 odd.append(
                     f"the {kind} of {survey.shard.name} is typically {math.exp(shift):.3g} times that of the others"
                 )

@@ -17,7 +17,7 @@ from spectral_search.tasks.spectra.shards.content import Gathering, remember_has
 from spectral_search.tasks.spectra.shards.data_root import ShardInfo
 from spectral_search.tasks.spectra.shards.split import Selection
 
-DIRECTIONS = 16
+_DIRECTIONS = 16
 _SAMPLED = 6
 
 
@@ -47,7 +47,7 @@ def survey(shards: Sequence[ShardInfo], told: Told) -> list[ShardSurvey]:
     kept_L = np.logical_and.reduce([_valid_somewhere(shard) for shard in shards])
     if not kept_L.any():
         kept_L = np.ones(shards[0].pixels, bool)
-    direction_LK = np.random.default_rng(0).standard_normal((int(kept_L.sum()), DIRECTIONS)).astype(np.float32)
+    direction_LK = np.random.default_rng(0).standard_normal((int(kept_L.sum()), _DIRECTIONS)).astype(np.float32)
     tell, done, total = told("audit: all spectra"), 0, sum(shard.spectra for shard in shards)
     surveys = []
     for shard in shards:

@@ -36,13 +36,13 @@ from spectral_search.tasks.spectra.baselines.problem import Outcome, Problem
 from spectral_search.tasks.spectra.baselines.signal_space import Signal, observe
 from spectral_search.tasks.spectra.shards.labels import numeric_labels
 
-FEWEST_TRAIN = 1000
+_FEWEST_TRAIN = 1000
 """Training spectra below which no emulator is tried."""
 WORST_ERROR = 1.0
 """Of the emulator, in units of the noise and over all components together."""
-MOST_INVALID = 1e-3
+_MOST_INVALID = 1e-3
 """Part of the values of evaluation spectra that may be invalid in these alone: they pull components to the mean."""
-FISHER_SPECTRA = 2048
+_FISHER_SPECTRA = 2048
 
 
 class UnfitError(Exception):
@@ -67,12 +67,12 @@ def fit_predict(problem: Problem) -> Outcome:
 
 def _emulated(problem: Problem) -> Outcome:
     spectra = len(problem.train)
-    if spectra < FEWEST_TRAIN:
-        raise UnfitError(f"{spectra:,} are too few to emulate others between them (at least {FEWEST_TRAIN:,}).")
+    if spectra < _FEWEST_TRAIN:
+        raise UnfitError(f"{spectra:,} are too few to emulate others between them (at least {_FEWEST_TRAIN:,}).")
     label_ND, names = _labels(problem)
     signal = _signal(problem)
     observed = observe(problem, signal, pixel_templates.MOST_SPECTRA)
-    if observed.invalid > MOST_INVALID:
+    if observed.invalid > _MOST_INVALID:
         raise UnfitError(f"{observed.invalid:.2%} of the values of {problem.part} are invalid in single spectra alone.")
     kept = varying(label_ND, names)
     kept = [kept[place] for place in determining(label_ND[:, kept], signal.train.mean_NK)]
@@ -120,7 +120,7 @@ class Fisher:
 
 def _fisher(model: dense_posterior.Model, label_ND: np.ndarray) -> Fisher:
     """The bound with all labels unknown: (J^T C^-1 J)^-1, with J the emulator's derivatives."""
-    rows_M = np.unique(np.linspace(0, len(label_ND) - 1, FISHER_SPECTRA).astype(int))
+    rows_M = np.unique(np.linspace(0, len(label_ND) - 1, _FISHER_SPECTRA).astype(int))
     slope_MKD = model.emulator.slopes(label_ND[rows_M], model.signal.log_noise_N[rows_M])
     slope_MKD *= model.emulator.range_D  # of labels in units of their ranges: the matrices are better conditioned
     solved_MKD = np.linalg.solve(model.signal.covariance(rows_M), slope_MKD)

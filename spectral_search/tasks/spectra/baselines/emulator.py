@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from spectral_search.tasks.spectra.baselines.problem import Told
 from spectral_search.tasks.spectra.training.dataset import shared_tensor
 
-WIDTH, HIDDEN_LAYERS = 128, 3
+_WIDTH, _HIDDEN_LAYERS = 128, 3
 STEPS = 6000
-BATCH = 256
-HELD_OUT = 8
+_BATCH = 256
+_HELD_OUT = 8
 """One training spectrum in so many is kept to measure the error on, at most `_MOST_HELD`."""
 _MOST_HELD = 4096
 _LR = 5e-3
@@ -90,7 +90,7 @@ def fit_emulator(label_ND: np.ndarray, log_noise_N: np.ndarray, mean_NK: np.ndar
         told: Shows progress.
     """
     held_N = np.zeros(len(mean_NK), bool)
-    held_N[:: max(HELD_OUT, -(-len(mean_NK) // _MOST_HELD))] = True
+    held_N[:: max(_HELD_OUT, -(-len(mean_NK) // _MOST_HELD))] = True
     low_D, range_D = label_ND.min(0), np.ptp(label_ND, axis=0)
     spread = max(float(log_noise_N.std()), 1e-3)
     strength_K = torch.from_numpy(mean_NK[~held_N].std(0)).clamp(min=0.02)
@@ -110,9 +110,9 @@ def fit_emulator(label_ND: np.ndarray, log_noise_N: np.ndarray, mean_NK: np.ndar
 def _network(inputs: int, outputs: int, draws: torch.Generator) -> nn.Module:
     layers: list[nn.Module] = []
     width = inputs
-    for _ in range(HIDDEN_LAYERS):
-        layers += [nn.Linear(width, WIDTH), nn.SiLU()]
-        width = WIDTH
+    for _ in range(_HIDDEN_LAYERS):
+        layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
+        width = _WIDTH
     layers.append(nn.Linear(width, outputs))
     for layer in layers:
         if isinstance(layer, nn.Linear):
@@ -134,7 +134,7 @@ def _train(
     optimiser = torch.optim.Adam(emulator.net.parameters(), lr=_LR, betas=(0.9, 0.99))
     course = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LR, total_steps=STEPS, pct_start=0.1, final_div_factor=1e3)
     for step in range(STEPS):
-        rows_B = fitted_N[torch.randint(len(fitted_N), (BATCH,), generator=draws)]
+        rows_B = fitted_N[torch.randint(len(fitted_N), (_BATCH,), generator=draws)]
         off_BK = emulator.of_inputs(x_NI[rows_B]) - y_NK[rows_B]
         # Weights between those of dex and those of the noise: bright spectra need more, but must not take all.
         loss = (off_BK.square().sum(1) * weight_N[rows_B]).mean()

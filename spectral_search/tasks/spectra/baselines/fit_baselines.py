@@ -38,8 +38,8 @@ from spectral_search.tasks.spectra.training.prepare_dataset import prepare
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 from spectral_search.train.devices import cpu_count
 
-PACKAGES = ("torch", "numpy", "h5py", "lightgbm")
-ORACLE_LABELS = ("T_eff", "M_H")
+_PACKAGES = ("torch", "numpy", "h5py", "lightgbm")
+_ORACLE_LABELS = ("T_eff", "M_H")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def chosen_methods(question: Question, only: Sequence[str]) -> tuple[list[str], 
 def _impossible(question: Question) -> dict[str, str]:
     found = {}
     shards = [*question.splits.train.shards, *question.evaluated.shards]
-    lacking = sorted({name for name in ORACLE_LABELS for shard in shards if name not in shard.columns})
+    lacking = sorted({name for name in _ORACLE_LABELS for shard in shards if name not in shard.columns})
     if lacking:
         found["oracle_mixture"] = (
             f"The oracle mixture needs {' and '.join(lacking)} of every spectrum, which the shards lack: it is left "
@@ -262,4 +262,4 @@ def audit(question: Question, results: Path, told: Told) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    return {"spectral-search": __version__, **{name: version(name) for name in PACKAGES}}
+    return {"spectral-search": __version__, **{name: version(name) for name in _PACKAGES}}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DERIVED = frozenset({"id", "snr"})
+_DERIVED = frozenset({"id", "snr"})
 """Columns that follow from others, or name a spectrum."""
 _FITTED = 8192
 _DEGREE = 4
@@ -129,7 +129,7 @@ def varying(labels_ND: np.ndarray, names: tuple[str, ...]) -> list[int]:
     return [
         column
         for column, name in enumerate(names)
-        if name not in DERIVED and np.isfinite(labels_ND[:, column]).all() and np.ptp(labels_ND[:, column]) > 0
+        if name not in _DERIVED and np.isfinite(labels_ND[:, column]).all() and np.ptp(labels_ND[:, column]) > 0
     ]
 
 

@@ -18,9 +18,9 @@ from spectral_search.tasks.spectra.baselines.problem import Outcome, Problem
 from spectral_search.tasks.spectra.baselines.ridge_baseline import Choice, Features, choose, features_of
 from spectral_search.tasks.spectra.training.dataset import Frozen
 
-MIN_TRAIN = 100
-MIN_VAL = 50
-UNKNOWN = -1
+_MIN_TRAIN = 100
+_MIN_VAL = 50
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def fit_predict(problem: Problem) -> Outcome:
 
 def _sums(problem: Problem, features: Features) -> dict[int, RidgeAccumulator]:
     present = np.unique(problem.train.bin_N)
-    sums = {int(number): features.accumulator() for number in present if number != UNKNOWN}
+    sums = {int(number): features.accumulator() for number in present if number != _UNKNOWN}
     for block in problem.train_blocks("oracle mixture: training spectra"):
         for number, own in sums.items():
             rows = np.flatnonzero(block.bin_N == number)
@@ -77,9 +77,9 @@ def _experts(sums: dict[int, RidgeAccumulator], features: Features, val: Frozen)
     by_bin, without_own = {}, []
     for number, own in sums.items():
         rows = np.flatnonzero(val.bin_N == number)
-        if own.count < MIN_TRAIN:
+        if own.count < _MIN_TRAIN:
             without_own.append(number)
-        elif len(rows) < MIN_VAL:
+        elif len(rows) < _MIN_VAL:
             by_bin[number] = choose(own, features, val, [common.alpha / together.count])
         else:
             by_bin[number] = choose(own, features, _rows(val, rows))
@@ -94,7 +94,7 @@ def _warnings(experts: Experts) -> tuple[str, ...]:
     if not experts.without_own:
         return ()
     text = (
-        f"{len(experts.without_own)} of the oracle mixture's bins hold fewer than {MIN_TRAIN} training spectra and are "
-        "served by the Ridge on all spectra: more spectra would give them experts of their own."
+        f"{len(experts.without_own)} of the oracle mixture's bins hold fewer than {_MIN_TRAIN} training spectra and "
+        "are served by the Ridge on all spectra: more spectra would give them experts of their own."
     )
     return (text,)

@@ -39,8 +39,8 @@ from spectral_search.tasks.spectra.training.dataset import Labelled
 
 MOST_SPECTRA = 10_000
 """Observed spectra that are looked at: the standard error of R2 is then below 0.007."""
-NOISE_TEMPLATES = 8192
-TRUSTED_TEMPLATES = 10.0
+_NOISE_TEMPLATES = 8192
+_TRUSTED_TEMPLATES = 10.0
 _CELLS = 1 << 22
 """Weights computed at a time: 16 MB in float32."""
 
@@ -163,7 +163,7 @@ def _observed(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
 def _some_templates(problem: Problem) -> Labelled:
     """About `NOISE_TEMPLATES` training spectra from blocks spread over all of them."""
     ranges = problem.train_ranges
-    wanted = math.ceil(len(ranges) * min(1.0, NOISE_TEMPLATES / len(problem.train)))
+    wanted = math.ceil(len(ranges) * min(1.0, _NOISE_TEMPLATES / len(problem.train)))
     spread = np.unique(np.linspace(0, len(ranges) - 1, wanted).round().astype(int))
     held = list(problem.train_blocks(ranges=[ranges[index] for index in spread]))
     names = ("flux_NL", "error_NL", "log_g_N", "bin_N")
@@ -185,7 +185,7 @@ def _outcome(problem: Problem, posterior: WeightedSums) -> Outcome:
     true_T = problem.labels["log_g"].to_numpy(np.float64)[: len(mean_T)]
     effective, implied = float(np.median(effective_T)), float(1.0 - variance_T.mean() / true_T.var())
     warnings = []
-    if effective < TRUSTED_TEMPLATES:
+    if effective < _TRUSTED_TEMPLATES:
         warnings.append(
             f"The ceiling rests on a median of {effective:.1f} effective templates of {len(problem.train):,}, too few "
             f"to trust: the R2 reached is a lower bound of the true ceiling, and {implied:.3f}, what the posteriors' "

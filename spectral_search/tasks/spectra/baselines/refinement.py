@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ROUNDS = (512, 512, 1024)
+_ROUNDS = (512, 512, 1024)
 """Templates of each spectrum, round by round."""
 _FITTED_TO = 40.0
 """Effective templates that a covariance of a handful of labels is taken from."""
@@ -38,11 +38,11 @@ def refined(
         covariance_PDD: How widely.
         draws: Random numbers.
     """
-    for count in ROUNDS[:-1]:
+    for count in _ROUNDS[:-1]:
         rank_PSD, log_weight_PS, _ = _round(density, mean_PD, covariance_PDD, count, draws)
         weight_PS = _tempered(log_weight_PS)
         mean_PD, covariance_PDD = _moments(rank_PSD, weight_PS)
-    _, log_weight_PS, log_g_PS = _round(density, mean_PD, covariance_PDD, ROUNDS[-1], draws)
+    _, log_weight_PS, log_g_PS = _round(density, mean_PD, covariance_PDD, _ROUNDS[-1], draws)
     weight_PS = torch.softmax(log_weight_PS, 1)
     first_P = (weight_PS * log_g_PS).sum(1)
     variance_P = (weight_PS * (log_g_PS - first_P[:, None]).square()).sum(1)

@@ -26,7 +26,7 @@ from spectral_search.tasks.spectra.baselines.on_signal import SignalProblem
 from spectral_search.tasks.spectra.baselines.problem import Outcome, Problem
 from spectral_search.tasks.spectra.training.dataset import Frozen, Labelled
 
-PENALTIES = tuple(10.0**power for power in range(-8, 3))
+_PENALTIES = tuple(10.0**power for power in range(-8, 3))
 """The grid of alpha per training spectrum, in units of a feature's variance; half a decade is tried about its best."""
 _PREDICTED_ROWS = 1024
 
@@ -138,7 +138,7 @@ def clipped_moments(flux: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tens
     return mean, torch.where(sigma > 0, variance, 0.0)
 
 
-def choose(sums: RidgeAccumulator, features: Features, val: Frozen, penalties: Sequence[float] = PENALTIES) -> Choice:
+def choose(sums: RidgeAccumulator, features: Features, val: Frozen, penalties: Sequence[float] = _PENALTIES) -> Choice:
     """The penalty that is best on val, and its solution.
 
     Args:

@@ -24,11 +24,11 @@ from spectral_search.tasks.spectra.signal.subspace import enough_components, fin
 from spectral_search.tasks.spectra.training.dataset import Frozen, Labelled
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
-SAMPLED_SPECTRA = 8192
+_SAMPLED_SPECTRA = 8192
 """Training spectra that the directions are taken from."""
 _NEAREST = 64
 """Training spectra of like noise whose mean covariance is taken."""
-NOISE_SPECTRA = 1024
+_NOISE_SPECTRA = 1024
 """Training spectra that tell what the power outside the subspace says of the noise."""
 
 
@@ -129,7 +129,7 @@ def _first(frozen: Frozen, most: int) -> Frozen:
 
 def _with_directions(problem: Problem) -> Preprocessing:
     prep = problem.prep
-    sample = some_training_spectra(problem, SAMPLED_SPECTRA)
+    sample = _some_training_spectra(problem, _SAMPLED_SPECTRA)
     subspace = find_directions(whitened(sample.flux_NL, prep.centre_L, prep.inverse_noise_L), problem.seed)
     if is_noisy(subspace.variance_Q, len(sample)):
         raise RequestError(
@@ -139,7 +139,7 @@ def _with_directions(problem: Problem) -> Preprocessing:
     return replace(prep, directions_LK=np.ascontiguousarray(kept.directions_LK), strength_K=kept.strength_K)
 
 
-def some_training_spectra(problem: Problem, count: int) -> Labelled:
+def _some_training_spectra(problem: Problem, count: int) -> Labelled:
     """About so many training spectra, conditioned, from blocks spread over all of them."""
     ranges = problem.train_ranges
     wanted = int(np.ceil(len(ranges) * min(1.0, count / len(problem.train))))
@@ -151,8 +151,8 @@ def some_training_spectra(problem: Problem, count: int) -> Labelled:
 
 def _noise_law(problem: Problem, prep: Preprocessing) -> np.ndarray:
     """How the noise of the components follows from the power outside, from expectations over training spectra."""
-    sample = some_training_spectra(problem, NOISE_SPECTRA)
-    flux_NL, error_NL = sample.flux_NL[:NOISE_SPECTRA], sample.error_NL[:NOISE_SPECTRA]
+    sample = _some_training_spectra(problem, _NOISE_SPECTRA)
+    flux_NL, error_NL = sample.flux_NL[:_NOISE_SPECTRA], sample.error_NL[:_NOISE_SPECTRA]
     mean_NL, variance_NL = np.empty_like(flux_NL), np.empty_like(flux_NL)
     centre_L, inverse_L = (np.ascontiguousarray(values, np.float32) for values in (prep.centre_L, prep.inverse_noise_L))
     fill_moments(flux_NL, error_NL, centre_L, inverse_L, problem.noise_level, mean_NL, variance_NL)

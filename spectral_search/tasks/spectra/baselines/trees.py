@@ -18,7 +18,7 @@ from spectral_search.tasks.spectra.shards.blocks import RowRange, read_block
 from spectral_search.tasks.spectra.training.dataset import Labelled
 
 ROUNDS = 4000
-PATIENCE = 50
+_PATIENCE = 50
 PARAMETERS: dict[str, Any] = {
     "objective": "regression",
     "metric": "l2",
@@ -36,7 +36,7 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-COMPONENTS_A_TREE = 0.5
+_COMPONENTS_A_TREE = 0.5
 """Part of the components that a tree may split on: they are few, and each says something of its own."""
 
 
@@ -45,10 +45,10 @@ def fit_predict(problem: Problem) -> Outcome:
     parameters = {**PARAMETERS, "seed": lightgbm_seed(problem.seed), "num_threads": problem.threads}
     parameters["min_data_in_leaf"] = max(1, min(40, len(problem.train) // 20))
     if isinstance(problem, SignalProblem):
-        parameters["feature_fraction"] = COMPONENTS_A_TREE
+        parameters["feature_fraction"] = _COMPONENTS_A_TREE
         train = _component_set(problem, parameters)
     else:
-        train = training_set(problem, parameters)
+        train = _training_set(problem, parameters)
     draws, pixels = len(problem.val.noisy_DNL), problem.val.noisy_DNL.shape[2]
     val = lightgbm.Dataset(
         problem.val.noisy_DNL.reshape(-1, pixels), np.tile(problem.val.log_g_N, draws), reference=train
@@ -58,7 +58,7 @@ def fit_predict(problem: Problem) -> Outcome:
     def progress(state: Any) -> None:
         tell(state.iteration + 1, ROUNDS)
 
-    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
+    stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
     booster = lightgbm.train(parameters, train, ROUNDS, valid_sets=[val], callbacks=[progress, stop])
     tell(ROUNDS, ROUNDS)
     trees = booster.best_iteration or booster.current_iteration()
@@ -68,13 +68,13 @@ def fit_predict(problem: Problem) -> Outcome:
     ]
     warnings = (
         (f"LightGBM was still improving after {ROUNDS:,} trees: its number is a little low.",)
-        if booster.current_iteration() >= ROUNDS and trees > ROUNDS - PATIENCE
+        if booster.current_iteration() >= ROUNDS and trees > ROUNDS - _PATIENCE
         else ()
     )
     return Outcome(np.concatenate(parts, axis=1), facts={"trees": trees}, warnings=warnings)
 
 
-def training_set(problem: Problem, parameters: dict[str, Any]) -> lightgbm.Dataset:
+def _training_set(problem: Problem, parameters: dict[str, Any]) -> lightgbm.Dataset:
     """The training spectra with their noise, binned as they are read; the float32 values are not kept."""
     blocks = _NoisyBlocks(problem)
     sequences: list[lightgbm.Sequence] = [_NoisyRange(blocks, row_range) for row_range in blocks.ranges]

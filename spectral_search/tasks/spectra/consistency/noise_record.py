@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HALF_NORMAL_MEDIAN = 0.67449
-LEVEL_ERROR = 1.17
+_HALF_NORMAL_MEDIAN = 0.67449
+_LEVEL_ERROR = 1.17
 """Standard error of the level: so many times level / sqrt(M), M values above the flux. 1 / (2 f(m) m), half normal."""
-NOTHING = 1e-3
+_NOTHING = 1e-3
 """A difference from the flux of so many errors is none."""
-WHOLLY = 0.99
+_WHOLLY = 0.99
 """Part of the values of a spectrum that say what it is."""
 
 
@@ -42,7 +42,7 @@ class NoiseRecord:
     @property
     def level_error(self) -> float:
         """Standard error of the level, as a part of it."""
-        return LEVEL_ERROR / max(1, self.values) ** 0.5
+        return _LEVEL_ERROR / max(1, self.values) ** 0.5
 
 
 def measure_noise(flux_KL: np.ndarray, error_KL: np.ndarray, noisy_KL: np.ndarray, valid_KL: np.ndarray) -> NoiseRecord:
@@ -51,7 +51,7 @@ def measure_noise(flux_KL: np.ndarray, error_KL: np.ndarray, noisy_KL: np.ndarra
     seen_K = (valid_KL & (flux_KL != 0)).any(1)
     error_KL = np.where(valid_KL, error_KL, 1.0)
     deviate_KL = np.where(valid_KL, np.maximum(noisy_KL, 0.0) - flux_KL, 0.0) / error_KL
-    same_K = seen_K & _wholly(np.abs(deviate_KL) < NOTHING, valid_KL)
+    same_K = seen_K & _wholly(np.abs(deviate_KL) < _NOTHING, valid_KL)
     empty_K = seen_K & ~same_K & _wholly(noisy_KL == 0, valid_KL)
     deviate_M = deviate_KL[valid_KL & (seen_K & ~(same_K | empty_K))[:, None]]
     above_M = deviate_M[deviate_M > 0]
@@ -59,7 +59,7 @@ def measure_noise(flux_KL: np.ndarray, error_KL: np.ndarray, noisy_KL: np.ndarra
         spectra=int(seen_K.sum()),
         noise_free=int(same_K.sum()),
         empty=int(empty_K.sum()),
-        level=float(np.median(above_M)) / HALF_NORMAL_MEDIAN if len(above_M) else None,
+        level=float(np.median(above_M)) / _HALF_NORMAL_MEDIAN if len(above_M) else None,
         above=(len(above_M) + 0.5 * float((deviate_M == 0).sum())) / max(1, len(deviate_M)),
         values=len(above_M),
     )
@@ -67,5 +67,5 @@ def measure_noise(flux_KL: np.ndarray, error_KL: np.ndarray, noisy_KL: np.ndarra
 
 def _wholly(true_KL: np.ndarray, valid_KL: np.ndarray) -> np.ndarray:
     """Whether something holds for all but a few of the valid values of each spectrum."""
-    holds: np.ndarray = (true_KL & valid_KL).sum(1) >= WHOLLY * valid_KL.sum(1)
+    holds: np.ndarray = (true_KL & valid_KL).sum(1) >= _WHOLLY * valid_KL.sum(1)
     return holds

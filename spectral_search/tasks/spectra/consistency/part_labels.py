@@ -14,16 +14,19 @@ import numpy as np
 from spectral_search.tasks.spectra.consistency.mismatch import Mismatches, listed
 from spectral_search.tasks.spectra.consistency.sampled_spectra import LABELS, ShardSample
 
-MARKS = (0.0, *(sign * size for size in (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 99999.0) for sign in (-1, 1)))
-MARKS += (-9.0, -9.9, -9.99, -32768.0)
+_MARKS = (
+    0.0,
+    *(sign * size for size in (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 99999.0) for sign in (-1, 1)),
+)
+_MARKS += (-9.0, -9.9, -9.99, -32768.0)
 """Numbers that catalogues write for what they do not know."""
-POSSIBLE_LOG_G_DEX = (-1.0, 7.0)
-OF_THE_STAR = ("log_g", "T_eff", "M_H")
+_POSSIBLE_LOG_G_DEX = (-1.0, 7.0)
+_OF_THE_STAR = ("log_g", "T_eff", "M_H")
 """Labels that cannot be of other stars in every spectrum; S/N, magnitude and abundances may be chosen."""
-INNER = (0.005, 0.995)
-MARGIN, SMALL_MARGIN = 0.1, 5.0
+_INNER = (0.005, 0.995)
+_MARGIN, _SMALL_MARGIN = 0.1, 5.0
 """A range is widened by these parts of its width, the second divided by the number of spectra that it rests on."""
-MOSTLY, SOME = 0.5, 0.05
+_MOSTLY, _SOME = 0.5, 0.05
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class _Range:
     def of(cls, value_N: np.ndarray) -> "_Range | None":
         if not len(value_N):
             return None
-        low, high = np.quantile(value_N, INNER)
+        low, high = np.quantile(value_N, _INNER)
         return cls(float(low), float(high), len(value_N))
 
     @classmethod
@@ -52,7 +55,7 @@ class _Range:
 
     def outside(self, value_N: np.ndarray) -> np.ndarray:
         """Which values lie outside, bool (N,)."""
-        margin = self.width * (MARGIN + SMALL_MARGIN / self.spectra)
+        margin = self.width * (_MARGIN + _SMALL_MARGIN / self.spectra)
         outside_N: np.ndarray = (value_N < self.low - margin) | (value_N > self.high + margin)
         return outside_N
 
@@ -96,13 +99,13 @@ def _known(samples: Sequence[ShardSample], label: str) -> dict[str, np.ndarray]:
 
 def _without_marks(label: str, known: Known, found: Mismatches) -> dict[str, np.ndarray]:
     """Names numbers that stand for unknown, which lie apart from all other values, and leaves them out."""
-    kept = {name: value_N[~np.isin(value_N, MARKS)] for name, value_N in known.items()}
+    kept = {name: value_N[~np.isin(value_N, _MARKS)] for name, value_N in known.items()}
     ranges = [here for value_N in kept.values() if (here := _Range.of(value_N)) is not None]
     if not ranges:
         return dict(known)
     whole, left = _Range.joined(ranges), {}
     for name, value_N in known.items():
-        mark_N = np.isin(value_N, MARKS) & whole.outside(value_N)
+        mark_N = np.isin(value_N, _MARKS) & whole.outside(value_N)
         left[name] = value_N[~mark_N]
         if mark_N.any():
             marks = np.unique(value_N[mark_N])
@@ -110,7 +113,7 @@ def _without_marks(label: str, known: Known, found: Mismatches) -> dict[str, np.
                 f"{label} is {' or '.join(f'{mark:g}' for mark in marks)} in {int(mark_N.sum()):,} of {len(value_N):,} "
                 f"spectra of {name}, and {whole} elsewhere: a mark for unknown, which is taken for a number"
             )
-            low, high = POSSIBLE_LOG_G_DEX
+            low, high = _POSSIBLE_LOG_G_DEX
             impossible = label == "log_g" and ((marks < low) | (marks > high)).any()
             (found.refused if impossible else found.odd).append(f"{told}. Leave those spectra out.")
     return left
@@ -124,11 +127,11 @@ def _judge_train(label: str, own: Known, ranges: Mapping[str, _Range], found: Mi
         if not others:
             return False
         whole = _Range.joined(others)
-        if whole.width == 0 or whole.outside(own[name]).mean() <= MOSTLY:
+        if whole.width == 0 or whole.outside(own[name]).mean() <= _MOSTLY:
             continue
         middle = float(np.median(own[name]))
         far = max(whole.low - middle, middle - whole.high)
-        if label in OF_THE_STAR and far > max(whole.width, here.width):
+        if label in _OF_THE_STAR and far > max(whole.width, here.width):
             rest = listed(other for other in ranges if other != name)
             found.refused.append(
                 f"{label} of {name} runs from {here} and that of {rest} from {whole}: a label in another unit or of "
@@ -152,10 +155,10 @@ def _judge_part(label: str, there: Known, whole: _Range, train: str, found: Mism
     outside = int(whole.outside(value_N).sum())
     share = outside / len(value_N)
     told = f"{label} of {listed(there)} runs from {here} and that of {train} from {whole}"
-    if share > MOSTLY and label in OF_THE_STAR and whole.width > 0:
+    if share > _MOSTLY and label in _OF_THE_STAR and whole.width > 0:
         found.refused.append(
             f"{told}, so that {share:.0%} lie outside: a label in another unit or of another kind, or stars that the "
             "network is never shown."
         )
-    elif share > SOME and outside > 1:
+    elif share > _SOME and outside > 1:
         found.odd.append(f"{told}, so that {share:.0%} lie outside, where a network has to extrapolate.")

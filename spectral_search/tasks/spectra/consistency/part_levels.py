@@ -27,18 +27,18 @@ from spectral_search.tasks.spectra.consistency.mismatch import Mismatches, liste
 from spectral_search.tasks.spectra.consistency.sampled_spectra import ShardSample
 from spectral_search.tasks.spectra.consistency.typical_levels import Level, logs
 
-FACTOR = 3.0
+_FACTOR = 3.0
 """Typical levels of one data set are not further apart."""
-ODD_FACTOR = 1.5
+_ODD_FACTOR = 1.5
 """Levels of samples of the same stars are not further apart."""
-SIGMAS = 4.0
-SAME_FACTOR = 1.5
+_SIGMAS = 4.0
+_SAME_FACTOR = 1.5
 """Two factors that differ by less are one."""
-SNR_MOVES = 0.35
+_SNR_MOVES = 0.35
 """Of brighter stars, log S/N moves by at least this part of log flux: 1/2 by photon noise alone, 1 on a bright sky."""
-TORN_FACTOR = 100.0
+_TORN_FACTOR = 100.0
 """No spectrum of a data set is so far from the next brighter one."""
-MANY = 0.5
+_MANY = 0.5
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,9 @@ def _judged(one: _Group, other: _Group) -> list[Judged]:
         judged.append(_flux_apart(one, other, one.flux, other.flux))
     elif _apart(one.error, other.error):
         judged.append(_error_apart(one, other, one.error, other.error))
-    elif one.snr and other.snr and _apart(one.snr, other.snr, ODD_FACTOR):
+    elif one.snr and other.snr and _apart(one.snr, other.snr, _ODD_FACTOR):
         judged.append(_odd_snr(one, other))
-    elif _apart(one.flux, other.flux, ODD_FACTOR):
+    elif _apart(one.flux, other.flux, _ODD_FACTOR):
         judged.append(
             ("odd flux", f"{_both('flux', one.name, one.flux, other.name, other.flux)}: other stars, or another unit?")
         )
@@ -147,18 +147,18 @@ def _judged(one: _Group, other: _Group) -> list[Judged]:
     return judged
 
 
-def _apart(one: Level, other: Level, factor: float = FACTOR) -> bool:
-    return abs(one.shift(other)) > max(math.log(factor), SIGMAS * one.shift_error(other))
+def _apart(one: Level, other: Level, factor: float = _FACTOR) -> bool:
+    return abs(one.shift(other)) > max(math.log(factor), _SIGMAS * one.shift_error(other))
 
 
 def _flux_apart(one: _Group, other: _Group, flux: Level, whole: Level) -> Judged:
     shift = flux.shift(whole)
     snr_shift = one.snr.shift(other.snr) if one.snr and other.snr else 0.0
     told = _both("flux", one.name, flux, other.name, whole)
-    brighter = flux.gap(whole) == 0 and snr_shift * math.copysign(1.0, shift) >= SNR_MOVES * abs(shift)
+    brighter = flux.gap(whole) == 0 and snr_shift * math.copysign(1.0, shift) >= _SNR_MOVES * abs(shift)
     if brighter or _as_magnitudes_say(one, other, shift):
         return "odd flux", f"{told}, and its S/N goes along: other stars, to which a network has to extrapolate."
-    if abs(snr_shift) < math.log(SAME_FACTOR):
+    if abs(snr_shift) < math.log(_SAME_FACTOR):
         return "flux and error", f"{told}, at about the same S/N: one of the two is in another unit{_power(shift)}."
     return (
         "flux",
@@ -171,7 +171,7 @@ def _as_magnitudes_say(one: _Group, other: _Group, shift: float) -> bool:
     if one.magnitude is None or other.magnitude is None:
         return False
     meant = -0.4 * math.log(10.0) * (one.magnitude - other.magnitude)
-    return abs(meant) > math.log(SAME_FACTOR) and abs(shift - meant) < math.log(SAME_FACTOR)
+    return abs(meant) > math.log(_SAME_FACTOR) and abs(shift - meant) < math.log(_SAME_FACTOR)
 
 
 def _error_apart(one: _Group, other: _Group, error: Level, whole: Level) -> Judged:
@@ -179,7 +179,7 @@ def _error_apart(one: _Group, other: _Group, error: Level, whole: Level) -> Judg
     if squared := _squared(error, whole) or _squared(whole, error):
         whose = one.name if _squared(error, whole) else other.name
         return "variance", f"{told}, at about the same flux: the error of {whose} looks like {squared}."
-    if one.snr and other.snr and one.snr.gap(other.snr) > math.log(FACTOR):
+    if one.snr and other.snr and one.snr.gap(other.snr) > math.log(_FACTOR):
         return "error", f"{told}, at about the same flux: one error is in another unit{_power(error.shift(whole))}."
     return _odd_snr(one, other)
 
@@ -203,7 +203,7 @@ def _contrast_apart(name: str, contrast: Level, other_name: str, whole: Level) -
 
 def _squared(error: Level, whole: Level) -> str | None:
     """What kind of square an error is of the other's, if any: logs are doubled, and so is their spread."""
-    close, doubled = math.log(SAME_FACTOR), SAME_FACTOR < error.spread / max(whole.spread, 1e-12) < 2 * SAME_FACTOR
+    close, doubled = math.log(_SAME_FACTOR), _SAME_FACTOR < error.spread / max(whole.spread, 1e-12) < 2 * _SAME_FACTOR
     if doubled and abs(error.median - 2 * whole.median) < close:
         return "a variance, the square of an error"
     if doubled and abs(error.median + 2 * whole.median) < close:
@@ -226,7 +226,7 @@ def _two(one: Level | None, other: Level | None) -> str:
 def _power(shift: float) -> str:
     """A hint at a unit where the factor is a power of ten, which units and scale factors are."""
     power = abs(shift) / math.log(10.0)
-    if round(power) >= 1 and abs(power - round(power)) * math.log(10.0) < math.log(SAME_FACTOR):
+    if round(power) >= 1 and abs(power - round(power)) * math.log(10.0) < math.log(_SAME_FACTOR):
         return f" (a factor of about 1e{round(power)}: cgs units, counts, or a scale factor left out)"
     return " (counts, a scale factor left out, or normalised spectra)"
 
@@ -240,11 +240,11 @@ def _within(sample: ShardSample) -> Mismatches:
         told = (
             f"{dark} of {seen} sampled spectra of {sample.name} have flux 0 throughout: rows that were never written?"
         )
-        (found.refused if dark > MANY * seen else found.odd).append(told)
+        (found.refused if dark > _MANY * seen else found.odd).append(told)
     for what, values_K in (("flux", sample.flux_K), ("error", sample.error_K)):
         log_K = np.sort(logs(values_K))
         steps = np.diff(log_K)
-        if not len(steps) or steps.max() < math.log(TORN_FACTOR):
+        if not len(steps) or steps.max() < math.log(_TORN_FACTOR):
             continue
         cut = int(steps.argmax()) + 1
         low, high = (math.exp(float(np.median(part))) for part in (log_K[:cut], log_K[cut:]))

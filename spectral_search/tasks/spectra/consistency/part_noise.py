@@ -6,13 +6,13 @@ from spectral_search.tasks.spectra.consistency.mismatch import Mismatches
 from spectral_search.tasks.spectra.consistency.noise_record import NoiseRecord
 from spectral_search.tasks.spectra.consistency.sampled_spectra import ShardSample
 
-OTHER_LEVEL = 1.5
+_OTHER_LEVEL = 1.5
 """Recorded noise that is so many times too strong or too weak is of another level."""
-ODD_LEVEL = 1.1
-SIGMAS = 4.0
-BIASED, ODDLY_BIASED = 0.3, 0.1
+_ODD_LEVEL = 1.1
+_SIGMAS = 4.0
+_BIASED, _ODDLY_BIASED = 0.3, 0.1
 """How far the part of the values above the flux may be from 1/2: 0.3 is a bias of 0.84 errors, 0.1 of 0.25."""
-MANY = 0.5
+_MANY = 0.5
 
 
 def noise_mismatches(samples: Sequence[ShardSample], noise_level: float) -> Mismatches:
@@ -45,29 +45,29 @@ def _judge(name: str, noise: NoiseRecord, found: Mismatches) -> None:
     for count, what in ((noise.noise_free, "the flux itself, without noise"), (noise.empty, "0 throughout")):
         if count:
             told = f"The recorded noisy spectra of {name} are {what} in {count} of {noise.spectra} sampled spectra"
-            if count > MANY * noise.spectra:
+            if count > _MANY * noise.spectra:
                 found.refused.append(f"{told}, though the search is made at noise level 1: they were never made noisy.")
             else:
                 found.odd.append(f"{told}: those rows were never made noisy.")
     if noise.noise_free + noise.empty == noise.spectra:
         return
     bias = abs(noise.above - 0.5)
-    if noise.level is None or bias > BIASED:
+    if noise.level is None or bias > _BIASED:
         found.refused.append(
             f"The recorded noisy spectra of {name} lie above its flux in {noise.above:.0%} of all values instead of "
             "half: noisy and flux are in different units, or belong to different spectra."
         )
         return
-    allowed = SIGMAS * noise.level_error
+    allowed = _SIGMAS * noise.level_error
     told = (
         f"The recorded noise of {name} is typically {noise.level:.3g} times its error, and the search takes it for 1 "
         "time (data.noise_level)"
     )
-    if not 1 / OTHER_LEVEL - allowed < noise.level < OTHER_LEVEL + allowed:
+    if not 1 / _OTHER_LEVEL - allowed < noise.level < _OTHER_LEVEL + allowed:
         found.refused.append(f"{told}: it was made at another noise level, or its error array is in another unit.")
-    elif not 1 / ODD_LEVEL - allowed < noise.level < ODD_LEVEL + allowed:
+    elif not 1 / _ODD_LEVEL - allowed < noise.level < _ODD_LEVEL + allowed:
         found.odd.append(f"{told}.")
-    if bias > ODDLY_BIASED and bias * noise.values**0.5 > SIGMAS:
+    if bias > _ODDLY_BIASED and bias * noise.values**0.5 > _SIGMAS:
         found.odd.append(
             f"The recorded noisy spectra of {name} lie above its flux in {noise.above:.0%} of all values, not half."
         )

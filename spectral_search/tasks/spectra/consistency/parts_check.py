@@ -7,7 +7,7 @@ from spectral_search.spec.data import DataSpec
 from spectral_search.tasks.spectra.consistency.parts_consistency import find_mismatches
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 
-REMEDY = "Mend the data, or go on all the same with --set data.allow_mismatch=true, which the leaderboard will say."
+_REMEDY = "Mend the data, or go on all the same with --set data.allow_mismatch=true, which the leaderboard will say."
 
 
 @dataclass(frozen=True)
@@ -36,5 +36,5 @@ def check_parts(root: DataRoot, data: DataSpec) -> Parts:
     """
     found = find_mismatches(root, data.noise_level)
     if found.refused and not data.allow_mismatch:
-        raise RequestError(*(f"{text} {REMEDY}" for text in found.refused))
+        raise RequestError(*(f"{text} {_REMEDY}" for text in found.refused))
     return Parts(tuple(found.refused), tuple(found.odd))

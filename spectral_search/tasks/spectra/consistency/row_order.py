@@ -15,15 +15,15 @@ from spectral_search.tasks.spectra.consistency.mismatch import listed
 from spectral_search.tasks.spectra.consistency.sampled_spectra import ShardSample
 from spectral_search.tasks.spectra.consistency.typical_levels import Level
 
-UNRELATED_SIGMAS = 4.0
+_UNRELATED_SIGMAS = 4.0
 """Rank correlations within so many standard deviations of 0 are those of unrelated rows."""
-RESTORED = 0.7
+_RESTORED = 0.7
 """Rank correlation that rows sorted by id must reach to be called restored."""
-BRIGHTNESS_FACTOR = 1.2
+_BRIGHTNESS_FACTOR = 1.2
 """S/N, error or flux that differ less among the spectra of a shard were made alike, and are no witness."""
-SAME = 0.01
+_SAME = 0.01
 """A label that varies by a smaller part of itself is constant."""
-FEWEST = 48
+_FEWEST = 48
 """Fewer spectra show nothing: the bound is 0.58 there."""
 
 
@@ -47,7 +47,7 @@ def _suspicion(sample: ShardSample) -> str | None:
             strength = _strongest(sample, sample.labels[name], seen_KC) if name in sample.labels else None
             if strength is None:
                 continue
-            if strength > UNRELATED_SIGMAS / (len(sample.rows_K) - 1) ** 0.5:
+            if strength > _UNRELATED_SIGMAS / (len(sample.rows_K) - 1) ** 0.5:
                 return None
             silent.append((f"{name} {told}", sample.labels[name], seen_KC))
         if silent and labels == ("snr",):
@@ -71,7 +71,7 @@ def _witnesses(sample: ShardSample) -> list[tuple[tuple[str, ...], str, np.ndarr
 def _varies(brightness_KC: np.ndarray) -> np.ndarray:
     """Which columns differ enough between spectra to be a matter of brightness, bool (C,)."""
     levels = [Level.of(column_K) for column_K in brightness_KC.T]
-    return np.array([level is not None and level.high - level.low > math.log(BRIGHTNESS_FACTOR) for level in levels])
+    return np.array([level is not None and level.high - level.low > math.log(_BRIGHTNESS_FACTOR) for level in levels])
 
 
 def _by_id(sample: ShardSample, silent: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
@@ -82,7 +82,7 @@ def _by_id(sample: ShardSample, silent: list[tuple[str, np.ndarray, np.ndarray]]
     if (sorted_N == np.arange(len(sorted_N))).all():
         return ""
     strengths = [_strongest(sample, label_N[sorted_N], seen_KC) or 0.0 for _, label_N, seen_KC in silent]
-    return f"; {'they would if sorted by id' if max(strengths) > RESTORED else 'their ids are not in order'}"
+    return f"; {'they would if sorted by id' if max(strengths) > _RESTORED else 'their ids are not in order'}"
 
 
 def _strongest(sample: ShardSample, label_N: np.ndarray, seen_KC: np.ndarray) -> float | None:
@@ -91,7 +91,7 @@ def _strongest(sample: ShardSample, label_N: np.ndarray, seen_KC: np.ndarray) ->
     for seen_K in seen_KC.T:
         both_K = np.isfinite(label_K) & np.isfinite(seen_K)
         one_K, other_K = label_K[both_K], seen_K[both_K]
-        if len(one_K) >= FEWEST and np.ptp(one_K) > SAME * np.abs(one_K).max() and np.ptp(other_K) > 0:
+        if len(one_K) >= _FEWEST and np.ptp(one_K) > _SAME * np.abs(one_K).max() and np.ptp(other_K) > 0:
             strengths.append(abs(float(np.corrcoef(_ranks(one_K), _ranks(other_K))[0, 1])))
     return max(strengths, default=None)
 

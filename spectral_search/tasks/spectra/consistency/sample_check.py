@@ -6,7 +6,7 @@ from spectral_search.errors import RequestError
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.split import Selection, Splits
 
-SAMPLED_SPECTRA = 6
+_SAMPLED_SPECTRA = 6
 """Spectra read of each set. A pixel that is invalid in all of them is far from valid in 99%, as it must be."""
 
 
@@ -24,7 +24,7 @@ def check_sample(splits: Splits) -> None:
         faults.append(
             f"log_g is the same for all {' and '.join(flat)} spectra, so R2 has no meaning: check the labels."
         )
-    valid = {name: valid_somewhere(selection) for name, selection in sets.items()}
+    valid = {name: _valid_somewhere(selection) for name, selection in sets.items()}
     blind = [name for name, valid_L in valid.items() if not valid_L.any()]
     if blind:
         faults.append(f"No pixel of the {' and '.join(blind)} spectra has a valid flux and error: {_REMEDY}")
@@ -40,9 +40,9 @@ _REMEDY = (
 )
 
 
-def valid_somewhere(selection: Selection) -> np.ndarray:
+def _valid_somewhere(selection: Selection) -> np.ndarray:
     """Pixels (bool, of shape (L,)) that are valid in at least one of a few spectra spread over a selection."""
-    positions = np.unique(np.linspace(0, len(selection) - 1, SAMPLED_SPECTRA).astype(np.int64))
+    positions = np.unique(np.linspace(0, len(selection) - 1, _SAMPLED_SPECTRA).astype(np.int64))
     valid_L = np.zeros(selection.pixels, bool)
     for block in iter_blocks(selection.take(positions)):
         valid_L |= ~block.invalid_BL.all(0)

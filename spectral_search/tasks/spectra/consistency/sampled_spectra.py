@@ -17,17 +17,17 @@ from spectral_search.tasks.spectra.shards.labels import read_labels
 from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.shards.value_scan import sample_ranges
 
-SPECTRA = 128
+_SPECTRA = 128
 """Looked at in each shard."""
 ALL_SPECTRA = 1024
 """Looked at in all shards together, but for the few that each shard is owed."""
-FEWEST = 16
-RUN = 32
+_FEWEST = 16
+_RUN = 32
 """Consecutive spectra that are read together where they need not be decompressed."""
 PIXELS = 512
 """Looked at in each spectrum, evenly spread."""
-COLOURS = 8
-INNER = (0.16, 0.84)
+_COLOURS = 8
+_INNER = (0.16, 0.84)
 """The inner 68% of a spectrum's values."""
 LABELS = ("log_g", "T_eff", "M_H", "a_M", "C_M", "mag", "snr", "redshift")
 
@@ -75,7 +75,7 @@ def sample_shards(shards: Sequence[ShardInfo]) -> list[ShardSample]:
     """
     samples: list[ShardSample] = []
     faults: list[str] = []
-    wanted = min(SPECTRA, max(FEWEST, ALL_SPECTRA // max(1, len(shards))))
+    wanted = min(_SPECTRA, max(_FEWEST, ALL_SPECTRA // max(1, len(shards))))
     for info in shards:
         try:
             samples.append(sample_shard(info, wanted))
@@ -86,7 +86,7 @@ def sample_shards(shards: Sequence[ShardInfo]) -> list[ShardSample]:
     return samples
 
 
-def sample_shard(info: ShardInfo, wanted: int = SPECTRA) -> ShardSample:
+def sample_shard(info: ShardInfo, wanted: int = _SPECTRA) -> ShardSample:
     """Looks into one shard at about so many spectra.
 
     Raises:
@@ -126,7 +126,7 @@ def sample_shard(info: ShardInfo, wanted: int = SPECTRA) -> ShardSample:
 def _runs(info: ShardInfo, wanted: int) -> Iterator[tuple[int, int]]:
     """Row ranges that hold about so many spectra together, never more than a run or a chunk beyond."""
     left = wanted
-    for start, stop in sample_ranges(info.spectra, info.chunk_rows if info.is_compressed else RUN, wanted):
+    for start, stop in sample_ranges(info.spectra, info.chunk_rows if info.is_compressed else _RUN, wanted):
         if left > 0:
             yield start, min(stop, start + left)
         left -= stop - start
@@ -140,7 +140,7 @@ def _levels(
     size_K, error_K, snr_K = (
         _quantiles(values_KL, (0.5,))[0] for values_KL in (np.abs(flux_KL), error_KL, flux_KL / error_KL)
     )
-    low_K, high_K = _quantiles(flux_KL, INNER)
+    low_K, high_K = _quantiles(flux_KL, _INNER)
     half_K = 0.5 * (high_K - low_K)
     return size_K, error_K, snr_K, np.divide(half_K, size_K, out=np.full(len(half_K), np.nan), where=size_K > 0)
 
@@ -155,7 +155,7 @@ def _quantiles(values_KL: np.ndarray, parts: Sequence[float]) -> list[np.ndarray
 
 def _colours(flux_KL: np.ndarray) -> np.ndarray:
     """Part of the flux in each of a few bands, (K, C); 0 where there is no flux."""
-    bands = [band_KL.sum(1) for band_KL in np.array_split(flux_KL, min(COLOURS, flux_KL.shape[1]), axis=1)]
+    bands = [band_KL.sum(1) for band_KL in np.array_split(flux_KL, min(_COLOURS, flux_KL.shape[1]), axis=1)]
     total_K1 = np.abs(flux_KL).sum(1)[:, None]
     return np.divide(np.stack(bands, axis=1), total_K1, out=np.zeros((len(flux_KL), len(bands))), where=total_K1 > 0)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TRIMMED = 0.01
+_TRIMMED = 0.01
 """Part left out at each end of the numbers before their range is taken: a few odd spectra are no range."""
-TO_SIGMA = 1.4826
+_TO_SIGMA = 1.4826
 """The standard deviation of normal numbers is so many times their median absolute deviation."""
-MEDIAN_ERROR = 1.2533
+_MEDIAN_ERROR = 1.2533
 """The standard error of a median of normal numbers is so many times that of their mean: sqrt(pi / 2)."""
 
 
@@ -41,8 +41,8 @@ class Level:
         if not len(log_N):
             return None
         median = float(np.median(log_N))
-        low, high = np.quantile(log_N, (TRIMMED, 1.0 - TRIMMED))
-        spread = TO_SIGMA * float(np.median(np.abs(log_N - median)))
+        low, high = np.quantile(log_N, (_TRIMMED, 1.0 - _TRIMMED))
+        spread = _TO_SIGMA * float(np.median(np.abs(log_N - median)))
         return cls(len(log_N), median, spread, float(low), float(high))
 
     @property
@@ -53,7 +53,7 @@ class Level:
     @property
     def standard_error(self) -> float:
         """Of the median, in logs."""
-        return MEDIAN_ERROR * self.spread / math.sqrt(self.count)
+        return _MEDIAN_ERROR * self.spread / math.sqrt(self.count)
 
     def shift(self, other: "Level") -> float:
         """Log of how many times the other level this one is."""
@@ -61,7 +61,7 @@ class Level:
 
     def shift_error(self, other: "Level") -> float:
         """Standard error of the shift between samples of one population: the larger spread counts for both."""
-        return MEDIAN_ERROR * max(self.spread, other.spread) * math.sqrt(1.0 / self.count + 1.0 / other.count)
+        return _MEDIAN_ERROR * max(self.spread, other.spread) * math.sqrt(1.0 / self.count + 1.0 / other.count)
 
     def gap(self, other: "Level") -> float:
         """Log of the factor between the nearer ends of the two ranges; 0 where they overlap."""

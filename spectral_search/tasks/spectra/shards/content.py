@@ -26,7 +26,7 @@ Hashes = dict[str, np.ndarray]
 Digests = dict[str, str]
 """By array: the digest of a selection's rows. A mask that marks nothing is left out, as if it were not there."""
 
-WHOLE = "all"
+_WHOLE = "all"
 _READ_BYTES = 8 << 20
 _FRESH_SECONDS = 0.1
 """Within the tick of a file system's clock a second change may leave the same times."""
@@ -227,4 +227,4 @@ def _joined(parts: Sequence[tuple[int, Digests]], arrays: Sequence[str]) -> Dige
 
 
 def _rows_key(shard: ShardInfo, rows_S: np.ndarray) -> str:
-    return WHOLE if len(rows_S) == shard.spectra else digest_rows(rows_S)
+    return _WHOLE if len(rows_S) == shard.spectra else digest_rows(rows_S)

@@ -24,10 +24,10 @@ from spectral_search.tasks.spectra.shards.wavelength_grids import Grid, grid_fau
 from spectral_search.tasks.spectra.shards.wavelengths import Wavelengths
 
 SHARD_FILE = "dataset.h5"
-PARTS = ("train", "val", "test")
+_PARTS = ("train", "val", "test")
 _SUFFIXES = (".h5", ".hdf5")
 _LISTED_NAMES = 12
-STORED_KEYS = ("dtype", "byte_order", "shape", "chunks", "compression", "compression_level", "shuffle", "bytes")
+_STORED_KEYS = ("dtype", "byte_order", "shape", "chunks", "compression", "compression_level", "shuffle", "bytes")
 """Of `Shard.storage`, what a shard's layout is. Fixed, as are the eight rows of `sampled_sha256`: records hold it."""
 _SAMPLED_ROWS = 8
 
@@ -104,7 +104,7 @@ class DataRoot:
         """
         faults: list[str] = []
         found = _find_files([roots] if isinstance(roots, str | Path) else roots, faults)
-        infos: dict[str, list[ShardInfo]] = {part: [] for part in PARTS}
+        infos: dict[str, list[ShardInfo]] = {part: [] for part in _PARTS}
         grids: dict[str, Grid] = {}
         for part, name, path in found:
             try:
@@ -113,7 +113,7 @@ class DataRoot:
                 faults += error.faults
                 continue
             infos[part].append(info)
-        shards = [info for part in PARTS for info in infos[part]]
+        shards = [info for part in _PARTS for info in infos[part]]
         faults += grid_faults([grids[shard.name] for shard in shards])  # train before val before test
         if need_train and found and not any(part == "train" for part, _, _ in found):
             faults.append(
@@ -146,7 +146,7 @@ class DataRoot:
                 "bytes": shard.bytes,
                 "mtime_ns": shard.mtime_ns,
                 "layout": shard.layout,
-                "labels": labels_sha256(shard),
+                "labels": _labels_sha256(shard),
             }
             for shard in self.shards
         }
@@ -227,7 +227,7 @@ def _files_of(place: Path, faults: list[str]) -> list[tuple[str, Path, Path]]:
 
 
 def _part_of(folder: str) -> str | None:
-    return next((part for part in PARTS if folder.startswith(part)), None)
+    return next((part for part in _PARTS if folder.startswith(part)), None)
 
 
 def _named(found: list[tuple[str, Path, Path]]) -> list[tuple[str, str, Path]]:
@@ -304,10 +304,10 @@ def _layout(shard: Shard) -> str:
 
 def _stored(shard: Shard) -> dict[str, dict[str, Any]]:
     """What is recorded of how arrays are stored: these keys in this order."""
-    return {name: {key: facts[key] for key in STORED_KEYS} for name, facts in shard.storage.items()}
+    return {name: {key: facts[key] for key in _STORED_KEYS} for name, facts in shard.storage.items()}
 
 
-def labels_sha256(info: ShardInfo) -> str:
+def _labels_sha256(info: ShardInfo) -> str:
     """Hashes the whole params table and the wavelengths."""
     content = hashlib.sha256()
     with Shard.open(info.path, need_labels=False) as shard:

@@ -15,7 +15,7 @@ from spectral_search.tasks.spectra.shards.stored_column import PLAIN_KINDS
 
 NUMBERS = ("log_g", "T_eff", "M_H", "snr")
 """Labels that are used as numbers: dex, kelvin, dex and (median flux/error)."""
-MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null", "nat", "--", "-", "masked"})
+_MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null", "nat", "--", "-", "masked"})
 """Texts (in lower case) that say that there is no number; the masks of numpy and astropy print as `--`."""
 # float() alone would also take 1_000; D is Fortran's exponent.
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eEdD]([+-]?\d+))?", re.ASCII)
@@ -31,13 +31,13 @@ def label_values(stored_N: np.ndarray, name: str, file_name: str) -> np.ndarray:
         RequestError: A row holds none; the sentence names file, label, row and what is there.
     """
     if name in NUMBERS:
-        return as_numbers(stored_N, name, file_name)
+        return _as_numbers(stored_N, name, file_name)
     if stored_N.dtype.kind in PLAIN_KINDS or _are_texts(stored_N):
         return stored_N
     raise _wrong_type(stored_N, name, file_name, "a number or a text")
 
 
-def as_numbers(stored_N: np.ndarray, name: str, file_name: str) -> np.ndarray:
+def _as_numbers(stored_N: np.ndarray, name: str, file_name: str) -> np.ndarray:
     """Reads a column as numbers.
 
     Args:
@@ -61,7 +61,7 @@ def as_numbers(stored_N: np.ndarray, name: str, file_name: str) -> np.ndarray:
     bad = [row for row, text in enumerate(stored_N) if known[text] is None]
     if bad:
         raise RequestError(
-            f"{file_name}: the label {name} is text, and {shown(stored_N[bad[0]])} in row {bad[0]:,} is no number "
+            f"{file_name}: the label {name} is text, and {_shown(stored_N[bad[0]])} in row {bad[0]:,} is no number "
             f"({len(bad):,} of {len(stored_N):,} rows hold none); write it as float64, NaN where it is not known."
         )
     return np.array([known[text] for text in stored_N], dtype=np.float64)
@@ -77,11 +77,11 @@ def check_finite(numbers_N: np.ndarray, stored_N: np.ndarray, name: str, file_na
     if len(bad):
         raise RequestError(
             f"{file_name}: {name} is not finite for {len(bad):,} of {len(numbers_N):,} spectra (the first: row "
-            f"{bad[0]:,} holds {shown(stored_N[bad[0]])}); remove those rows or write their labels again."
+            f"{bad[0]:,} holds {_shown(stored_N[bad[0]])}); remove those rows or write their labels again."
         )
 
 
-def shown(value: object) -> str:
+def _shown(value: object) -> str:
     """A stored value for a sentence, on one line and not longer than one."""
     text = repr(value.item() if isinstance(value, np.generic) and value.dtype.kind != "V" else value)
     text = " ".join(text.split())
@@ -94,7 +94,7 @@ def _are_texts(stored_N: np.ndarray) -> bool:
 
 def _wrong_type(stored_N: np.ndarray, name: str, file_name: str, wanted: str) -> RequestError:
     what = _WORDS.get(stored_N.dtype.kind, "values of several parts")
-    first = f"; row 0 holds {shown(stored_N[0])}" if len(stored_N) else ""
+    first = f"; row 0 holds {_shown(stored_N[0])}" if len(stored_N) else ""
     return RequestError(
         f"{file_name}: the label {name} must be {wanted} and is stored as {what} ({stored_N.dtype}){first}. Write it "
         "again as float64."
@@ -103,7 +103,7 @@ def _wrong_type(stored_N: np.ndarray, name: str, file_name: str, wanted: str) ->
 
 def _number(text: str) -> float | None:
     word = text.strip()
-    if word.lower() in MISSING:
+    if word.lower() in _MISSING:
         return float("nan")
     if _INFINITE.fullmatch(word):
         return float(word)

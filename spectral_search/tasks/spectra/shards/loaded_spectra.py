@@ -15,9 +15,6 @@ from spectral_search.tasks.spectra.shards.split import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
-DEVICE_SHARE = 0.5
-"""Part of a process's device memory that resident spectra may fill."""
-
 
 @dataclass(frozen=True)
 class Spectra:

@@ -37,9 +37,9 @@ from spectral_search.tasks.spectra.shards.blocks import (
 from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.shards.split import Selection
 
-CONCURRENCY = 2
+_CONCURRENCY = 2
 """Read tasks at a time: two keep a reader busy while another hands its block over."""
-TASK_BYTES = 64 << 20
+_TASK_BYTES = 64 << 20
 """Flux and error of the ranges that one task reads."""
 _PREFETCHED_TASKS = 1
 _HASH = "hash_"
@@ -64,7 +64,7 @@ class SpectraDatasource(Datasource):
         ranges: Sequence[RowRange],
         noisy: bool = False,
         condition: Condition | None = None,
-        task_bytes: int = TASK_BYTES,
+        task_bytes: int = _TASK_BYTES,
         *,
         hashed: bool = False,
     ) -> None:
@@ -192,7 +192,7 @@ def cut(table: pa.Table, part: Sequence[RowRange]) -> Iterator[Block]:
         yield Block(row_T[here], arrays["flux"][here], arrays["error"][here], noisy_BL, hashes)
 
 
-def dataset(source: SpectraDatasource, concurrency: int = CONCURRENCY) -> ray.data.Dataset:
+def dataset(source: SpectraDatasource, concurrency: int = _CONCURRENCY) -> ray.data.Dataset:
     """Makes the (lazy) Ray Dataset of a source.
 
     Args:
@@ -234,8 +234,8 @@ def iter_blocks_ray(
     noisy: bool = False,
     condition: Condition | None = None,
     *,
-    task_bytes: int = TASK_BYTES,
-    concurrency: int = CONCURRENCY,
+    task_bytes: int = _TASK_BYTES,
+    concurrency: int = _CONCURRENCY,
     hashed: bool = False,
 ) -> Generator[Block]:
     """Streams ranges as blocks through Ray Data, in order: what `read_ranges` gives, read by other processes.

@@ -33,10 +33,10 @@ from spectral_search.tasks.spectra.shards.split import Selection, Splits
 Read = Callable[[Selection, bool], Iterator[Block]]
 Fingerprint = dict[str, dict[str, Any]]
 
-OF_THE_FILE = ("bytes", "mtime_ns", "layout")
+_OF_THE_FILE = ("bytes", "mtime_ns", "layout")
 """What changes when a shard is moved, touched or written again, whether or not its spectra are the same."""
-OF_THE_SPECTRA = ("spectra", "pixels", "labels")
-SAMPLE_NOTE = (
+_OF_THE_SPECTRA = ("spectra", "pixels", "labels")
+_SAMPLE_NOTE = (
     "Run {name} was begun by an earlier version, which recorded eight spectra of each shard and no more: these are "
     "as they were, whether the others are cannot be told."
 )
@@ -190,14 +190,14 @@ def require_same_data(paths: RunPaths, root: DataRoot, splits: Splits, say: Call
         elif "labels" not in known:
             shard = next(shard for shard in root.shards if shard.name == name)
             faults += [name] if sampled_sha256(shard) != known["sha256"] else []
-        elif any(known.get(key) != present[name][key] for key in OF_THE_SPECTRA):
+        elif any(known.get(key) != present[name][key] for key in _OF_THE_SPECTRA):
             faults.append(f"{name} (labels, wavelengths or the number of spectra)")
-        elif known.get("mtime_ns") is None or any(known.get(key) != present[name][key] for key in OF_THE_FILE):
+        elif known.get("mtime_ns") is None or any(known.get(key) != present[name][key] for key in _OF_THE_FILE):
             touched.append(name)
     _refuse(paths.name, faults)
     _refuse(paths.name, _read_and_compare(_recorded(paths), splits, touched, say) if touched else [])
     if sampled(recorded):
-        say(SAMPLE_NOTE.format(name=paths.name))
+        say(_SAMPLE_NOTE.format(name=paths.name))
     return {name: {**known, **present[name]} for name, known in recorded.items()}
 
 
@@ -240,11 +240,11 @@ def parent_note(paths: RunPaths, root: DataRoot) -> str | None:
     other = sorted(
         name
         for name in {*recorded, *present}
-        if any(recorded.get(name, {}).get(key) != present.get(name, {}).get(key) for key in OF_THE_SPECTRA)
+        if any(recorded.get(name, {}).get(key) != present.get(name, {}).get(key) for key in _OF_THE_SPECTRA)
     )
     if other:
         return f"{paths.name} had other data ({', '.join(other)}): its best may not be the best here."
-    touched = [name for name in recorded if any(recorded[name].get(key) != present[name][key] for key in OF_THE_FILE)]
+    touched = [name for name in recorded if any(recorded[name].get(key) != present[name][key] for key in _OF_THE_FILE)]
     if touched:
         return (
             f"Moved or written again since {paths.name} used them: {', '.join(touched)}. If their spectra are others, "

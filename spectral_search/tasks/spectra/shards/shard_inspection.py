@@ -25,8 +25,8 @@ from spectral_search.tasks.spectra.shards.wavelengths import Wavelengths
 if TYPE_CHECKING:
     from rich.console import Group
 
-SPLITS = ("train", "val", "test")
-PERCENTILES = {"min": 0, "p25": 25, "median": 50, "p75": 75, "max": 100}
+_SPLITS = ("train", "val", "test")
+_PERCENTILES = {"min": 0, "p25": 25, "median": 50, "p75": 75, "max": 100}
 UNITS = {"T_eff": "K", "log_g": "dex", "M_H": "dex", "a_M": "dex", "C_M": "dex", "mag": "mag"}
 
 
@@ -93,7 +93,7 @@ class Inspection:
     @property
     def splits(self) -> dict[str, list[ShardInspection]]:
         """The shards by split; "" for those in a folder of another name."""
-        names = [*SPLITS, ""]
+        names = [*_SPLITS, ""]
         groups = {name: [shard for shard in self.shards if shard.split == name] for name in names}
         return {name: shards for name, shards in groups.items() if shards}
 
@@ -150,12 +150,12 @@ def inspect_path(path: str | os.PathLike[str], *, sample_rows: int = SAMPLE_ROWS
     """
     path = Path(path)
     if not os.path.isdir(path):  # unlike Path.is_dir, False also in a folder without permission: the shard tells it
-        return Inspection(path, "shard", (inspect_shard(path, path.name, sample_rows),), ())
+        return Inspection(path, "shard", (_inspect_shard(path, path.name, sample_rows),), ())
     shards: list[ShardInspection] = []
     refusals: list[Refusal] = []
     for file in find_shards(path):
         try:
-            shards.append(inspect_shard(file, str(file.relative_to(path)), sample_rows))
+            shards.append(_inspect_shard(file, str(file.relative_to(path)), sample_rows))
         except RequestError as error:
             refusals += [Refusal(split_of(file), fault) for fault in error.faults]
     if not shards:
@@ -183,16 +183,16 @@ def find_shards(root: Path) -> list[Path]:
         raise RequestError(
             f"{root}: no shards in this folder; expected train*/dataset.h5 and optionally val*/ and test*/."
         )
-    order = [*SPLITS, ""]
+    order = [*_SPLITS, ""]
     return sorted(files, key=lambda file: (order.index(split_of(file)), str(file)))
 
 
 def split_of(file: Path) -> str:
     """train, val or test by the start of the folder's name, else an empty string."""
-    return next((name for name in SPLITS if file.parent.name.startswith(name)), "")
+    return next((name for name in _SPLITS if file.parent.name.startswith(name)), "")
 
 
-def inspect_shard(file: Path, name: str, sample_rows: int = SAMPLE_ROWS) -> ShardInspection:
+def _inspect_shard(file: Path, name: str, sample_rows: int = SAMPLE_ROWS) -> ShardInspection:
     """Inspects one shard; labels may be missing.
 
     Raises:
@@ -220,9 +220,9 @@ def snr_percentiles(shards: Iterable[ShardInspection]) -> dict[str, Any]:
     chosen = list(shards)
     snr_K = np.concatenate([shard.statistics.snr_K for shard in chosen]) if chosen else np.empty(0)
     valid = snr_K[np.isfinite(snr_K)]
-    values = np.percentile(valid, list(PERCENTILES.values())) if len(valid) else [None] * len(PERCENTILES)
+    values = np.percentile(valid, list(_PERCENTILES.values())) if len(valid) else [None] * len(_PERCENTILES)
     return {
-        **{name: None if value is None else float(value) for name, value in zip(PERCENTILES, values, strict=True)},
+        **{name: None if value is None else float(value) for name, value in zip(_PERCENTILES, values, strict=True)},
         "spectra_used": len(valid),
         "sampled": any(shard.statistics.sampled for shard in chosen),
     }

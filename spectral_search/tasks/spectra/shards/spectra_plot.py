@@ -14,7 +14,7 @@ from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.shards.shard_inspection import find_shards, split_of
 from spectral_search.tasks.spectra.shards.value_scan import median_snr, scan
 
-FORMATS = (".png", ".pdf", ".svg")
+_FORMATS = (".png", ".pdf", ".svg")
 _NOISY, _CLEAN, _BAND = "#9aa5b1", "#0b4f8a", "#f0a04b"
 
 
@@ -64,8 +64,8 @@ def check_picture_name(file: Path) -> Path:
         RequestError: Its ending is none of a picture's, or it cannot be written there.
         RunError: The disk is full.
     """
-    if file.suffix.lower() not in FORMATS:
-        raise RequestError(f"{file}: pictures end in {', '.join(FORMATS)}; choose one of these.")
+    if file.suffix.lower() not in _FORMATS:
+        raise RequestError(f"{file}: pictures end in {', '.join(_FORMATS)}; choose one of these.")
     require_output(file, makes_folders=True)
     return file
 

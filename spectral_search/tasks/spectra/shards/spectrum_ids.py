@@ -11,7 +11,7 @@ import numpy as np
 from spectral_search.errors import RequestError
 from spectral_search.tasks.spectra.shards.stored_column import StoredColumn
 
-COLUMNS = (
+_COLUMNS = (
     "id",
     "source_id",
     "object_id",
@@ -27,7 +27,7 @@ COLUMNS = (
     "star_id",
 )
 """Names of the label column with the ids, in any case; the first that is there counts."""
-DATASETS = ("dataset/id", "dataset/ids", "dataset/arrays/id", "spectrumdataset/id")
+_DATASETS = ("dataset/id", "dataset/ids", "dataset/arrays/id", "spectrumdataset/id")
 """Where ids may lie when no label column holds them, each or with `/value`."""
 _MISSING = ("nan", "NaN", "None", "<NA>")
 """What pandas and numpy write for a text that is not there."""
@@ -37,7 +37,7 @@ _EXACT = 2.0**53
 def id_column(columns: Sequence[str]) -> str | None:
     """Which of the label columns holds the ids of the spectra; None where none does."""
     by_lower = {column.lower(): column for column in reversed(columns)}
-    return next((by_lower[name] for name in COLUMNS if name in by_lower), None)
+    return next((by_lower[name] for name in _COLUMNS if name in by_lower), None)
 
 
 def read_id_dataset(file: h5py.File, spectra: int, file_name: str) -> np.ndarray | None:
@@ -46,7 +46,7 @@ def read_id_dataset(file: h5py.File, spectra: int, file_name: str) -> np.ndarray
     Raises:
         RequestError: They are not one for each spectrum.
     """
-    for place in DATASETS:
+    for place in _DATASETS:
         node = file.get(f"{place}/value", file.get(place))
         if not isinstance(node, h5py.Dataset):
             continue

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Inner bin edges; the outer bins are open, so a label beyond the grid still has a bin.
-T_EFF_EDGES_KELVIN = (4125.0, 4500.0, 4875.0, 5250.0, 5625.0)
-LOG_G_EDGES_DEX = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
-M_H_EDGES_DEX = (-1.0, -0.5, 0.0, 0.5)
-STRATA_EDGES: dict[str, tuple[float, ...]] = {
-    "T_eff": T_EFF_EDGES_KELVIN,
-    "log_g": LOG_G_EDGES_DEX,
-    "M_H": M_H_EDGES_DEX,
+_T_EFF_EDGES_KELVIN = (4125.0, 4500.0, 4875.0, 5250.0, 5625.0)
+_LOG_G_EDGES_DEX = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
+_M_H_EDGES_DEX = (-1.0, -0.5, 0.0, 0.5)
+_STRATA_EDGES: dict[str, tuple[float, ...]] = {
+    "T_eff": _T_EFF_EDGES_KELVIN,
+    "log_g": _LOG_G_EDGES_DEX,
+    "M_H": _M_H_EDGES_DEX,
 }
 
-MIN_TRAIN_SPECTRA = 8
-MIN_VAL_SPECTRA = 2
+_MIN_TRAIN_SPECTRA = 8
+_MIN_VAL_SPECTRA = 2
 
 # Each purpose draws from its own stream of one seed, so that the size of one choice never moves another.
 _SUBSET_STREAM = 1
@@ -159,7 +159,7 @@ def strata(labels: "pd.DataFrame") -> np.ndarray:
         int64 (N,), the bin of each spectrum.
     """
     stratum_N = np.zeros(len(labels), dtype=np.int64)
-    for column, edges in STRATA_EDGES.items():
+    for column, edges in _STRATA_EDGES.items():
         if column not in labels:
             continue
         value_N = labels[column].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -223,11 +223,11 @@ def stratified_holdout(labels: "pd.DataFrame", fraction: float, seed: int) -> tu
         RequestError: Fewer than 8 spectra would train or fewer than 2 validate.
     """
     spectra = len(labels)
-    held_out = max(round(fraction * spectra), MIN_VAL_SPECTRA)
-    if spectra - held_out < MIN_TRAIN_SPECTRA:
+    held_out = max(round(fraction * spectra), _MIN_VAL_SPECTRA)
+    if spectra - held_out < _MIN_TRAIN_SPECTRA:
         raise RequestError(
             f"There are too few spectra to split: {spectra} found, of which {held_out} would be held out for val, but "
-            f"training needs {MIN_TRAIN_SPECTRA}; add spectra, a val*/dataset.h5, or lower data.val_fraction."
+            f"training needs {_MIN_TRAIN_SPECTRA}; add spectra, a val*/dataset.h5, or lower data.val_fraction."
         )
     order_N = _stratified_order(labels, seed, _HOLDOUT_STREAM)
     return np.sort(order_N[held_out:]), np.sort(order_N[:held_out])
@@ -280,18 +280,18 @@ def val_selection(root: DataRoot, spec: DataSpec) -> Selection:
 def _check_sizes(spec: DataSpec, train: int, val: int, held_out: int) -> None:
     faults = []
     of_train = f" ({held_out} of {train + held_out} are held out for val)" if held_out else ""
-    if train < MIN_TRAIN_SPECTRA:
-        faults.append(f"Only {train} training spectra were found; training needs {MIN_TRAIN_SPECTRA}.")
-    elif spec.num_train is not None and not MIN_TRAIN_SPECTRA <= spec.num_train <= train:
+    if train < _MIN_TRAIN_SPECTRA:
+        faults.append(f"Only {train} training spectra were found; training needs {_MIN_TRAIN_SPECTRA}.")
+    elif spec.num_train is not None and not _MIN_TRAIN_SPECTRA <= spec.num_train <= train:
         faults.append(
-            f"data.num_train asks for {spec.num_train} spectra but it must be {MIN_TRAIN_SPECTRA} to {train}: there "
+            f"data.num_train asks for {spec.num_train} spectra but it must be {_MIN_TRAIN_SPECTRA} to {train}: there "
             f"are {train} training spectra{of_train}."
         )
-    if val < MIN_VAL_SPECTRA:
-        faults.append(f"Only {val} val spectra were found; choosing a model needs {MIN_VAL_SPECTRA}.")
-    elif spec.num_val is not None and not MIN_VAL_SPECTRA <= spec.num_val <= val:
+    if val < _MIN_VAL_SPECTRA:
+        faults.append(f"Only {val} val spectra were found; choosing a model needs {_MIN_VAL_SPECTRA}.")
+    elif spec.num_val is not None and not _MIN_VAL_SPECTRA <= spec.num_val <= val:
         faults.append(
-            f"data.num_val asks for {spec.num_val} spectra but it must be {MIN_VAL_SPECTRA} to {val}: there are "
+            f"data.num_val asks for {spec.num_val} spectra but it must be {_MIN_VAL_SPECTRA} to {val}: there are "
             f"{val} val spectra."
         )
     if faults:

@@ -4,7 +4,7 @@ import numpy as np
 
 from spectral_search.tasks.spectra.shards.split import Selection
 
-RUNS = 64
+_RUNS = 64
 
 
 def spread(selection: Selection, most: int) -> Selection:
@@ -12,6 +12,6 @@ def spread(selection: Selection, most: int) -> Selection:
     count = len(selection)
     if count <= most:
         return selection
-    run = max(1, most // RUNS)
+    run = max(1, most // _RUNS)
     starts = np.unique(np.linspace(0, count - run, max(1, most // run)).astype(np.int64))
     return selection.take(np.unique((starts[:, None] + np.arange(run)).ravel()))

@@ -57,10 +57,10 @@ class Wavelengths:
     @property
     def order(self) -> Order:
         """Which way the wavelengths run."""
-        return wave_order(self.centres_angstrom_L)
+        return _wave_order(self.centres_angstrom_L)
 
 
-def wave_order(wave_L: np.ndarray | None) -> Order:
+def _wave_order(wave_L: np.ndarray | None) -> Order:
     """Which way wavelengths run from pixel to pixel; increasing where there are none or one."""
     steps = np.diff(np.zeros(0) if wave_L is None else wave_L)
     return "increasing" if (steps > 0).all() else "decreasing" if (steps < 0).all() else "mixed"
@@ -139,7 +139,7 @@ def _edges(edges: h5py.Dataset, pixels: int, wave_L: np.ndarray | None) -> np.nd
         return None
     if values.shape == (2, pixels):  # lower edges, upper edges
         low_L, high_L = values
-        decreasing = wave_order(low_L if wave_L is None else wave_L) == "decreasing"
+        decreasing = _wave_order(low_L if wave_L is None else wave_L) == "decreasing"
         return np.append(high_L[0], low_L) if decreasing else np.append(low_L, high_L[-1])
     return values
 

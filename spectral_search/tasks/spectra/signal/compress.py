@@ -24,10 +24,10 @@ from spectral_search.tasks.spectra.signal.noise_covariance import SharedCovarian
 from spectral_search.tasks.spectra.training.dataset import oracle_bins
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
-SAMPLED_SPECTRA = 512
+_SAMPLED_SPECTRA = 512
 """Whose covariances the shared matrices are made of, and tested on, half each."""
-PIECE_ROWS = 64
-WAITING_BYTES = 64 << 20
+_PIECE_ROWS = 64
+_WAITING_BYTES = 64 << 20
 
 Told = Callable[[int, int], None]
 """Hears how many spectra are done, and how many there are."""
@@ -69,7 +69,7 @@ def compress(
         mix_NR[rows] = shared.mix((variance_PL @ weights_LR).numpy())
 
     done = 0
-    with closing(read_ahead(_generator(read), WAITING_BYTES)) as blocks:
+    with closing(read_ahead(_generator(read), _WAITING_BYTES)) as blocks:
         for block in blocks:
             for_each(partial(fill, block), _pieces(len(block)))
             done += len(block)
@@ -96,7 +96,7 @@ def project(noisy_DNL: np.ndarray, prep: Preprocessing) -> np.ndarray:
 
 
 def _pieces(rows: int) -> list[slice]:
-    return [slice(start, min(start + PIECE_ROWS, rows)) for start in range(0, rows, PIECE_ROWS)]
+    return [slice(start, min(start + _PIECE_ROWS, rows)) for start in range(0, rows, _PIECE_ROWS)]
 
 
 class _Moments:
@@ -139,7 +139,7 @@ def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shared_covariance(selection: Selection, moments: _Moments, prep: Preprocessing) -> SharedCovariance:
-    sample, components = spread(selection, SAMPLED_SPECTRA), moments.components
+    sample, components = spread(selection, _SAMPLED_SPECTRA), moments.components
     covariance_NKK = np.empty((len(sample), components, components), np.float32)
 
     def fill(block: Block, part: slice) -> None:

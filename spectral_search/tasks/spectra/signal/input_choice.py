@@ -1,9 +1,9 @@
 """What the networks of a search see, decided once its data were looked at: the spec that is kept says it plainly."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from spectral_search.record.array_cache import ArrayCache
-from spectral_search.record.run_records import RunRecord
 from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.grid import Product
@@ -19,7 +19,7 @@ from spectral_search.tasks.spectra.signal.subspace_plan import (
 )
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
-KIND, COMPONENTS = "data.input.kind", "data.input.components"
+_KIND, _COMPONENTS = "data.input.kind", "data.input.components"
 
 
 def decide_input(spec: RunSpec, splits: Splits) -> tuple[RunSpec, Preprocessing | None, list[str]]:
@@ -45,22 +45,21 @@ def decide_input(spec: RunSpec, splits: Splits) -> tuple[RunSpec, Preprocessing 
     return _settled(_with_components(spec, found.automatic)), found.prep, found.notes()
 
 
-def other_input_note(parent: RunRecord, spec: RunSpec) -> str | None:
+def other_input_note(parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
     """A word where the run that a search takes values from saw another input than any of its trials will.
 
     Args:
-        parent: The run, with a best trial.
+        parent: The spec of that run.
+        name: Its name.
+        params: Of its best trial.
         spec: The search, its input decided.
     """
-    if parent.best is None:
-        return None
-    saw = RunSpec.from_dict(parent.spec).with_params(parent.best.params).data.input.kind
+    saw = parent.with_params(params).data.input.kind
     sees = inputs(spec)
     if saw in sees:
         return None
     return (
-        f"{parent.paths.name} saw another input ({saw} there, {' or '.join(sorted(sees))} here): its best may not be "
-        "the best here."
+        f"{name} saw another input ({saw} there, {' or '.join(sorted(sees))} here): its best may not be the best here."
     )
 
 
@@ -80,7 +79,7 @@ def _settled(spec: RunSpec) -> RunSpec:
     """The spec with nothing left to stand in, and with an input of its grid where that is run and never has its own."""
     update: dict[str, Any] = {"otherwise": None}
     if spec.search.sampler == "grid" and spec.data.input.kind not in inputs(spec):
-        update["kind"] = spec.grid_points()[0][KIND]
+        update["kind"] = spec.grid_points()[0][_KIND]
     return _with_input(spec, update)
 
 
@@ -89,8 +88,8 @@ def _stood_in(spec: RunSpec, otherwise: str) -> RunSpec:
     kind = spec.data.input.kind
     whole = InputSpec().components
     spec = _with_input(spec, {"kind": otherwise if kind in SUBSPACE_INPUTS else kind, "components": whole})
-    space = {key: _replaced(domain, otherwise) if key == KIND else domain for key, domain in spec.space.items()}
-    space.pop(COMPONENTS, None)
+    space = {key: _replaced(domain, otherwise) if key == _KIND else domain for key, domain in spec.space.items()}
+    space.pop(_COMPONENTS, None)
     grid = spec.grid
     changed = [_pixels(part, otherwise) for part in grid] if isinstance(grid, list) else _pixels(grid, otherwise)
     return _settled(spec.model_copy(update={"space": space, "grid": changed}))
@@ -101,8 +100,8 @@ def _replaced(domain: Domain, otherwise: str) -> Domain:
 
 
 def _pixels(part: Product, otherwise: str) -> Product:
-    kept = {key: values for key, values in part.items() if key != COMPONENTS}
-    return {key: _each_once(values, otherwise) if key == KIND else values for key, values in kept.items()}
+    kept = {key: values for key, values in part.items() if key != _COMPONENTS}
+    return {key: _each_once(values, otherwise) if key == _KIND else values for key, values in kept.items()}
 
 
 def _each_once(kinds: list[Any], otherwise: str) -> list[Any]:

@@ -8,7 +8,7 @@ from spectral_search.strategy.candidate_configs import values
 from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory
 from spectral_search.tasks.spectra.shards.split import Selection
 
-COMPONENT_BYTES = 400
+_COMPONENT_BYTES = 400
 """Of a spectrum in components, about: 64 of them, and what its noise is mixed of."""
 
 
@@ -40,5 +40,5 @@ def kept_bytes(spec: RunSpec, train: Selection) -> int:
     if "pixels" in kinds and data.residency == "resident":
         kept += bytes_in_memory(train, stored_as=data.stored_as)
     if "components" in kinds:
-        kept += COMPONENT_BYTES * len(train)
+        kept += _COMPONENT_BYTES * len(train)
     return kept

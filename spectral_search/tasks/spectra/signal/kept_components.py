@@ -33,8 +33,8 @@ from spectral_search.tasks.spectra.signal.compress import Told, compress, unhear
 from spectral_search.tasks.spectra.training.dataset import oracle_bins
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
-KIND = "components"
-FORMAT = 1
+_KIND = "components"
+_FORMAT = 1
 """Raised with every change of what components are or how they are stored: an old entry must not pass for a new one."""
 _HASH = "hash_"
 
@@ -77,7 +77,7 @@ def kept_components(
     if cache is not None and is_as_found(selection):
         known = known_digests(selection, arrays_used("train", selection))
     if cache is not None and known is not None:
-        found = cache.recall(KIND, _key(known, prep, noise_level), notes)
+        found = cache.recall(_KIND, _key(known, prep, noise_level), notes)
         if found is not None:
             components = _components(found, selection)
             where = f"{_what(selection)}: {size(components.nbytes)}, from the cache in {cache.folder}."
@@ -91,7 +91,7 @@ def kept_components(
         return Kept(components, hashes, (*notes, f"{made}not kept."))
     remember_hashes(selection, hashes)
     key = _key(digests_of(selection, hashes), prep, noise_level)
-    why_not = cache.keep(KIND, key, _arrays(components, hashes), _facts(components, selection, noise_level))
+    why_not = cache.keep(_KIND, key, _arrays(components, hashes), _facts(components, selection, noise_level))
     kept = f"kept in {cache.folder}" if why_not is None else f"not kept ({why_not})"
     return Kept(components, hashes, (*notes, f"{made}{kept}."))
 
@@ -118,8 +118,8 @@ def stored_bytes(spectra: int, components: int, shared: int, *, masked: bool = F
 
 def _key(digests: Digests, prep: Preprocessing, noise_level: float) -> str:
     used = prep.valid_L, prep.centre_L, prep.inverse_noise_L, prep.directions_LK
-    settings = FORMAT, prep.flux_scale, float(noise_level), *(digest_array(array) for array in used)
-    return key_of(KIND, *sorted(digests.items()), *settings)
+    settings = _FORMAT, prep.flux_scale, float(noise_level), *(digest_array(array) for array in used)
+    return key_of(_KIND, *sorted(digests.items()), *settings)
 
 
 def _arrays(components: Components, hashes: Hashes) -> dict[str, np.ndarray]:

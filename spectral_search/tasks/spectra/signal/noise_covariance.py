@@ -15,7 +15,7 @@ import torch
 
 ALLOWED_ERROR = 0.002
 """Mean relative error of a covariance that is aimed at; its variances then err by less than 0.5%."""
-NUMBERS = (0, 1, 2, 4, 8, 12, 16, 24, 32)
+_NUMBERS = (0, 1, 2, 4, 8, 12, 16, 24, 32)
 """How many directions D_r are tried."""
 
 
@@ -82,7 +82,7 @@ def share(covariance_NKK: np.ndarray, directions_LK: np.ndarray) -> SharedCovari
     fit = _Fit(unit_NM[0::2], unit_NM[1::2] if len(unit_NM) > 1 else unit_NM)
     best, least = 0, math.inf
     # Two spectra a direction at least: with fewer the fit would meet them all and mean nothing.
-    for number in (number for number in NUMBERS if number == 0 or 2 * number <= len(unit_NM[0::2])):
+    for number in (number for number in _NUMBERS if number == 0 or 2 * number <= len(unit_NM[0::2])):
         if (error := fit.error(number)) < least:
             best, least = number, error
         if error <= ALLOWED_ERROR:
@@ -100,7 +100,7 @@ class _Fit:
 
     def __init__(self, fitted_NM: torch.Tensor, held_NM: torch.Tensor) -> None:
         self._side, self._held_NM = math.isqrt(fitted_NM.shape[1]), held_NM
-        self._turns_RM = _strongest(fitted_NM - fitted_NM.mean(0), NUMBERS[-1])
+        self._turns_RM = _strongest(fitted_NM - fitted_NM.mean(0), _NUMBERS[-1])
         factors_NM = torch.linalg.cholesky(self._square(fitted_NM)).flatten(1)
         self._centre_R = (fitted_NM @ self._turns_RM.T).mean(0)
         # The columns of fewer directions are the first of all, and so is what follows from them.

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CANDIDATES = 128
+_CANDIDATES = 128
 """Directions that are looked at: more than any data met so far needs."""
 REMAINDER = 0.004
 """Variance of the signal, in units of the noise of one direction, that `auto` may leave outside the subspace."""
 STEP = 16
 """K is a multiple of it: products of other shapes are no cheaper."""
-NOISY_LEVEL = 0.3
+_NOISY_LEVEL = 0.3
 """Where the median candidate is as strong as this, in units of the noise, the training flux is noise itself."""
-FEWEST_JUDGED = 64
+_FEWEST_JUDGED = 64
 """Spectra: of fewer, half of the directions may well all be signal."""
 _SPARE = 16
 _POWERS = 1
@@ -67,7 +67,7 @@ def find_directions(z_NL: np.ndarray, seed: int) -> Subspace:
         z_NL: Whitened noise-free spectra, float32.
         seed: Of the random start; the directions found do not depend on it beyond their last digits.
     """
-    most = min(CANDIDATES, *z_NL.shape)
+    most = min(_CANDIDATES, *z_NL.shape)
     columns = min(most + _SPARE, *z_NL.shape)
     random_LM = np.random.default_rng(seed % 2**63).standard_normal((z_NL.shape[1], columns), dtype=np.float32)
     basis_NM = _orthonormal(z_NL @ random_LM)
@@ -125,7 +125,7 @@ def is_noisy(variance_Q: np.ndarray, spectra: int) -> bool:
     Of N spectra of pure noise with L pixels the variances lie between (1 -+ sqrt(L / N))^2 (Marchenko and Pastur 1967),
     while those of noise-free spectra fall below 1% of the noise within a few dozen.
     """
-    return bool(spectra >= FEWEST_JUDGED and variance_Q[len(variance_Q) // 2] > NOISY_LEVEL)
+    return bool(spectra >= _FEWEST_JUDGED and variance_Q[len(variance_Q) // 2] > _NOISY_LEVEL)
 
 
 def outside(z_NL: np.ndarray, directions_LK: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from spectral_search.tasks.spectra.signal.subspace import enough_components, is_
 from spectral_search.tasks.spectra.signal.subspace_sample import see_subspace
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
-OUTSIDE_ALLOWED = 0.01
+_OUTSIDE_ALLOWED = 0.01
 """Variance of held-out signal outside the subspace, in units of the noise of one direction, without a warning."""
 OUTSIDE_HIDDEN = 0.1
 """The same, above which a stage that names an input to stand in takes that."""
@@ -61,10 +61,10 @@ class FoundSubspace:
             f"found in {self.sampled:,} noise-free training spectra. What val spectra hold outside of them is "
             f"{100 * self.outside:.2g}% of the noise of one component. (The way back: --input standardize.)"
         )
-        if self.outside <= OUTSIDE_ALLOWED:
+        if self.outside <= _OUTSIDE_ALLOWED:
             return [found]
         warning = (
-            f"That is more than {100 * OUTSIDE_ALLOWED:g}%: val spectra differ from the training spectra in ways that "
+            f"That is more than {100 * _OUTSIDE_ALLOWED:g}%: val spectra differ from the training spectra in ways that "
             "these do not show. Give more training spectra, set data.input.components higher, or use --input "
             "standardize."
         )

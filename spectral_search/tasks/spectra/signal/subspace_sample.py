@@ -23,14 +23,14 @@ from spectral_search.tasks.spectra.shards.spread_sample import spread
 from spectral_search.tasks.spectra.signal.subspace import STEP, find_directions, outside_steps, whitened
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing, PreprocessingFit, set_validity
 
-SAMPLED_BYTES = 128 << 20
+_SAMPLED_BYTES = 128 << 20
 """Noise-free flux, as float32, that the directions are taken from: 8,192 spectra of 4,096 pixels."""
-MOST_SAMPLED = 8192
-CHECKED_SPECTRA = 2048
+_MOST_SAMPLED = 8192
+_CHECKED_SPECTRA = 2048
 """Of val and test: for invalid pixels, and what signal of val lies outside the subspace."""
-ARRAYS = ("flux", "error", "mask")
-KIND = "subspace"
-FORMAT = 1
+_ARRAYS = ("flux", "error", "mask")
+_KIND = "subspace"
+_FORMAT = 1
 """Raised with every change of what is seen or how it is stored: an old entry must not pass for a new one."""
 _VARIANCE, _OUTSIDE = "seen_variance", "seen_outside"
 
@@ -75,10 +75,10 @@ def see_subspace(splits: Splits, seed: int, cache: ArrayCache | None) -> SeenSub
     """
     samples = _samples(splits)
     log_g_N = splits.train.labels()["log_g"].to_numpy()
-    rest = FORMAT, seed, digest_array(log_g_N)
+    rest = _FORMAT, seed, digest_array(log_g_N)
     if cache is not None and (key := _known_key(samples, rest)) is not None:
         # A damaged entry is told of where it costs time: here it is seen again in a second or two.
-        found = cache.recall(KIND, key, [])
+        found = cache.recall(_KIND, key, [])
         if found is not None:
             arrays = {name: array.copy() for name, array in found.arrays.items()}
             variance_Q, outside_S = arrays.pop(_VARIANCE), arrays.pop(_OUTSIDE)
@@ -92,22 +92,22 @@ def see_subspace(splits: Splits, seed: int, cache: ArrayCache | None) -> SeenSub
         key = _key({part: digests_of(sample, hashes[part]) for part, sample in samples.items()}, rest)
         arrays = {**seen.prep.to_arrays(), _VARIANCE: seen.variance_Q, _OUTSIDE: seen.outside_S}
         facts = {"spectra": len(splits.train), "pixels": splits.train.pixels, "components": len(seen.variance_Q)}
-        cache.keep(KIND, key, arrays, {**facts, "shards": [shard.name for shard in splits.train.shards]})
+        cache.keep(_KIND, key, arrays, {**facts, "shards": [shard.name for shard in splits.train.shards]})
     return seen
 
 
 def _samples(splits: Splits) -> dict[str, Selection]:
-    most = min(MOST_SAMPLED, SAMPLED_BYTES // (4 * splits.train.pixels))
-    found = {"train": spread(splits.train, most), "val": spread(splits.val, CHECKED_SPECTRA)}
+    most = min(_MOST_SAMPLED, _SAMPLED_BYTES // (4 * splits.train.pixels))
+    found = {"train": spread(splits.train, most), "val": spread(splits.val, _CHECKED_SPECTRA)}
     if splits.test is not None:
-        found["test"] = spread(splits.test, CHECKED_SPECTRA)
+        found["test"] = spread(splits.test, _CHECKED_SPECTRA)
     return found
 
 
 def _known_key(samples: Mapping[str, Selection], rest: tuple[object, ...]) -> str | None:
     digests = {}
     for part, sample in samples.items():
-        known = known_digests(sample, ARRAYS) if is_as_found(sample) else None
+        known = known_digests(sample, _ARRAYS) if is_as_found(sample) else None
         if known is None:
             return None
         digests[part] = known
@@ -116,7 +116,7 @@ def _known_key(samples: Mapping[str, Selection], rest: tuple[object, ...]) -> st
 
 def _key(digests: Mapping[str, Mapping[str, str]], rest: tuple[object, ...]) -> str:
     told = (f"{part} {sorted(found.items())}" for part, found in sorted(digests.items()))
-    return key_of(KIND, *rest, *told)
+    return key_of(_KIND, *rest, *told)
 
 
 def _look(gatherings: Mapping[str, Gathering], log_g_N: np.ndarray, seed: int) -> SeenSubspace:

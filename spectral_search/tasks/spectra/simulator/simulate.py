@@ -27,14 +27,14 @@ from spectral_search.tasks.spectra.simulator.slab_physics import (
     Stars,
 )
 
-SPLITS = ("train", "val", "test")
+_SPLITS = ("train", "val", "test")
 HIDDEN = ".simulating"
 """Where shards are written until all are there."""
 BLOCK_ROWS = 256
-MIN_PIXELS = 16
-MAX_PIXELS = 65536
-DTYPES = ("float64", "float32", "float16")
-SIMULATED = "simulated by spectral_search: an approximation of late-type stellar spectra, see docs/simulator.md"
+_MIN_PIXELS = 16
+_MAX_PIXELS = 65536
+_DTYPES = ("float64", "float32", "float16")
+_SIMULATED = "simulated by spectral_search: an approximation of late-type stellar spectra, see docs/simulator.md"
 # uniform ranges of the labels, in the order in which they are drawn; [C/M] stays below C/O = 1, so no carbon stars
 LABEL_RANGES: dict[str, tuple[float, float]] = {
     "T_eff": (3750.0, 6000.0),
@@ -94,7 +94,7 @@ class Simulator:
 
     def _generator(self, split: str, index: int) -> np.random.Generator:
         # Philox is a cipher of (key, counter): no draw of one spectrum can overlap another's 2^128 block
-        counter = np.array([0, 0, index, SPLITS.index(split)], dtype=np.uint64)
+        counter = np.array([0, 0, index, _SPLITS.index(split)], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=np.uint64(self._seed), counter=counter))
 
 
@@ -191,7 +191,7 @@ def _write_shard(
         wave_angstrom_L=wave_angstrom_L,
         with_noisy=noisy,
         dtype=dtype,
-        attributes={"simulated": SIMULATED, "flux_unit": FLUX_UNIT, "wavelengths": "air"},
+        attributes={"simulated": _SIMULATED, "flux_unit": FLUX_UNIT, "wavelengths": "air"},
     ) as writer:
         for first in range(start - start % BLOCK_ROWS, stop, BLOCK_ROWS):
             block = simulator.block(split, first, noisy=noisy)
@@ -217,12 +217,12 @@ def _check(root: Path, counts: dict[str, int], shards: int, pixels: int, seed: i
     ]
     if not 1 <= shards <= max(counts["train"], 1):
         faults.append(f"shards is {shards}; give a number between 1 and the number of training spectra.")
-    if not MIN_PIXELS <= pixels <= MAX_PIXELS:
-        faults.append(f"pixels is {pixels}; give a number between {MIN_PIXELS} and {MAX_PIXELS}.")
+    if not _MIN_PIXELS <= pixels <= _MAX_PIXELS:
+        faults.append(f"pixels is {pixels}; give a number between {_MIN_PIXELS} and {_MAX_PIXELS}.")
     if not 0 <= seed < 2**64:
         faults.append(f"seed is {seed}; give a number between 0 and 2^64 - 1.")
-    if dtype not in DTYPES:
-        faults.append(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
+    if dtype not in _DTYPES:
+        faults.append(f"dtype is {dtype!r}; give one of {', '.join(_DTYPES)}.")
     faults = faults or _folder_faults(root)
     if faults:
         raise RequestError(*faults)
@@ -231,7 +231,7 @@ def _check(root: Path, counts: dict[str, int], shards: int, pixels: int, seed: i
 def _folder_faults(root: Path) -> list[str]:
     if root.exists() and not root.is_dir():
         return [f"{root} is a file; give a folder to simulate into."]
-    there = sorted(path for split in SPLITS for path in root.glob(f"{split}*/dataset.h5"))
+    there = sorted(path for split in _SPLITS for path in root.glob(f"{split}*/dataset.h5"))
     if there:
         return [f"{root} already holds a data set ({there[0].parent.name}); give another folder or remove it first."]
     return []

@@ -11,18 +11,18 @@ import numpy as np
 from spectral_search.tasks.spectra.simulator.spectral_lines import line_templates
 
 FLUX_UNIT = "1e-18 erg s^-1 cm^-2 Angstrom^-1"
-EXPOSURE_SECONDS = 6000.0
-EXPOSURES = 6
-TELESCOPE_AREA_CM2 = 5.1e5
-PEAK_THROUGHPUT = 0.24
-FIBRE_APERTURE_SHARE = 0.65
-FIBRE_AREA_ARCSEC2 = 1.0
-READ_NOISE_ELECTRONS = 3.6
-TRACE_WIDTH_PIXELS = 5.0
-SKY_CONTINUUM_AB_PER_ARCSEC2 = 20.4
+_EXPOSURE_SECONDS = 6000.0
+_EXPOSURES = 6
+_TELESCOPE_AREA_CM2 = 5.1e5
+_PEAK_THROUGHPUT = 0.24
+_FIBRE_APERTURE_SHARE = 0.65
+_FIBRE_AREA_ARCSEC2 = 1.0
+_READ_NOISE_ELECTRONS = 3.6
+_TRACE_WIDTH_PIXELS = 5.0
+_SKY_CONTINUUM_AB_PER_ARCSEC2 = 20.4
 # Sky subtraction is never perfect: the residual of a bright OH line adds this share of its counts in quadrature.
-SKY_RESIDUAL_SHARE = 0.01
-ERG_ANGSTROM = 1.98645e-8  # h c, so that a photon's energy is ERG_ANGSTROM / wavelength
+_SKY_RESIDUAL_SHARE = 0.01
+_ERG_ANGSTROM = 1.98645e-8  # h c, so that a photon's energy is ERG_ANGSTROM / wavelength
 
 # OH lines of the night sky, air Å (Osterbrock et al. 1996), and their relative brightness
 _OH: tuple[tuple[float, float], ...] = (
@@ -37,7 +37,7 @@ _OH: tuple[tuple[float, float], ...] = (
     (8758.2, 0.35), (8761.3, 0.55), (8767.9, 1.10), (8778.3, 1.30), (8791.2, 1.40), (8805.0, 0.50), (8811.0, 0.55),
     (8827.1, 2.00), (8836.1, 1.10), (8850.1, 1.20),
 )  # fmt: skip
-OH_BRIGHTEST_PHOTONS = 150.0  # photons s^-1 m^-2 arcsec^-2 of a line of relative brightness 1, times 1e-2
+_OH_BRIGHTEST_PHOTONS = 150.0  # photons s^-1 m^-2 arcsec^-2 of a line of relative brightness 1, times 1e-2
 
 # absorption bands of the atmosphere: centre, half-width, depth (Å, Å, share); O2 A band, H2O bands
 _TELLURIC: tuple[tuple[float, float, float], ...] = (
@@ -73,9 +73,9 @@ def ab_flux(mag: np.ndarray | float, wave_angstrom: np.ndarray | float) -> np.nd
     return flux_nu * 2.99792e18 / np.asarray(wave_angstrom) ** 2 / 1e-18
 
 
-def transmission(wave_angstrom_L: np.ndarray) -> np.ndarray:
+def _transmission(wave_angstrom_L: np.ndarray) -> np.ndarray:
     """Share of light that the atmosphere, telescope and spectrograph pass: a smooth arm with telluric bands."""
-    arm_L = PEAK_THROUGHPUT * (1.0 - 0.45 * ((wave_angstrom_L - 8050.0) / 1000.0) ** 2)
+    arm_L = _PEAK_THROUGHPUT * (1.0 - 0.45 * ((wave_angstrom_L - 8050.0) / 1000.0) ** 2)
     for centre, width, depth in _TELLURIC:
         arm_L = arm_L * (1.0 - depth * np.exp(-0.5 * ((wave_angstrom_L - centre) / width) ** 2))
     return arm_L
@@ -83,14 +83,14 @@ def transmission(wave_angstrom_L: np.ndarray) -> np.ndarray:
 
 def build_noise_model(wave_angstrom_L: np.ndarray, width_angstrom_L: np.ndarray) -> NoiseModel:
     """Counts for pixels at `wave_angstrom_L` that are `width_angstrom_L` wide."""
-    through_L = transmission(wave_angstrom_L)
-    photons_L = TELESCOPE_AREA_CM2 * EXPOSURE_SECONDS * wave_angstrom_L / ERG_ANGSTROM * width_angstrom_L * 1e-18
-    star_L = photons_L * through_L * FIBRE_APERTURE_SHARE
-    continuum_L = ab_flux(SKY_CONTINUUM_AB_PER_ARCSEC2, wave_angstrom_L) * photons_L * through_L * FIBRE_AREA_ARCSEC2
+    through_L = _transmission(wave_angstrom_L)
+    photons_L = _TELESCOPE_AREA_CM2 * _EXPOSURE_SECONDS * wave_angstrom_L / _ERG_ANGSTROM * width_angstrom_L * 1e-18
+    star_L = photons_L * through_L * _FIBRE_APERTURE_SHARE
+    continuum_L = ab_flux(_SKY_CONTINUUM_AB_PER_ARCSEC2, wave_angstrom_L) * photons_L * through_L * _FIBRE_AREA_ARCSEC2
     centre_K, brightness_K = np.array(_OH).T
     lines_L = brightness_K @ line_templates(wave_angstrom_L, centre_K) * width_angstrom_L
-    lines_L *= OH_BRIGHTEST_PHOTONS * 1e-2 * TELESCOPE_AREA_CM2 * 1e-4 * EXPOSURE_SECONDS * through_L
+    lines_L *= _OH_BRIGHTEST_PHOTONS * 1e-2 * _TELESCOPE_AREA_CM2 * 1e-4 * _EXPOSURE_SECONDS * through_L
     # reading happens per pixel of the detector whatever the width of ours: scale by what a native 0.427 Å pixel holds
-    read_L = READ_NOISE_ELECTRONS**2 * TRACE_WIDTH_PIXELS * EXPOSURES * width_angstrom_L / 0.427
-    variance_L = continuum_L + lines_L + (SKY_RESIDUAL_SHARE * lines_L) ** 2 + read_L
+    read_L = _READ_NOISE_ELECTRONS**2 * _TRACE_WIDTH_PIXELS * _EXPOSURES * width_angstrom_L / 0.427
+    variance_L = continuum_L + lines_L + (_SKY_RESIDUAL_SHARE * lines_L) ** 2 + read_L
     return NoiseModel(star_L, variance_L)

@@ -30,18 +30,18 @@ from spectral_search.tasks.spectra.simulator.spectral_lines import (
 
 WAVE_RANGE_ANGSTROM = (7100.0, 8850.0)
 REFERENCE_MAG = 22.0
-MAG_BAND_ANGSTROM = 6200.0  # effective wavelength of the band in which `mag` is measured (HSC r)
-PLANCK_C2_ANGSTROM_KELVIN = 1.438777e8
-SUN_T_EFF_KELVIN, SUN_LOG_G = 5777.0, 4.44
-LINE_TEMPERATURE_SHARE = 0.87  # of T_eff, where line cores form
-MOLECULE_TEMPERATURE_SHARE = 0.85  # molecules sit higher and cooler
-SURFACE_TEMPERATURE_SHARE = 0.74  # what shines through at the bottom of a saturated line
-OPACITY_SCALE_DEX = 13.05  # ties eta to the equivalent width of Fe I 8688.6 in the Sun (0.27 Å)
-TIO_SCALE_DEX = 1.2
-CN_SCALE_DEX = 8.2
-PASCHEN_SCALE_DEX = 13.0
-BAND_SATURATION = 2.5  # a band's lines saturate one by one: its mean optical depth cannot pass this
-WING_DEPTH = 6.0  # wings form deeper than cores, at a pressure this much higher
+_MAG_BAND_ANGSTROM = 6200.0  # effective wavelength of the band in which `mag` is measured (HSC r)
+_PLANCK_C2_ANGSTROM_KELVIN = 1.438777e8
+_SUN_T_EFF_KELVIN, _SUN_LOG_G = 5777.0, 4.44
+_LINE_TEMPERATURE_SHARE = 0.87  # of T_eff, where line cores form
+_MOLECULE_TEMPERATURE_SHARE = 0.85  # molecules sit higher and cooler
+_SURFACE_TEMPERATURE_SHARE = 0.74  # what shines through at the bottom of a saturated line
+_OPACITY_SCALE_DEX = 13.05  # ties eta to the equivalent width of Fe I 8688.6 in the Sun (0.27 Å)
+_TIO_SCALE_DEX = 1.2
+_CN_SCALE_DEX = 8.2
+_PASCHEN_SCALE_DEX = 13.0
+_BAND_SATURATION = 2.5  # a band's lines saturate one by one: its mean optical depth cannot pass this
+_WING_DEPTH = 6.0  # wings form deeper than cores, at a pressure this much higher
 _LIGHT_KMS = 299792.458
 _CONTINUUM_NODES = 24
 _NITROGEN_ABUNDANCE, _CARBON_ABUNDANCE, _OXYGEN_ABUNDANCE = 7.83, 8.43, 8.69
@@ -76,14 +76,14 @@ class Atmosphere:
         return 5040.0 / self.temperature_B
 
 
-def atmosphere(stars: Stars, temperature_share: float) -> Atmosphere:
+def _atmosphere(stars: Stars, temperature_share: float) -> Atmosphere:
     """Pressures and opacity where lines form, from the scalings of Gray (Observation and Analysis, ch. 9).
 
     Electron pressure grows as g^(1/3) and with the metals that give the electrons; gas pressure as g^(2/3), less where
     metals make the gas opaque.
     """
-    hotter_B = stars.t_eff_kelvin_B - SUN_T_EFF_KELVIN
-    heavier_B = stars.log_g_B - SUN_LOG_G
+    hotter_B = stars.t_eff_kelvin_B - _SUN_T_EFF_KELVIN
+    heavier_B = stars.log_g_B - _SUN_LOG_G
     log_electron_B = 0.9 + 0.36 * heavier_B + 0.33 * stars.m_h_B + 6.0e-4 * hotter_B
     log_gas_B = 4.85 + 0.56 * heavier_B - 0.30 * stars.m_h_B - 1.0e-4 * hotter_B
     temperature_B = temperature_share * stars.t_eff_kelvin_B
@@ -93,7 +93,7 @@ def atmosphere(stars: Stars, temperature_share: float) -> Atmosphere:
     return Atmosphere(log_electron_B, log_gas_B, log_opacity_B, temperature_B, turbulence_B)
 
 
-def log_stage_share(species: Species, layer: Atmosphere) -> np.ndarray:
+def _log_stage_share(species: Species, layer: Atmosphere) -> np.ndarray:
     """log10 of the share of an element in the absorbing stage (B,): Saha's equation for atom and first ion."""
     log_ratio_B = (
         -0.179
@@ -105,26 +105,26 @@ def log_stage_share(species: Species, layer: Atmosphere) -> np.ndarray:
     return -np.log10(1.0 + 10.0 ** (-log_ratio_B if species.ionised else log_ratio_B))
 
 
-def log_line_opacity(species: Species, excitation_ev: np.ndarray, stars: Stars, layer: Atmosphere) -> np.ndarray:
+def _log_line_opacity(species: Species, excitation_ev: np.ndarray, stars: Stars, layer: Atmosphere) -> np.ndarray:
     """log10 of line over continuous opacity (B, G) at the line centre for log gf 0: Boltzmann, Saha, abundance, H-."""
     log_abundance_B = species.abundance - 12.0 + stars.m_h_B + (stars.a_m_B if species.alpha else 0.0)
-    common_B = log_abundance_B + log_stage_share(species, layer) - np.log10(species.partition) - layer.log_opacity_B
-    return common_B[:, None] - layer.theta_B[:, None] * excitation_ev + OPACITY_SCALE_DEX
+    common_B = log_abundance_B + _log_stage_share(species, layer) - np.log10(species.partition) - layer.log_opacity_B
+    return common_B[:, None] - layer.theta_B[:, None] * excitation_ev + _OPACITY_SCALE_DEX
 
 
-def doppler_angstrom(species: Species, wave_angstrom: np.ndarray | float, layer: Atmosphere) -> np.ndarray:
+def _doppler_angstrom(species: Species, wave_angstrom: np.ndarray | float, layer: Atmosphere) -> np.ndarray:
     """Doppler width (B, G) of a line: thermal motion and microturbulence."""
     thermal2_B = 1.6629e-2 * layer.temperature_B / species.atomic_mass  # 2kT/m in (km/s)^2
     velocity_B = np.sqrt(thermal2_B + layer.turbulence_kms_B**2)
     return velocity_B[:, None] / _LIGHT_KMS * np.atleast_1d(wave_angstrom)
 
 
-def saturated_width(eta: np.ndarray) -> np.ndarray:
+def _saturated_width(eta: np.ndarray) -> np.ndarray:
     """Equivalent width in Doppler widths of a line of central opacity eta: sqrt(pi) eta, then 2 sqrt(ln eta)."""
     return 2.0 * np.sqrt(0.5 * np.log1p(0.5 * np.pi * eta**2))
 
 
-def damping_ratio(species_name: str, wave_angstrom: float, doppler_B: np.ndarray, layer: Atmosphere) -> np.ndarray:
+def _damping_ratio(species_name: str, wave_angstrom: float, doppler_B: np.ndarray, layer: Atmosphere) -> np.ndarray:
     """Voigt parameter a (B,) of a strong line: radiative and van der Waals widths over the Doppler width."""
     log_gamma6, gamma_radiative = DAMPED.get(species_name, (-7.5, 1.0e8))
     hydrogen_B = 10.0**layer.log_gas_pressure_B / (1.380649e-16 * layer.temperature_B)
@@ -132,7 +132,7 @@ def damping_ratio(species_name: str, wave_angstrom: float, doppler_B: np.ndarray
     return gamma_B * wave_angstrom**2 * 1e-8 / (4.0 * np.pi * 2.99792458e10 * doppler_B)
 
 
-def carbon_and_oxygen(stars: Stars, layer: Atmosphere) -> tuple[np.ndarray, np.ndarray]:
+def _carbon_and_oxygen(stars: Stars, layer: Atmosphere) -> tuple[np.ndarray, np.ndarray]:
     """log10 partial pressures (B,) of free carbon and oxygen once CO has formed (after Tsuji 1973, rounded)."""
     hydrogen_B = 10.0**layer.log_gas_pressure_B * 0.92
     carbon_B = hydrogen_B * 10.0 ** (_CARBON_ABUNDANCE - 12.0 + stars.m_h_B + stars.c_m_B)
@@ -145,26 +145,26 @@ def carbon_and_oxygen(stars: Stars, layer: Atmosphere) -> tuple[np.ndarray, np.n
     return np.log10(free_carbon_B), np.log10(free_oxygen_B)
 
 
-def titanium_oxide(stars: Stars, layer: Atmosphere) -> np.ndarray:
+def _titanium_oxide(stars: Stars, layer: Atmosphere) -> np.ndarray:
     """Optical depth (B,) of the strongest TiO head: titanium and free oxygen in equilibrium."""
-    _, log_oxygen_B = carbon_and_oxygen(stars, layer)
+    _, log_oxygen_B = _carbon_and_oxygen(stars, layer)
     titanium = SPECIES["Ti I"]
     theta_B = layer.theta_B
     log_dissociation_B = 13.398 - 8.5956 * theta_B + 0.4087 * theta_B**2 - 0.0579 * theta_B**3
     bound_B = 10.0 ** (log_oxygen_B - log_dissociation_B)
-    neutral_B = 10.0 ** log_stage_share(titanium, layer)
+    neutral_B = 10.0 ** _log_stage_share(titanium, layer)
     share_B = bound_B * neutral_B / (1.0 + bound_B * neutral_B)
-    return share_B * 10.0 ** (stars.m_h_B + stars.a_m_B - layer.log_opacity_B + TIO_SCALE_DEX)
+    return share_B * 10.0 ** (stars.m_h_B + stars.a_m_B - layer.log_opacity_B + _TIO_SCALE_DEX)
 
 
-def cyanogen(stars: Stars, layer: Atmosphere) -> np.ndarray:
+def _cyanogen(stars: Stars, layer: Atmosphere) -> np.ndarray:
     """Optical depth (B,) of the strongest CN head: the carbon that CO leaves, with nitrogen."""
-    log_carbon_B, _ = carbon_and_oxygen(stars, layer)
+    log_carbon_B, _ = _carbon_and_oxygen(stars, layer)
     theta_B = layer.theta_B
     log_dissociation_B = 12.699 - 8.0228 * theta_B + 0.0189 * theta_B**2
     log_share_B = log_carbon_B - log_dissociation_B + _NITROGEN_ABUNDANCE - 12.0 + stars.m_h_B
     # a lower level 0.9 eV up, as the bands of this window have
-    return 10.0 ** (log_share_B - 0.9 * theta_B - layer.log_opacity_B + CN_SCALE_DEX)
+    return 10.0 ** (log_share_B - 0.9 * theta_B - layer.log_opacity_B + _CN_SCALE_DEX)
 
 
 class SpectrumModel:
@@ -187,7 +187,7 @@ class SpectrumModel:
 
     def flux(self, stars: Stars) -> np.ndarray:
         """Flux (B, L) in sky.FLUX_UNIT of stars dimmed to REFERENCE_MAG."""
-        layer = atmosphere(stars, LINE_TEMPERATURE_SHARE)
+        layer = _atmosphere(stars, _LINE_TEMPERATURE_SHARE)
         tau_BL = self._core_strengths(stars, layer) @ self._core_GL
         np.negative(tau_BL, out=tau_BL)
         np.exp(tau_BL, out=tau_BL)
@@ -202,9 +202,9 @@ class SpectrumModel:
 
     def _surface_and_continuum(self, stars: Stars) -> tuple[np.ndarray, np.ndarray]:
         kelvin_B1 = stars.t_eff_kelvin_B[:, None]
-        at_band_B1 = _planck(MAG_BAND_ANGSTROM, kelvin_B1)
-        scale_B1 = ab_flux(REFERENCE_MAG, MAG_BAND_ANGSTROM) / at_band_B1
-        surface_BK = scale_B1 * _planck(self._nodes_K, SURFACE_TEMPERATURE_SHARE * kelvin_B1)
+        at_band_B1 = _planck(_MAG_BAND_ANGSTROM, kelvin_B1)
+        scale_B1 = ab_flux(REFERENCE_MAG, _MAG_BAND_ANGSTROM) / at_band_B1
+        surface_BK = scale_B1 * _planck(self._nodes_K, _SURFACE_TEMPERATURE_SHARE * kelvin_B1)
         return surface_BK, scale_B1 * _planck(self._nodes_K, kelvin_B1)
 
     def _core_templates(self) -> np.ndarray:
@@ -230,7 +230,7 @@ class SpectrumModel:
         return 1.0 / ((self.wave_angstrom_L - centre_G[:, None]) ** 2 + level_L)
 
     def _core_strengths(self, stars: Stars, layer: Atmosphere) -> np.ndarray:
-        molecules = atmosphere(stars, MOLECULE_TEMPERATURE_SHARE)
+        molecules = _atmosphere(stars, _MOLECULE_TEMPERATURE_SHARE)
         columns_BG = np.empty((len(stars.log_g_B), len(self._core_GL)))
         for species_name, indices in self._by_species([line.species for line in self._lines]):
             lines = [self._lines[index] for index in indices]
@@ -247,8 +247,8 @@ class SpectrumModel:
             columns_BG[:, indices + offset] = _equivalent_widths(
                 species_name, excitation_G, log_gf_G, np.full(len(columns), 8000.0), stars, layer
             )
-        for column, depth_B in ((-4, titanium_oxide(stars, molecules)), (-3, cyanogen(stars, molecules))):
-            columns_BG[:, column] = depth_B / (1.0 + depth_B / BAND_SATURATION)
+        for column, depth_B in ((-4, _titanium_oxide(stars, molecules)), (-3, _cyanogen(stars, molecules))):
+            columns_BG[:, column] = depth_B / (1.0 + depth_B / _BAND_SATURATION)
         columns_BG[:, -2:] = _paschen_widths(layer)
         return columns_BG
 
@@ -257,10 +257,10 @@ class SpectrumModel:
         for line in self._lines:
             if line.damped:
                 species = SPECIES[line.species]
-                log_eta_B = log_line_opacity(species, np.array([line.excitation_ev]), stars, layer)[:, 0] + line.log_gf
-                doppler_B = doppler_angstrom(species, line.wave_angstrom, layer)[:, 0]
-                ratio_B = damping_ratio(line.species, line.wave_angstrom, doppler_B, layer)
-                columns.append(10.0**log_eta_B * WING_DEPTH * ratio_B * doppler_B**2 / np.sqrt(np.pi))
+                log_eta_B = _log_line_opacity(species, np.array([line.excitation_ev]), stars, layer)[:, 0] + line.log_gf
+                doppler_B = _doppler_angstrom(species, line.wave_angstrom, layer)[:, 0]
+                ratio_B = _damping_ratio(line.species, line.wave_angstrom, doppler_B, layer)
+                columns.append(10.0**log_eta_B * _WING_DEPTH * ratio_B * doppler_B**2 / np.sqrt(np.pi))
         return np.stack(columns, axis=1)
 
     @staticmethod
@@ -269,7 +269,7 @@ class SpectrumModel:
 
 
 def _planck(wave_angstrom: np.ndarray | float, kelvin: np.ndarray) -> np.ndarray:
-    return 1.0 / (np.asarray(wave_angstrom) ** 5 * np.expm1(PLANCK_C2_ANGSTROM_KELVIN / (wave_angstrom * kelvin)))
+    return 1.0 / (np.asarray(wave_angstrom) ** 5 * np.expm1(_PLANCK_C2_ANGSTROM_KELVIN / (wave_angstrom * kelvin)))
 
 
 def _equivalent_widths(
@@ -281,24 +281,24 @@ def _equivalent_widths(
     layer: Atmosphere,
 ) -> np.ndarray:
     species = SPECIES[species_name]
-    eta_BG = 10.0 ** (log_line_opacity(species, excitation_G, stars, layer) + log_gf_G)
-    doppler_BG = doppler_angstrom(species, wave_G, layer)
-    width_BG = saturated_width(eta_BG)
+    eta_BG = 10.0 ** (_log_line_opacity(species, excitation_G, stars, layer) + log_gf_G)
+    doppler_BG = _doppler_angstrom(species, wave_G, layer)
+    width_BG = _saturated_width(eta_BG)
     if species_name not in DAMPED:  # those have explicit wings
-        ratio_B = damping_ratio(species_name, 8000.0, doppler_BG[:, 0], layer)
+        ratio_B = _damping_ratio(species_name, 8000.0, doppler_BG[:, 0], layer)
         width_BG = np.sqrt(width_BG**2 + 2.5 * ratio_B[:, None] * eta_BG)
     return width_BG * doppler_BG
 
 
 def _sun_log_opacity(species_name: str, excitation_G: np.ndarray) -> np.ndarray:
     zero = np.zeros(1)
-    sun = Stars(zero + SUN_T_EFF_KELVIN, zero + SUN_LOG_G, zero, zero, zero)
-    return log_line_opacity(SPECIES[species_name], excitation_G, sun, atmosphere(sun, LINE_TEMPERATURE_SHARE))[0]
+    sun = Stars(zero + _SUN_T_EFF_KELVIN, zero + _SUN_LOG_G, zero, zero, zero)
+    return _log_line_opacity(SPECIES[species_name], excitation_G, sun, _atmosphere(sun, _LINE_TEMPERATURE_SHARE))[0]
 
 
 def _paschen_widths(layer: Atmosphere) -> np.ndarray:
     """Equivalent widths (B, 2) of the narrow and the broad Paschen template: pressure moves them to the broad."""
-    width_B = 10.0 ** (PASCHEN_SCALE_DEX - 12.09 * layer.theta_B - layer.log_opacity_B)
+    width_B = 10.0 ** (_PASCHEN_SCALE_DEX - 12.09 * layer.theta_B - layer.log_opacity_B)
     width_B /= 1.0 + width_B / _PASCHEN_SATURATION_ANGSTROM
     broad_B = 1.0 / (1.0 + 10.0 ** (-1.5 * (layer.log_electron_pressure_B - 0.3)))
     return np.stack([width_B * (1.0 - broad_B), width_B * broad_B], axis=1)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FOREST_SEED = 7100_8850
-RESOLUTION = 5000.0  # wavelength over FWHM of the instrument's profile, PFS medium resolution
-RYDBERG_HYDROGEN_PER_ANGSTROM = 1.0967758e-3
+_FOREST_SEED = 7100_8850
+_RESOLUTION = 5000.0  # wavelength over FWHM of the instrument's profile, PFS medium resolution
+_RYDBERG_HYDROGEN_PER_ANGSTROM = 1.0967758e-3
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ _FOREST: tuple[tuple[str, tuple[float, ...], int, float], ...] = (
     ("Fe II", (3.9,), 60, -0.3),
     ("Ti II", (1.6, 3.1), 40, -0.5),
 )
-FOREST_CLASSES_DEX = (0.0, -0.6, -1.2, -1.8)
+_FOREST_CLASSES_DEX = (0.0, -0.6, -1.2, -1.8)
 _FOREST_SHARES = (0.06, 0.14, 0.30, 0.50)
 
 
@@ -186,11 +186,11 @@ def atomic_lines() -> list[Line]:
 
 def forest_columns(low_angstrom: float, high_angstrom: float) -> list[ForestColumn]:
     """The metal forest: always the same lines, because the seed is a constant of the model."""
-    rng = np.random.Generator(np.random.PCG64(FOREST_SEED))
+    rng = np.random.Generator(np.random.PCG64(_FOREST_SEED))
     columns = []
     for species, excitations, count, strongest in _FOREST:
         for excitation in excitations:
-            for offset, share in zip(FOREST_CLASSES_DEX, _FOREST_SHARES, strict=True):
+            for offset, share in zip(_FOREST_CLASSES_DEX, _FOREST_SHARES, strict=True):
                 lines = max(1, round(count * share / len(excitations)))
                 wave_angstrom_K = rng.uniform(low_angstrom, high_angstrom, lines)
                 columns.append(ForestColumn(species, excitation, strongest + offset, wave_angstrom_K))
@@ -200,11 +200,11 @@ def forest_columns(low_angstrom: float, high_angstrom: float) -> list[ForestColu
 def paschen_lines_angstrom(first: int = 11, last: int = 24) -> np.ndarray:
     """Air wavelengths of the Paschen lines n -> 3 from the Rydberg formula: 8862.8 Å for n = 11 down to the limit."""
     upper = np.arange(first, last + 1, dtype=np.float64)
-    vacuum = 1.0 / (RYDBERG_HYDROGEN_PER_ANGSTROM * (1.0 / 9.0 - 1.0 / upper**2))
-    return vacuum / refractive_index(vacuum)
+    vacuum = 1.0 / (_RYDBERG_HYDROGEN_PER_ANGSTROM * (1.0 / 9.0 - 1.0 / upper**2))
+    return vacuum / _refractive_index(vacuum)
 
 
-def refractive_index(vacuum_angstrom: np.ndarray) -> np.ndarray:
+def _refractive_index(vacuum_angstrom: np.ndarray) -> np.ndarray:
     """Refractive index of standard air (Ciddor 1996)."""
     sigma2 = (1e4 / vacuum_angstrom) ** 2
     return 1.0 + 0.05792105 / (238.0185 - sigma2) + 0.00167917 / (57.362 - sigma2)
@@ -212,7 +212,7 @@ def refractive_index(vacuum_angstrom: np.ndarray) -> np.ndarray:
 
 def profile_sigma(wave_angstrom_L: np.ndarray) -> np.ndarray:
     """Gaussian sigma (Å) of the instrument at each pixel: resolution and the pixel's own width in quadrature."""
-    instrument_L = wave_angstrom_L / RESOLUTION / 2.35482
+    instrument_L = wave_angstrom_L / _RESOLUTION / 2.35482
     pixel_L = np.gradient(wave_angstrom_L)
     return np.sqrt(instrument_L**2 + pixel_L**2 / 12.0)
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from spectral_search.spec.run import RunSpec
 from spectral_search.task.training import DeviceData, Reader
 from spectral_search.tasks.spectra.noise.noise_model import add_noise
 from spectral_search.tasks.spectra.shards.blocks import Block
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
 from spectral_search.tasks.spectra.shards.split import Selection
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
+from spectral_search.tasks.spectra.training.residency import reads_on_ray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +105,21 @@ class Dataset:
         """Log g of the training spectra in dex, float32, however these are held."""
         held = self.components if self.train is None else self.train
         return np.empty(0, np.float32) if held is None else held.log_g_N
+
+    @property
+    def examples(self) -> int:
+        """See `task.training.TrainingSet`."""
+        return self.train_spectra
+
+    @property
+    def values(self) -> int:
+        """Pixels of a spectrum."""
+        return self.prep.pixels
+
+    def reader(self, spec: RunSpec) -> Reader:
+        """As `resources.reader` and the compression of the shards say."""
+        on_ray = isinstance(self.train, Stream) and reads_on_ray(spec.resources, self.train.selection)
+        return "ray" if on_ray else "thread"
 
     def on_device(self, device: torch.device, *, share: float = 1.0, reader: Reader = "thread") -> DeviceData:
         """See `task.training.TrainingSet`."""

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 
 from spectral_search.errors import RequestError
-from spectral_search.models.build import needs_bin
 from spectral_search.record.bundle import Bundle
+from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.training import Wanted
 from spectral_search.tasks.spectra.shards.content import Gathering, digests_of
@@ -99,7 +99,7 @@ class Predictor:
         labels = selection.labels()
         accept(labels)
         unknown = int((oracle_bins(labels) < 0).sum())
-        if needs_bin(self.config.model) and unknown:
+        if family_of(self.config.model.kind).needs_bin(self.config.model) and unknown:
             raise RequestError(
                 f"{unknown} spectra lack T_eff or [M/H], which the model's oracle gate must be told: "
                 "give labelled shards, or train the mixture with a learned gate."

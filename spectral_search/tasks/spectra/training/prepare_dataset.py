@@ -1,22 +1,29 @@
 """From a data root to the dataset of a search: what is read, kept or streamed, and how the input is prepared."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from spectral_search.record.array_cache import ArrayCache
+from spectral_search.record.bundle import Bundle
+from spectral_search.record.kept_predictions import PREDICTED
+from spectral_search.record.scores import scores
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.seeds import numpy_seed
 from spectral_search.strategy.candidate_configs import candidates
+from spectral_search.task.preparation import Tested
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.content import Hashes
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra, load_spectra
+from spectral_search.tasks.spectra.shards.same_data import same_bytes
 from spectral_search.tasks.spectra.shards.split import Selection, Splits
 from spectral_search.tasks.spectra.signal.components import Components
 from spectral_search.tasks.spectra.signal.compress import Told, project, unheard
@@ -29,13 +36,18 @@ from spectral_search.tasks.spectra.training.dataset import (
     Labelled,
     Stream,
     as_blocks,
+    draw_noise,
     freeze,
     labelled,
     oracle_bins,
 )
 from spectral_search.tasks.spectra.training.float16_spectra import halved
+from spectral_search.tasks.spectra.training.predictor import Predictor
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing, PreprocessingFit, Validity, set_validity
 from spectral_search.train.devices import cpu_count
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Read = Callable[[Selection, bool], Iterator[Block]]
 """Reads the spectra of a selection block by block, with recorded noise where it is asked for and there."""
@@ -43,11 +55,45 @@ Read = Callable[[Selection, bool], Iterator[Block]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset, with the noise-free val spectra that the re-test draws fresh noise for, and what to tell of it."""
+    """A dataset, with the noise-free val spectra that the re-test draws fresh noise for, and what to tell of it.
 
+    See `task.preparation.Prepared`.
+    """
+
+    spec: RunSpec
+    splits: Splits
     dataset: Dataset
     val: Labelled
     notes: tuple[str, ...] = ()
+
+    @property
+    def val_labels_N(self) -> np.ndarray:
+        return self.val.log_g_N
+
+    @property
+    def val_table(self) -> "pd.DataFrame":
+        return self.splits.val.labels()
+
+    @property
+    def has_test(self) -> bool:
+        return self.splits.test is not None
+
+    def fresh(self, draw: int) -> Frozen:
+        data = self.spec.data
+        noisy_NL = draw_noise(self.val, data.noise_level, (data.split_seed, "retest", draw))
+        return Frozen(noisy_NL[None], self.val.error_NL, self.val.log_g_N, self.val.bin_N)
+
+    def predictor(self, bundle: Bundle, device: torch.device) -> Predictor:
+        return Predictor(bundle, device)
+
+    def test(self, predictor: Predictor, recorded: Mapping[str, Any]) -> Tested:
+        if self.splits.test is None:
+            raise ValueError("there is no test set")
+        predictions = predictor.predict_shards(self.splits.test)
+        table = predictions.table
+        measured = scores(table[PREDICTED].to_numpy(), table["log_g"].to_numpy())
+        as_recorded = same_bytes(recorded.get("content", {}).get("test", {}), predictions.content)
+        return Tested(table, measured, {"spectra": len(table), "noise": predictions.noise}, as_recorded)
 
 
 @dataclass(frozen=True)
@@ -117,7 +163,7 @@ def _in_components(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessin
     val, frozen = _val(data, load_spectra(splits.val, read(splits.val, True)), prep)
     nothing_NL = np.empty((len(val), 0), np.float32)
     projected = Frozen(project(frozen.noisy_DNL, prep), nothing_NL, frozen.log_g_N, frozen.bin_N, in_components=True)
-    return Prepared(Dataset(None, projected, prep, data.noise_level, components), val, notes)
+    return Prepared(spec, splits, Dataset(None, projected, prep, data.noise_level, components), val, notes)
 
 
 def _in_pixels(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | None) -> Prepared:
@@ -130,7 +176,7 @@ def _in_pixels(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | 
     if len(prep.pixel_rank_L) == 0 and needs_ranking(spec):
         prep = replace(prep, pixel_rank_L=_ranking(spec, splits, train, prep))
     val, frozen = _val(data, val_spectra, prep)
-    return Prepared(Dataset(train, frozen, prep, data.noise_level), val)
+    return Prepared(spec, splits, Dataset(train, frozen, prep, data.noise_level), val)
 
 
 def _val(data: DataSpec, val_spectra: Spectra, prep: Preprocessing) -> tuple[Labelled, Frozen]:

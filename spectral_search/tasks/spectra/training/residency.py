@@ -6,7 +6,8 @@ from typing import Self
 from spectral_search.record.wording import size
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import ResourcesSpec
-from spectral_search.tasks.spectra.shards.loaded_spectra import DEVICE_SHARE, bytes_in_memory
+from spectral_search.task.data_plan import DEVICE_SHARE
+from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory
 from spectral_search.tasks.spectra.shards.split import Selection, Splits
 from spectral_search.train.devices import gpus_for, smallest_gpu_bytes
 from spectral_search.train.free_memory import host_memory

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from spectral_search.task.data_plan import DEVICE_SHARE
 from spectral_search.tasks.spectra.noise.noise_model import add_noise, generator, noisy_rows
-from spectral_search.tasks.spectra.shards.loaded_spectra import DEVICE_SHARE
 from spectral_search.tasks.spectra.training.dataset import Labelled, shared_tensor
 
 

@@ -52,7 +52,7 @@ def planned(data: Path, spec: RunSpec) -> Plan:
 
 
 def prepared(plan: Plan) -> Prepared:
-    return prepare(plan.spec, plan.splits, iter_blocks, plan.prep)
+    return prepare(plan.spec, plan.data.splits, iter_blocks, plan.data.prep)
 
 
 def test_the_plan_says_how_many_components_and_what_they_leave_out(data: Path) -> None:
@@ -96,7 +96,8 @@ def test_val_in_components_gives_what_val_in_pixels_gives(data: Path) -> None:
     trainer = Trainer(found.dataset, CPU)
     member = trainer.member(0, plan.spec.base)
     trainer.run_epoch([member])
-    in_pixels = prepare(plan.spec.override({"data.noise_drawn": "pixels"}), plan.splits, iter_blocks, plan.prep)
+    other = plan.spec.override({"data.noise_drawn": "pixels"})
+    in_pixels = prepare(other, plan.data.splits, iter_blocks, plan.data.prep)
     assert not in_pixels.dataset.val.in_components
     (ours,), (theirs,) = (trainer.predict([member], made.dataset.val) for made in (found, in_pixels))
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -165,7 +166,7 @@ def test_noisy_training_flux_lets_another_input_stand_in(observed: DataRoot) -> 
     spec = RunSpec.from_dict({**SPEC, "data": CHOSEN, **VARIED})
     plan = make_plan(spec, observed, executor="inline")
     given = plan.spec.data.input
-    assert (given.kind, given.otherwise, given.components, plan.prep) == ("standardize", None, "auto", None)
+    assert (given.kind, given.otherwise, given.components, plan.data.prep) == ("standardize", None, "auto", None)
     assert plan.spec.space["data.input.kind"].choices == ["standardize", "whiten"]
     assert list(plan.spec.space) == ["data.input.kind", "fit.lr"]
     assert plan.spec.grid == {"data.input.kind": ["standardize"], "fit.lr": [1e-3]}
@@ -189,7 +190,8 @@ def test_what_is_kept_of_a_choice_is_what_was_chosen(data: Path) -> None:
     again = planned(data, RunSpec.from_dict(plan.spec.to_dict()))
     assert again.spec == plan.spec
     by_grid = planned(data, spec.override({"search.sampler": "grid"}))
-    assert (by_grid.spec.data.input.kind, by_grid.spec.data.input.otherwise, by_grid.prep) == ("whiten", None, None)
+    given = by_grid.spec.data.input
+    assert (given.kind, given.otherwise, by_grid.data.prep) == ("whiten", None, None)
     assert by_grid.parameters({}) == 256 * 32 + 32 + 32 + 1
     assert not any("components" in note for note in by_grid.notes)
 
@@ -239,5 +241,5 @@ def test_signal_outside_of_the_subspace_is_warned_of(data: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["cnn", "res_cnn", "vit", "moe_cnn"])
 def test_signal_for_a_network_that_needs_neighbours_names_the_cure(kind: str) -> None:
-    with pytest.raises(RequestError, match=r"no neighbouring pixels.*use denoised, or an mlp"):
+    with pytest.raises(RequestError, match=r"no neighbouring pixels.*use denoised, or model.kind mlp"):
         RunSpec.from_dict({**SPEC, "model": {"kind": kind}})

@@ -1,0 +1,1 @@
+"""What `spectral-search bench` measures, a module a part."""

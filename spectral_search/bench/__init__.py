@@ -1,1 +1,0 @@
-"""Measurements of the project against floors and peers; what needs no Ray imports none."""

@@ -1,0 +1,51 @@
+"""The verb `bench`: what it takes and where its tables go."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from spectral_search.cli.shared import Json, answering, make_shown
+
+
+def bench(
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PART]...",
+            help="reading, compress, training, packs, search, overhead, efficiency (these when none is named), growth, "
+            "gpu.",
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that it runs.")] = False,
+    figures: Annotated[
+        str | None, typer.Option("--figures", metavar="DIR", help="Draw what packs, efficiency and growth found.")
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option("--record", metavar="FILE", help="Append the document to a file of JSON lines.")
+    ] = None,
+    curves: Annotated[
+        str | None,
+        typer.Option("--curves", metavar="FILE", help="For efficiency: recorded tasks (.npz) to replay searches on."),
+    ] = None,
+    spectra: Annotated[
+        int | None,
+        typer.Option("--spectra", metavar="N", help="For search: on N training spectra, beside Ray Tune alone."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure reading, training and whole searches beside their floors and peers; ends in one JSON line."""
+    with answering():
+        from spectral_search.service import benchmark
+
+        document = benchmark.bench(
+            tuple(parts or ()),
+            make_shown(as_json),
+            quick=quick,
+            figures=figures,
+            record=record,
+            curves=curves,
+            spectra=spectra,
+        )
+        sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")

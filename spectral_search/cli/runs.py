@@ -1,0 +1,337 @@
+"""The verbs that begin, carry out, stop and follow runs."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spectral_search.cli.shared import (
+    PROGRAM,
+    DataRoot,
+    Json,
+    NumTrain,
+    Results,
+    Sets,
+    answering,
+    make_console,
+    make_shown,
+    print_json,
+)
+from spectral_search.cli.streams import require_output
+from spectral_search.errors import OutputClosedError, RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from spectral_search.record.run_records import RunRecord
+    from spectral_search.service.run_options import RunOptions
+
+_Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
+_Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
+_Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
+_Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
+_Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
+_Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="auto|shared|separate|inline",
+        help="shared: trials in one pass over the data; separate: a process a trial; inline: this process, no Ray.",
+    ),
+]
+_Dashboard = Annotated[
+    bool | None, typer.Option("--dashboard/--no-dashboard", help="Ray's dashboard, on loopback [on, off with --quick].")
+]
+
+
+def run(
+    spec: Annotated[str, typer.Argument(help="A stage, such as cnn_stage1a, or the path of a YAML file.")],
+    data_root: DataRoot = None,
+    name: _Name = None,
+    num_train: NumTrain = None,
+    trials: Annotated[int | None, typer.Option("--trials", help="Trials of the search.")] = None,
+    epochs: _Epochs = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="Who proposes trials: {search.sampler}.")] = None,
+    input_kind: Annotated[
+        str | None,
+        typer.Option("--input", metavar="KIND", help="What networks see: {data.input.kind}."),
+    ] = None,
+    sets: Sets = None,
+    gpus: _Gpus = None,
+    concurrent: _Concurrent = None,
+    address: _Address = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Shrink the stage to minutes on two CPU cores.")] = False,
+    executor: _Executor = "auto",
+    dashboard: _Dashboard = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Run a staged search to a leaderboard and an exported best config."""
+    with answering():
+        options = _run_options(
+            data_root=data_root,
+            name=name,
+            num_train=num_train,
+            trials=trials,
+            epochs=epochs,
+            sampler=sampler,
+            input_kind=input_kind,
+            sets=sets,
+            gpus=gpus,
+            concurrent=concurrent,
+            address=address,
+            quick=quick,
+            executor=executor,
+            dashboard=dashboard,
+            results=results,
+        )
+        _run(spec, options, dry_run, as_json)
+
+
+def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
+    from spectral_search.record.paths import RunPaths, results_root
+    from spectral_search.run.plan_view import render_plan
+    from spectral_search.service import plans, runs
+
+    shown = make_shown(as_json)
+    made = plans.plan(ref, options, shown, dry_run=dry_run)
+    name = plans.run_name(made.spec, options, dry_run=dry_run)
+    if dry_run and as_json:
+        print_json({"name": name, **made.document()})
+        return
+    shown.console.print(render_plan(made))
+    shown.say(f"\nname: {name}, in {RunPaths(results_root(options.results), name).folder}")
+    if dry_run:
+        return
+    require_output()
+    shown.console.print()
+    _carry_out(
+        lambda: runs.begin(made, name, options, shown, _command()),
+        lambda taken: runs.search(made, taken, options, shown),
+        as_json,
+        options.results,
+    )
+
+
+def resume(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Extend the search to so many trials.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Let complete trials go on to so many epochs.")
+    ] = None,
+    data_root: DataRoot = None,
+    gpus: _Gpus = None,
+    concurrent: _Concurrent = None,
+    address: _Address = None,
+    executor: _Executor = "auto",
+    dashboard: _Dashboard = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with an interrupted run, or extend a finished one; the data may have moved and the devices be others."""
+    with answering():
+        from spectral_search.service import runs
+
+        options = _run_options(
+            trials=trials,
+            epochs=epochs,
+            data_root=data_root,
+            sets=None,
+            gpus=gpus,
+            concurrent=concurrent,
+            address=address,
+            executor=executor,
+            dashboard=dashboard,
+            results=results,
+        )
+        shown = make_shown(as_json)
+        _carry_out(lambda: name, lambda taken: runs.resume(taken, options, shown, _command()), as_json, results)
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="An exported YAML file, or a folder with config.yaml.")],
+    data_root: DataRoot = None,
+    name: _Name = None,
+    num_train: NumTrain = None,
+    epochs: _Epochs = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Retrain with this many seeds.")] = 3,
+    sets: Sets = None,
+    gpus: _Gpus = None,
+    concurrent: _Concurrent = None,
+    address: _Address = None,
+    executor: _Executor = "auto",
+    dashboard: _Dashboard = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Retrain one config, on more data or for longer, with several seeds."""
+    with answering():
+        from spectral_search.service.plans import train_spec
+
+        options = _run_options(
+            data_root=data_root,
+            name=name,
+            num_train=num_train,
+            epochs=epochs,
+            sets=sets,
+            gpus=gpus,
+            concurrent=concurrent,
+            address=address,
+            executor=executor,
+            dashboard=dashboard,
+            results=results,
+        )
+        _run(*train_spec(config, options, seeds), False, as_json)
+
+
+def stop(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Stop a running search on this machine; its state is kept."""
+    with answering():
+        from spectral_search.service import runs
+
+        stopped = runs.stop(name, results)
+        if as_json:
+            print_json({"name": name, "stopping": stopped})
+        else:
+            typer.echo(f"{name} is stopping; `spectral-search resume {name}` goes on." if stopped else "Not running.")
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="A run; all runs when absent.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it is over.")] = False,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Show the runs of the results folder, or one run's leaderboard so far."""
+    with answering():
+        from spectral_search.record.overview import render_runs, summary_document
+        from spectral_search.record.run_records import run_document
+        from spectral_search.service import runs
+
+        if name is None and watch:
+            raise RequestError("--watch follows one run: name it.")
+        if name is None:
+            found = runs.all_runs(results)
+            print_json([summary_document(run) for run in found]) if as_json else make_console(False).print(
+                render_runs(found)
+            )
+            return
+        record = _watched(name, results, as_json) if watch else runs.status(name, results)
+        if as_json:
+            print_json(run_document(record))
+        elif not watch:
+            _show_record(make_console(False), record)
+
+
+def _run_options(
+    *,
+    gpus: str | None,
+    data_root: list[str] | None,
+    sets: list[str] | None,
+    executor: str,
+    dashboard: bool | None,
+    **rest: Any,
+) -> "RunOptions":
+    from spectral_search.service.run_options import RunOptions
+
+    return RunOptions(
+        data_root=tuple(data_root or ()),
+        sets=tuple(sets or ()),
+        gpus=_gpu_indices(gpus),
+        executor=executor,
+        dashboard=not rest.get("quick", False) if dashboard is None else dashboard,
+        **rest,
+    )
+
+
+def _gpu_indices(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if text.strip().lower() in ("none", ""):
+        return ()
+    if not all(part.strip().isdigit() for part in text.split(",")):
+        raise RequestError(f"--gpus must be indices such as 0,1, or none for the CPU, found {text!r}.")
+    return tuple(int(part) for part in text.split(","))
+
+
+def _command() -> list[str]:
+    return [PROGRAM, *sys.argv[1:]]
+
+
+def _carry_out(
+    begin: Callable[[], str], work: Callable[[str], "RunRecord"], as_json: bool, results: str | None
+) -> None:
+    """Do a run's work under the name that `begin` gives and print its leaderboard or its JSON document."""
+    from spectral_search.record.leaderboard import render_leaderboard
+    from spectral_search.record.overview import next_steps
+    from spectral_search.record.paths import RunPaths, results_root
+    from spectral_search.record.run_records import run_document
+    from spectral_search.service import runs
+    from spectral_search.service.reports import stop_signals
+
+    name = ""
+    try:
+        name = begin()
+        record = work(name)
+    except (KeyboardInterrupt, OutputClosedError):
+        if not name or not RunPaths(results_root(results), name).exists():
+            typer.echo("Interrupted before the run began.", err=True)
+            raise typer.Exit(130) from None
+        again = [PROGRAM, "resume", name, *(["--results", results] if results else [])]
+        typer.echo(f"Interrupted; everything so far is kept. Go on with: {shlex.join(again)}", err=True)
+        if as_json:
+            print_json(run_document(runs.status(name, results)))
+        raise typer.Exit(130) from None
+    for sentence in stop_signals(record):
+        typer.echo(sentence, err=as_json)
+    if as_json:
+        print_json(run_document(record))
+    else:
+        console = make_console(as_json)
+        console.print(render_leaderboard(record))
+        for line in next_steps(record, results):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if record.state == "failed":
+        raise typer.Exit(1)
+
+
+def _show_record(console: "Console", record: "RunRecord") -> None:
+    from spectral_search.record.leaderboard import render_leaderboard
+    from spectral_search.record.overview import disk_line
+
+    console.print(render_leaderboard(record))
+    console.print(disk_line(record), markup=False, highlight=False, soft_wrap=True)
+
+
+def _watched(name: str, results: str | None, as_json: bool) -> "RunRecord":
+    """Follow a run: redrawn in place in a terminal, elsewhere a line when an epoch or a state has come."""
+    from rich.live import Live
+
+    from spectral_search.record.leaderboard import render_leaderboard
+    from spectral_search.record.overview import progress_line
+    from spectral_search.service import runs
+
+    console, seen = make_console(as_json), None
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            return runs.follow(name, results, lambda record: live.update(render_leaderboard(record), refresh=True))
+
+    def tell(record: "RunRecord") -> None:
+        nonlocal seen
+        now = (record.state, record.epochs_trained)
+        if now != seen:
+            console.print(progress_line(record), markup=False, highlight=False, soft_wrap=True)
+            require_output()  # there is nothing else to go on for
+        seen = now
+
+    record = runs.follow(name, results, tell)
+    if not as_json:
+        _show_record(console, record)
+    return record

@@ -1,0 +1,94 @@
+"""The verbs for what a search found: its best configs, and models on data."""
+
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from spectral_search.cli.shared import Json, Results, answering, print_json
+
+_Observed = Annotated[
+    bool, typer.Option("--observed", help="The flux is as observed: add no noise to it (where shards hold none).")
+]
+
+
+def best(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Print the best config of a run as YAML that `train` and `run` accept."""
+    with answering():
+        from spectral_search.service import trained_models
+
+        config, document = trained_models.best(name, results)
+        print_json(document) if as_json else typer.echo(config, nl=False)
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="YAML file of the best config.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="Export this many configs: FILE, FILE-2, ...")] = 1,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Write the best configs with weights, preprocessing and provenance."""
+    with answering():
+        from spectral_search.service import trained_models
+
+        files = trained_models.export(name, output, top, results)
+        print_json({"files": [str(file) for file in files]}) if as_json else _tell_files(files)
+
+
+def _tell_files(files: list[Any]) -> None:
+    for file in files:
+        typer.echo(f"wrote {file}")
+    first = shlex.quote(str(files[0]))
+    typer.echo(f"Next: spectral-search train {first}, or evaluate {first} --data PATH")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
+    data: Annotated[str, typer.Option("--data", metavar="PATH", help="A shard or a data root.")],
+    part: Annotated[
+        str, typer.Option("--part", help="Of a data root: auto (test, else val), train, val or test.")
+    ] = "auto",
+    observed: _Observed = False,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """R2, MAE and RMSE of a model; --part val gives the leaderboard's number again."""
+    with answering():
+        from spectral_search.service import trained_models
+
+        scores = trained_models.evaluate(model, data, part, results, observed=observed)
+        if as_json:
+            print_json(scores)
+            return
+        typer.echo(
+            f"R2 {scores['r2']:.4f}, MAE {scores['mae_dex']:.4f} dex, RMSE {scores['rmse_dex']:.4f} dex on "
+            f"{scores['spectra']:,} spectra ({scores['part']}; {scores['noise']})"
+        )
+        if note := scores.get("note"):
+            typer.echo(note)
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
+    path: Annotated[str, typer.Argument(help="A shard or a data root.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Table to write: .csv, .parquet, .fits or .ecsv.")
+    ],
+    observed: _Observed = False,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Write predicted log g of every spectrum."""
+    with answering():
+        from spectral_search.service import trained_models
+
+        made = trained_models.predict(model, path, output, results, observed=observed)
+        if as_json:
+            print_json({"file": output, "spectra": len(made.table), "noise": made.noise})
+        else:
+            typer.echo(f"wrote {output}: {len(made.table):,} spectra ({made.noise})")

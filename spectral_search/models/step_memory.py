@@ -1,0 +1,21 @@
+"""How much memory a training step of a network needs, in closed form. Imports no torch: a dry run can say it."""
+
+from spectral_search.spec.families import family_of
+from spectral_search.spec.family import BINS, InputShape
+from spectral_search.spec.model_section import ModelSection
+
+
+def step_bytes(
+    spec: ModelSection, *, pixels: int, channels: int, batch: int, element: int = 4, bins: int = BINS
+) -> int:
+    """Memory of one training step at its fullest moment, without weights, their gradients and the input.
+
+    Args:
+        spec: The `model` section.
+        pixels: Of one example, per channel.
+        channels: Of one example.
+        batch: Examples of a step.
+        element: Bytes of a number in a product: 4, or 2 in half precision.
+        bins: Experts of a mixture.
+    """
+    return batch * family_of(spec.kind).step_bytes(spec, InputShape(pixels, channels, bins), element)

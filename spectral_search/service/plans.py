@@ -1,0 +1,138 @@
+"""Plans: a stage or a file, resolved to a run with data, name and devices, before anything is begun."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spectral_search.errors import RequestError
+from spectral_search.record.paths import RunPaths, next_free_name, results_root
+from spectral_search.service.default_data import with_data
+from spectral_search.service.run_options import RunOptions
+from spectral_search.service.shown import Shown
+from spectral_search.spec.base import SEEDS
+from spectral_search.spec.load import load_spec
+from spectral_search.spec.run import RunSpec
+from spectral_search.spec.yaml_io import show
+
+if TYPE_CHECKING:
+    from spectral_search.record.run_records import RunRecord
+    from spectral_search.run.plan import Plan
+
+
+def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -> "Plan":
+    """Resolve a run without starting anything.
+
+    Args:
+        ref: A stage's name or the path of a spec.
+        options: The options of `run`.
+        shown: Where a simulation of missing data shows its progress.
+        dry_run: Simulate nothing either: without any data root, the plan is refused.
+
+    Raises:
+        RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
+    """
+    from spectral_search.run.plan import make_plan
+    from spectral_search.task.registry import task_of
+
+    spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
+    run_name(spec, options, dry_run=dry_run)
+    check_cluster(spec, options)
+    spec, notes, parent = _inherited(spec, options)
+    spec, data_notes = with_data(spec, shown, dry_run)
+    task = task_of(spec.task)
+    opened, results = task.open(spec), results_root(options.results)
+    if parent is not None and (told := task.parent_note(parent.paths, opened)):
+        notes.append(told)
+    notes += data_notes
+    made = make_plan(spec, opened, options.explicit(), notes, executor=options.executor, results=results)
+    if parent is not None and parent.best is not None:
+        before = RunSpec.from_dict(parent.spec)
+        if told := task.input_note(before, parent.paths.name, parent.best.params, made.spec):
+            made = replace(made, notes=(*made.notes, told))
+    return made
+
+
+def run_name(spec: RunSpec, options: RunOptions, *, dry_run: bool = False) -> str:
+    """The name that a run will get, refused early if it is taken or the results folder cannot be written.
+
+    A dry run tries no writing.
+    """
+    root = results_root(options.results)
+    paths = RunPaths(root, next_free_name(root, spec.stage) if options.name is None else options.name)
+    if dry_run:
+        paths.require_unused()
+    else:
+        paths.require_free()
+    return paths.name
+
+
+def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOptions]:
+    """The run that retrains a fixed config with several seeds: a grid over fit.seed, where none is stopped for another.
+
+    Raises:
+        RequestError: The config still has something to search.
+    """
+    spec = load_spec(config, sets=options.sets)
+    if spec.space or spec.grid_size() > 0:
+        raise RequestError(
+            f"{config} is a search, not one config: `run` it, or `export` the best config of a run and train that."
+        )
+    first = spec.fit.seed
+    sets = (
+        *options.sets,
+        f"grid.fit.seed={[(first + number) % SEEDS for number in range(seeds)]}",
+        "search.sampler=grid",
+        "search.pruner=none",
+        "search.retest_seeds=1",  # the trials are the seeds
+        f"stage={spec.stage if spec.stage.endswith('-train') else spec.stage + '-train'}",
+    )
+    return config, RunOptions(**{**vars(options), "sets": sets})
+
+
+def check_cluster(spec: RunSpec, options: RunOptions) -> None:
+    from spectral_search.run.executor_choice import check_executor
+
+    check_executor(options.executor, spec.resources.address)
+    if spec.resources.address is None:
+        return
+    from spectral_search.run.ray_session import check_address
+
+    check_address(spec.resources.address)
+
+
+def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str], RunRecord | None]":
+    """Fill the keys that a stage takes from another stage's winner; what to say of it, and whose they are."""
+    keys = spec.pending_inherit(options.explicit())
+    if spec.inherit is None or not keys:
+        return spec, [], None
+    from spectral_search.record.run_records import RunRecord, newest_finished
+
+    root = results_root(options.results)
+    stage, found = spec.inherit.from_, newest_finished(root, spec.inherit.from_)
+    if found is None:
+        sets = " ".join(f"--set {key}=..." for key in keys)
+        raise RequestError(
+            f"{spec.stage} takes {', '.join(keys)} from the best trial of {stage}, and {root} holds no finished run of "
+            f"it: `spectral-search run {stage}` first, or give {sets}."
+        )
+    record = RunRecord.load(RunPaths(root, found.name))
+    if record.best is None:
+        raise RequestError(f"Run {found.name} of {stage} has no best trial to inherit from: run {stage} again.")
+    config = RunSpec.from_dict(record.spec).with_params(record.best.params)
+    try:
+        values = {key: config.value(key) for key in keys}
+    except KeyError as error:
+        raise RequestError(
+            f"Trial {record.best.number} of {found.name} has no {error.args[0]} to inherit: its network is a "
+            f"{config.model.kind}; give --set {error.args[0]}=..."
+        ) from None
+    told = ", ".join(f"{key}={show(value)}" for key, value in values.items())
+    notes = [f"{told}, taken from trial {record.best.number} of {found.name} (stage {stage})."]
+    parent = RunSpec.from_dict(record.spec).data
+    other = [
+        f"{key} {getattr(parent, key)} there and {getattr(spec.data, key)} here"
+        for key in ("num_train", "noise_level")
+        if getattr(parent, key) != getattr(spec.data, key)
+    ]
+    if other:
+        notes.append(f"{found.name} had another setting ({'; '.join(other)}): its best may not be the best here.")
+    return spec.inheriting(values), notes, record

@@ -1,0 +1,66 @@
+"""What the options of `run`, `train` and `resume` say."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from spectral_search.places import given_path
+from spectral_search.spec.load import parse_set
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the options of `run` and `train` say; None and empty leave the spec as it is.
+
+    Attributes:
+        data_root: Data roots, globs allowed.
+        name: Name of the run; the stage's, numbered, when absent.
+        sets: KEY=VALUE overrides.
+        num_train: Training spectra.
+        trials: Trials of the search.
+        epochs: Most epochs of a trial.
+        sampler: Who proposes trials, as `search.sampler`.
+        input_kind: What networks see of a spectrum; for all trials, also where the stage searches it.
+        gpus: GPU indices; an empty tuple runs on the CPU, None leaves the spec as it is.
+        concurrent: Most trials at a time.
+        address: Ray cluster to join.
+        quick: Shrink the stage to minutes on two cores.
+        results: The results folder.
+        executor: auto, shared (passes that trials share, on Ray), separate (a process a trial, on Ray) or inline (this
+            process).
+        dashboard: Whether a local Ray gets its dashboard.
+    """
+
+    data_root: tuple[str, ...] = ()
+    name: str | None = None
+    sets: tuple[str, ...] = ()
+    num_train: int | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    sampler: str | None = None
+    input_kind: str | None = None
+    gpus: tuple[int, ...] | None = None
+    concurrent: int | None = None
+    address: str | None = None
+    quick: bool = False
+    results: str | None = None
+    executor: str = "auto"
+    dashboard: bool = True
+
+    def overrides(self) -> dict[str, Any]:
+        """The options as spec keys."""
+        values = {
+            "data.num_train": self.num_train,
+            "search.trials": self.trials,
+            "fit.epochs": self.epochs,
+            "search.sampler": self.sampler,
+            "data.input.kind": self.input_kind,
+            "resources.gpus": None if self.gpus is None else list(self.gpus),
+            "resources.concurrent": self.concurrent,
+            "resources.address": self.address,
+            "data.root": [str(given_path(root, "--data-root").absolute()) for root in self.data_root] or None,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    def explicit(self) -> set[str]:
+        """Keys that the user gave."""
+        return {*self.overrides(), *(parse_set(text)[0] for text in self.sets)}

@@ -1,0 +1,193 @@
+"""Runs: begun, carried out, gone on with, stopped, followed and listed."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from spectral_search.errors import RequestError
+from spectral_search.record.paths import NameTakenError, RunPaths, next_free_name, results_root
+from spectral_search.service.recorded_run import recorded_data, recorded_plan
+from spectral_search.service.run_options import RunOptions
+from spectral_search.service.shown import Shown
+
+if TYPE_CHECKING:
+    from spectral_search.record.run_records import RunRecord, RunSummary
+    from spectral_search.run.driver import Surroundings
+    from spectral_search.run.plan import Plan
+
+_WATCH_SECONDS = 2.0
+
+
+def run(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
+    """Carry out a planned run.
+
+    Args:
+        made: From `plan(..., dry_run=False)`.
+        name: From `run_name`; the record has the name that it got, see `begin`.
+        options: The options it was planned with.
+        shown: Where it is shown.
+        command: The command line, for the record.
+
+    Raises:
+        RequestError: The name is taken, the folder cannot be written, or the cluster cannot be joined.
+        KeyboardInterrupt: The run was interrupted; `resume` goes on with it.
+    """
+    return search(made, begin(made, name, options, shown, command), options, shown)
+
+
+def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> str:
+    """Make the folder of a planned run and its records; what it is called.
+
+    Where no name was asked for and another run that began meanwhile took this one, it is the next that is free.
+
+    Raises:
+        RequestError: The name that was asked for is taken, or the folder cannot be written.
+    """
+    from spectral_search.run.driver import begin as make
+    from spectral_search.run.driver import told_plainly
+
+    _check_ray(made)
+    root = results_root(options.results)
+    while True:
+        paths = RunPaths(root, name)
+        try:
+            with told_plainly(paths):
+                make(made, paths, command)
+            return name
+        except NameTakenError:
+            if options.name is not None:
+                raise
+            taken, name = name, next_free_name(root, made.spec.stage)
+            shown.say(f"{taken} was taken meanwhile by another run: this one is {name}.")
+
+
+def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRecord":
+    """Carry out a run that was begun; otherwise as `run`."""
+    from spectral_search.run.driver import carry_out
+    from spectral_search.run.run_lock import hold
+
+    paths = RunPaths(results_root(options.results), name)
+    try:
+        with hold(paths):
+            return carry_out(made, paths, _surroundings(options, shown))
+    except RequestError:
+        # What a whole reading alone shows must not leave a run without a trial that blocks its name.
+        if not any(paths.trials_dir.iterdir()):
+            shutil.rmtree(paths.folder)
+        raise
+
+
+def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
+    """Go on with an interrupted run from its record; a finished run is returned as it is, unless it is extended.
+
+    Args:
+        name: The run.
+        options: Where to run; `trials` and `epochs` extend it.
+        shown: Where it is shown.
+        command: The command line, for the record.
+
+    Raises:
+        RequestError: There is no such run, it is running, or its data has changed.
+        KeyboardInterrupt: It was interrupted again.
+    """
+    paths = RunPaths(results_root(options.results), name).require()
+    from spectral_search.record.manifest import Manifest
+    from spectral_search.record.run_records import RunRecord
+    from spectral_search.run.driver import carry_out, told_plainly
+    from spectral_search.run.extend import Extension, extend
+    from spectral_search.run.run_lock import hold
+
+    with hold(paths), told_plainly(paths):
+        record = RunRecord.load(paths)
+        if record.state == "running":
+            raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
+        wanted = Extension(options.trials, options.epochs)
+        if record.state == "finished" and not wanted:
+            return record
+        paths.require_writable()
+        # Before the run's record is touched: what is refused leaves the run as it was.
+        data = recorded_data(record, options, shown)
+        if wanted:
+            shown.say(extend(record, wanted))
+            record = RunRecord.load(paths)
+            if record.state == "finished":
+                return record
+        made = recorded_plan(record, options, data)
+        _check_ray(made)
+        manifest = Manifest.load(paths.manifest_json)
+        manifest.data = {**manifest.data, **data.record}
+        manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
+        manifest.save(paths.manifest_json)
+        return carry_out(made, paths, _surroundings(options, shown))
+
+
+def stop(name: str, results: str | None = None) -> bool:
+    """Ask a running search on this host to stop; its state is kept. False when it was not running.
+
+    Raises:
+        RequestError: There is no such run, or it runs on another host.
+    """
+    from spectral_search.record.run_records import RunRecord
+
+    record = RunRecord.load(RunPaths(results_root(results), name).require())
+    if record.state != "running":
+        return False
+    manifest = record.manifest
+    if not manifest.process_is_alive() or manifest.pid is None:
+        raise RequestError(f"Run {name} runs on {manifest.hostname}: stop it there.")
+    os.kill(manifest.pid, signal.SIGTERM)
+    return True
+
+
+def status(name: str, results: str | None = None) -> "RunRecord":
+    """Read a run, in progress or over."""
+    from spectral_search.record.run_records import RunRecord
+
+    return RunRecord.load(RunPaths(results_root(results), name).require())
+
+
+def follow(
+    name: str,
+    results: str | None,
+    show: Callable[["RunRecord"], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> "RunRecord":
+    """Show a run again and again until it is over or its process is gone; its last state.
+
+    Args:
+        name: The run.
+        results: The results folder.
+        show: Called with each reading.
+        sleep: Waits so many seconds.
+    """
+    while True:
+        record = status(name, results)
+        show(record)
+        if record.state != "running":
+            return record
+        sleep(_WATCH_SECONDS)
+
+
+def all_runs(results: str | None = None) -> "list[RunSummary]":
+    """All runs of the results folder, newest first."""
+    from spectral_search.record.run_records import list_runs
+
+    return list_runs(results_root(results))
+
+
+def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
+    from spectral_search.record.live_view import LiveView
+    from spectral_search.run.driver import Surroundings
+
+    return Surroundings(options.dashboard, LiveView(shown.console), shown.say)
+
+
+def _check_ray(made: "Plan") -> None:
+    """Refuse, before anything is begun, what Ray could not start for on this machine."""
+    if made.executor != "inline" and made.slots.address is None:
+        from spectral_search.run.ray_home import check_session_root
+
+        check_session_root()

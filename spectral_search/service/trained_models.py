@@ -1,0 +1,105 @@
+"""Trained models: the best of a run as a config or as files, their scores on data, and what they predict."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectral_search.errors import RequestError
+from spectral_search.places import given_path, writing
+from spectral_search.record.paths import RunPaths, results_root
+from spectral_search.service.runs import status
+from spectral_search.spec.run import RunSpec
+
+if TYPE_CHECKING:
+    from spectral_search.tasks.spectra.training.predictor import Predictions
+
+_PARTS = ("auto", "train", "val", "test")
+
+
+def best(name: str, results: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The best config of a run, as the text of its YAML and as plain values with its numbers.
+
+    Raises:
+        RequestError: The run has no trial with a result yet.
+    """
+    record = status(name, results)
+    trial = record.best
+    if trial is None:
+        raise RequestError(f"Run {name} has no trial with a result yet: `spectral-search status {name}` follows it.")
+    provenance = {"run": name, "trial": trial.number, "epoch": trial.best_epoch, "val_r2": trial.best_val_r2}
+    spec = RunSpec.from_dict(record.spec).fixed(trial.params, provenance)
+    return spec.to_yaml(), {**provenance, "params": trial.params, "config": spec.to_dict()}
+
+
+def export(name: str, destination: str, top: int = 1, results: str | None = None) -> list[Path]:
+    """Write the best configs of a run, with their weights, as FILE.yaml, FILE-2.yaml, ..."""
+    from spectral_search.record.export import export_top
+
+    return export_top(status(name, results), Path(destination), top)
+
+
+def evaluate(
+    model: str, data: str, part: str = "auto", results: str | None = None, *, observed: bool = False
+) -> dict[str, Any]:
+    """R2, MAE and RMSE of a model on a shard, or on one part of a data root.
+
+    On `val` of the data root that a model was chosen on, the split and the frozen noise are those of its search, so
+    the leaderboard's number comes out again.
+
+    Args:
+        model: An exported YAML file, a folder with config.yaml, or the name of a run.
+        data: A shard, its folder, or a data root.
+        part: Which part of a root; auto takes test where there is one, else val.
+        results: The results folder.
+        observed: The flux is as observed: no noise is added to it. Not for val, whose noise is the search's.
+
+    Raises:
+        RequestError: There is no such model, data or part, or they do not fit each other.
+    """
+    if part not in _PARTS:
+        raise RequestError(f"The part must be one of {', '.join(_PARTS)}, found {part!r}.")
+    path = _find_model(model, results)
+    from spectral_search.tasks.spectra.training.exported_models import evaluate_model
+
+    is_run = path.name == "best" and path != given_path(model, "The model")
+    run = RunPaths(results_root(results), model) if is_run else None
+    return evaluate_model(path, given_path(data, "--data"), part, observed, run)
+
+
+def predict(
+    model: str, data: str, destination: str, results: str | None = None, *, observed: bool = False
+) -> "Predictions":
+    """Write predicted log g of every spectrum beside the labels there are, as .csv, .parquet, .fits or .ecsv.
+
+    With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
+    """
+    from spectral_search.record.astro_tables import require_ascii
+    from spectral_search.record.prediction_tables import check_table_name, write_table
+
+    file = Path(destination)
+    check_table_name(file)
+    path = _find_model(model, results)
+    from spectral_search.tasks.spectra.training.exported_models import predict_shards
+
+    where = given_path(data, "The shard or data root")
+    predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))
+    with writing(file):
+        write_table(predictions.table, file, {**predictions.provenance, "model": model})
+    return predictions
+
+
+def _find_model(model: str, results: str | None = None) -> Path:
+    """The exported model that a path or a run's name means.
+
+    Raises:
+        RequestError: It means none.
+    """
+    path = given_path(model, "The model")
+    if path.exists():
+        return path
+    root = results_root(results)
+    if "/" not in model and (root / model / "manifest.json").is_file():
+        best = RunPaths(root, model).best_dir
+        if best.is_dir():
+            return best
+        raise RequestError(f"Run {model} has no exported winner yet: `spectral-search resume {model}` finishes it.")
+    raise RequestError(f"{model} is neither an exported model nor a finished run in {root}: give a .yaml or a name.")

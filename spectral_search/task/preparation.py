@@ -1,0 +1,104 @@
+"""What a run asks of a task: data to train on, examples to be tested on afresh, and predictions of what it exports."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING, Any, Protocol
+
+from spectral_search.task.training import TrainingSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+
+class Predictor(Protocol):
+    """An exported model at work."""
+
+    def predict(self, examples: Any) -> "np.ndarray":
+        """Predictions for examples as the task holds them, in the unit of the labels, shape (D, N)."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a winner predicted for the test set.
+
+    Attributes:
+        table: A row an example.
+        scores: The task's metrics, by name.
+        about: What else the record says of it.
+        as_recorded: Whether the examples are those that the run knows.
+    """
+
+    table: "pd.DataFrame"
+    scores: dict[str, float]
+    about: dict[str, Any]
+    as_recorded: bool
+
+
+class Prepared(Protocol):
+    """The data of a run, read.
+
+    Attributes:
+        dataset: What trials train on.
+        notes: What to tell, a sentence each.
+        val_labels_N: Labels of the val examples, in order.
+        val_table: All that is known of them, a row each.
+        has_test: Whether there is a test set.
+    """
+
+    @property
+    def dataset(self) -> TrainingSet: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    @property
+    def val_labels_N(self) -> "np.ndarray": ...
+
+    @property
+    def val_table(self) -> "pd.DataFrame": ...
+
+    @property
+    def has_test(self) -> bool: ...
+
+    def fresh(self, draw: int) -> Any:
+        """The val examples as no choice has seen them, for a re-test: another draw of what is random about them."""
+
+    def predictor(self, bundle: Any, device: "torch.device") -> Any:
+        """An exported model at work, see `Predictor`."""
+
+    def test(self, predictor: Any, recorded: Mapping[str, Any]) -> Tested:
+        """Predict the test set once.
+
+        Args:
+            predictor: Of `predictor`.
+            recorded: What the run has recorded of its data.
+        """
+
+
+class Preparation(Protocol):
+    """Reads the data of a run, once."""
+
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether a thread can read while other processes start."""
+
+    def prepare(self, *, on_ray: bool = False, abandoned: Event | None = None) -> Any:
+        """Read and make what trials train on, see `Prepared`; nothing is written.
+
+        Args:
+            on_ray: Whether processes of Ray may read.
+            abandoned: Set when nobody wants it any more.
+
+        Raises:
+            RequestError: The data cannot be used.
+        """
+
+    def keep(self, prepared: Any, say: Callable[[str], None]) -> Any:
+        """Write down what was read, once it is certain what it is of.
+
+        Raises:
+            RequestError: It is not what the run has read before.
+        """

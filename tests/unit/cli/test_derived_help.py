@@ -1,0 +1,44 @@
+"""What a help says may be given is what may be given."""
+
+import re
+from pathlib import Path
+
+import pytest
+from command_line import call, errors
+
+from spectral_search.record.kept_baselines import METHODS
+from spectral_search.spec.keys import all_leaves, allowed
+
+
+def help_of(verb: str, folder: Path) -> str:
+    return re.sub(r"\s+", " ", call(verb, "--help", folder=folder).require().stdout)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "named"),
+    [
+        ("run", ["step1", "--executor", "x"], "must be (.*), found"),
+        ("simulate", ["folder", "--dtype", "x"], "give one of (.*)[.]$"),
+        ("evaluate", ["x.yaml", "--data", "folder", "--part", "x"], "one of (.*), found"),
+        ("baselines", ["--input", "x"], "baselines read (.*)[.]$"),
+        ("bench", ["x"], "choose among (.*)[.]$"),
+    ],
+)
+def test_a_help_names_what_a_refusal_names(verb: str, words: list[str], named: str, tmp_path: Path) -> None:
+    (told,) = errors(call(verb, *words, folder=tmp_path).require(2))
+    found = re.search(named, told)
+    assert found is not None
+    taken = re.split(", | or ", found[1])
+    assert len(taken) > 1 and [name for name in taken if name not in help_of(verb, tmp_path)] == []
+
+
+def test_a_help_of_a_spec_key_is_what_the_key_allows(tmp_path: Path) -> None:
+    told = help_of("run", tmp_path)
+    for key in ("search.sampler", "data.input.kind"):
+        assert f": {allowed(all_leaves()[key])}." in told
+    assert "parzen" in told and "denoised" in told
+
+
+def test_the_help_of_baselines_names_every_method(tmp_path: Path) -> None:
+    told = help_of("baselines", tmp_path)
+    assert [name for name in METHODS if name not in told] == []

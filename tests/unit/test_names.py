@@ -1,0 +1,128 @@
+"""Names: no module is called like another, a test lies where its module does, and what is public is used elsewhere."""
+
+import ast
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from spectral_search import service
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "tests" / "unit"
+MODULES = sorted(
+    path
+    for folder in ("spectral_search", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+    if "__" not in path.name
+)
+SETTLED = (
+    *("spectral_search/service", "spectral_search/cli", "benchmarks"),
+    *(
+        f"spectral_search/tasks/spectra/{part}"
+        for part in ("audit", "baselines", "consistency", "shards", "signal", "simulator")
+    ),
+)
+"""Where every public function and constant is used by another module or a test."""
+RUN_BY_NAME = {"main", "measure", "search"}
+"""The command line's and a script's own, a part of the benchmark, and a peer."""
+ELSEWHERE = {
+    "models/test_networks.py",  # what the published networks of all families have in common
+    "service/test_front.py",  # the names of the package itself
+    "test_docs.py",
+    "test_imports.py",
+    "test_names.py",
+}
+"""Tests that are about no single module."""
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def functions_and_constants(path: Path) -> set[str]:
+    """Those of a module that are public: no underscore before them."""
+    names: set[str] = set()
+    for node in tree_of(path).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return {name for name in names if not name.startswith("_") and not is_type(name)}
+
+
+def is_type(name: str) -> bool:
+    """By how it is written: Words, or one letter."""
+    return (name[0].isupper() and not name.isupper()) or len(name) == 1
+
+
+@cache
+def used_names() -> frozenset[tuple[str, str]]:
+    """Pairs of a module and a name of it that another file imports, or reads as an attribute of the module."""
+    used = {(module, name) for name, module in service._MODULE_OF.items()}
+    for path in [*MODULES, *(ROOT / "tests").rglob("*.py")]:
+        modules: set[str] = set()
+        attributes: set[str] = set()
+        for node in ast.walk(tree_of(path)):
+            match node:
+                case ast.ImportFrom(module=str(module), names=aliases):
+                    used |= {(module, alias.name) for alias in aliases}
+                    modules |= {f"{module}.{alias.name}" for alias in aliases}
+                case ast.Import(names=aliases):
+                    modules |= {alias.name for alias in aliases}
+                case ast.Attribute(attr=name):
+                    attributes.add(name)
+                case ast.Constant(value=str(text)):  # as monkeypatch takes it: a name, or module and name
+                    attributes.add(text)
+                    used.add((text.rpartition(".")[0], text.rpartition(".")[2]))
+        used |= {(module, name) for module in modules for name in attributes}
+    return frozenset(used)
+
+
+def subject_of(path: Path) -> str:
+    """What sets modules of one name apart: each verb's command line and a task's side of the seam are second ones."""
+    match path.relative_to(ROOT / "spectral_search").parts if path.is_relative_to(ROOT / "spectral_search") else ():
+        case ("cli", name) if (ROOT / "spectral_search" / "service" / name).is_file():
+            return "cli"
+        case ("tasks", task, *_, name) if (ROOT / "spectral_search" / "task" / name).is_file():
+            return task
+    return ""
+
+
+def test_no_module_is_called_like_another() -> None:
+    """Unless both do the same thing for different things."""
+    count = Counter((path.name, subject_of(path)) for path in MODULES)
+    assert [name for (name, _), times in count.items() if times > 1] == []
+
+
+def test_verbs_lie_in_modules_of_one_name_in_service_and_cli() -> None:
+    package = ROOT / "spectral_search"
+    of_service, of_cli = ({path.stem for path in (package / name).glob("*.py")} for name in ("service", "cli"))
+    assert of_cli - of_service == {"main", "shared", "streams", "derived_help", "stages"}  # stages are the specs' own
+
+
+@pytest.mark.parametrize("file", sorted(UNIT.rglob("test_*.py")), ids=lambda file: file.relative_to(UNIT).as_posix())
+def test_a_test_lies_where_its_module_does(file: Path) -> None:
+    place = file.relative_to(UNIT)
+    module = place.with_name(place.name.removeprefix("test_"))
+    assert place.as_posix() in ELSEWHERE or any((root / module).is_file() for root in (ROOT, ROOT / "spectral_search"))
+
+
+@pytest.mark.parametrize("folder", SETTLED)
+def test_what_is_public_is_used_elsewhere(folder: str) -> None:
+    """But for types, which public functions give or take, and what is run by name."""
+    unused = {
+        f"{dotted(path)}.{name}"
+        for path in MODULES
+        if path.is_relative_to(ROOT / folder)
+        for name in functions_and_constants(path)
+        if (dotted(path), name) not in used_names() and name not in RUN_BY_NAME
+    }
+    assert unused == set()
