@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import read_lines, read_yaml
+from spectral_search.record.epoch_log import joined
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
 from spectral_search.spec.load import expand
@@ -190,28 +191,24 @@ def _wall_seconds(manifest: Manifest, state: RunState, paths: RunPaths, now: flo
 
 def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord:
     """Join what the study knows of a trial with the metrics in its progress file."""
-    rows: dict[int, dict[str, Any]] = {}
+    written: list[dict[str, Any]] = []
     try:
-        # A resumed trial repeats the epochs after its checkpoint, so the last line of an epoch counts.
-        rows = {
-            row["epoch"]: row for row in read_lines(paths.trial(trial.number).progress_jsonl).records if _dated(row)
-        }
+        written = read_lines(paths.trial(trial.number).progress_jsonl).records
     except RequestError as fault:
         notes.extend(fault.faults)
-    for epoch, value in trial.val_r2.items():
-        rows[epoch] = {"epoch": epoch, **rows.get(epoch, {}), "val_r2": value}
-    epochs = [rows[epoch] for epoch in sorted(rows)]
+    epochs = joined(written, "val_r2", trial.val_r2)
+    last = epochs[-1]["epoch"] if epochs else 0
     values = [(row["val_r2"], -row["epoch"]) for row in epochs if _is_number(row.get("val_r2"))]
     best_value, best_epoch = max(values, default=(None, None))
     timed = [row["seconds"] for row in epochs if _is_number(row.get("seconds"))]
     return TrialRecord(
         number=trial.number,
-        state=trial.state,
+        state="waiting" if 0 < trial.held == last else trial.state,
         params=trial.params,
         epochs=epochs,
         best_epoch=None if best_epoch is None else -best_epoch,
-        best_val_r2=best_value,
-        last_epoch=max(rows, default=0),
+        best_val_r2=trial.final if best_value is None else best_value,
+        last_epoch=last,
         seconds=sum(timed) if timed else trial.seconds,
         error=trial.error,
         notes=trial.notes,
@@ -220,10 +217,6 @@ def _join(trial: "StudyTrial", paths: RunPaths, notes: list[str]) -> TrialRecord
         stored=trial.stored,
         collapsed=trial.collapsed,
     )
-
-
-def _dated(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("epoch"), int)
 
 
 def _is_number(value: object) -> bool:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.keys import allowed, item_section, kinds_with, nearest, nearest_key, takes, texts
+from spectral_search.spec.keys import allowed, item_section, kinds_with, nearest_key, takes, texts
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.yaml_io import plain_scalar, show
 
 S = TypeVar("S", bound=Section)

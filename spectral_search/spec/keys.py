@@ -1,6 +1,5 @@
 """The dotted keys a spec may hold, what each allows in plain words, and the nearest spelling of a wrong one."""
 
-import difflib
 import functools
 import inspect
 import types
@@ -14,7 +13,9 @@ from spectral_search.spec.base import Section
 from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.registry import Registry
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.technique_names import names_taken
 
@@ -29,7 +30,6 @@ TOP_KEYS = (
     *("search", "resources", "inherit", "provenance"),
 )
 SEARCHED_SECTIONS = ("data.input", "model", "fit")
-_CLOSE = 0.6  # difflib's own threshold for a close match
 # What people write for a key when they come from other tools; difflib cannot bridge these.
 _SYNONYMS = {
     **{
@@ -132,17 +132,6 @@ def is_searched_section(key: str) -> bool:
     return any(key.startswith(f"{section}.") for section in SEARCHED_SECTIONS)
 
 
-def nearest(word: str, options: Iterable[str]) -> str | None:
-    """The option spelt most like a word, or None when none is close."""
-    matcher = difflib.SequenceMatcher(b=word.lower())
-    scores: dict[str, float] = {}
-    for option in options:
-        matcher.set_seq1(option.lower())
-        scores[option] = matcher.ratio()
-    best = max(sorted(scores), key=scores.__getitem__, default=None)
-    return best if best is not None and scores[best] >= _CLOSE else None
-
-
 def nearest_key(key: str, options: Iterable[str]) -> str | None:
     """The dotted key nearest to a wrong one: same section first, then the same last word anywhere."""
     known = list(options)
@@ -168,11 +157,15 @@ def allowed(info: FieldInfo) -> str:
 
 def texts(info: FieldInfo) -> list[str]:
     """Every text that a field takes as it stands, such as 'relu' or 'auto'."""
-    return [*literals(info.annotation), *names_taken(info.metadata)]
+    return literals(info.annotation, info.metadata)
 
 
-def literals(annotation: Any) -> list[str]:
-    """Those of them that its type spells out."""
+def literals(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
+    """Those of a type, with what is said of it."""
+    rules = list(metadata)
+    registries = [rule for rule in rules if isinstance(rule, Registry)]
+    if named := [*(name for rule in registries for name in rule.names), *names_taken(rules)]:
+        return named
     if get_origin(annotation) is Literal:
         return [value for value in get_args(annotation) if isinstance(value, str)]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
@@ -195,8 +188,9 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         base, *extra = get_args(annotation)
         inner = [item for part in extra for item in (part.metadata if isinstance(part, FieldInfo) else [part])]
         return _words(base, [*inner, *metadata])
-    if origin is Literal:
-        values = [str(value) for value in get_args(annotation)]
+    named = literals(annotation, metadata) if any(isinstance(item, Registry) for item in metadata) else []
+    if origin is Literal or named:
+        values = named or [str(value) for value in get_args(annotation)]
         return values[0] if len(values) == 1 else "one of " + ", ".join(values)
     if origin in (Union, types.UnionType):
         parts = [part for part in get_args(annotation) if part is not type(None)]

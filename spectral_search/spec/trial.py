@@ -11,7 +11,8 @@ from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.families import ModelSpec, families
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import all_leaves, is_kind, is_trial_key, kinds_with, nearest, trial_leaves
+from spectral_search.spec.keys import all_leaves, is_kind, is_trial_key, kinds_with, trial_leaves
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.yaml_io import show
 

@@ -19,6 +19,7 @@ class Metric:
         unit: Of the number, where it has one.
         worst: What a model of results is told instead of anything worse, so that one diverged trial flattens nothing.
         digits: After the decimal point, for people.
+        chance: What predictions score that ignore their input, on a scale of about 1; None where nobody can say.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Metric:
     unit: str = ""
     worst: float = -math.inf
     digits: int = 4
+    chance: float | None = None
 
     @property
     def val_name(self) -> str:

@@ -22,7 +22,7 @@ class Spectra(Task):
 
     name = "spectra"
     metrics: ClassVar = (
-        Metric("r2", "R2", higher_is_better=True, worst=-1.0),
+        Metric("r2", "R2", higher_is_better=True, worst=-1.0, chance=0.0),
         Metric("mae_dex", "MAE", higher_is_better=False, unit="dex"),
         Metric("rmse_dex", "RMSE", higher_is_better=False, unit="dex"),
     )
