@@ -247,12 +247,17 @@ def decide_executor(spec: RunSpec, traits: Traits, asked: str) -> tuple[Executor
 
 
 def _check_networks(spec: RunSpec, shape_of: Callable[[TrialConfig], InputShape]) -> None:
-    """Refuse networks that cannot read their inputs."""
+    """Refuse networks that cannot read their inputs, and groups of parameters that they do not have."""
     faults: dict[str, None] = {}
-    for config in candidates(spec):
+    by_network = {f"{shape_of(c)} {c.model!r} {c.fit.groups!r}": c for c in candidates(spec)}
+    for config in by_network.values():
         shape = shape_of(config)
         try:
             require_fit(config.model, pixels=shape.length, channels=shape.channels)
+            if config.fit.groups:
+                from spectral_search.train.optimiser_groups import require_groups  # names of parameters are torch's
+
+                require_groups(config, shape)
         except RequestError as error:
             faults |= dict.fromkeys(error.faults)
     if faults:

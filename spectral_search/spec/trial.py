@@ -163,8 +163,8 @@ def put(raw: Any, key: str, value: Any) -> list[Fault]:
         place = ".".join(parents[:depth])
         if isinstance(node, list):
             if not name.isdecimal() or int(name) >= len(node):
-                text = f"{key} does not exist, because {place} has {len(node)} items, counted from 0"
-                return [Fault(key, text)]
+                there = f"{len(node)} item{'s' * (len(node) != 1)}, counted from 0"
+                return [Fault(key, f"{key} does not exist, because {place} has {there}")]
             node = node[int(name)]
             continue
         if not isinstance(node, dict):

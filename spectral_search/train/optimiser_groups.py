@@ -4,13 +4,28 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import nn
 
 from spectral_search.errors import RequestError
+from spectral_search.models.build import build_model
 from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.trial import TrialConfig
+from spectral_search.task.training import InputShape
 
 SHOWN = 12
 """Names of parameters that a refusal lists."""
+
+
+def require_groups(config: TrialConfig, shape: InputShape) -> None:
+    """Refuse patterns that no parameter is left for, by the names in a network without weights.
+
+    Raises:
+        RequestError: There is such a pattern.
+    """
+    with torch.device("meta"):
+        model = build_model(config.model, pixels=shape.length, channels=shape.channels)
+    optimiser_groups(model.named_parameters(), config.fit)
 
 
 def optimiser_groups(named: Iterable[tuple[str, nn.Parameter]], fit: FitSpec) -> list[dict[str, Any]]:

@@ -9,9 +9,10 @@ from torch import nn
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.fit import FitSpec
+from spectral_search.task.training import InputShape
 from spectral_search.tasks.spectra.training.dataset import Dataset
 from spectral_search.train.member import Member
-from spectral_search.train.optimiser_groups import optimiser_groups
+from spectral_search.train.optimiser_groups import optimiser_groups, require_groups
 from spectral_search.train.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -65,6 +66,27 @@ def test_a_pattern_without_parameters_is_refused(groups: tuple[dict[str, Any], .
     with pytest.raises(RequestError) as raised:
         optimiser_groups(NAMED, fit_of(*groups))
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"kind": "mlp", "hidden": [8, 8], "norm": "batch", "init": "xavier"},
+        {"kind": "cnn", "channels": [4], "init": "kaiming"},
+        {"kind": "res_cnn", "stem_channels": 4, "channels": 4, "blocks": 1},
+        {"kind": "vit", "patch": 16, "width": 8, "layers": 1, "heads": 2, "tokeniser": "sliding_window"},
+        {"kind": "moe_cnn", "channels": [4], "gate": "learned"},
+    ],
+    ids=lambda model: model["kind"],
+)
+def test_every_kind_of_network_is_asked_for_its_names_without_weights(model: dict[str, Any]) -> None:
+    for pattern, fits in (("*", True), ("*.bias", True), ("hat.*", False)):
+        config = trial_config(model, {"groups": [{"match": pattern}]})
+        if fits:
+            require_groups(config, InputShape(channels=1, length=64))
+        else:
+            with pytest.raises(RequestError, match=r"matches no parameter of this network; there are .*weight"):
+                require_groups(config, InputShape(channels=1, length=64))
 
 
 def test_a_floor_above_the_rate_of_a_group_is_refused() -> None:
