@@ -65,10 +65,7 @@ def evaluate(
         if as_json:
             print_json(scores)
             return
-        typer.echo(
-            f"R2 {scores['r2']:.4f}, MAE {scores['mae_dex']:.4f} dex, RMSE {scores['rmse_dex']:.4f} dex on "
-            f"{scores['spectra']:,} spectra ({scores['part']}; {scores['noise']})"
-        )
+        typer.echo(trained_models.told_scores(model, scores, results))
         if note := scores.get("note"):
             typer.echo(note)
 
@@ -89,6 +86,8 @@ def predict(
 
         made = trained_models.predict(model, path, output, results, observed=observed)
         if as_json:
-            print_json({"file": output, "spectra": len(made.table), "noise": made.noise})
+            print_json({"file": output, **made})
         else:
-            typer.echo(f"wrote {output}: {len(made.table):,} spectra ({made.noise})")
+            (examples, count), *rest = made.items()
+            told = "".join(f" ({text})" for _, text in rest)
+            typer.echo(f"wrote {output}: {count:,} {examples}{told}")

@@ -45,9 +45,9 @@ class Watch:
         return "the kernel counts no process killed for want of memory since: it crashed, or somebody killed it"
 
 
-def need_told(config: TrialConfig, pixels: int, spectra: int, *, gpu: bool) -> str:
+def need_told(config: TrialConfig, values: int, examples: int, *, gpu: bool) -> str:
     """What a trial needs, for a sentence about its death."""
     try:
-        return needs(config, footprint(config, pixels, spectra=spectra, gpu=gpu))
+        return needs(config, footprint(config, values, examples=examples, gpu=gpu))
     except RequestError:  # it died of something else
         return ""

@@ -35,13 +35,13 @@ class Corners:
 
     Args:
         spec: The search.
-        pixels: Of a spectrum.
-        spectra: Of the training set.
+        values: Of an example.
+        examples: Of the training set.
         gpu: Whether trials have a GPU.
     """
 
-    def __init__(self, spec: RunSpec, pixels: int, spectra: int | None, *, gpu: bool) -> None:
-        self._spec, self._pixels, self._spectra, self._gpu = spec, pixels, spectra, gpu
+    def __init__(self, spec: RunSpec, values: int, examples: int | None, *, gpu: bool) -> None:
+        self._spec, self._values, self._examples, self._gpu = spec, values, examples, gpu
         self._known: dict[str, Sized | None] = {}
 
     def grid(self) -> list[Sized]:
@@ -113,7 +113,7 @@ class Corners:
         if name not in self._known:
             try:
                 config = self._spec.with_params(params)
-                needed = footprint(config, self._pixels, spectra=self._spectra, gpu=self._gpu)
+                needed = footprint(config, self._values, examples=self._examples, gpu=self._gpu)
             except RequestError:
                 self._known[name] = None
             else:

@@ -144,7 +144,7 @@ class PassServer:
         self._blamed = death.trials if death is not None else ()
         under_way = UnderWay(left, death.count if death is not None else 0)
         self._shared = self._make_pass(job.trainer, job.spec, job.paths, most, self._blamed, under_way)
-        self._gauges = self._make_gauges(job.paths.name)
+        self._gauges = self._make_gauges(job)
         self._job = job
 
     def _untold_of_others(self, number: int) -> list[tuple[int, list[EpochRecord]]]:

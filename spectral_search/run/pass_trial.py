@@ -4,12 +4,15 @@ Such a trial is a process of its own, as every trial of Ray Tune; it loads neith
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 from ray import tune
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError
+
+from spectral_search.task.metric import VAL
 
 RESTART_SECONDS = 30.0
 """How long a pass whose process died may take to be there again; if its node is gone it may find no other place."""
@@ -20,6 +23,11 @@ LOST = "the process of its pass died"
 
 class RetryError(Exception):
     """A trial failed with an error that may have passed when it is started again; the message is that error."""
+
+
+def measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What readers of Tune's results look for beside the record itself: the epoch, and what was measured on val."""
+    return {name: value for name, value in record.items() if name == "epoch" or name.startswith(VAL)}
 
 
 class LostPassError(Exception):
@@ -59,7 +67,7 @@ class PassTrial(tune.Trainable):
         record = answer["record"]
         if record is not None:
             self._told = record["epoch"]
-            answer |= {name: record[name] for name in ("epoch", "val_r2")}
+            answer |= measured(record)
         return answer
 
     def _answer(self) -> dict[str, Any]:

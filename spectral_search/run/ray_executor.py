@@ -24,7 +24,7 @@ from spectral_search.record.paths import RunPaths
 from spectral_search.run.killed_processes import Watch, need_told
 from spectral_search.run.pass_assignment import Desk
 from spectral_search.run.pass_server import PassServer
-from spectral_search.run.pass_trial import LOST, PassTrial, RetryError
+from spectral_search.run.pass_trial import LOST, PassTrial, RetryError, measured
 from spectral_search.run.ray_job import Job, TrialGauges
 from spectral_search.run.study import LiveTrial, Study
 from spectral_search.run.trial_session import GuardedTrial, TrialRun, log_name
@@ -33,6 +33,7 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.collapse import earliest
 from spectral_search.strategy.rule import rule_of
 from spectral_search.strategy.space_points import Params
+from spectral_search.task.registry import task_of
 from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
 from spectral_search.train.member import EpochRecord
@@ -49,7 +50,7 @@ class SpectralTrial(tune.Trainable):
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
         if job is None:
             raise ValueError("SpectralTrial is started with a job")
-        self._job, self._gauges = job, TrialGauges(job.paths.name)
+        self._job, self._gauges = job, TrialGauges(job)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -79,8 +80,7 @@ class SpectralTrial(tune.Trainable):
             raise RetryError(step.failure)
         if step.record is not None:
             self._gauges.show(self._number, step.record)
-        # Beside the record for the study, the two numbers that other readers of Tune's results look for.
-        seen = {name: step.record[name] for name in ("epoch", "val_r2")} if step.record is not None else {}
+        seen = measured(step.record) if step.record is not None else {}
         told = {"failure": step.failure, "full": step.full, "note": step.note}
         return {"done": step.done, "record": step.record, **told, **seen}
 
@@ -97,6 +97,12 @@ def _record(flat_result: dict[str, Any]) -> EpochRecord | None:
     return found or None
 
 
+def _objective(study: Study) -> dict[str, str]:
+    """What Ray Tune is told of the objective."""
+    objective = task_of(study.spec.task).objective
+    return {"metric": objective.val_name, "mode": "max" if objective.higher_is_better else "min"}
+
+
 class StudySearcher(Searcher):
     """Hands Ray Tune the study's trials and tells the study how they ended.
 
@@ -106,7 +112,7 @@ class StudySearcher(Searcher):
     """
 
     def __init__(self, study: Study, seat: Callable[[LiveTrial], dict[str, Any]] = lambda trial: {}) -> None:
-        super().__init__(metric="val_r2", mode="max")
+        super().__init__(**_objective(study))
         self._study: Study | None = study
         self._seat: Callable[[LiveTrial], dict[str, Any]] | None = seat
         self._ahead: deque[dict[str, Any]] = deque()
@@ -352,8 +358,7 @@ def _fit(
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                metric="val_r2",
-                mode="max",
+                **_objective(study),
                 search_alg=searcher,
                 scheduler=StudyScheduler(searcher, concurrent, one_by_one, about_death),
                 num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time

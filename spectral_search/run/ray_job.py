@@ -8,6 +8,7 @@ from ray.util import metrics
 
 from spectral_search.record.paths import RunPaths
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.registry import task_of
 from spectral_search.task.training import Reader, TrainingSet
 from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
@@ -38,13 +39,14 @@ class Job:
 
 
 class TrialGauges:
-    """Epoch and val R2 of trials, for the Ray dashboard and whatever reads its metrics."""
+    """Epoch and objective of trials, for the Ray dashboard and whatever reads its metrics."""
 
-    def __init__(self, run: str) -> None:
-        self._run = run
+    def __init__(self, job: Job) -> None:
+        self._run, objective = job.paths.name, task_of(job.spec.task).objective
+        told = {objective.val_name: f"{objective.label} on the val set", "epoch": "Epochs trained"}
         self._gauges = {
             name: metrics.Gauge(f"spectral_search_{name}", text, tag_keys=("run", "trial"))
-            for name, text in (("val_r2", "R2 of log g on the val set"), ("epoch", "Epochs trained"))
+            for name, text in told.items()
         }
 
     def show(self, number: int, record: EpochRecord) -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
-from spectral_search.places import given_path, writing
+from spectral_search.places import given_path
 from spectral_search.record.paths import RunPaths, results_root
 from spectral_search.service.runs import status
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.task_modules import DEFAULT_TASK
 
 if TYPE_CHECKING:
-    from spectral_search.tasks.spectra.training.predictor import Predictions
+    from spectral_search.task.task import Task
 
 _PARTS = ("auto", "train", "val", "test")
 
@@ -59,33 +60,41 @@ def evaluate(
     if part not in _PARTS:
         raise RequestError(f"The part must be one of {', '.join(_PARTS)}, found {part!r}.")
     path = _find_model(model, results)
-    from spectral_search.tasks.spectra.training.exported_models import evaluate_model
-
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
-    return evaluate_model(path, given_path(data, "--data"), part, observed, run)
+    return task_of_model(path).evaluate(path, given_path(data, "--data"), part, run, observed=observed)
 
 
 def predict(
     model: str, data: str, destination: str, results: str | None = None, *, observed: bool = False
-) -> "Predictions":
-    """Write predicted log g of every spectrum beside the labels there are, as .csv, .parquet, .fits or .ecsv.
+) -> dict[str, Any]:
+    """Write predictions for every example beside the labels there are, as .csv, .parquet or what else the task writes.
 
-    With `observed` the flux counts as noisy already; otherwise recorded noise is taken, or drawn where there is none.
+    With `observed` nothing random is added to examples; otherwise recorded noise is taken, or drawn if there is none.
+
+    Returns:
+        What to tell of them, how many they are first.
     """
-    from spectral_search.tasks.spectra.report.astro_tables import require_ascii
-    from spectral_search.tasks.spectra.report.prediction_tables import check_table_name, write_prediction_table
+    file, path = Path(destination), _find_model(model, results)
+    task = task_of_model(path)
+    task.check_table_name(file)
+    return task.predict(path, given_path(data, "The data"), file, called=model, observed=observed)
 
-    file = Path(destination)
-    check_table_name(file)
-    path = _find_model(model, results)
-    from spectral_search.tasks.spectra.training.exported_models import predict_shards
 
-    where = given_path(data, "The shard or data root")
-    predictions = predict_shards(path, where, observed, accept=lambda labels: require_ascii(labels, file))
-    with writing(file):
-        write_prediction_table(predictions.table, file, {**predictions.provenance, "model": model})
-    return predictions
+def told_scores(model: str, scores: dict[str, Any], results: str | None = None) -> str:
+    """What `evaluate` found, in a line."""
+    task = task_of_model(_find_model(model, results))
+    measured = ", ".join(f"{metric.label} {metric.told(scores[metric.name])}" for metric in task.metrics)
+    about = "; ".join(str(scores[key]) for key in ("part", "noise") if key in scores)
+    return f"{measured} on {scores[task.examples]:,} {task.examples} ({about})"
+
+
+def task_of_model(path: Path) -> "Task":
+    """The task of an exported model."""
+    from spectral_search.record.bundle import read_bundle
+    from spectral_search.task.registry import task_of
+
+    return task_of(str(read_bundle(path).config.get("task") or DEFAULT_TASK))
 
 
 def _find_model(model: str, results: str | None = None) -> Path:

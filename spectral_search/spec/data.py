@@ -51,11 +51,20 @@ class InputSpec(InputSection):
         """Channels of the network's input: 2 where the error is given to it, else 1."""
         return 2 if self.kind in LEAKY_INPUTS else 1
 
-    def kept_pixels(self, pixels: int) -> int:
+    def length(self, values: int) -> int:
         """Values a channel of the network's input for spectra of this many pixels."""
         if self.kind == "signal":
-            return min(_TYPICAL_COMPONENTS if self.components == "auto" else self.components, pixels)
-        return pixels if self.top_pixels is None else min(self.top_pixels, pixels)
+            return min(_TYPICAL_COMPONENTS if self.components == "auto" else self.components, values)
+        return values if self.top_pixels is None else min(self.top_pixels, values)
+
+    def cause_of_collapse(self) -> str | None:
+        """That of an input which is known for it."""
+        if self.kind != "raw_whiten":
+            return None
+        return (
+            "the input raw_whiten is not centred, and what all spectra share drowns the rest; use "
+            "data.input.kind=whiten."
+        )
 
 
 class DataSpec(DataSection):

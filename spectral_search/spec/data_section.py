@@ -10,6 +10,19 @@ from spectral_search.spec.model_section import ModelSection
 class InputSection(Section):
     """What networks see of an example; its keys are the task's own, and may be searched."""
 
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input."""
+        return 1
+
+    def length(self, values: int) -> int:
+        """Values a channel of the network's input, for examples of so many values."""
+        return values
+
+    def cause_of_collapse(self) -> str | None:
+        """What of this input may be why a network learns nothing, a clause; None where nothing is known."""
+        return None
+
 
 class DataSection(Section):
     """Where the data are and what is used of them; its keys are the task's own.

@@ -118,7 +118,8 @@ def likely_cause(config: TrialConfig, others: Collection[TrialConfig]) -> str:
         config: The trial.
         others: Trials of the same search that have learnt something.
     """
-    found = [text for text in (_input(config), _rate(config, others), _network(config), _recipe(config)) if text]
+    causes = config.data.input.cause_of_collapse(), _rate(config, others), _network(config), _recipe(config)
+    found = [text for text in causes if text]
     if found:
         return "Likely cause: " + " ".join(found[:2])
     if not others:
@@ -126,14 +127,6 @@ def likely_cause(config: TrialConfig, others: Collection[TrialConfig]) -> str:
             "No trial of this search has learnt anything so far: see whether Ridge does (`spectral-search baselines`)."
         )
     return "Nothing in its configuration stands out: a lower fit.lr or another fit.seed may do."
-
-
-def _input(config: TrialConfig) -> str | None:
-    if config.data.input.kind != "raw_whiten":
-        return None
-    return (
-        "the input raw_whiten is not centred, and what all spectra share drowns the rest; use data.input.kind=whiten."
-    )
 
 
 def _rate(config: TrialConfig, others: Collection[TrialConfig]) -> str | None:

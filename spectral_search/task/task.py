@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectral_search.errors import RequestError
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks, DataPlan, FoundData
 from spectral_search.task.measure import value_of
@@ -124,3 +126,44 @@ class Task(ABC):
     def reporting(self) -> object:
         """A `record.reporting.Reporting`, imported only when it is asked for; None adds nothing to reports."""
         return None
+
+    @abstractmethod
+    def evaluate(self, model: Path, data: Path, part: str, run: Any, *, observed: bool = False) -> dict[str, Any]:
+        """The task's metrics of an exported model on data, by name, and how many examples they are of.
+
+        Args:
+            model: The exported model.
+            data: The data.
+            part: Which part of them: train, val or test; auto takes test where there is one, else val.
+            run: Paths of the run that the model is the winner of; None where it is not known.
+            observed: The examples are as observed: nothing random is added to them.
+
+        Raises:
+            RequestError: The model or the data cannot be read, do not fit each other, or the part is absent.
+        """
+
+    @abstractmethod
+    def predict(
+        self, model: Path, data: Path, file: Path, *, called: str = "", observed: bool = False
+    ) -> dict[str, Any]:
+        """Write predictions of an exported model for data as a table; what to tell of it, how many examples first.
+
+        Args:
+            model: The exported model.
+            data: The data.
+            file: The table; its ending says which kind.
+            called: The model as its user named it.
+            observed: The examples are as observed: nothing random is added to them.
+
+        Raises:
+            RequestError: The model or the data cannot be read, do not fit each other, or the file cannot be written.
+        """
+
+    def check_table_name(self, file: Path) -> None:
+        """Refuse a table of predictions that could not be written, before any work.
+
+        Raises:
+            RequestError: Its ending is of no kind that this task writes, or what writes it is not installed.
+        """
+        if file.suffix not in (".csv", ".parquet"):
+            raise RequestError(f"{file} must be called .csv or .parquet.")

@@ -39,15 +39,15 @@ class Admission:
 
     Attributes:
         device: Where they train.
-        spectra: Of the training set.
-        pixels: Of a spectrum.
+        examples: Of the training set.
+        values: Of an example.
         memory: What the device has; asked anew for each network.
         allow_oversize: Whether to let in what is estimated not to fit.
     """
 
     device: torch.device
-    spectra: int
-    pixels: int
+    examples: int
+    values: int
     memory: Callable[[torch.device], Memory] = device_memory
     allow_oversize: bool = False
 
@@ -83,7 +83,7 @@ class Admission:
         return self._together([own, *(replace(other, state=0) if begun else other for other, begun in others)])
 
     def _footprint(self, config: TrialConfig) -> Footprint:
-        return footprint(config, self.pixels, spectra=self.spectra, gpu=self.device.type == "cuda")
+        return footprint(config, self.values, examples=self.examples, gpu=self.device.type == "cuda")
 
     def _together(self, members: Sequence[Footprint]) -> int:
         return together(members, gpu=self.device.type == "cuda")

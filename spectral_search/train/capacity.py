@@ -12,7 +12,7 @@ from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
 PARAMETER_BYTES = 28
 """Weight, gradient, two moments and the best epoch's weight in float32; copies of weight and gradient for products."""
 ACTIVATION_BYTES = 24
-"""Of a hidden unit for one spectrum of the batch, in float32: product, activation, dropout and their gradients."""
+"""Of a hidden unit for one example of the batch, in float32: product, activation, dropout and their gradients."""
 AVERAGE_BYTES = 4
 """Of a weight's average, where there is one; and as bytes, twice, while a checkpoint is written."""
 STATE_BYTES, SAVE_BYTES = 20, 24
@@ -21,7 +21,7 @@ moments as bytes, twice. 22 and 20 were measured."""
 RIDGE_BYTES = 28
 """Of a pair of features, while a Ridge is fitted: sums, Gram matrix and factor in float64, a product in float32."""
 FEED_ARRAYS = 4
-"""Arrays of a batch's pixels in float32 that a GPU makes its input from; a CPU goes by stripes."""
+"""Arrays of a batch's values in float32 that a GPU makes its input from; a CPU goes by stripes."""
 FEWEST_ROWS = 64
 """Spectra that are predicted at once, at least."""
 
@@ -50,29 +50,29 @@ class Footprint:
         return together([self])
 
 
-def footprint(config: TrialConfig, pixels: int, *, spectra: int | None = None, gpu: bool = False) -> Footprint:
+def footprint(config: TrialConfig, values: int, *, examples: int | None = None, gpu: bool = False) -> Footprint:
     """What one trial needs to train.
 
     Args:
         config: The trial.
-        pixels: Of a spectrum.
-        spectra: Of the training set, where it may be smaller than a batch.
+        values: Of an example.
+        examples: Of the training set, where it may be smaller than a batch.
         gpu: Whether it trains on one.
 
     Raises:
-        RequestError: The network cannot read such spectra.
+        RequestError: The network cannot read such examples.
     """
     given, fit = config.data.input, config.fit
-    shape = {"pixels": given.kept_pixels(pixels), "channels": given.channels}
+    shape = {"pixels": given.length(values), "channels": given.channels}
     weights, element = count_parameters(config.model, **shape), _element_bytes(fit.precision, gpu)
     # Batches differ by one at most: the last of an epoch is shared out among the others (`batch_bounds`).
-    batch = fit.batch_size if spectra is None else min(fit.batch_size, spectra)
-    rows = max(batch, FEWEST_ROWS) if spectra is None else max(batch, min(FEWEST_ROWS, spectra))
+    batch = fit.batch_size if examples is None else min(fit.batch_size, examples)
+    rows = max(batch, FEWEST_ROWS) if examples is None else max(batch, min(FEWEST_ROWS, examples))
     step = step_bytes(config.model, **shape, batch=batch, element=element)
     casts = weights * element if element < 4 else 0
     features = shape["channels"] * shape["pixels"]
     copies, average = 1 + bool(fit.augment), _average_bytes(config)
-    inputs = rows * (copies * features * element + (FEED_ARRAYS * 4 * pixels if gpu else 0))
+    inputs = rows * (copies * features * element + (FEED_ARRAYS * 4 * values if gpu else 0))
     if fit.target == "ridge_residual":
         inputs = max(inputs, RIDGE_BYTES * features**2)
     return Footprint(
@@ -108,17 +108,17 @@ def _average_bytes(config: TrialConfig) -> int:
     return AVERAGE_BYTES if config.fit.weight_average != "none" else 0
 
 
-def member_bytes(config: TrialConfig, pixels: int) -> int:
-    """What a member adds to a pass, for spectra of so many pixels.
+def member_bytes(config: TrialConfig, values: int) -> int:
+    """What a member adds to a pass, for examples of so many values.
 
     Only networks that stack hold their activations at the same time; others take their steps one after the other.
     """
     given, model = config.data.input, config.model
-    parameters = count_parameters(model, pixels=given.kept_pixels(pixels), channels=given.channels)
+    parameters = count_parameters(model, pixels=given.length(values), channels=given.channels)
     units = config.fit.batch_size * family_of(model.kind).stacked_units(model)
     return (PARAMETER_BYTES + _average_bytes(config)) * parameters + ACTIVATION_BYTES * units
 
 
-def pack_limit(configs: Iterable[TrialConfig], pixels: int, free_bytes: float) -> int:
+def pack_limit(configs: Iterable[TrialConfig], values: int, free_bytes: float) -> int:
     """How many members fit at once, each as large as the largest of these; at least one."""
-    return max(1, int(free_bytes / max(member_bytes(config, pixels) for config in configs)))
+    return max(1, int(free_bytes / max(member_bytes(config, values) for config in configs)))

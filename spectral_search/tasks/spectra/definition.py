@@ -1,10 +1,12 @@
 """Spectra as a task: log g in dex from noisy stellar spectra in HDF5 shards."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spectral_search.places import writing
 from spectral_search.record.paths import RunPaths
 from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec
@@ -55,6 +57,28 @@ class Spectra(Task):
 
     def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
         return other_input_note(parent, name, params, spec)
+
+    def evaluate(self, model: Path, data: Path, part: str, run: Any, *, observed: bool = False) -> dict[str, Any]:
+        from spectral_search.tasks.spectra.training.exported_models import evaluate_model
+
+        return evaluate_model(model, data, part, observed, run)
+
+    def predict(
+        self, model: Path, data: Path, file: Path, *, called: str = "", observed: bool = False
+    ) -> dict[str, Any]:
+        from spectral_search.tasks.spectra.report.astro_tables import require_ascii
+        from spectral_search.tasks.spectra.report.prediction_tables import write_prediction_table
+        from spectral_search.tasks.spectra.training.exported_models import predict_shards
+
+        made = predict_shards(model, data, observed, accept=lambda labels: require_ascii(labels, file))
+        with writing(file):
+            write_prediction_table(made.table, file, {**made.provenance, "model": called or str(model)})
+        return {"spectra": len(made.table), "noise": made.noise}
+
+    def check_table_name(self, file: Path) -> None:
+        from spectral_search.tasks.spectra.report.prediction_tables import check_table_name
+
+        check_table_name(file)
 
     def scores(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> dict[str, float]:
         return scores(predicted_DN, np.broadcast_to(target_N, np.shape(predicted_DN)))

@@ -177,7 +177,7 @@ def look_at(spec: RunSpec, root: DataRoot, explicit: Collection[str], check_netw
 def planned_shape(config: TrialConfig, pixels: int) -> InputShape:
     """What the network of a trial will read of spectra of so many pixels."""
     given = config.data.input
-    return InputShape(given.channels, given.kept_pixels(pixels))
+    return InputShape(given.channels, given.length(pixels))
 
 
 def spectra_traits(spec: RunSpec, pixels: int, spectra: int | None = None) -> Traits:

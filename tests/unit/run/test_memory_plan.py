@@ -44,7 +44,7 @@ def traits_of(spec: RunSpec, splits: Splits) -> Traits:
 
 
 def peak_of(hidden: list[int]) -> int:
-    return footprint(spec_of(hidden).base, PIXELS, spectra=64).peak
+    return footprint(spec_of(hidden).base, PIXELS, examples=64).peak
 
 
 def planned(
@@ -117,7 +117,7 @@ def test_a_grid_is_held_against_its_largest_points_at_a_time(splits: Splits) -> 
 
 
 def test_members_of_a_shared_pass_write_their_checkpoints_one_after_the_other(splits: Splits) -> None:
-    one = footprint(spec_of(WIDE).base, PIXELS, spectra=64)
+    one = footprint(spec_of(WIDE).base, PIXELS, examples=64)
     shared = room_for(WIDE, processes=1) + one.state
     assert planned(spec_of(WIDE), splits, shared, at_a_time=2, executor="shared").concurrent == 2
     assert planned(spec_of(WIDE), splits, shared - 10 * MB, at_a_time=2, executor="shared").concurrent == 1
@@ -169,7 +169,7 @@ class LargeSelection:
 
 
 def test_a_gpu_is_what_counts_where_there_is_one(splits: Splits) -> None:
-    one = footprint(spec_of(WIDE).base, PIXELS, spectra=64, gpu=True)
+    one = footprint(spec_of(WIDE).base, PIXELS, examples=64, gpu=True)
     context = 500 << 20
     needed = one.state + one.step + one.inputs + context + 5 * MB
     found = planned(spec_of(WIDE), splits, 1e11, at_a_time=2, gpu=needed)

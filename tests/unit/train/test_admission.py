@@ -26,7 +26,7 @@ def admission(free: float, total: float, *, allow: bool = False) -> Admission:
 
 
 def test_what_fits_is_let_in_and_what_does_not_is_told_its_size() -> None:
-    peak = footprint(WIDE, PIXELS, spectra=512).peak
+    peak = footprint(WIDE, PIXELS, examples=512).peak
     admission(peak, peak).check(WIDE)
     with pytest.raises(TooLargeError, match=r"This mlp needs about 1\d\d MB to train .* and this machine has 80 MB"):
         admission(80 * MB, 80 * MB).check(WIDE)
@@ -43,7 +43,7 @@ def test_one_can_never_pass_and_the_other_may() -> None:
 
 
 def test_those_beside_it_count_with_what_they_have_yet_to_take() -> None:
-    one = footprint(WIDE, PIXELS, spectra=512)
+    one = footprint(WIDE, PIXELS, examples=512)
     both = together([one, one])
     fresh, begun = [(WIDE, False)], [(WIDE, True)]
     admission(both, 10 * both).check(WIDE, lambda: fresh)
@@ -66,7 +66,7 @@ def test_a_ridge_and_a_batch_larger_than_the_set_are_considered() -> None:
     ridge = trial_config({"kind": "mlp", "hidden": [16]}, {"target": "ridge_residual"})
     assert footprint(ridge, PIXELS).inputs == 28 * PIXELS**2
     huge = trial_config({"kind": "mlp", "hidden": [16]}, {"batch_size": 100_000})
-    assert footprint(huge, PIXELS, spectra=600) == footprint(
+    assert footprint(huge, PIXELS, examples=600) == footprint(
         trial_config({"kind": "mlp", "hidden": [16]}, {"batch_size": 600}), PIXELS
     )
 

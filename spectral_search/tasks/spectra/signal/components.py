@@ -14,9 +14,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from spectral_search.task.batch_bounds import batch_bounds
 from spectral_search.tasks.spectra.noise.noise_model import generator, normal_deviates
 from spectral_search.tasks.spectra.training.dataset import shared_tensor
-from spectral_search.tasks.spectra.training.training_batches import batch_bounds
 
 
 @dataclass(frozen=True)

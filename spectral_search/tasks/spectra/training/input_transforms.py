@@ -165,7 +165,7 @@ def input_pixels(spec: InputSpec, prep: Preprocessing) -> int:
     """Values a channel of the network's input; all components that there are where the spec leaves that open."""
     if spec.kind == "signal" and spec.components == "auto":
         return len(prep.strength_K)
-    return spec.kept_pixels(prep.pixels)
+    return spec.length(prep.pixels)
 
 
 def _kept_pixels(prep: Preprocessing, count: int) -> np.ndarray:

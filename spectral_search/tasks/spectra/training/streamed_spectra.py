@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from spectral_search.task.batch_bounds import batch_bounds
 from spectral_search.task.counter import counter_seed
 from spectral_search.tasks.spectra.shards.blocks import (
     Block,
@@ -27,7 +28,7 @@ from spectral_search.tasks.spectra.shards.invalid_pixels import compile_search
 from spectral_search.tasks.spectra.shards.read_ahead import read_ahead
 from spectral_search.tasks.spectra.training.dataset import Stream
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
-from spectral_search.tasks.spectra.training.training_batches import Batch, batch_bounds
+from spectral_search.tasks.spectra.training.training_batches import Batch
 
 RANGE_BYTES, PACKED_RANGE_BYTES = 8 << 20, 16 << 20
 """Spectra that stay together until they are shuffled within their window: small, so that a window mixes many. More in

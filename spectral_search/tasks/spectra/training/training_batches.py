@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-import numpy as np
 import torch
 
+from spectral_search.task.batch_bounds import batch_bounds
 from spectral_search.task.data_plan import DEVICE_SHARE
 from spectral_search.tasks.spectra.noise.noise_model import add_noise, generator, noisy_rows
 from spectral_search.tasks.spectra.training.dataset import Labelled, shared_tensor
@@ -66,17 +66,6 @@ class TrainSource(Protocol):
 
     def epoch(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
         """The batches of one epoch (counted from 1) in their order."""
-
-
-def batch_bounds(spectra: int, batch_size: int) -> np.ndarray:
-    """Row bounds, int64, of batches whose sizes differ by at most one, so that no step trains on a small remainder.
-
-    No batch holds a single spectrum unless `batch_size` is 1: batch statistics need two.
-    """
-    batches = max(1, round(spectra / batch_size))
-    if batch_size > 1:
-        batches = max(1, min(batches, spectra // 2))
-    return np.arange(batches + 1, dtype=np.int64) * spectra // batches
 
 
 def fits_device(nbytes: int, device: torch.device, share: float) -> bool:

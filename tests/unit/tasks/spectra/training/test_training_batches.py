@@ -9,6 +9,7 @@ import torch
 from small_dataset import make_spectra
 from small_shards import make_shard
 
+from spectral_search.task.batch_bounds import batch_bounds
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks, read_ranges
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.loaded_spectra import load_spectra
@@ -26,7 +27,7 @@ from spectral_search.tasks.spectra.training.dataset import (
 from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing
 from spectral_search.tasks.spectra.training.streamed_spectra import StreamSource
 from spectral_search.tasks.spectra.training.train_source import train_source
-from spectral_search.tasks.spectra.training.training_batches import Batch, ResidentSource, TrainSource, batch_bounds
+from spectral_search.tasks.spectra.training.training_batches import Batch, ResidentSource, TrainSource
 
 CPU = torch.device("cpu")
 SPECTRA = 203

@@ -1,0 +1,212 @@
+"""Tasks whose examples are arrays in memory: whoever brings one says where the arrays are and how they are measured.
+
+Inputs are standardised by the mean and the spread of the training set, column by column. Nothing about the examples is
+random, so that a re-test measures the val set once more, with the interval of its bootstrap.
+Shape suffixes: N examples, F features.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from spectral_search.errors import RequestError
+from spectral_search.spec.data_section import DataSection, InputSection
+from spectral_search.spec.run import RunSpec, TrialConfig
+from spectral_search.task.data_plan import CheckNetworks, Sizes, Traits
+from spectral_search.task.task import Task
+from spectral_search.task.training import InputShape
+
+if TYPE_CHECKING:
+    from spectral_search.train.array_run import ArrayPreparation
+
+
+class ArrayData(DataSection):
+    """Where the arrays are."""
+
+    root: str | list[str] | None = Field(None, description="where the data are")
+    split_seed: int = Field(42, description="fixes the split, apart from the training seed")
+    input: InputSection = InputSection()
+
+    @property
+    def path(self) -> Path:
+        """The one place of the data.
+
+        Raises:
+            RequestError: None is named, or several are.
+        """
+        places = [self.root] if isinstance(self.root, str) else self.root or []
+        if len(places) != 1:
+            found = f"{len(places)} are named" if places else "none is named"
+            raise RequestError(f"One place of the data is needed and {found}: give one --data-root, or set data.root.")
+        return Path(places[0])
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Examples of one part: features, float32 of shape (N, F), and what is to be predicted, float32 of shape (N,)."""
+
+    x_NF: np.ndarray
+    y_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y_N)
+
+    @property
+    def nbytes(self) -> int:
+        return self.x_NF.nbytes + self.y_N.nbytes
+
+    def sha256(self) -> str:
+        """Of all values."""
+        return sha256(self.x_NF.tobytes() + self.y_N.tobytes()).hexdigest()
+
+
+Parts = Mapping[str, Arrays]
+"""train, val and, where there is one, test."""
+
+
+class ArrayTask(Task):
+    """A task of arrays: a subclass names itself and its metrics, and loads its parts."""
+
+    data_section: ClassVar[type[ArrayData]] = ArrayData
+
+    @abstractmethod
+    def load(self, data: Any) -> Parts:
+        """The arrays that a data section names.
+
+        Raises:
+            RequestError: They are not there, or are none.
+        """
+
+    def open(self, spec: RunSpec) -> Parts:
+        parts = {name: _checked(name, part) for name, part in self.load(spec.data).items()}
+        if missing := [name for name in ("train", "val") if name not in parts]:
+            raise RequestError(f"{spec.data.path} has no {' and no '.join(missing)} examples.")
+        return parts
+
+    def look_at(
+        self, spec: RunSpec, opened: Parts, explicit: Collection[str], check_networks: CheckNetworks
+    ) -> "FoundArrays":
+        plan = ArrayPlan(spec, opened, self)
+        check_networks(spec, plan.shape)
+        return FoundArrays(plan)
+
+    def recorded(self, spec: RunSpec, opened: Parts, arrays: Mapping[str, np.ndarray]) -> "ArrayPlan":
+        return ArrayPlan(spec, opened, self)
+
+    def require_same(self, run: Any, data: Any, say: Callable[[str], None]) -> dict[str, Any]:
+        import json
+
+        known = json.loads(Path(run.manifest_json).read_text())["data"].get("sha256", {})
+        present = data.record()["sha256"]
+        if changed := sorted(part for part in {*known, *present} if known.get(part) != present.get(part)):
+            raise RequestError(
+                f"{' and '.join(changed)} changed since run {run.name} began: restore the data, or start a new run."
+            )
+        return dict(data.record())
+
+    def parent_note(self, parent: Any, opened: Parts) -> str | None:
+        return None
+
+    def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
+        return None
+
+    def evaluate(self, model: Path, data: Path, part: str, run: Any, *, observed: bool = False) -> dict[str, Any]:
+        from spectral_search.train.array_run import evaluated
+
+        return evaluated(self, model, data, part)
+
+    def predict(
+        self, model: Path, data: Path, file: Path, *, called: str = "", observed: bool = False
+    ) -> dict[str, Any]:
+        from spectral_search.train.array_run import predicted
+
+        return predicted(self, model, data, file)
+
+
+def _checked(name: str, part: Arrays) -> Arrays:
+    x_NF, y_N = (np.ascontiguousarray(values, np.float32) for values in (part.x_NF, part.y_N))
+    if x_NF.ndim != 2 or y_N.ndim != 1 or len(x_NF) != len(y_N):
+        raise RequestError(
+            f"{name} must have features of shape (N, F) and targets of shape (N,), found {x_NF.shape} and {y_N.shape}."
+        )
+    if not len(y_N):
+        raise RequestError(f"{name} has no examples.")
+    if not (np.isfinite(x_NF).all() and np.isfinite(y_N).all()):
+        raise RequestError(f"{name} holds values that are not finite: leave them out, or fill them in.")
+    return replace(part, x_NF=x_NF, y_N=y_N)
+
+
+@dataclass(frozen=True)
+class FoundArrays:
+    """See `task.data_plan.FoundData`."""
+
+    plan: "ArrayPlan"
+
+    def decided(self, results: Path | None) -> "ArrayPlan":
+        return self.plan
+
+
+@dataclass(frozen=True)
+class ArrayPlan:
+    """See `task.data_plan.DataPlan`."""
+
+    spec: RunSpec
+    parts: Parts
+    task: ArrayTask
+    notes: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> Sizes:
+        test = self.parts.get("test")
+        return Sizes(len(self.parts["train"]), len(self.parts["val"]), None if test is None else len(test))
+
+    @property
+    def traits(self) -> Traits:
+        val = self.parts["val"].nbytes
+        return Traits(
+            values=self.parts["train"].x_NF.shape[1],
+            train=self.sizes.train,
+            kept_bytes=self.parts["train"].nbytes,
+            window_bytes=0,
+            streams=False,
+            streams_on_ray=False,
+            val_bytes=val,
+            store_val_bytes=2 * val,
+            cheap=lambda config: True,
+            all_cheap=True,
+            less="give fewer of them",
+            examples_name=self.task.examples,
+        )
+
+    def shape(self, config: TrialConfig) -> InputShape:
+        given: InputSection = config.data.input
+        return InputShape(given.channels, given.length(self.parts["train"].x_NF.shape[1]))
+
+    def reader_note(self) -> str | None:
+        return None
+
+    def rows(self) -> list[tuple[str, str]]:
+        counts = ", ".join(f"{len(part):,} {name}" for name, part in self.parts.items())
+        return [(self.task.examples, f"{counts}, {self.traits.values:,} features")]
+
+    def document(self) -> dict[str, Any]:
+        counts = {f"{name}_{self.task.examples}": len(part) for name, part in self.parts.items()}
+        return {**counts, "features": self.traits.values}
+
+    def record(self) -> dict[str, Any]:
+        return {"sha256": {name: part.sha256() for name, part in self.parts.items()}}
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        return {f"{name}_rows": np.arange(len(part)) for name, part in self.parts.items()}
+
+    def preparation(self, run: Any, told: Callable[[int, int], None]) -> "ArrayPreparation":
+        from spectral_search.train.array_run import ArrayPreparation
+
+        return ArrayPreparation(self, run)
