@@ -358,7 +358,8 @@ def _fit(
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                **_objective(study),
+                metric=_objective(study)["metric"],
+                mode=_objective(study)["mode"],
                 search_alg=searcher,
                 scheduler=StudyScheduler(searcher, concurrent, one_by_one, about_death),
                 num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time
