@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from spectral_search.spec.augment_section import AugmentItem
 from spectral_search.spec.base import LARGE, MANY, SEEDS, SMALL, Section, linked_fault
-from spectral_search.spec.technique_names import LOSSES, SCHEDULES, WEIGHT_AVERAGES, NameOf
+from spectral_search.spec.name_registry import LOSSES, SCHEDULES, WEIGHT_AVERAGES
 
 
 class GroupSpec(Section):
@@ -29,7 +29,7 @@ class FitSpec(Section):
     lr: Annotated[float, Field(gt=0.0, le=10.0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
     grad_clip: Annotated[float, Field(ge=SMALL, le=LARGE)] | None = Field(1.0, description="largest gradient norm")
-    schedule: Annotated[str, NameOf(SCHEDULES)] = "constant"
+    schedule: Annotated[str, SCHEDULES] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0.0, le=100_000.0)] = Field(0.0, description="linear warm-up, in epochs")
     final_lr_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.0, description="cosine: last lr / lr")
     lr_floor: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
@@ -43,7 +43,7 @@ class FitSpec(Section):
     patience: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         50, description="stop after this many epochs without gain"
     )
-    loss: Annotated[str, NameOf(LOSSES)] = "mse"
+    loss: Annotated[str, LOSSES] = "mse"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     target: Literal["direct", "ridge_residual"] = Field(
         "direct", description="ridge_residual: the network learns what a Ridge regression on the same input leaves"
@@ -52,7 +52,7 @@ class FitSpec(Section):
         200.0, description="ridge_residual: penalty of the Ridge"
     )
     groups: list[GroupSpec] = Field([], description="parts of the network with rates of their own")
-    weight_average: Annotated[str, NameOf(WEIGHT_AVERAGES, beside=("none",))] = Field(
+    weight_average: Annotated[str, WEIGHT_AVERAGES] = Field(
         "none", description="ema: networks are measured and kept with a moving average of their weights over the steps"
     )
     average_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(

@@ -17,7 +17,6 @@ from spectral_search.spec.name_registry import Registry
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 from spectral_search.spec.spelling import nearest
 from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
-from spectral_search.spec.technique_names import names_taken
 
 _SECTIONS: dict[str, type[Section]] = {
     "fit": FitSpec,
@@ -162,9 +161,7 @@ def texts(info: FieldInfo) -> list[str]:
 
 def literals(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
     """Those of a type, with what is said of it."""
-    rules = list(metadata)
-    registries = [rule for rule in rules if isinstance(rule, Registry)]
-    if named := [*(name for rule in registries for name in rule.names), *names_taken(rules)]:
+    if named := [name for rule in metadata if isinstance(rule, Registry) for name in rule.names]:
         return named
     if get_origin(annotation) is Literal:
         return [value for value in get_args(annotation) if isinstance(value, str)]
@@ -211,8 +208,6 @@ def _lengths(metadata: list[Any]) -> str:
 
 
 def _scalar_words(annotation: Any, metadata: list[Any]) -> str:
-    if names := names_taken(metadata):
-        return "one of " + ", ".join(names)
     if annotation is bool:
         return "true or false"
     if annotation is str:

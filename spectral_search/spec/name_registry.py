@@ -1,12 +1,12 @@
 """What a spec asks for by name: modules of this package that end alike, and what installed packages bring.
 
 A name is known without importing what it stands for, so that a spec is read without it. Adding one is adding a module
-`NAME_proposer.py` or `NAME_rule.py` to the folder, or, in another package, declaring an entry point of the group.
+`NAME_proposer.py` or `NAME_loss.py` to the folder, or, in another package, declaring an entry point of the group.
 """
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -34,11 +34,16 @@ class Registry:
     kind: str
     folder: str
     group: str
+    _added: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def add(self, name: str, thing: Any) -> None:
+        """Make known what no module of its own brings, such as something of a task."""
+        self._added[name] = thing
 
     @property
     def names(self) -> list[str]:
         """All names, sorted."""
-        return sorted({*self._own, *(point.name for point in entry_points(group=self.group))})
+        return sorted({*self._own, *self._added, *(point.name for point in entry_points(group=self.group))})
 
     def find(self, name: str) -> Any:
         """What a name stands for.
@@ -46,14 +51,18 @@ class Registry:
         Raises:
             RequestError: Nothing; it names what there is, the nearest spelling first.
         """
+        if name in self._added:
+            return self._added[name]
         if name in self._own:
-            module = f"{PACKAGE.name}.{self.folder}.{self._own[name]}"
+            module = f"{PACKAGE.name}.{self.folder.replace('/', '.')}.{self._own[name]}"
             return getattr(importlib.import_module(module), self.kind.upper())
         for point in entry_points(group=self.group, name=name):
             return point.load()
         near = nearest(name, self.names)
         meant = f" Did you mean {near}?" if near else ""
-        raise RequestError(f"There is no {self.kind} {name!r}.{meant} There are: {', '.join(self.names)}.")
+        raise RequestError(
+            f"There is no {self.kind.replace('_', ' ')} {name!r}.{meant} There are: {', '.join(self.names)}."
+        )
 
     @cached_property
     def _own(self) -> dict[str, str]:
@@ -74,3 +83,11 @@ PROPOSERS = Registry("proposer", "strategy", "spectral_search.proposers")
 """Who says what is tried next: `search.sampler`."""
 RULES = Registry("rule", "strategy", "spectral_search.rules")
 """Who says what is stopped: `search.pruner`."""
+LOSSES = Registry("loss", "train/techniques", "spectral_search.losses")
+"""What training makes small: `fit.loss`."""
+SCHEDULES = Registry("schedule", "train/techniques", "spectral_search.schedules")
+"""How learning rates change: `fit.schedule`."""
+WEIGHT_AVERAGES = Registry("weight_average", "train/techniques", "spectral_search.weight_averages")
+"""What weights networks are measured and kept with: `fit.weight_average`."""
+AUGMENTATIONS = Registry("augmentation", "train/techniques", "spectral_search.augmentations")
+"""How training inputs are changed: the `kind` of an item of `fit.augment`."""

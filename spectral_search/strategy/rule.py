@@ -1,6 +1,6 @@
 """Rules: who is stopped at a rung, who waits there, and who goes on from it later.
 
-A rule is an object of a module `NAME_rule.py` (see `spec.registry`). It decides by the history alone, so that a process
+A rule is an object of a module `NAME_rule.py` (see `spec.name_registry`). It decides by the history alone, so that a process
 that died in the middle of its decisions is followed by one that decides the same.
 """
 

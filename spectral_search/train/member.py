@@ -5,13 +5,12 @@ A member is handed its gradients, computed in whatever company (`pack`), and mak
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
-from spectral_search.spec.technique_names import LOSSES, WEIGHT_AVERAGES
+from spectral_search.spec.name_registry import LOSSES, WEIGHT_AVERAGES
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
 from spectral_search.train.adamw import AdamW
@@ -54,13 +53,11 @@ class Member:
         """What tells it from the others of its pass: copies of one trial share its number."""
         self.model, self.device = network.model, network.device
         fit = self.config.fit
-        self.loss: Loss = LOSSES.get(fit.loss)
+        self.loss: Loss = LOSSES.find(fit.loss)
         self.optimizer = _adamw(optimiser_groups(network.named_parameters(), fit))
         self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
-        self.average: WeightAverage | None = None
-        """What its weights are measured and kept as, where they are averaged."""
-        if fit.weight_average != "none":
-            self.average = WEIGHT_AVERAGES.get(fit.weight_average)(self._parameters, fit)
+        self.average: WeightAverage = WEIGHT_AVERAGES.find(fit.weight_average)(self._parameters, fit)
+        """What its weights are measured and kept as."""
         self.train_key = augmented_key(network.input_key, fit)
         """Names the input that it trains on; it is measured on that of `network.input_key`."""
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
@@ -115,16 +112,11 @@ class Member:
             self.scaler.update()
         else:
             self.optimizer.take_step()
-        if self.average is not None:
-            self.average.update(self._step)
+        self.average.update(self._step)
         self._step += 1
         self.has_stepped = True
         # Summed on the device: reading the loss of each step would stall a GPU.
         self._loss_sum += loss
-
-    def measured_weights(self) -> AbstractContextManager[None]:
-        """While it lasts, the network has the weights that it is to be measured by."""
-        return nullcontext() if self.average is None else self.average.in_place()
 
     def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int, loss_of_mean: float) -> EpochRecord:
         """Close the epoch with its val scores.
@@ -159,7 +151,7 @@ class Member:
         }
         self.history.append(record)
         if before is None or objective.better(record[objective.val_name], before[objective.val_name]):
-            with self.measured_weights():
+            with self.average.in_place():
                 self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return record
 

@@ -104,7 +104,7 @@ class Trainer:
         trained = time.perf_counter()
         with ExitStack() as measured:
             for member in members:
-                measured.enter_context(member.measured_weights())
+                measured.enter_context(member.average.in_place())
             predictions = self.predict(members, self.dataset.val)
         results: dict[MemberKey, EpochRecord | NonFiniteLossError] = {}
         for member, predicted_DN in zip(members, predictions, strict=True):

@@ -1,1 +1,1 @@
-"""Training techniques: one small module each, found by the name that `fit` gives it."""
+"""Training techniques: one small module each, found by the name that `fit` gives it (see `spec.name_registry`)."""

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.technique_names import SCHEDULES
+from spectral_search.spec.name_registry import SCHEDULES
 from spectral_search.task.metric import Metric
 
 
@@ -54,8 +55,15 @@ def learning_rate(fit: FitSpec, highest: float, step: int, steps_per_epoch: int,
     warmup_steps = round(fit.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
         return highest * (step + 1) / (warmup_steps + 1)
-    schedule: Schedule = SCHEDULES.get(fit.schedule)
+    schedule = _schedule(fit.schedule)
     return schedule(highest, fit, Progress(step, steps_per_epoch, warmup_steps, fit.epochs * steps_per_epoch, drops))
+
+
+@cache
+def _schedule(name: str) -> Schedule:
+    """Of a name, looked up once: every step of every member asks."""
+    found: Schedule = SCHEDULES.find(name)
+    return found
 
 
 def plateau_drops(patience: int, values: Sequence[float], objective: Metric) -> int:

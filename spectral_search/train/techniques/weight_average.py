@@ -21,23 +21,18 @@ class WeightAverage(ABC):
     """
 
     def __init__(self, parameters: Sequence[torch.Tensor], fit: FitSpec) -> None:
-        self._parameters, self.fit = parameters, fit
+        self.parameters, self.fit = parameters, fit
         self.values = [value.detach().clone() for value in parameters]
         """The average of each parameter."""
 
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the parameters after a step; `step` counts those before it."""
-        self._take_in(self._parameters, step)
-
     @abstractmethod
-    def _take_in(self, parameters: Sequence[torch.Tensor], step: int) -> None:
-        """Move `values` in place."""
+    def update(self, step: int) -> None:
+        """Take in the parameters after a step, moving `values` in place; `step` counts the steps before it."""
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """While it lasts, the network has the averaged values; afterwards its own again, bit for bit."""
-        own = [value.detach().clone() for value in self._parameters]
+        own = [value.detach().clone() for value in self.parameters]
         self._write(self.values)
         try:
             yield
@@ -46,5 +41,5 @@ class WeightAverage(ABC):
 
     @torch.no_grad()
     def _write(self, values: Sequence[torch.Tensor]) -> None:
-        for parameter, value in zip(self._parameters, values, strict=True):
+        for parameter, value in zip(self.parameters, values, strict=True):
             parameter.copy_(value)

@@ -7,8 +7,8 @@ import pytest
 from spectral_search.errors import RequestError
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.keys import allowed, kinds_with
+from spectral_search.spec.name_registry import LOSSES
 from spectral_search.spec.run import RunSpec
-from spectral_search.spec.technique_names import LOSSES
 
 MASK, HEAD = {"kind": "mask", "share": 0.2}, {"match": "head.*"}
 IN_LISTS: dict[str, Any] = {"fit": {"augment": [MASK], "groups": [HEAD]}}
@@ -28,11 +28,11 @@ def faults(**sections: Any) -> str:
     ("fit", "told"),
     [
         ({"loss": "hubr"}, "fit.loss must be one of huber, l1, mse, found 'hubr'; did you mean huber?"),
-        ({"weight_average": "emma"}, "fit.weight_average must be one of none, ema, found 'emma'; did you mean ema?"),
-        ({"weight_average": 3}, "fit.weight_average must be one of none, ema, found 3"),
+        ({"weight_average": "emma"}, "fit.weight_average must be one of ema, none, found 'emma'; did you mean ema?"),
+        ({"weight_average": 3}, "fit.weight_average must be one of ema, none, found 3"),
         ({"average_decay": 1.0}, "fit.average_decay must be a number of at least 0 and below 1, found 1.0"),
-        ({"augment": [{"kind": "msk"}]}, "fit.augment.0.kind must be one of mask, found 'msk'; did you mean mask?"),
-        ({"augment": [{"share": 0.1}]}, "fit.augment.0.kind is missing; it must be one of mask"),
+        ({"augment": [{"kind": "msk"}]}, "fit.augment.0.kind must be mask, found 'msk'; did you mean mask?"),
+        ({"augment": [{"share": 0.1}]}, "fit.augment.0.kind is missing; it must be mask"),
         ({"augment": [MASK, {**MASK, "share": 1.0}]}, "fit.augment.1.share must be a number of at least 0 and below 1"),
         ({"augment": [{**MASK, "shar": 0.1}]}, "fit.augment.0.shar does not exist; did you mean fit.augment.0.share?"),
         ({"augment": ["mask"]}, "fit.augment.0 is 'mask', which is not a section of keys"),
@@ -47,8 +47,9 @@ def test_what_is_wrong_is_told_with_its_key(fit: dict[str, Any], told: str) -> N
 
 
 def test_a_technique_that_is_added_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LOSSES, "_found", dict(LOSSES._found))
-    LOSSES.add("own", object())
+    monkeypatch.setitem(LOSSES._added, "own", None)  # taken back afterwards
+    LOSSES.add("own", "a loss")
+    assert LOSSES.find("own") == "a loss"
     assert spec(fit={"loss": "own"}).fit.loss == "own"
     assert allowed(FitSpec.model_fields["loss"]) == "one of huber, l1, mse, own"
 

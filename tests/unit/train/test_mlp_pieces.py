@@ -12,7 +12,7 @@ from spectral_search.models.build import build_model
 from spectral_search.models.families.mlp import MlpSpec
 from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.mlp_stack import MlpStack
-from spectral_search.spec.technique_names import LOSSES
+from spectral_search.spec.name_registry import LOSSES
 from spectral_search.train.dropout import StepDropout
 from spectral_search.train.mlp_pieces import LARGEST_INPUT, PieceSteps, in_pieces, is_plain
 
@@ -50,13 +50,13 @@ def by_stack(networks: list[Mlp], kind: torch.dtype, loss: str) -> Tensor:
     """Outputs; the networks hold their gradients."""
     stack, (x_BF, target_B) = MlpStack(networks), batch(kind)
     output_KB = stack.outputs(x_BF, dropout(len(networks)))
-    stack.backward(LOSSES.get(loss).values(output_KB, target_B.expand_as(output_KB)).mean(1).sum())
+    stack.backward(LOSSES.find(loss).values(output_KB, target_B.expand_as(output_KB)).mean(1).sum())
     return output_KB.detach()
 
 
 def in_steps(networks: list[Mlp], kind: torch.dtype, loss: str) -> Tensor:
     x_BF, target_B = batch(kind)
-    gradients = [partial(LOSSES.get(loss).gradient, BATCH)] * len(networks)
+    gradients = [partial(LOSSES.find(loss).gradient, BATCH)] * len(networks)
     return PieceSteps(networks).step(x_BF, target_B, None, gradients, dropout(len(networks)).bits)
 
 
@@ -102,7 +102,7 @@ def test_what_is_added_is_part_of_what_is_judged() -> None:
     grads: list[Tensor] = []
     for target, added in ((target_B, added_KB), (target_B - added_KB[0], None)):
         ours = network(SPECS["open"])
-        gradient: Callable[..., Tensor] = partial(LOSSES.get("mse").gradient, BATCH)
+        gradient: Callable[..., Tensor] = partial(LOSSES.find("mse").gradient, BATCH)
         output_KB = PieceSteps([ours]).step(x_BF, target, added, [gradient], dropout(1).bits)
         assert ours.head.weight.grad is not None
         grads += [ours.head.weight.grad, output_KB - (0.0 if added is None else added)]

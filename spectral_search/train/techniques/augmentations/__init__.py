@@ -1,1 +1,0 @@
-"""Augmentations by the `kind` of an item of `fit.augment`: each module's AUGMENTATION."""

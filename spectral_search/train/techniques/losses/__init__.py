@@ -1,1 +1,0 @@
-"""Losses by the name in `fit.loss`: each module's LOSS."""

@@ -1,1 +1,0 @@
-"""Learning-rate schedules by the name in `fit.schedule`: each module's SCHEDULE."""
