@@ -102,7 +102,7 @@ class Study:
     @property
     def history(self) -> History:
         """All trials so far."""
-        return History(self._trials, self.planned, more=not self._all_proposed)
+        return History(tuple(self._trials), self.planned, more=not self._all_proposed)
 
     @property
     def waiting(self) -> int:
