@@ -35,7 +35,6 @@ class Rule(ABC):
     """One in this many survives a rung where `search.reduction_factor` says nothing."""
     waits: ClassVar[bool] = False
     """Whether trials may wait at a rung."""
-
     stops: ClassVar[bool] = True
     """Whether it stops any trial for another."""
 
