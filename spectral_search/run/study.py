@@ -102,7 +102,7 @@ class Study:
     @property
     def history(self) -> History:
         """All trials so far."""
-        return History(self._trials, self.planned, more=not self._all_proposed)
+        return History(tuple(self._trials), self.planned, more=not self._all_proposed)
 
     @property
     def waiting(self) -> int:
@@ -215,7 +215,7 @@ class Study:
                 return True
             trial, handle = self._live[number]
             decision = self._decision(trial)
-            if decision == "go_on" and trial.last_epoch in self._rungs(trial):
+            if decision == "go_on" and self._is_at_rung(trial):
                 self._pass(trial, handle)
             return decision != "go_on"
 
@@ -302,12 +302,12 @@ class Study:
         """What becomes of a trial after its last epoch."""
         if self._has_collapsed(trial):
             return "stop"
-        if trial.last_epoch <= trial.passed or trial.last_epoch not in self._rungs(trial):
-            return "go_on"
-        return self._rule.decide(self.history, self._trials[trial.number])
+        return self._rule.decide(self.history, self._trials[trial.number]) if self._is_at_rung(trial) else "go_on"
 
-    def _rungs(self, trial: LiveTrial) -> list[int]:
-        return self._rule.rungs(self._trials[trial.number].epochs)
+    def _is_at_rung(self, trial: LiveTrial) -> bool:
+        """Whether it is to be judged there, and has not been yet."""
+        rungs = self._rule.rungs(self._trials[trial.number].epochs)
+        return trial.passed < trial.last_epoch and trial.last_epoch in rungs
 
     def _has_collapsed(self, trial: LiveTrial) -> bool:
         fit = self.spec.with_params(trial.params).fit

@@ -1,7 +1,7 @@
 """Proposers: what is tried next.
 
-A proposer is an object of a module `NAME_proposer.py` (see `spec.name_registry`). A proposal is a function of the seed and
-of the history and of nothing else, so that a resumed search goes on as the uninterrupted one would have.
+A proposer is an object of a module `NAME_proposer.py` (see `spec.name_registry`). A proposal is a function of the seed
+and of the history and of nothing else, so that a resumed search goes on as the uninterrupted one would have.
 """
 
 from abc import ABC, abstractmethod

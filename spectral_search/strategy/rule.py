@@ -1,7 +1,7 @@
 """Rules: who is stopped at a rung, who waits there, and who goes on from it later.
 
-A rule is an object of a module `NAME_rule.py` (see `spec.name_registry`). It decides by the history alone, so that a process
-that died in the middle of its decisions is followed by one that decides the same.
+A rule is an object of a module `NAME_rule.py` (see `spec.name_registry`). It decides by the history alone, so that a
+process that died in the middle of its decisions is followed by one that decides the same.
 """
 
 from abc import ABC, abstractmethod
@@ -35,7 +35,6 @@ class Rule(ABC):
     """One in this many survives a rung where `search.reduction_factor` says nothing."""
     waits: ClassVar[bool] = False
     """Whether trials may wait at a rung."""
-
     stops: ClassVar[bool] = True
     """Whether it stops any trial for another."""
 

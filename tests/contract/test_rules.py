@@ -61,6 +61,7 @@ class Searched:
             self._change(trial.number, state="complete")
         elif epoch in self.rule.rungs(EPOCHS):
             decision = self.rule.decide(self.history, trial)
+            assert decision != "wait" or self.rule.waits, "a rule says that its trials may wait"
             self.decisions.append((trial.number, epoch, decision))
             changes: Mapping[str, dict[str, Any]] = {
                 "go_on": {"passed": epoch},

@@ -4,7 +4,6 @@ import pytest
 
 from spectral_search.spec.families import families
 from spectral_search.spec.keys import all_leaves, allowed, kinds_with, nearest_key, trial_leaves
-from spectral_search.spec.spelling import nearest
 
 
 def test_every_key_can_be_described_without_jargon() -> None:
@@ -37,9 +36,7 @@ def test_kinds() -> None:
     assert "inherit.from" in all_leaves()
 
 
-def test_nearest() -> None:
-    assert nearest("RELU", ["relu", "gelu"]) == "relu"
-    assert nearest("zzz", ["relu", "gelu"]) is None
+def test_nearest_key() -> None:
     leaves = trial_leaves("cnn")
     assert nearest_key("model.kernel", leaves) == "model.kernel_size"
     assert nearest_key("model.wd", leaves) == "fit.weight_decay"
