@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import call, errors
 
-from spectral_search.record.kept_baselines import METHODS
+from spectral_search.tasks.spectra.report.baseline_methods import METHODS
 from spectral_search.spec.keys import all_leaves, allowed
 
 
