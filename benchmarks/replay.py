@@ -1,32 +1,35 @@
 """Search strategies replayed on recorded learning curves, epoch by epoch, with the search's own code.
 
-Proposals come from `Proposals`, or from a recorded pool by the same densities, and stops from the rules of promotion,
-halving and ASHA as in a run; what a trial would have come to is looked up. On a grid a proposal stands for the recorded
-configuration next to it that no trial has had: in a run it would be a new one, here it would be the very same curve
-again. A trace gives the best val R2 after each epoch spent.
+Proposals come from a proposer, or from a recorded pool by the same densities, and stops from a rule, as in a run; what
+a trial would have come to is looked up. On a grid a proposal stands for the recorded configuration next to it that no
+trial has had: in a run it would be a new one, here it would be the very same curve again. A trace gives the best val R2
+after each epoch spent.
 """
 
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.recorded_curves import Curves
 from benchmarks.recorded_tasks import RecordedTask
+from spectral_search.spec.name_registry import RULES
 from spectral_search.spec.search import SearchSpec
-from spectral_search.strategy.asha import rung_epochs, survives
-from spectral_search.strategy.halving import survivors
+from spectral_search.strategy.history import History, Trial
 from spectral_search.strategy.parzen import CANDIDATES, most_promising
-from spectral_search.strategy.promotion import leaders, promoted
-from spectral_search.strategy.proposals import Params, Proposals, enough, seen
+from spectral_search.strategy.parzen_proposer import enough, seen
+from spectral_search.strategy.proposer import Proposer, proposer_of
+from spectral_search.strategy.rule import Rule, rule_of
 from spectral_search.task.counter import counter_seed
+from spectral_search.task.metric import Metric
 
 Trace = np.ndarray
 Strategy = Callable[[Curves, int], Trace]
+_VALUE = Metric("value", "value", higher_is_better=True)
+"""What curves are recorded of."""
 
 
 @dataclass
@@ -34,90 +37,53 @@ class Replayed:
     """A trial of a replay.
 
     Attributes:
-        params: Its searched values.
         place: Of its configuration among the recorded ones.
-        number: Its number.
-        values: Val R2 so far.
-        state: As the study would have it.
-        held: Whether it waits at a rung.
-        passed: The last rung from which it went on.
-        told: What the study would hold, as long as nothing has changed.
+        known: What a search would know of it.
     """
 
-    params: Params
     place: int
-    number: int = 0
-    values: list[float] = field(default_factory=list)
-    state: TrialState = TrialState.RUNNING
-    held: bool = False
-    passed: int = 0
-    told: FrozenTrial | None = None
+    known: Trial
 
     @property
     def epoch(self) -> int:
-        return len(self.values)
+        return len(self.known.values)
 
 
-class Proposer(Protocol):
+class Placed(Protocol):
     """What the next trial is."""
 
-    def propose(self, trials: list[Replayed]) -> Replayed | None:
-        """A new trial; None when there is none."""
+    def propose(self, history: History, taken: list[int]) -> tuple[dict[str, Any], int] | None:
+        """The parameters of a new trial and the place of its curve, which none has had; None when there is none."""
 
 
-class GridProposer:
-    """`Proposals`, each standing for the recorded configuration next to it."""
+class OnGrid:
+    """A proposer, each of whose proposals stands for the recorded configuration next to it."""
 
-    def __init__(self, curves: Curves, proposals: Proposals) -> None:
-        self._curves, self._proposals = curves, proposals
+    def __init__(self, curves: Curves, proposer: Proposer) -> None:
+        self._curves, self._proposer = curves, proposer
 
-    def propose(self, trials: list[Replayed]) -> Replayed | None:
-        params = self._proposals.propose([self._frozen(trial) for trial in trials])
-        if params is None:
-            return None
-        return Replayed(params, self._curves.nearest(params, {trial.place for trial in trials}))
-
-    def _frozen(self, trial: Replayed) -> FrozenTrial:
-        if trial.told is None or len(trial.told.intermediate_values) != trial.epoch or trial.told.state != trial.state:
-            params, distributions = self._proposals.frozen(trial.params)
-            trial.told = create_trial(
-                state=trial.state,
-                value=max(trial.values) if trial.state == TrialState.COMPLETE else None,
-                params=params,
-                distributions=distributions,
-                user_attrs={"params": trial.params},
-                intermediate_values=dict(enumerate(trial.values, start=1)),
-            )
-        return trial.told
+    def propose(self, history: History, taken: list[int]) -> tuple[dict[str, Any], int] | None:
+        params = self._proposer.propose(history)
+        return None if params is None else (params, self._curves.nearest(params, set(taken)))
 
 
-class PoolProposer:
-    """Configurations of a recorded pool, at random or by `parzen`, as `Proposals` draws points of a finite space."""
+class InPool:
+    """Configurations of a recorded pool, at random or by `parzen`, as it draws points of a finite space."""
 
-    def __init__(self, task: RecordedTask, search: SearchSpec) -> None:
-        self._task, self._search = task, search
-        self._rungs = search.rungs(task.epochs)
+    def __init__(self, task: RecordedTask, search: SearchSpec, rule: Rule) -> None:
+        self._task, self._search, self._rungs = task, search, rule.rungs(task.epochs)
 
-    def propose(self, trials: list[Replayed]) -> Replayed | None:
-        tried = {trial.place for trial in trials}
-        left = [place for place in range(len(self._task.params)) if place not in tried]
+    def propose(self, history: History, taken: list[int]) -> tuple[dict[str, Any], int] | None:
+        left = [place for place in range(len(self._task.params)) if place not in set(taken)]
         if not left:
             return None
-        rng = random.Random(counter_seed(self._search.seed, "proposal", len(trials), 0))
-        place = self._learnt(trials, left, rng) if self._search.sampler == "parzen" else None
+        rng = random.Random(counter_seed(self._search.seed, "proposal", len(taken), 0))
+        place = self._learnt(history, left, rng) if self._search.sampler == "parzen" else None
         place = rng.choice(left) if place is None else place
-        return Replayed(dict(self._task.params[place]), place)
+        return dict(self._task.params[place]), place
 
-    def _learnt(self, trials: list[Replayed], left: list[int], rng: random.Random) -> int | None:
-        known = [
-            seen(
-                trial.params,
-                dict(enumerate(trial.values, start=1)),
-                self._rungs,
-                failed=trial.state == TrialState.FAIL,
-            )
-            for trial in trials
-        ]
+    def _learnt(self, history: History, left: list[int], rng: random.Random) -> int | None:
+        known = [seen(trial, self._rungs, _VALUE) for trial in history.trials]
         if not enough(known, self._search.startup_trials):
             return None
         chosen = rng.sample(left, min(CANDIDATES, len(left)))
@@ -138,7 +104,10 @@ def searched(sampler: str, pruner: str, concurrent: int, **options: Any) -> Stra
     def trace(curves: Curves, seed: int) -> Trace:
         keys = {"sampler": sampler, "pruner": pruner, "seed": seed, "trials": len(curves.params), **options}
         spec = curves.spec.override({f"search.{key}": value for key, value in keys.items()})
-        replay = Replay(curves.val_r2_CE, spec.search, GridProposer(curves, Proposals(spec)), concurrent)
+        rule = rule_of(spec, _VALUE)
+        replay = Replay(
+            curves.val_r2_CE, spec.search.trials, rule, OnGrid(curves, proposer_of(spec, _VALUE)), concurrent
+        )
         return np.maximum.accumulate(replay.spend())
 
     return trace
@@ -147,8 +116,9 @@ def searched(sampler: str, pruner: str, concurrent: int, **options: Any) -> Stra
 def epochs_to_find(task: RecordedTask, search: SearchSpec) -> int:
     """Epochs, of one trial at a time, until one of the task's best configurations is trained to its end."""
     top = task.top
-    replay = Replay(task.values_CE, search, PoolProposer(task, search), concurrent=1)
-    spent = replay.spend(lambda trial: trial.state == TrialState.COMPLETE and trial.place in top)
+    rule: Rule = RULES.find(search.pruner)(search, task.epochs, _VALUE)
+    replay = Replay(task.values_CE, search.trials, rule, InPool(task, search, rule), concurrent=1)
+    spent = replay.spend(lambda trial: trial.known.state == "complete" and trial.place in top)
     return len(spent) if replay.found else task.values_CE.size
 
 
@@ -169,18 +139,19 @@ class Replay:
 
     Args:
         values_CE: Of each configuration after each epoch; higher is better, not finite where it fails.
-        search: The rules.
+        trials: How many.
+        rule: What is stopped.
         proposer: What is tried next.
         concurrent: Trials at a time.
     """
 
-    def __init__(self, values_CE: np.ndarray, search: SearchSpec, proposer: Proposer, concurrent: int) -> None:
-        self._values_CE, self._search, self._proposer, self._concurrent = values_CE, search, proposer, concurrent
-        self._epochs = int(values_CE.shape[1])
-        self._rungs = rung_epochs(search, self._epochs)
+    def __init__(self, values_CE: np.ndarray, trials: int, rule: Rule, proposer: Placed, concurrent: int) -> None:
+        self._values_CE, self._planned, self._rule, self._proposer = values_CE, trials, rule, proposer
+        self._concurrent, self._epochs = concurrent, int(values_CE.shape[1])
+        self._rungs = rule.rungs(self._epochs)
         self._trials: list[Replayed] = []
         self._training: list[Replayed] = []
-        self._held: dict[int, Replayed] = {}
+        self._more = True
         self.found = False
         """Whether the search ended because it had found what was looked for."""
 
@@ -189,8 +160,8 @@ class Replay:
         spent: list[float] = []
         while live := self._live():
             for trial in live:
-                trial.values.append(float(self._values_CE[trial.place, trial.epoch]))
-                spent.append(trial.values[-1])
+                spent.append(float(self._values_CE[trial.place, trial.epoch]))
+                trial.known = replace(trial.known, values=(*trial.known.values, spent[-1]))
             for trial in live:
                 self._judge(trial)
                 self.found = self.found or is_found(trial)
@@ -198,85 +169,51 @@ class Replay:
                 break
         return spent
 
+    @property
+    def _history(self) -> History:
+        return History([trial.known for trial in self._trials], self._planned, self._more)
+
     def _live(self) -> list[Replayed]:
         """The trials that train next: those that do, and others in the free places, as `Study.next_trial` has them."""
-        while len(self._training) < self._concurrent:
-            if (trial := self._promoted() or self._next()) is not None:
-                self._training.append(trial)
-            elif self._held and self._all_came():
-                self._judge_held()
-            else:
-                break
+        while len(self._training) < self._concurrent and (self._release() or self._begin() or self._release()):
+            pass
         return self._training[: self._concurrent]
 
-    def _next(self) -> Replayed | None:
-        if len(self._trials) >= self._search.trials:
-            return None
-        trial = self._proposer.propose(self._trials)
-        if trial is not None:
-            trial.number = len(self._trials)
-            self._trials.append(trial)
-        return trial
+    def _begin(self) -> bool:
+        proposed = None
+        if len(self._trials) < self._planned:
+            proposed = self._proposer.propose(self._history, [trial.place for trial in self._trials])
+        self._more = proposed is not None
+        if proposed is not None:
+            params, place = proposed
+            self._trials.append(Replayed(place, Trial(len(self._trials), params, self._epochs)))
+            self._training.append(self._trials[-1])
+        return self._more
 
     def _judge(self, trial: Replayed) -> None:
-        self._verdict(trial)
-        if trial.held:
-            self._held[trial.number] = trial
-        if trial.held or trial.state != TrialState.RUNNING:
+        trial.known = replace(trial.known, **self._verdict(trial.known))
+        if not trial.known.trains:
             self._training.remove(trial)
 
-    def _verdict(self, trial: Replayed) -> None:
-        epoch, factor = trial.epoch, self._search.factor_at(trial.epoch, self._epochs)
+    def _verdict(self, trial: Trial) -> dict[str, Any]:
+        epoch = len(trial.values)
         if not math.isfinite(trial.values[-1]):
-            trial.state = TrialState.FAIL
-        elif epoch == self._epochs:
-            trial.state = TrialState.COMPLETE
-        elif epoch not in self._rungs:
-            return
-        elif self._search.pruner == "halving":
-            trial.held = True
-        elif self._search.pruner == "promote":
-            trial.held = trial.number not in leaders(self._reached(epoch), factor)
-            trial.passed = trial.passed if trial.held else epoch
-        else:
-            reported = [other.values[epoch - 1] for other in self._trials if other.epoch >= epoch]
-            if not survives(trial.values[-1], reported, self._search.factor):
-                trial.state = TrialState.PRUNED
+            return {"state": "failed"}
+        if epoch == self._epochs:
+            return {"state": "complete"}
+        if epoch not in self._rungs:
+            return {}
+        decision = self._rule.decide(self._history, trial)
+        return {"state": "stopped"} if decision == "stop" else {"passed" if decision == "go_on" else "held": epoch}
 
-    def _promoted(self) -> Replayed | None:
-        held = self._held if self._search.pruner == "promote" else {}
-        for rung in sorted({trial.epoch for trial in held.values()}, reverse=True):
-            waiting = [number for number, trial in held.items() if trial.epoch == rung]
-            number = promoted(self._reached(rung), waiting, self._search.factor_at(rung, self._epochs))
-            if number is not None:
-                return self._taken_on(number)
-        return None
-
-    def _taken_on(self, number: int) -> Replayed:
-        trial = self._held.pop(number)
-        trial.held, trial.passed = False, trial.epoch
-        return trial
-
-    def _all_came(self) -> bool:
-        if self._search.pruner != "promote":
-            return not self._training
-        rung = min(trial.epoch for trial in self._held.values())
-        return not any(trial.passed < rung for trial in self._training)
-
-    def _judge_held(self) -> None:
-        rung = min(trial.epoch for trial in self._held.values())
-        go_on = survivors(self._reached(rung), self._search, self._search.factor_at(rung, self._epochs))
-        for number in [number for number in sorted(self._held) if self._held[number].epoch == rung]:
-            if number in go_on:
-                self._training.append(self._taken_on(number))
+    def _release(self) -> bool:
+        """Let trials that wait go on or end; whether anything changed."""
+        decisions = self._rule.release(self._history)
+        for number, decision in decisions.items():
+            trial = self._trials[number]
+            if decision == "go_on":
+                trial.known = replace(trial.known, passed=trial.known.held, held=0)
+                self._training.append(trial)
             else:
-                self._held[number].held, self._held[number].state = False, TrialState.PRUNED
-                del self._held[number]
-
-    def _reached(self, rung: int) -> Mapping[int, float]:
-        """Best value up to a rung of all trials that reached it, as the study counts them."""
-        return {
-            number: max(trial.values[:rung])
-            for number, trial in enumerate(self._trials)
-            if trial.epoch >= rung and (trial.state != TrialState.FAIL or trial.passed >= rung)
-        }
+                trial.known = replace(trial.known, state="stopped", held=0)
+        return bool(decisions)

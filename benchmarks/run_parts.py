@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings
+from benchmarks.bench_findings import Findings
 from benchmarks.findings_table import render_head, render_part
 from benchmarks.machine_state import look_at_machine
 from benchmarks.repeated_spectra import cache_folder

@@ -42,8 +42,16 @@ TRIALS: list[tuple[TrialState, dict[str, Any], list[float]]] = [
 MakeRun = Callable[..., RunPaths]
 
 
-def write_trials(paths: RunPaths, trials: Sequence[tuple[TrialState, dict[str, Any], list[float]]]) -> None:
-    """Write a study and the trials' folders, as the search does it."""
+def write_trials(
+    paths: RunPaths, trials: Sequence[tuple[TrialState, dict[str, Any], list[float]]], *, version_before: bool = False
+) -> None:
+    """Write a study and the trials' folders, as the search does it.
+
+    Args:
+        paths: The run.
+        trials: What is written.
+        version_before: Whether the study holds the value of every epoch too.
+    """
     lr = optuna.distributions.FloatDistribution(1e-4, 3e-2, log=True)
     kernel = optuna.distributions.CategoricalDistribution([7, 9, 15])
     study = optuna.create_study(storage=paths.study_url, study_name="the-first-name", direction="maximize")
@@ -54,7 +62,7 @@ def write_trials(paths: RunPaths, trials: Sequence[tuple[TrialState, dict[str, A
                 value=max(values) if state is TrialState.COMPLETE else None,
                 params=params,
                 distributions={"fit.lr": lr, "model.kernel_size": kernel},
-                intermediate_values=dict(enumerate(values, start=1)),
+                intermediate_values=dict(enumerate(values, start=1)) if version_before else {},
                 user_attrs={"params": params}
                 | ({"error": "loss became NaN in epoch 2"} if state is TrialState.FAIL else {}),
             )

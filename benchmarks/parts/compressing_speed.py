@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.measured_shards import plain_blocks, shards_of
 from benchmarks.resident_memory import MemoryWatch
 from spectral_search.record.array_cache import ArrayCache

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.measured_configs import hidden_of, stage_config, step1_config
 from benchmarks.repeated_spectra import repeated_dataset
 from benchmarks.step_floors import bandwidth, mlp_products, product_seconds

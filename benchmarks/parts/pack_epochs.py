@@ -6,8 +6,8 @@ from itertools import pairwise
 import torch
 
 from benchmarks.bench_context import BenchContext
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.fair_timing import best_seconds, threads
-from benchmarks.findings import Findings, Row, Target
 from benchmarks.measured_configs import hidden_of, on_signal, step1_config, varied
 from benchmarks.repeated_spectra import repeated_components, repeated_dataset
 from benchmarks.step_floors import Product, mlp_products, product_seconds

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.measured_shards import plain_blocks, shards_of
 from benchmarks.repeated_spectra import SEED
 from benchmarks.resident_memory import MemoryWatch

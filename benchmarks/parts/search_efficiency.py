@@ -8,7 +8,7 @@ import numpy as np
 import optuna
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.recorded_curves import FOLDER, Curves, read_curves
 from benchmarks.recorded_tasks import RecordedTask, read_tasks
 from benchmarks.replay import Strategy, epochs_to_find, searched, top_after

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row
+from benchmarks.bench_findings import Findings, Row
 from benchmarks.repeated_spectra import repeated_shard
 from benchmarks.timed_searches import ours
 

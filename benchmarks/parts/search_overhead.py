@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.repeated_spectra import simulated_root
 from benchmarks.timed_searches import OURS, environment, ours
 from spectral_search.errors import RunError

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.measured_configs import hidden_of, step1
 from benchmarks.repeated_spectra import simulated_root
 from benchmarks.timed_searches import Ended, ours, peer

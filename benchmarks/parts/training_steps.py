@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from benchmarks.bench_context import BenchContext
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.measured_configs import on_signal, step1_config
 from benchmarks.repeated_spectra import repeated_components, repeated_dataset
 from benchmarks.step_floors import (

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import read_json, write_json
-from spectral_search.spec.run import DEFAULT_TASK
+from spectral_search.spec.task_modules import DEFAULT_TASK
 
 # psutil derives a process's start from the boot time, which moves when the clock is set.
 _START_TOLERANCE_S = 2.0

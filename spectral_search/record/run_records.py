@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import read_lines, read_yaml
+from spectral_search.record.epoch_log import joined
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
 from spectral_search.spec.load import expand
-from spectral_search.spec.run import DEFAULT_TASK
+from spectral_search.spec.task_modules import DEFAULT_TASK
 from spectral_search.task.metric import Metric
 from spectral_search.task.registry import task_of
 from spectral_search.task.task import Task
@@ -218,29 +219,25 @@ def _wall_seconds(manifest: Manifest, state: RunState, paths: RunPaths, now: flo
 
 def _join(trial: "StudyTrial", paths: RunPaths, objective: Metric, notes: list[str]) -> TrialRecord:
     """Join what the study knows of a trial with the metrics in its progress file."""
-    rows: dict[int, dict[str, Any]] = {}
+    written: list[dict[str, Any]] = []
     try:
-        # A resumed trial repeats the epochs after its checkpoint, so the last line of an epoch counts.
-        rows = {
-            row["epoch"]: row for row in read_lines(paths.trial(trial.number).progress_jsonl).records if _dated(row)
-        }
+        written = read_lines(paths.trial(trial.number).progress_jsonl).records
     except RequestError as fault:
         notes.extend(fault.faults)
     key = objective.val_name
-    for epoch, value in trial.values.items():
-        rows[epoch] = {"epoch": epoch, **rows.get(epoch, {}), key: value}
-    epochs = [rows[epoch] for epoch in sorted(rows)]
+    epochs = joined(written, key, trial.values)
+    last = epochs[-1]["epoch"] if epochs else 0
     values = {row["epoch"]: row[key] for row in epochs if _is_number(row.get(key))}
     best_epoch = max(values, key=lambda epoch: (objective.gain(values[epoch]), -epoch), default=None)
     timed = [row["seconds"] for row in epochs if _is_number(row.get("seconds"))]
     return TrialRecord(
         number=trial.number,
-        state=trial.state,
+        state="waiting" if 0 < trial.held == last else trial.state,
         params=trial.params,
         epochs=epochs,
         best_epoch=best_epoch,
-        best_value=None if best_epoch is None else values[best_epoch],
-        last_epoch=max(rows, default=0),
+        best_value=trial.final if best_epoch is None else values[best_epoch],
+        last_epoch=last,
         seconds=sum(timed) if timed else trial.seconds,
         error=trial.error,
         notes=trial.notes,
@@ -250,10 +247,6 @@ def _join(trial: "StudyTrial", paths: RunPaths, objective: Metric, notes: list[s
         collapsed=trial.collapsed,
         values=values,
     )
-
-
-def _dated(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("epoch"), int)
 
 
 def _is_number(value: object) -> bool:

@@ -35,7 +35,7 @@ class StudyTrial:
         number: From 0.
         state: What became of it.
         params: Dotted path -> value.
-        values: Epoch, from 1, -> value of the objective.
+        values: Epoch, from 1, -> value of the objective, in studies of the version before; the logs hold them since.
         seconds: From its proposal to its end.
         error: Why it failed.
         notes: What befell it.
@@ -43,6 +43,8 @@ class StudyTrial:
         ended: When it was over.
         stored: Its parameters as the study stores them, with their distributions.
         collapsed: What was seen and why that is likely, where it learnt nothing to its end.
+        final: The objective at its best epoch, of a complete trial.
+        held: The rung at which it waits if it has come no further; 0 where it does not wait.
     """
 
     number: int
@@ -56,6 +58,8 @@ class StudyTrial:
     ended: datetime | None = None
     stored: tuple[dict[str, Any], dict[str, BaseDistribution]] = field(default_factory=lambda: ({}, {}))
     collapsed: str | None = None
+    final: float | None = None
+    held: int = 0
 
 
 def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[StudyTrial] | None:
@@ -111,18 +115,12 @@ def _fault_text(url: str, fault: Exception) -> str:
     return f"The study {where} cannot be read ({reason}); restore it, or run the spec again under another name."
 
 
-def _waits(trial: FrozenTrial) -> bool:
-    """Whether a trial waits at a rung until all have come to it."""
-    held, passed = (trial.user_attrs.get(name, 0) for name in ("held_rung", "passed_rung"))
-    last = max(trial.intermediate_values, default=0)
-    return trial.state == TrialState.RUNNING and bool(passed < held == last)
-
-
 def _trial(trial: FrozenTrial) -> StudyTrial:
     error, collapsed = trial.user_attrs.get("error"), trial.user_attrs.get("collapsed")
+    held, passed = (trial.user_attrs.get(name, 0) for name in ("held_rung", "passed_rung"))
     return StudyTrial(
         number=trial.number,
-        state="waiting" if _waits(trial) else _STATES[trial.state],
+        state=_STATES[trial.state],
         params=dict(trial.user_attrs.get("params", trial.params)),
         values={epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
         seconds=trial.duration.total_seconds() if trial.duration is not None else None,
@@ -134,4 +132,6 @@ def _trial(trial: FrozenTrial) -> StudyTrial:
         stored=(trial.params, trial.distributions),
         # Written before its end is: a trial that was cut off in between is not over.
         collapsed=str(collapsed) if collapsed is not None and trial.state in _ENDED else None,
+        final=trial.values[0] if trial.values else None,
+        held=held if trial.state == TrialState.RUNNING and passed < held else 0,
     )

@@ -18,6 +18,7 @@ from spectral_search.record.run_records import TrialRecord
 from spectral_search.record.wording import duration
 from spectral_search.report.axis_limits import limit_axis
 from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.rule import rule_of
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
 
@@ -193,7 +194,8 @@ def timeline_figure(run: Run) -> Figure:
     if not trials:
         return lacking(key, title, "No trial has finished an epoch.", f"spectral-search resume {run.name}")
     spec = RunSpec.from_dict(run.record.spec)
-    rungs = spec.search.rungs(spec.fit.epochs)
+    rule = rule_of(spec)
+    rungs = rule.rungs(spec.fit.epochs)
     counts = {state: sum(trial.state == state for trial in trials) for state in ("complete", "stopped", "failed")}
     spent, full = sum(trial.last_epoch for trial in trials), len(trials) * spec.fit.epochs
     order = sorted(trials, key=lambda trial: trial.number)
@@ -209,7 +211,7 @@ def timeline_figure(run: Run) -> Figure:
         f"{len(trials)} trials, {told}; {saved}; {where}. The winner was trial {best_at} of {len(trials)} to be "
         f"proposed{': later ones did not beat it' if 0 < best_at <= len(trials) // 2 else ''}."
     )
-    if rungs and spec.search.waits:
+    if rungs and rule.waits:
         caption += " A trial that waits at a rung has its bar go on."
     return Figure(key, title, caption, lambda layout: _draw_timeline(layout, run, order, rungs))
 

@@ -34,7 +34,6 @@ from spectral_search.run.retrain_copies import planned_copies, train_copies
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.preparation import Prepared
 from spectral_search.task.registry import task_of
-from spectral_search.task.task import Task
 from spectral_search.train.trainer import Trainer
 
 Predict = Callable[[Any], np.ndarray]
@@ -73,7 +72,7 @@ def finish_run(
     _enter_retest(spec, paths, prepared, finalists, retests)
     config = export_best(RunRecord.load(paths))
     if prepared.has_test:
-        _test(paths, record.task, finalists[0], prepared, device, config)
+        _test(record, finalists[0], prepared, device, config)
     if reseed:
         retests += _retrained(spec, record, finalists, prepared, device, progress)
         _enter_retest(spec, paths, prepared, finalists, retests)
@@ -94,9 +93,8 @@ def _as_trained(
     wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
     missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
     predictors = [prepared.predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
-    for (trial, seed, epoch), predicted_DN in zip(
-        missing, fresh_predictions(prepared, spec.search.retest_draws, predictors), strict=True
-    ):
+    made_of = fresh_predictions(prepared, spec.search.retest_draws, predictors)
+    for (trial, seed, epoch), predicted_DN in zip(missing, made_of, strict=True):
         made = Retest(trial.number, seed, True, epoch, epoch, trial.best_value, predicted_DN)
         write_retest(record.paths, record.objective, made)
         known[trial.number, seed, epoch] = made
@@ -161,19 +159,18 @@ def _retrained(
 def _enter_retest(
     spec: RunSpec, paths: RunPaths, prepared: Prepared, finalists: list[TrialRecord], retests: list[Retest]
 ) -> None:
-    task, trials = task_of(spec.task), [trial.number for trial in finalists]
-    judged = judge(retests, task, prepared.val_labels_N, trials, seed=spec.data.split_seed)
+    task, numbers = task_of(spec.task), [trial.number for trial in finalists]
+    judged = judge(retests, task, prepared.val_labels_N, numbers, seed=spec.data.split_seed)
     manifest, winner = Manifest.load(paths.manifest_json), finalists[0]
     manifest.best = {"trial": winner.number, "epoch": winner.best_epoch, task.objective.val_name: winner.best_value}
     manifest.retest = {**judged[0], "finalists": judged}
     manifest.save(paths.manifest_json)
 
 
-def _test(
-    paths: RunPaths, task: Task, winner: TrialRecord, prepared: Prepared, device: torch.device, config: Path
-) -> None:
+def _test(record: RunRecord, winner: TrialRecord, prepared: Prepared, device: torch.device, config: Path) -> None:
     """Predict the test set, unless a process that died after it has: the same weights give the same numbers."""
-    epoch, manifest = winner.best_epoch or 0, Manifest.load(paths.manifest_json)
+    paths, epoch = record.paths, winner.best_epoch or 0
+    manifest = Manifest.load(paths.manifest_json)
     done: dict[str, Any] = manifest.test or {}
     known = (done.get("trial"), done.get("epoch")) == (winner.number, epoch)
     if known and read_test_predictions(paths, winner.number, epoch) is not None:
@@ -184,6 +181,8 @@ def _test(
             f"The test set of run {paths.name} changed while it ran: restore it, then `spectral-search resume "
             f"{paths.name}`."
         )
-    write_test_predictions(paths, task, winner.number, epoch, tested.table)
-    manifest.test = {**tested.scores, **tested.about, "trial": winner.number, "epoch": epoch}
+    task, table = record.task, tested.table
+    write_test_predictions(paths, task, winner.number, epoch, table)
+    measured = task.scores(table[task.predicted].to_numpy(), table[task.target].to_numpy())
+    manifest.test = {**measured, task.examples: len(table), **tested.about, "trial": winner.number, "epoch": epoch}
     manifest.save(paths.manifest_json)

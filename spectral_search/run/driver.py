@@ -36,9 +36,11 @@ from spectral_search.run.lone_blas import lone_blas
 from spectral_search.run.plan import Plan
 from spectral_search.run.run_lock import Stopping
 from spectral_search.run.search_progress import Progress
-from spectral_search.run.study import Study, create_study, open_storage, storage_url
+from spectral_search.run.study import Study
+from spectral_search.run.study_storage import create_study, open_storage, storage_url
 from spectral_search.run.under_way import RETRIES, asked_to_end, forget, found_dead
 from spectral_search.task.preparation import Preparation, Prepared
+from spectral_search.task.registry import task_of
 from spectral_search.train.devices import Slots, cpu_count, visible_gpus
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
         manifest.save(hidden.manifest_json)
         if manifest.storage is None:
             # Its tables are made one by one: a run whose process died in between would have half a database.
-            create_study(hidden.study_url, manifest.study_name)
+            create_study(hidden.study_url, manifest.study_name, [task_of(plan.spec.task).objective])
 
 
 def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
@@ -191,7 +193,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
 def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
     """Tell of what an earlier session died of; the trials that it trained then, which are now to show alone which."""
     suspects, traits = found_dead(paths), plan.data.traits
-    told = {trial.number: trial.user_attrs["params"] for trial in study.trials() if trial.number in suspects}
+    told = {trial.number: trial.params for trial in study.history.trials if trial.number in suspects}
     for number, params in told.items():
         config = plan.spec.with_params(params)
         need = need_told(config, traits.values, plan.data.sizes.train, gpu=bool(plan.slots.gpus))

@@ -17,11 +17,11 @@ from optuna.trial import FrozenTrial, TrialState
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import digest_of, write_atomic
 from spectral_search.record.manifest import Manifest
-from spectral_search.record.run_records import RunRecord
-from spectral_search.run.study import open_storage, storage_url
+from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.run.study_storage import open_storage, storage_url
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.collapse import COLLAPSED
-from spectral_search.strategy.proposals import Proposals
+from spectral_search.strategy.space_points import planned_trials
 
 WHOLE_CYCLE = ("cosine", "one_cycle")
 """Schedules whose every step depends on the number of epochs: what was trained so is no part of a longer run."""
@@ -55,7 +55,7 @@ def extend(record: RunRecord, wanted: Extension) -> str:
     text = longer.to_yaml()
     # Both texts are the run's own from here on, so that dying before the second write leaves a run that resumes.
     manifest.spec_sha256 = [*manifest.spec_sha256, digest_of(text)]
-    manifest.planned_trials, manifest.state = Proposals(longer).planned, "interrupted"
+    manifest.planned_trials, manifest.state = planned_trials(longer), "interrupted"
     manifest.save(paths.manifest_json)
     write_atomic(paths.spec_yaml, text)
     return " ".join(told)
@@ -67,9 +67,7 @@ def _longer_spec(record: RunRecord, spec: RunSpec, wanted: Extension) -> tuple[R
         values["search.trials"] = wanted.trials
         told.append(f"{wanted.trials} trials in all, {max(0, wanted.trials - there)} of them new.")
         if spec.search.sampler == "grid":
-            faults.append(
-                f"--trials: {record.paths.name} runs the {Proposals(spec).planned} points of a grid, no more."
-            )
+            faults.append(f"--trials: {record.paths.name} runs the {planned_trials(spec)} points of a grid, no more.")
         elif wanted.trials <= there and wanted.trials != spec.search.trials:
             faults.append(f"--trials {wanted.trials}: {record.paths.name} has {there} trials already; ask for more.")
     if wanted.epochs is not None:
@@ -92,11 +90,12 @@ def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
 def _copied(storage: BaseStorage, record: RunRecord, spec: RunSpec) -> tuple[str, str]:
     old = optuna.load_study(study_name=record.manifest.study_name, storage=storage, sampler=RandomSampler())
     name = f"{record.manifest.study_name.partition('+')[0]}+{secrets.token_hex(4)}"
-    new = optuna.create_study(study_name=name, storage=storage, direction="maximize", sampler=RandomSampler())
+    new = optuna.create_study(study_name=name, storage=storage, directions=old.directions, sampler=RandomSampler())
     longer, final = 0, 0
     for trial in old.get_trials(deepcopy=False):
         config = spec.with_params(trial.user_attrs["params"])
-        if trial.state == TrialState.COMPLETE and _has_epochs_left(trial, config.fit.epochs, config.fit.patience):
+        known = record.trials[trial.number]
+        if trial.state == TrialState.COMPLETE and _has_epochs_left(known, config.fit.epochs, config.fit.patience):
             if config.fit.schedule in WHOLE_CYCLE:
                 final += 1
             else:
@@ -114,10 +113,9 @@ def _copied(storage: BaseStorage, record: RunRecord, spec: RunSpec) -> tuple[str
     return name, f"{longer} complete trials go on to epoch {spec.fit.epochs}{kept}."
 
 
-def _has_epochs_left(trial: FrozenTrial, epochs: int, patience: int | None) -> bool:
+def _has_epochs_left(trial: TrialRecord, epochs: int, patience: int | None) -> bool:
     """Whether a complete trial would have gone on, had it been planned for so many epochs."""
-    values = trial.intermediate_values
-    last, best = max(values), max(sorted(values), key=values.__getitem__)
+    last, best = trial.last_epoch, trial.best_epoch or 0
     return last < epochs and (patience is None or last - best < patience)
 
 

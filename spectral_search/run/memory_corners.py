@@ -13,7 +13,10 @@ from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.space_points import Params
 from spectral_search.train.capacity import Footprint, footprint
 
-SIZING = ("model.", "data.input.", "fit.batch_size", "fit.precision", "fit.target")
+SIZING = (
+    *("model.", "data.input.", "fit.batch_size", "fit.precision", "fit.target"),
+    *("fit.weight_average", "fit.augment"),
+)
 """What the memory of a trial follows from: keys, and beginnings of keys."""
 SWEEPS, DRAWS = 3, 100
 

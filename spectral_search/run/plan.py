@@ -16,6 +16,7 @@ from spectral_search.run.retest_outlook import Afterwards
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.candidate_configs import candidates, values
+from spectral_search.strategy.rule import rule_of
 from spectral_search.strategy.space_points import planned_trials
 from spectral_search.task.data_plan import DataPlan, Traits
 from spectral_search.task.registry import task_of
@@ -61,7 +62,7 @@ class Plan:
                 return sum(point.get("fit.epochs", epochs) for point in points)
         elif domain is not None:
             return self.trials * max(domain.probes())
-        return search.planned_epochs(self.trials, epochs)
+        return rule_of(self.spec).planned_epochs(self.trials, epochs)
 
     @property
     def example_epochs(self) -> int:
@@ -184,8 +185,8 @@ def make_plan(
 
 def _late_rung(spec: RunSpec) -> str | None:
     """That no trial will be stopped early, where the spec asks for it and its first rung comes too late."""
-    rung, pruner = spec.search.min_epochs, spec.search.pruner
-    if rung is None or pruner == "none" or rung < (epochs := max(values(spec, "fit.epochs"))):
+    rung = spec.search.min_epochs
+    if rung is None or not rule_of(spec).stops or rung < (epochs := max(values(spec, "fit.epochs"))):
         return None
     return (
         f"search.min_epochs ({rung:,}) is not below fit.epochs ({epochs:,}), so no trial is stopped early: lower it, "
@@ -195,8 +196,8 @@ def _late_rung(spec: RunSpec) -> str | None:
 
 def late_decision(spec: RunSpec, trials: int) -> str | None:
     """A warning where more than half of all epochs are trained before any trial can be stopped for others."""
-    search, epochs = spec.search, spec.fit.epochs
-    if search.min_epochs is None or search.pruner == "none" or (search.waits and trials <= search.survivors_of(trials)):
+    search, epochs, rule = spec.search, spec.fit.epochs, rule_of(spec)
+    if search.min_epochs is None or not rule.stops or (rule.waits and trials <= rule.survivors_of(trials)):
         return None
     first = min(search.min_epochs, epochs)
     if trials == 1 or first <= LATE_PART * epochs:
@@ -246,12 +247,17 @@ def decide_executor(spec: RunSpec, traits: Traits, asked: str) -> tuple[Executor
 
 
 def _check_networks(spec: RunSpec, shape_of: Callable[[TrialConfig], InputShape]) -> None:
-    """Refuse networks that cannot read their inputs."""
+    """Refuse networks that cannot read their inputs, and groups of parameters that they do not have."""
     faults: dict[str, None] = {}
-    for config in candidates(spec):
+    by_network = {f"{shape_of(c)} {c.model!r} {c.fit.groups!r}": c for c in candidates(spec)}
+    for config in by_network.values():
         shape = shape_of(config)
         try:
             require_fit(config.model, pixels=shape.length, channels=shape.channels)
+            if config.fit.groups:
+                from spectral_search.train.optimiser_groups import require_groups  # names of parameters are torch's
+
+                require_groups(config, shape)
         except RequestError as error:
             faults |= dict.fromkeys(error.faults)
     if faults:

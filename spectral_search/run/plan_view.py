@@ -10,6 +10,7 @@ from spectral_search.record.wording import params_text, short_value, size
 from spectral_search.run.memory_plan import MemoryPlan
 from spectral_search.run.plan import Plan
 from spectral_search.spec.domain import Domain
+from spectral_search.strategy.rule import rule_of
 
 GRID_ROWS = 200
 
@@ -53,16 +54,7 @@ def _search_text(plan: Plan) -> str:
     search, epochs = plan.spec.search, plan.spec.fit.epochs
     if plan.trials == 1:
         return f"one trial of at most {epochs} epochs"
-    rule, rungs = "no trial is stopped for another", search.rungs(epochs)
-    if search.pruner == "asha" and rungs:
-        rule = f"ASHA from epoch {rungs[0]}, one trial in {search.factor} goes on at a rung"
-    elif search.waits:
-        told, left = [], plan.trials
-        for rung in rungs:
-            if left > (left := search.survivors_of(left, search.factor_at(rung, epochs))):
-                told.append(f"after epoch {rung} the best {left}")
-        by_now = ", whoever leads by now at once" if search.pruner == "promote" else ""
-        rule = f"{', '.join(told)} go on{by_now}" if told else rule
+    rule = rule_of(plan.spec).told(plan.trials, epochs) or "no trial is stopped for another"
     return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}"
 
 

@@ -30,8 +30,8 @@ from spectral_search.run.study import LiveTrial, Study
 from spectral_search.run.trial_session import GuardedTrial, TrialRun, log_name
 from spectral_search.run.under_way import RETRIES
 from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.asha import rung_epochs
 from spectral_search.strategy.collapse import earliest
+from spectral_search.strategy.rule import rule_of
 from spectral_search.strategy.space_points import Params
 from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
@@ -311,9 +311,9 @@ def run_shared(
 
 def _decides(spec: RunSpec, params: Params, epoch: int) -> bool:
     """Whether a trial may be over, or judged, after an epoch."""
-    fit, search = spec.with_params(params).fit, spec.search
-    last = min(fit.epochs, earliest(fit, search.collapse_epochs))
-    return epoch >= last or epoch in rung_epochs(search, fit.epochs)
+    fit = spec.with_params(params).fit
+    last = min(fit.epochs, earliest(fit, spec.search.collapse_epochs))
+    return epoch >= last or epoch in rule_of(spec).rungs(fit.epochs)
 
 
 def _job(spec: RunSpec, paths: RunPaths, dataset: TrainingSet, slots: Slots) -> Job:

@@ -1,17 +1,17 @@
 """What the study tells while it runs, gathered into snapshots for the live view."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
 
-from optuna.trial import FrozenTrial, TrialState
-
 from spectral_search.record.live_view import BestSoFar, Event, LiveTrial, LiveView, SearchView
 from spectral_search.run.retest_outlook import Afterwards
-from spectral_search.run.study import OUTCOMES, Study
 from spectral_search.run.study import LiveTrial as StudyTrial
+from spectral_search.run.study import Study
 from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.collapse import COLLAPSED
+from spectral_search.strategy.history import Trial
+from spectral_search.strategy.rule import rule_of
 from spectral_search.task.registry import task_of
 
 
@@ -38,8 +38,8 @@ class Progress:
     ) -> None:
         self._spec, self._name, self._planned, self._afterwards = spec, name, study.planned, afterwards
         self._view, self._clock, self._started_s = view, clock, clock()
-        self._task = task_of(spec.task)
-        self._objective = self._task.objective
+        self._task, self._rule = task_of(spec.task), rule_of(spec)
+        self._metric = self._task.objective
         self._live: dict[int, LiveTrial] = {}
         self._ends: dict[int, tuple[float, int]] = {}
         self._counts: Counter[str] = Counter()
@@ -50,33 +50,35 @@ class Progress:
         self._events: list[Event] = []
         self._rates: dict[int, float] = {}
         self._training_s: float | None = None
-        for trial in study.trials():
+        for trial in study.history.trials:
             self._take_earlier(trial)
         self._earlier_epochs = self._epochs
 
-    def _take_earlier(self, trial: FrozenTrial) -> None:
-        values = trial.intermediate_values
+    def _take_earlier(self, trial: Trial) -> None:
+        values = trial.values
         self._epochs += len(values)
-        if trial.state.is_finished():
-            self._counts[OUTCOMES[trial.state]] += 1
-            self._collapsed += COLLAPSED in trial.user_attrs
+        if trial.state != "running":
+            self._counts[trial.state] += 1
+            self._collapsed += trial.collapsed
             self._ended_epochs += len(values)
-            self._spared += self._spared_by(OUTCOMES[trial.state], len(values))
-        if values and trial.state != TrialState.FAIL:
-            epoch = max(values, key=lambda epoch: self._objective.gain(values[epoch]))
-            if trial.state == TrialState.COMPLETE:
-                self._ends[trial.number] = values[epoch], epoch
-            if self._best is None or self._objective.better(values[epoch], self._best.value):
-                self._best = BestSoFar(trial.number, epoch, values[epoch], trial.user_attrs["params"])
+            self._spared += self._spared_by(trial.state, len(values))
+        best = self._metric.best(values)
+        if math.isfinite(best) and trial.state != "failed":
+            epoch = values.index(best) + 1
+            if trial.state == "complete":
+                self._ends[trial.number] = self._metric.gain(best), epoch
+            if self._best is None or self._metric.better(best, self._best.value):
+                self._best = BestSoFar(trial.number, epoch, best, dict(trial.params))
 
     def __call__(self, event: str, trial: StudyTrial) -> None:
         """Take in one change of the study."""
         last = trial.epochs[-1] if trial.epochs else None
-        key, objective = self._objective.val_name, self._objective
-        value = max((record[key] for record in trial.epochs), key=objective.gain, default=None)
+        name = self._metric.val_name
+        best = self._metric.best(record[name] for record in trial.epochs)
+        value = best if math.isfinite(best) else None
         if event in ("started", "epoch"):
             self._live[trial.number] = LiveTrial(
-                trial.number, trial.last_epoch, None if last is None else last[key], value, params=trial.params
+                trial.number, trial.last_epoch, None if last is None else last[name], value, params=trial.params
             )
         if event == "epoch" and last is not None:
             self._epochs += 1
@@ -84,9 +86,9 @@ class Progress:
             if self._training_s is None:
                 # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
                 self._training_s = max(self._started_s, self._clock() - (last.get("seconds") or 0.0))
-            if self._best is None or objective.better(last[key], self._best.value):
-                self._best = BestSoFar(trial.number, last["epoch"], last[key], trial.params)
-                self._events.append(Event("best", trial.number, None, last["epoch"], last[key], "", trial.params))
+            if self._best is None or self._metric.better(last[name], self._best.value):
+                self._best = BestSoFar(trial.number, last["epoch"], last[name], trial.params)
+                self._events.append(Event("best", trial.number, None, last["epoch"], last[name], "", trial.params))
         elif event == "waiting":
             self._live.pop(trial.number, None)
         elif event != "started":
@@ -95,8 +97,8 @@ class Progress:
             self._ended_epochs += trial.last_epoch
             self._spared += self._spared_by(event, trial.last_epoch)
             if event == "complete" and trial.epochs:
-                best = max(trial.epochs, key=lambda record: objective.gain(record[key]))
-                self._ends[trial.number] = best[key], best["epoch"]
+                epoch = next(record["epoch"] for record in trial.epochs if record[name] == best)
+                self._ends[trial.number] = self._metric.gain(best), epoch
             self._collapsed += trial.collapsed is not None
             told = "collapsed" if trial.collapsed is not None else event
             why = trial.error or trial.collapsed or ""
@@ -150,8 +152,8 @@ class Progress:
         average is taken to go on to its last epoch.
         """
         over, longest = sum(self._counts.values()), self._spec.fit.epochs
-        if self._spec.search.waits:
-            planned = self._spec.search.planned_epochs(self._planned, longest) - self._spared
+        if self._rule.waits:
+            planned = self._rule.planned_epochs(self._planned, longest) - self._spared
             return max(self._epochs, planned) if self._live or self._waiting() else self._epochs
         mean = self._ended_epochs / over if over else longest
         live = sum((mean if trial.epoch < mean else longest) - trial.epoch for trial in self._live.values())
@@ -159,7 +161,7 @@ class Progress:
 
     def _spared_by(self, outcome: str, epoch: int) -> int:
         """Epochs that were planned for a trial and that it did not take, having ended before the next rung."""
-        rungs = [] if outcome == "complete" else self._spec.search.rungs(self._spec.fit.epochs)
+        rungs = [] if outcome == "complete" else self._rule.rungs(self._spec.fit.epochs)
         return min((end for end in [*rungs, self._spec.fit.epochs] if end >= epoch), default=epoch) - epoch
 
     def _rate(self) -> float | None:

@@ -10,9 +10,10 @@ from spectral_search.places import FULL
 from spectral_search.record.durable import append_line
 from spectral_search.record.paths import RunPaths, TrialPaths
 from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.asha import rung_epochs
 from spectral_search.strategy.collapse import has_collapsed
+from spectral_search.strategy.rule import rule_of
 from spectral_search.strategy.space_points import Params
+from spectral_search.task.registry import task_of
 from spectral_search.train.checkpoint import (
     DamagedCheckpointError,
     discard_checkpoint,
@@ -87,7 +88,8 @@ class TrialRun:
             self.member = trainer.member(number, config)
             self.add_note(f"Trained anew from epoch 1: {error}")
         # What may be stopped must leave its best weights behind, so a rung is always followed by a checkpoint.
-        self._rungs, self._collapse_epochs = rung_epochs(spec.search, config.fit.epochs), spec.search.collapse_epochs
+        self._rungs, self._collapse_epochs = rule_of(spec).rungs(config.fit.epochs), spec.search.collapse_epochs
+        self._metric = task_of(spec.task).objective
         self._replay = list(self.member.history[settled:])
         self._told = settled
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
@@ -151,7 +153,7 @@ class TrialRun:
     def _may_be_stopped(self, epoch: int) -> bool:
         """Whether the study judges the trial after an epoch: at a rung, or since it has collapsed."""
         fit, known = self.member.config.fit, self.member.history[:epoch]
-        return epoch in self._rungs or has_collapsed(known, fit, self._collapse_epochs)
+        return epoch in self._rungs or has_collapsed(known, fit, self._collapse_epochs, self._metric)
 
     def _step(self, record: EpochRecord) -> Step:
         self._told = max(self._told, int(record["epoch"]))

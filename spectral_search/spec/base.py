@@ -1,5 +1,7 @@
 """The strict base of every section of a spec, and the bounds that its numbers share."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
@@ -18,6 +20,11 @@ class Section(BaseModel):
     """A section of a spec: immutable, and an unknown key is a fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @classmethod
+    def of(cls, raw: Any) -> "type[Section]":
+        """The class that plain values are of: this one, or one of several that share a field."""
+        return cls
 
 
 def linked_fault(message: str, *keys: str) -> PydanticCustomError:

@@ -1,10 +1,14 @@
 """The `data` section: where the spectra are, how many are used, and what a network sees of them."""
 
-from typing import Annotated, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from spectral_search.spec.base import LARGE, MANY, SMALL, Section
+from spectral_search.spec.base import LARGE, MANY, SMALL, linked_fault
+from spectral_search.spec.data_section import DataSection, InputSection
+from spectral_search.spec.families import family_of, kinds_without_neighbours
+from spectral_search.spec.model_section import ModelSection
 
 InputKind = Literal["standardize", "whiten", "raw_whiten", "flux_error", "flux_inverse_error", "signal", "denoised"]
 LEAKY_INPUTS: frozenset[str] = frozenset({"flux_error", "flux_inverse_error"})
@@ -14,7 +18,7 @@ _TYPICAL_COMPONENTS = 64
 """Stands for `components: auto` where no data has been looked at yet."""
 
 
-class InputSpec(Section):
+class InputSpec(InputSection):
     """How a noisy spectrum becomes the network's input."""
 
     kind: InputKind = Field(
@@ -54,7 +58,7 @@ class InputSpec(Section):
         return pixels if self.top_pixels is None else min(self.top_pixels, pixels)
 
 
-class DataSpec(Section):
+class DataSpec(DataSection):
     """Which spectra are used, and how noisy they are."""
 
     root: str | list[str] | None = Field(
@@ -95,3 +99,48 @@ class DataSpec(Section):
         "Noise and products are computed in formats of their own",
     )
     input: InputSpec = InputSpec()
+
+    FIXED: ClassVar[Mapping[str, str]] = {"otherwise": "it stands in for all trials; vary data.input.kind"}
+
+    def check_beside(self, model: ModelSection) -> None:
+        """Refuse inputs without neighbouring pixels for networks that need them."""
+        given, needs_neighbours = self.input, family_of(model.kind).needs_neighbours
+        if given.top_pixels is not None and needs_neighbours:
+            message = (
+                f"data.input.top_pixels leaves no neighbouring pixels for a {model.kind}; use null, or model.kind "
+                f"{kinds_without_neighbours()}"
+            )
+            raise linked_fault(message, "data.input.top_pixels", "model.kind")
+        if given.kind == "signal" and needs_neighbours:
+            message = (
+                f"data.input.kind signal has no neighbouring pixels, which a {model.kind} needs; use denoised, "
+                f"or model.kind {kinds_without_neighbours()}"
+            )
+            raise linked_fault(message, "data.input.kind", "model.kind")
+        if given.kind in SUBSPACE_INPUTS and given.top_pixels is not None:
+            message = (
+                f"data.input.top_pixels chooses among pixels, and {given.kind} has components; use null, or "
+                "data.input.kind standardize"
+            )
+            raise linked_fault(message, "data.input.top_pixels", "data.input.kind")
+
+    def on_another_machine(self) -> Self:
+        return self.model_copy(update={"residency": "auto", "stored_as": "auto"})
+
+    @classmethod
+    def asked_for(cls, raw: dict[str, Any], keys: Collection[str]) -> None:
+        """An input that is asked for stands: nothing may stand in for it."""
+        given = raw.get("input")
+        if "data.input.kind" in keys and "data.input.otherwise" not in keys and isinstance(given, dict):
+            given.pop("otherwise", None)
+
+    @classmethod
+    def beside_neighbours(cls, raw: dict[str, Any]) -> None:
+        """Such a network sees `denoised`, where a stage of MLPs left the data a choice."""
+        given = raw.get("input")
+        if isinstance(given, dict) and given.get("kind") == "signal" and given.get("otherwise") is not None:
+            given["kind"] = "denoised"
+
+    @classmethod
+    def quick(cls, limits: Mapping[str, int]) -> dict[str, int]:
+        return {"num_train": limits["train"], "num_val": limits["val"], "val_draws": limits["draws"]}

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from spectral_search.spec.base import Section
 from spectral_search.spec.faults import Fault
-from spectral_search.spec.keys import nearest
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.yaml_io import FlowMap, show
 
 DomainKind = Literal["uniform", "log_uniform", "int", "log_int", "choice"]

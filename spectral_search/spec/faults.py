@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.keys import allowed, kinds_with, nearest, nearest_key, takes, texts
+from spectral_search.spec.keys import allowed, item_section, kinds_with, nearest_key, takes, texts
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.yaml_io import plain_scalar, show
 
 S = TypeVar("S", bound=Section)
@@ -63,18 +64,24 @@ def _follow(
 ) -> tuple[str, FieldInfo | None, Any, type[Section]]:
     """Walks pydantic's location down to a field: its dotted key, field, value as given, and owning section.
 
-    Parts of the location below a field (a list's index, the arm of a union) are dropped: the sentence is about the
-    whole value, which is what the user wrote on that line.
+    Parts of the location below a field (the index of a value in a list, the arm of a union) are dropped: the sentence
+    is about the whole value, which is what the user wrote on that line.
     """
     key, info, value = prefix, None, raw
     for part in loc:
+        item = item_section(info) if info is not None and isinstance(part, int) else None
+        if item is not None and isinstance(part, int) and isinstance(value, list):
+            key, info, value = f"{key}.{part}", None, value[part]
+            cls = item.of(value)
+            continue
         by_name = {field.alias or name: field for name, field in cls.model_fields.items()}
         key = f"{key}.{part}" if key else str(part)
         value = value.get(part) if isinstance(value, dict) else None
         info = by_name.get(str(part))
-        if info is None or not (inspect.isclass(info.annotation) and issubclass(info.annotation, Section)):
+        if info is not None and inspect.isclass(info.annotation) and issubclass(info.annotation, Section):
+            cls = info.annotation
+        elif info is None or item_section(info) is None:
             break
-        cls = info.annotation
     return key, info, value, cls
 
 

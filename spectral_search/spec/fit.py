@@ -4,8 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from spectral_search.spec.augment_section import AugmentItem
 from spectral_search.spec.base import LARGE, MANY, SEEDS, SMALL, Section, linked_fault
-from spectral_search.spec.technique_names import LOSSES, SCHEDULES, NameOf
+from spectral_search.spec.technique_names import LOSSES, SCHEDULES, WEIGHT_AVERAGES, NameOf
+
+
+class GroupSpec(Section):
+    """Parameters of a network with rates of their own."""
+
+    match: Annotated[str, Field(min_length=1)] = Field(
+        description="which: a pattern for their names, such as head.* or *.bias; each belongs to the first that matches"
+    )
+    lr_factor: Annotated[float, Field(ge=SMALL, le=LARGE)] = Field(1.0, description="their rate / lr, at every step")
+    weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] | None = Field(
+        None, description="instead of fit.weight_decay"
+    )
 
 
 class FitSpec(Section):
@@ -38,6 +51,16 @@ class FitSpec(Section):
     ridge_alpha: Annotated[float, Field(ge=SMALL, le=LARGE)] = Field(
         200.0, description="ridge_residual: penalty of the Ridge"
     )
+    groups: list[GroupSpec] = Field([], description="parts of the network with rates of their own")
+    weight_average: Annotated[str, NameOf(WEIGHT_AVERAGES, beside=("none",))] = Field(
+        "none", description="ema: networks are measured and kept with a moving average of their weights over the steps"
+    )
+    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.999, description="weight_average: what a step leaves of the average so far; less in the first steps"
+    )
+    augment: list[AugmentItem] = Field(
+        [], description="changes of training inputs, in this order; mask: {kind: mask, share: 0.1, run: 1}"
+    )
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 42
 
     @model_validator(mode="after")
@@ -55,4 +78,13 @@ class FitSpec(Section):
                 "floor, or raise lr"
             )
             raise linked_fault(message, "fit.lr_floor", "fit.lr")
+        for place, group in enumerate(self.groups):
+            if self.lr_floor > self.lr * group.lr_factor:
+                message = (
+                    f"lr_floor ({self.lr_floor:g}) is above the rate of group {place} "
+                    f"({self.lr * group.lr_factor:g}), so that the schedule would rise; lower the floor, or raise the "
+                    "group's lr_factor"
+                )
+                keys = "fit.lr_floor", "fit.lr", "fit.groups", f"fit.groups.{place}.lr_factor"
+                raise linked_fault(message, *keys)
         return self

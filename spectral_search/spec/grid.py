@@ -30,7 +30,7 @@ def grid_points(base: TrialConfig, grid: Grid) -> list[dict[str, Any]]:
     for product in products(grid) or [{}]:
         for values in itertools.product(*product.values()):
             point = dict(zip(product, values, strict=True))
-            leaves = trial_leaves(_kind_of(base, point))
+            leaves = trial_leaves(_kind_of(base, point), type(base.data))
             point = {key: value for key, value in point.items() if key in leaves}
             points.setdefault(same_key(sorted((key, same_key(value)) for key, value in point.items())), point)
     return list(points.values())
@@ -79,7 +79,7 @@ def check_grid(base: TrialConfig, grid: Grid) -> list[Fault]:
     for product in products(grid):
         kinds = [kind for kind in product.get("model.kind", [base.model.kind]) if is_kind(kind)]
         for key in product:
-            fault = key_fault("grid", key, kinds)
+            fault = key_fault("grid", key, kinds, type(base.data))
             if fault is not None:
                 faults.setdefault(fault.text, fault)
     wrong = {fault.key.removeprefix("grid.") for fault in faults.values()}

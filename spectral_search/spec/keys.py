@@ -1,6 +1,5 @@
 """The dotted keys a spec may hold, what each allows in plain words, and the nearest spelling of a wrong one."""
 
-import difflib
 import functools
 import inspect
 import types
@@ -11,14 +10,16 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.data import DataSpec
+from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.name_registry import Registry
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
+from spectral_search.spec.spelling import nearest
+from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.technique_names import names_taken
 
 _SECTIONS: dict[str, type[Section]] = {
-    "data": DataSpec,
     "fit": FitSpec,
     "search": SearchSpec,
     "resources": ResourcesSpec,
@@ -29,7 +30,6 @@ TOP_KEYS = (
     *("search", "resources", "inherit", "provenance"),
 )
 SEARCHED_SECTIONS = ("data.input", "model", "fit")
-_CLOSE = 0.6  # difflib's own threshold for a close match
 # What people write for a key when they come from other tools; difflib cannot bridge these.
 _SYNONYMS = {
     **{
@@ -64,28 +64,62 @@ def section_leaves(cls: type[Section], prefix: str) -> dict[str, FieldInfo]:
     return leaves
 
 
+def trial_leaves(kind: str, data: type[DataSection] | None = None) -> dict[str, FieldInfo]:
+    """Dotted key -> field of everything one trial of this model kind may set: data, model and fit.
+
+    Args:
+        kind: The kind.
+        data: Class of the data section; that of the default task where absent.
+    """
+    return _trial_leaves(kind, data or data_section(DEFAULT_TASK))
+
+
 @functools.cache
-def trial_leaves(kind: str) -> dict[str, FieldInfo]:
-    """Dotted key -> field of everything one trial of this model kind may set: data, model and fit."""
+def _trial_leaves(kind: str, data: type[DataSection]) -> dict[str, FieldInfo]:
     section: type[Section] = families()[kind].section
     model = section_leaves(section, "model")
-    return {**section_leaves(DataSpec, "data"), **model, **section_leaves(FitSpec, "fit")}
+    return {**section_leaves(data, "data"), **model, **section_leaves(FitSpec, "fit")}
+
+
+def all_leaves(data: type[DataSection] | None = None) -> dict[str, FieldInfo]:
+    """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
+    return _all_leaves(data or data_section(DEFAULT_TASK))
 
 
 @functools.cache
-def all_leaves() -> dict[str, FieldInfo]:
-    """Dotted key -> field over every section and every model kind (the first kind's field where kinds share a key)."""
+def _all_leaves(data: type[DataSection]) -> dict[str, FieldInfo]:
     leaves: dict[str, FieldInfo] = {}
     for kind in reversed(list(families())):
-        leaves |= trial_leaves(kind)
+        leaves |= trial_leaves(kind, data)
     for name in ("search", "resources", "inherit"):
         leaves |= section_leaves(_SECTIONS[name], name)
     return leaves
 
 
-def kinds_with(key: str) -> list[str]:
+def kinds_with(key: str, data: type[DataSection] | None = None) -> list[str]:
     """The model kinds that know a key: all of them for a key outside the model section, none for an unknown key."""
-    return [kind for kind in families() if key in trial_leaves(kind)]
+    return [kind for kind in families() if is_trial_key(key, kind, data)]
+
+
+def is_trial_key(key: str, kind: str, data: type[DataSection] | None = None) -> bool:
+    """Whether a trial of this model kind may set a key, or one of an item of a list, such as fit.groups.0.lr_factor."""
+    leaves, (parent, place, last) = trial_leaves(kind, data), _parts_of_item(key)
+    return key in leaves or (place and last != "" and parent in leaves and item_section(leaves[parent]) is not None)
+
+
+def _parts_of_item(key: str) -> tuple[str, bool, str]:
+    """The list's key, whether a place in it follows, and the item's own key."""
+    rest, _, last = key.rpartition(".")
+    parent, _, place = rest.rpartition(".")
+    return parent, place.isdecimal(), last
+
+
+def item_section(info: FieldInfo) -> type[Section] | None:
+    """The class of a list's items where these are sections."""
+    item = next(iter(get_args(info.annotation)), None) if get_origin(info.annotation) is list else None
+    while get_origin(item) is Annotated:
+        item = get_args(item)[0]
+    return item if inspect.isclass(item) and issubclass(item, Section) else None
 
 
 def is_kind(value: Any) -> TypeGuard[str]:
@@ -96,17 +130,6 @@ def is_kind(value: Any) -> TypeGuard[str]:
 def is_searched_section(key: str) -> bool:
     """Whether a key lies where a space or a grid may reach."""
     return any(key.startswith(f"{section}.") for section in SEARCHED_SECTIONS)
-
-
-def nearest(word: str, options: Iterable[str]) -> str | None:
-    """The option spelt most like a word, or None when none is close."""
-    matcher = difflib.SequenceMatcher(b=word.lower())
-    scores: dict[str, float] = {}
-    for option in options:
-        matcher.set_seq1(option.lower())
-        scores[option] = matcher.ratio()
-    best = max(sorted(scores), key=scores.__getitem__, default=None)
-    return best if best is not None and scores[best] >= _CLOSE else None
 
 
 def nearest_key(key: str, options: Iterable[str]) -> str | None:
@@ -134,11 +157,15 @@ def allowed(info: FieldInfo) -> str:
 
 def texts(info: FieldInfo) -> list[str]:
     """Every text that a field takes as it stands, such as 'relu' or 'auto'."""
-    return [*literals(info.annotation), *names_taken(info.metadata)]
+    return literals(info.annotation, info.metadata)
 
 
-def literals(annotation: Any) -> list[str]:
-    """Those of them that its type spells out."""
+def literals(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
+    """Those of a type, with what is said of it."""
+    rules = list(metadata)
+    registries = [rule for rule in rules if isinstance(rule, Registry)]
+    if named := [*(name for rule in registries for name in rule.names), *names_taken(rules)]:
+        return named
     if get_origin(annotation) is Literal:
         return [value for value in get_args(annotation) if isinstance(value, str)]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
@@ -161,8 +188,9 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         base, *extra = get_args(annotation)
         inner = [item for part in extra for item in (part.metadata if isinstance(part, FieldInfo) else [part])]
         return _words(base, [*inner, *metadata])
-    if origin is Literal:
-        values = [str(value) for value in get_args(annotation)]
+    named = literals(annotation, metadata) if any(isinstance(item, Registry) for item in metadata) else []
+    if origin is Literal or named:
+        values = named or [str(value) for value in get_args(annotation)]
         return values[0] if len(values) == 1 else "one of " + ", ".join(values)
     if origin in (Union, types.UnionType):
         parts = [part for part in get_args(annotation) if part is not type(None)]

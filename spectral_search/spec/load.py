@@ -11,11 +11,11 @@ from typing import Any
 from spectral_search.errors import RequestError
 from spectral_search.places import given_path
 from spectral_search.spec.faults import Fault
-from spectral_search.spec.keys import nearest
 from spectral_search.spec.quick import quick as shrink
 from spectral_search.spec.quick import shorter_rung
 from spectral_search.spec.run import RunSpec, assemble
 from spectral_search.spec.sets import apply_sets, parse_set
+from spectral_search.spec.spelling import nearest
 from spectral_search.spec.yaml_io import Document, parse_yaml, show
 
 __all__ = ["StageInfo", "expand", "find_spec", "list_specs", "load_spec", "packaged_specs_dir", "parse_set"]
@@ -204,6 +204,8 @@ def _with_stage(document: Document, path: Path) -> dict[str, Any]:
     raw = dict(document.value)
     if raw.get("stage") is None:
         raw["stage"] = path.stem
+    if isinstance(task := raw.get("task"), str) and task.endswith(".py"):
+        raw["task"] = str((path.parent / task).resolve())  # it is stored with the run, which other folders resume
     return raw
 
 

@@ -79,11 +79,10 @@ def _is_given(key: str, explicit: Mapping[str, Any]) -> bool:
 def _most(spec: RunSpec, limits: QuickLimits, explicit: Mapping[str, Any]) -> dict[str, int]:
     """Dotted key -> the largest value a quick run allows."""
     given = explicit.get("fit.epochs")
+    sizes = {"train": limits.num_train, "val": limits.num_val, "draws": limits.val_draws}
     epochs = given if isinstance(given, int) and given > 0 else min(limits.epochs, spec.fit.epochs)
     return {
-        "data.num_train": limits.num_train,
-        "data.num_val": limits.num_val,
-        "data.val_draws": limits.val_draws,
+        **{f"data.{key}": value for key, value in type(spec.data).quick(sizes).items()},
         "fit.epochs": epochs,
         "fit.batch_size": limits.batch_size,
         "fit.warmup_epochs": min(1, epochs - 1),

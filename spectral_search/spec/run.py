@@ -7,7 +7,7 @@ from pydantic import Field
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.base import Section
-from spectral_search.spec.data import DataSpec
+from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.families import ModelSpec
 from spectral_search.spec.faults import Fault, build_section, unknown_key
@@ -17,13 +17,11 @@ from spectral_search.spec.keys import TOP_KEYS, all_leaves
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 from spectral_search.spec.sets import apply_sets
 from spectral_search.spec.space import check_space, is_active, key_fault, parse_space, search_order, space_kinds
-from spectral_search.spec.trial import TrialConfig, apply_params, build_trial
+from spectral_search.spec.task_modules import DEFAULT_TASK
+from spectral_search.spec.trial import TrialConfig, apply_params, build_trial, section_of
 from spectral_search.spec.yaml_io import dump_yaml, show
 
 __all__ = ["RunSpec", "TrialConfig"]
-
-DEFAULT_TASK = "spectra"
-"""Of specs that name none."""
 
 
 class _Header(Section):
@@ -55,7 +53,7 @@ class RunSpec(Section):
     stage: str
     description: str = ""
     task: str = DEFAULT_TASK
-    data: DataSpec
+    data: Any
     model: ModelSpec
     fit: FitSpec
     space: dict[str, Domain] = Field(default_factory=dict)
@@ -133,7 +131,7 @@ class RunSpec(Section):
         config = self.with_params(params)
         update: dict[str, Any] = {
             # Memory, devices and database were those of the machine that searched; the next one has its own.
-            "data": config.data.model_copy(update={"residency": "auto", "stored_as": "auto"}),
+            "data": config.data.on_another_machine(),
             "resources": ResourcesSpec(),
             "model": config.model,
             "fit": config.fit,
@@ -170,7 +168,8 @@ def assemble(raw: dict[str, Any]) -> tuple[RunSpec | None, list[Fault]]:
     """Validates a whole spec: the RunSpec, or every fault in it."""
     header_raw = {key: value for key, value in raw.items() if key in _Header.model_fields and value is not None}
     header, faults = build_section(_Header, "", header_raw)
-    known = [key for key in all_leaves() if not key.startswith("inherit.")]
+    data, _ = section_of(raw)
+    known = [key for key in all_leaves(data) if not key.startswith("inherit.")]
     faults = [_plain_header(fault, header_raw) for fault in faults]
     faults += [unknown_key(key, TOP_KEYS, known) for key in raw if key not in TOP_KEYS]
     base, base_faults = build_trial(raw)
@@ -189,10 +188,10 @@ def assemble(raw: dict[str, Any]) -> tuple[RunSpec | None, list[Fault]]:
     unread = [("space", key) for key in _keys_of(raw.get("space")) if base is None or key not in space]
     unread += [("grid", key) for key in _keys_of(raw.get("grid")) if base is None or grid_faults]
     kinds = [] if base is None else space_kinds(base, space)
-    faults += [fault for section, key in unread if (fault := key_fault(section, key, kinds)) is not None]
+    faults += [fault for section, key in unread if (fault := key_fault(section, key, kinds, data)) is not None]
     if search is not None and search.sampler == "grid" and space and not products(grid) and not grid_faults:
         faults.append(Fault("search.sampler", "search.sampler is grid, but there is no grid; add one, or use random"))
-    faults += _inherit_key_faults(base, space, grid, inherit) + _provenance_faults(raw.get("provenance"))
+    faults += _inherit_key_faults(base, data, space, grid, inherit) + _provenance_faults(raw.get("provenance"))
     if faults or header is None or base is None:
         return None, faults
     sections = {"data": base.data, "model": base.model, "fit": base.fit, "search": search, "resources": resources}
@@ -220,7 +219,11 @@ def _provenance_faults(raw: Any) -> list[Fault]:
 
 
 def _inherit_key_faults(
-    base: TrialConfig | None, space: dict[str, Domain], grid: Product | list[Product], inherit: InheritSpec | None
+    base: TrialConfig | None,
+    data: type[DataSection],
+    space: dict[str, Domain],
+    grid: Product | list[Product],
+    inherit: InheritSpec | None,
 ) -> list[Fault]:
     if inherit is None:
         return []
@@ -229,7 +232,7 @@ def _inherit_key_faults(
     varied = {key for part in products(grid) for key in part}
     faults: list[Fault] = []
     for key in inherit.keys:
-        fault = key_fault("inherit.keys", key, kinds)
+        fault = key_fault("inherit.keys", key, kinds, data)
         if fault is not None:
             faults.append(Fault("inherit.keys", fault.text))
         elif key in varied:

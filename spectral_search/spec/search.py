@@ -1,6 +1,5 @@
 """The `search`, `resources` and `inherit` sections: how many trials, who proposes them, what they may use."""
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -9,25 +8,17 @@ from pydantic import Field, field_validator
 
 from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
 from spectral_search.spec.copies import Copies, share_budget
+from spectral_search.spec.name_registry import PROPOSERS, RULES
 
 PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-
-FIRST_RUNG_PART = 10
-"""Without `min_epochs` the first rung is at one in this many epochs."""
-SCREEN_PART, SCREEN_FACTOR = 5, 2
-"""By `promote` another rung comes before it, at one in this many of its epochs: half of the trials pass that."""
-DEFAULT_FACTORS = {"promote": 10, "halving": 10, "asha": 3}
-"""One in this many survives a rung, by pruner."""
-WAITING = ("promote", "halving")
-"""Pruners by which a trial waits at a rung and may go on later."""
 
 
 class SearchSpec(Section):
     """Who proposes trials and when a trial is stopped early."""
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 30
-    sampler: Literal["random", "tpe", "grid", "gp", "parzen"] = Field(
+    sampler: Annotated[str, PROPOSERS] = Field(
         "parzen",
         description="parzen: points like those that led at the last rung they reached, unlike the others; tpe and gp "
         "are Optuna's",
@@ -35,7 +26,7 @@ class SearchSpec(Section):
     startup_trials: Annotated[int, Field(ge=1, le=MANY)] = Field(
         8, description="random trials before the sampler models"
     )
-    pruner: Literal["promote", "halving", "asha", "none"] = Field(
+    pruner: Annotated[str, RULES] = Field(
         "promote",
         description="promote: trials wait at a rung, and whichever comes to be among the best there goes on; halving: "
         "all wait for the last one, then the best go on together; asha: each is judged once, as it comes",
@@ -66,53 +57,6 @@ class SearchSpec(Section):
         "of the winner cost more, they are stopped earlier and compared with it as it was by then",
     )
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
-
-    @property
-    def factor(self) -> int:
-        """One in this many survives a rung."""
-        return self.reduction_factor or DEFAULT_FACTORS.get(self.pruner, 1)
-
-    @property
-    def waits(self) -> bool:
-        """Whether a trial that must stop at a rung waits there and may go on later."""
-        return self.pruner in WAITING
-
-    def rungs(self, epochs: int) -> list[int]:
-        """Epochs after which a trial of so many epochs may be stopped; the last is none of them."""
-        first = self.min_epochs or math.ceil(epochs / FIRST_RUNG_PART)
-        screen = self._screen(epochs)
-        rungs, epoch = [] if screen is None else [screen], first
-        while self.pruner != "none" and epoch < epochs:
-            rungs.append(epoch)
-            epoch *= self.factor
-        return rungs
-
-    def factor_at(self, rung: int, epochs: int) -> int:
-        """One in this many survives a rung of trials of so many epochs."""
-        return SCREEN_FACTOR if rung == self._screen(epochs) else self.factor
-
-    def _screen(self, epochs: int) -> int | None:
-        """A rung before the first one, where only the worse half is left behind; none where `min_epochs` is given."""
-        first = math.ceil(epochs / FIRST_RUNG_PART)
-        screen = math.ceil(first / SCREEN_PART)
-        chosen = self.pruner == "promote" and self.min_epochs is None and self.factor > SCREEN_FACTOR
-        return screen if chosen and screen < first else None
-
-    def survivors_of(self, trials: int, factor: int | None = None) -> int:
-        """Trials that go on of so many at a rung, once all are there; all finalists are to be trained to their end."""
-        return min(trials, max(self.finalists, math.ceil(trials / (factor or self.factor))))
-
-    def planned_epochs(self, trials: int, epochs: int) -> int:
-        """Epochs that so many trials of so many epochs take: by halving known beforehand and the most they can take.
-
-        By promote it is about as many, since one that leads for a while goes on too; by other rules the most.
-        """
-        total, done, left = 0, 0, trials
-        if self.waits:
-            for rung in self.rungs(epochs):
-                total, done = total + left * (rung - done), rung
-                left = self.survivors_of(left, self.factor_at(rung, epochs))
-        return total + left * (epochs - done)
 
     def copies_of(self, best_epochs: Sequence[int], epochs_trained: float) -> list[Copies]:
         """How many copies of each finalist are trained with other seeds, and for how many epochs.

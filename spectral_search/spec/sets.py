@@ -8,7 +8,7 @@ from spectral_search.spec.domain import same_key
 from spectral_search.spec.families import family_of
 from spectral_search.spec.faults import Fault
 from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, trial_leaves
-from spectral_search.spec.trial import change_kind
+from spectral_search.spec.trial import change_kind, put, section_of
 from spectral_search.spec.yaml_io import parse_yaml, show
 
 _KEYED = ("space", "grid")  # below these, the rest of the dotted path is one key
@@ -36,7 +36,7 @@ def apply_sets(raw: dict[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
 
     A plain value fixes its key: the key leaves space, grid and inherit, and domains that its value rules out go too.
     `space.KEY` or `grid.KEY` replaces a domain or a list, and null removes it. A new model.kind keeps what both kinds
-    share and drops the rest. A data.input.kind that is asked for stands, so data.input.otherwise goes.
+    share and drops the rest. The task may let other keys of the data section give way to what is asked for.
 
     Args:
         raw: The spec as read; left unchanged.
@@ -57,39 +57,19 @@ def apply_sets(raw: dict[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
         elif key == "model.kind":
             _set_kind(new, value)
         else:
-            faults += _set_leaf(new, key, value)
-            if key in all_leaves() or key in _WHOLE:
+            faults += put(new, key, value)
+            data = section_of(new)[0]
+            if key in all_leaves(data) or key in _WHOLE or kinds_with(key, data):
                 _fix(new, key, value)
-    if "data.input.kind" in values and "data.input.otherwise" not in values:
-        _leave_otherwise(new)
+    if isinstance(new.get("data"), dict):
+        section_of(new)[0].asked_for(new["data"], values)
     return new, faults
-
-
-def _leave_otherwise(raw: dict[str, Any]) -> None:
-    data = raw.get("data")
-    given = data.get("input") if isinstance(data, dict) else None
-    if isinstance(given, dict):
-        given.pop("otherwise", None)
 
 
 def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copy(item) for name, item in value.items()}
     return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-def _set_leaf(raw: dict[str, Any], key: str, value: Any) -> list[Fault]:
-    *parents, last = key.split(".")
-    node = raw
-    for depth, name in enumerate(parents):
-        if node.get(name) is None:
-            node[name] = {}
-        if not isinstance(node[name], dict):
-            place = ".".join(parents[: depth + 1])
-            return [Fault(key, f"{key} does not exist, because {place} is a single value, {show(node[name])}")]
-        node = node[name]
-    node[last] = value
-    return []
 
 
 def _set_keyed(raw: dict[str, Any], section: str, key: str, value: Any) -> list[Fault]:
@@ -112,23 +92,16 @@ def _set_kind(raw: dict[str, Any], kind: Any) -> None:
     if isinstance(model, dict) and is_kind(kind) and model.get("kind") != kind:
         raw["model"] = change_kind(model, kind)
     else:
-        _set_leaf(raw, "model.kind", kind)
+        put(raw, "model.kind", kind)
     _fix(raw, "model.kind", kind)
     if not is_kind(kind):
         return
-    if family_of(kind).needs_neighbours:
-        _put_back_into_pixels(raw)
-    gone = [key for key in _varied(raw) if kinds_with(key) and key not in trial_leaves(kind)]
+    data, _ = section_of(raw)
+    if family_of(kind).needs_neighbours and isinstance(raw.get("data"), dict):
+        data.beside_neighbours(raw["data"])
+    gone = [key for key in _varied(raw) if kinds_with(key, data) and key not in trial_leaves(kind, data)]
     for key in gone:
         _drop(raw, key)
-
-
-def _put_back_into_pixels(raw: dict[str, Any]) -> None:
-    """Lets a network that needs neighbours see `denoised`, where a stage of MLPs left the data a choice."""
-    data = raw.get("data")
-    given = data.get("input") if isinstance(data, dict) else None
-    if isinstance(given, dict) and given.get("kind") == "signal" and given.get("otherwise") is not None:
-        given["kind"] = "denoised"
 
 
 def _varied(raw: Mapping[str, Any]) -> list[str]:

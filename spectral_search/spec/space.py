@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.domain import Domain, parse_domain, same_key
 from spectral_search.spec.families import families
 from spectral_search.spec.faults import Fault
@@ -11,10 +12,11 @@ from spectral_search.spec.keys import (
     SEARCHED_SECTIONS,
     all_leaves,
     is_searched_section,
+    is_trial_key,
     kinds_with,
     takes,
-    trial_leaves,
 )
+from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.trial import TrialConfig, apply_params, unknown_trial_key
 from spectral_search.spec.yaml_io import show
 
@@ -38,26 +40,27 @@ def parse_space(raw: Any) -> tuple[Space, list[Fault]]:
     return space, faults
 
 
-def key_fault(section: str, key: str, kinds: list[str]) -> Fault | None:
+def key_fault(section: str, key: str, kinds: list[str], data: type[DataSection] | None = None) -> Fault | None:
     """What is wrong with a key of space, grid or inherit as such, if anything.
 
     Args:
         section: "space", "grid" or "inherit".
         key: The dotted key.
         kinds: The model kinds that can occur; empty when they are not known.
+        data: Class of the data section; that of the default task where absent.
     """
-    if key in all_leaves() and not is_searched_section(key):
+    data = data or data_section(DEFAULT_TASK)
+    if key in all_leaves(data) and not is_searched_section(key):
         text = f"{section}.{key} cannot vary between trials; only keys of {', '.join(SEARCHED_SECTIONS)} can"
         return Fault(f"{section}.{key}", text)
     if key in SEARCHED_SECTIONS:
         return Fault(f"{section}.{key}", f"{section}.{key} is a whole section; name one of its keys")
-    if key == "data.input.otherwise":
-        text = f"{section}.{key} cannot vary: it stands in for all trials; vary data.input.kind"
-        return Fault(f"{section}.{key}", text)
-    owners = kinds_with(key)
+    if key.startswith("data.input.") and (why := data.FIXED.get(key.removeprefix("data.input."))):
+        return Fault(f"{section}.{key}", f"{section}.{key} cannot vary: {why}")
+    owners = kinds_with(key, data)
     if owners and (not kinds or set(owners) & set(kinds)):
         return None
-    fault = unknown_trial_key(key, kinds[0] if len(kinds) == 1 else None)
+    fault = unknown_trial_key(key, kinds[0] if len(kinds) == 1 else None, data)
     if owners:
         text = f"{key} does not exist for {' or '.join(kinds)}, only for {', '.join(owners)}"
         return Fault(f"{section}.{key}", f"{section}.{text}; vary model.kind too, or remove it")
@@ -83,7 +86,7 @@ def is_active(base: TrialConfig, space: Space, key: str, params: dict[str, Any],
         depth: Guard against conditions that go round in a circle.
     """
     kind = params.get("model.kind", base.model.kind)
-    if key != "model.kind" and key not in trial_leaves(kind):
+    if key != "model.kind" and not is_trial_key(key, kind, type(base.data)):
         return False
     for parent, values in (space[key].when or {}).items():
         if parent in space and (depth > len(space) or not is_active(base, space, parent, params, depth + 1)):
@@ -119,7 +122,7 @@ def search_order(space: Space) -> list[str]:
 def check_space(base: TrialConfig, space: Space) -> list[Fault]:
     """Every fault of a space over a base: unknown keys, impossible conditions, values that a section would refuse."""
     kinds = space_kinds(base, space)
-    faults = [fault for key in space if (fault := key_fault("space", key, kinds)) is not None]
+    faults = [fault for key in space if (fault := key_fault("space", key, kinds, type(base.data))) is not None]
     faults += _when_faults(base, space, kinds)
     wrong = {key for key in space if any(f"{fault.key}.".startswith(f"space.{key}.") for fault in faults)}
     sound = {key: domain for key, domain in space.items() if key not in wrong and not wrong & set(domain.when or {})}
@@ -131,7 +134,7 @@ def _when_faults(base: TrialConfig, space: Space, kinds: list[str]) -> list[Faul
     for key, domain in space.items():
         for parent, values in (domain.when or {}).items():
             place = f"space.{key}.when.{parent}"
-            fault = key_fault(f"space.{key}.when", parent, kinds)
+            fault = key_fault(f"space.{key}.when", parent, kinds, type(base.data))
             if fault is not None:
                 faults.append(fault)
             elif parent == key:
@@ -141,7 +144,8 @@ def _when_faults(base: TrialConfig, space: Space, kinds: list[str]) -> list[Faul
                 text = f"{place} names {', '.join(map(show, wrong))}, which space.{parent} never proposes"
                 faults += [Fault(place, text)] if wrong else []
             else:
-                found = [_base_value(base, kind, parent) for kind in kinds if parent in trial_leaves(kind)]
+                having = [kind for kind in kinds if is_trial_key(parent, kind, type(base.data))]
+                found = [_base_value(base, kind, parent) for kind in having]
                 if not {same_key(value) for value in values} & {same_key(value) for value in found}:
                     text = f"{place} is never met: {parent} is not searched and stays {show(found[0])}"
                     faults.append(Fault(place, text))
@@ -193,23 +197,25 @@ def _refusals(base: TrialConfig, space: Space, keys: tuple[str, ...]) -> Iterato
                 continue
             used = True
             for fault in apply_params(base, params)[1]:
-                text = _refusal_text(space, keys, params, fault)
+                text = _refusal_text(type(base.data), space, keys, params, fault)
                 if text is not None:
                     yield Fault(f"space.{keys[-1]}", text)
     if not used and len(keys) == 1:
         yield Fault(f"space.{keys[0]}", f"space.{keys[0]} is never searched: its conditions cannot be met together")
 
 
-def _refusal_text(space: Space, keys: tuple[str, ...], params: dict[str, Any], fault: Fault) -> str | None:
+def _refusal_text(
+    data: type[DataSection], space: Space, keys: tuple[str, ...], params: dict[str, Any], fault: Fault
+) -> str | None:
     """The sentence for a refused proposal, or None when another combination of keys is to blame."""
     if fault.linked:
         searched = set(fault.linked) & set(space)
         if searched - set(params) or (len(keys) > 1 and not set(keys) <= searched):
             return None
         return f"space.{' with space.'.join(keys)} allows an impossible pair: {fault.text.partition(': ')[2]}"
-    if (fault.key not in keys and fault.key in all_leaves()) or len(keys) > 1:
+    if (fault.key not in keys and fault.key in all_leaves(data)) or len(keys) > 1:
         return None
-    info = all_leaves().get(fault.key)
+    info = all_leaves(data).get(fault.key)
     domain = space[keys[0]]
     if domain.kind in ("uniform", "log_uniform") and info is not None and takes(info.annotation, int):
         return f"space.{fault.key} takes whole numbers; use {domain.kind.replace('uniform', 'int')}"

@@ -1,50 +1,38 @@
 """What one trial trains: data, model and fit, with the values of a proposal put in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from spectral_search.spec.base import Section, linked_fault
-from spectral_search.spec.data import SUBSPACE_INPUTS, DataSpec
-from spectral_search.spec.families import ModelSpec, families, family_of, kinds_without_neighbours
+from spectral_search.errors import RequestError
+from spectral_search.spec.base import Section
+from spectral_search.spec.data_section import DataSection
+from spectral_search.spec.families import ModelSpec, families
 from spectral_search.spec.faults import Fault, build_section, section_faults, unknown_key
 from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.keys import all_leaves, is_kind, kinds_with, nearest, trial_leaves
+from spectral_search.spec.keys import all_leaves, is_kind, is_trial_key, kinds_with, trial_leaves
+from spectral_search.spec.spelling import nearest
+from spectral_search.spec.task_modules import DEFAULT_TASK, data_section
 from spectral_search.spec.yaml_io import show
 
 
 class TrialConfig(Section):
-    """Everything that decides what one trial computes; nothing here is searched any more."""
+    """Everything that decides what one trial computes; nothing here is searched any more.
 
-    data: DataSpec = Field(default_factory=DataSpec)
+    Attributes:
+        data: The task's `DataSection`.
+        model: The section of a family of networks.
+        fit: The recipe.
+    """
+
+    data: Any
     model: ModelSpec
     fit: FitSpec = Field(default_factory=FitSpec)
 
     @model_validator(mode="after")
-    def _top_pixels_have_no_neighbours(self) -> "TrialConfig":
-        if self.data.input.top_pixels is not None and family_of(self.model.kind).needs_neighbours:
-            message = (
-                f"data.input.top_pixels leaves no neighbouring pixels for a {self.model.kind}; use null, or model.kind "
-                f"{kinds_without_neighbours()}"
-            )
-            raise linked_fault(message, "data.input.top_pixels", "model.kind")
-        return self
-
-    @model_validator(mode="after")
-    def _components_are_no_pixels(self) -> "TrialConfig":
-        given = self.data.input
-        if given.kind == "signal" and family_of(self.model.kind).needs_neighbours:
-            message = (
-                f"data.input.kind signal has no neighbouring pixels, which a {self.model.kind} needs; use denoised, "
-                f"or model.kind {kinds_without_neighbours()}"
-            )
-            raise linked_fault(message, "data.input.kind", "model.kind")
-        if given.kind in SUBSPACE_INPUTS and given.top_pixels is not None:
-            message = (
-                f"data.input.top_pixels chooses among pixels, and {given.kind} has components; use null, or "
-                "data.input.kind standardize"
-            )
-            raise linked_fault(message, "data.input.top_pixels", "data.input.kind")
+    def _data_and_model_go_together(self) -> "TrialConfig":
+        self.data.check_beside(self.model)
         return self
 
     def value(self, key: str) -> Any:
@@ -55,6 +43,9 @@ class TrialConfig(Section):
         """
         node: Any = self
         for name in key.split("."):
+            if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+                node = node[int(name)]
+                continue
             if not isinstance(node, Section) or name not in type(node).model_fields:
                 raise KeyError(key)
             node = getattr(node, name)
@@ -82,12 +73,29 @@ def _build_model(raw: Any) -> tuple[Section | None, list[Fault]]:
     return build_section(families()[kind].section, "model", raw)
 
 
-def build_trial(raw: dict[str, Any]) -> tuple[TrialConfig | None, list[Fault]]:
-    """Validates data, model and fit together: the configuration, or every fault in it."""
-    data, data_faults = build_section(DataSpec, "data", raw.get("data"))
+def section_of(raw: Mapping[str, Any]) -> tuple[type[DataSection], list[Fault]]:
+    """The class of a spec's data section, by its task; that of the default one, and a fault, where there is none."""
+    task = raw.get("task") or DEFAULT_TASK
+    try:
+        return data_section(str(task)), []
+    except RequestError as error:
+        return data_section(DEFAULT_TASK), [Fault("task", f"task: {fault}") for fault in error.faults]
+
+
+def build_trial(
+    raw: dict[str, Any], section: type[DataSection] | None = None
+) -> tuple[TrialConfig | None, list[Fault]]:
+    """Validates data, model and fit together: the configuration, or every fault in it.
+
+    Args:
+        raw: Plain values.
+        section: Class of the data section; that of the task that is named where absent.
+    """
+    section, task_faults = (section, []) if section is not None else section_of(raw)
+    data, data_faults = build_section(section, "data", raw.get("data"))
     model, model_faults = _build_model(raw.get("model"))
     fit, fit_faults = build_section(FitSpec, "fit", raw.get("fit"))
-    faults = [*data_faults, *model_faults, *fit_faults]
+    faults = [*task_faults, *data_faults, *model_faults, *fit_faults]
     if faults:
         return None, faults
     try:
@@ -127,28 +135,53 @@ def apply_params(base: TrialConfig, params: dict[str, Any]) -> tuple[TrialConfig
         The new configuration, or None and every fault.
     """
     raw = base.to_dict()
+    section = type(base.data)
     kind = params.get("model.kind", base.model.kind)
     if is_kind(kind) and kind != base.model.kind:
         raw["model"] = change_kind(raw["model"], kind)
-    leaves = trial_leaves(kind if is_kind(kind) else base.model.kind)
+    known = kind if is_kind(kind) else base.model.kind
     faults: list[Fault] = []
     for key, value in params.items():
-        if key in leaves:
-            *parents, last = key.split(".")
-            node = raw
-            for name in parents:
-                node = node[name]
-            node[last] = value
-        elif "model.kind" not in params or not kinds_with(key):
-            faults.append(unknown_trial_key(key, kind))
+        if is_trial_key(key, known, section):
+            faults += put(raw, key, value)
+        elif "model.kind" not in params or not kinds_with(key, section):
+            faults.append(unknown_trial_key(key, kind, section))
     if faults:
         return None, faults
-    return build_trial(raw)
+    return build_trial(raw, section)
 
 
-def unknown_trial_key(key: str, kind: str | None) -> Fault:
+def put(raw: Any, key: str, value: Any) -> list[Fault]:
+    """Puts a value at a dotted key into plain values, lists and sections that are not there yet included.
+
+    Returns:
+        What is in the way, if anything.
+    """
+    *parents, last = key.split(".")
+    node = raw
+    for depth, name in enumerate(parents):
+        place = ".".join(parents[:depth])
+        if isinstance(node, list):
+            if not name.isdecimal() or int(name) >= len(node):
+                there = f"{len(node)} item{'s' * (len(node) != 1)}, counted from 0"
+                return [Fault(key, f"{key} does not exist, because {place} has {there}")]
+            node = node[int(name)]
+            continue
+        if not isinstance(node, dict):
+            return [Fault(key, f"{key} does not exist, because {place} is a single value, {show(node)}")]
+        if node.get(name) is None:
+            node[name] = {}
+        node = node[name]
+    if not isinstance(node, dict):
+        place = ".".join(parents)
+        return [Fault(key, f"{key} does not exist, because {place} is a single value, {show(node)}")]
+    node[last] = value
+    return []
+
+
+def unknown_trial_key(key: str, kind: str | None, data: type[DataSection]) -> Fault:
     """The sentence for a key that a trial of this model kind does not have."""
-    known = trial_leaves(kind) if is_kind(kind) else all_leaves()
+    known = trial_leaves(kind, data) if is_kind(kind) else all_leaves(data)
     parent = key.rpartition(".")[0]
     siblings = [option for option in known if option.rpartition(".")[0] == parent]
     return unknown_key(key, siblings, known)

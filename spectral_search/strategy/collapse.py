@@ -1,10 +1,11 @@
 """Trials that collapsed: that predict the mean label, whatever the spectrum, from their first epoch on.
 
 Whether a trial has is a function of its epochs and of its recipe alone, so that a resumed search decides as the
-uninterrupted one, in whatever process. An epoch shows nothing when its val R2 and the part of the mean label's loss
-that training removed are both about 0: a network that is slow shows one of the two long before it is good, and one
-that learns its training spectra by heart shows the second. Nothing is decided before the warm-up and what follows it
-have given the network a fair chance; of the recorded curves (docs/vit.md) the rule stops none that comes to anything.
+uninterrupted one, in whatever process. An epoch shows nothing when neither its val value is better than chance nor a
+part of the mean label's loss was removed by training: a network that is slow shows one of the two long before it is
+good, and one that learns its training examples by heart shows the second. Nothing is decided before the warm-up and
+what follows it have given the network a fair chance; of the recorded curves (docs/vit.md) the rule stops none that
+comes to anything.
 """
 
 import math
@@ -15,24 +16,26 @@ from typing import Any
 from spectral_search.spec.families import family_of
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.trial import TrialConfig
+from spectral_search.task.metric import Metric
 
 COLLAPSED = "collapsed"
 """User attribute of a trial in the study: that it collapsed, what was seen and why that is likely."""
 NOTHING = 0.02
-"""Val R2, and the part of the mean label's loss that training removed, below which an epoch shows nothing."""
+"""What val is better than chance, and the part of the mean label's loss that training removed, both below which an
+epoch shows nothing."""
 FEWEST_EPOCHS, PART = 12, 5
 """By default a trial is judged after so many epochs, and after one in this many of all, both after its warm-up."""
 FEW_STEPS, PART_OF_FEW = 500, 2
 """One that has taken fewer steps by then is judged later, but after one in this many of its epochs in any case."""
 LEARNT = 0.1
-"""Val R2 of a trial that has learnt something."""
+"""What the val value of a trial that has learnt something is better than chance."""
 WITNESSES = 2
 """Other trials that must have come as far before one that was stopped earlier is said to have collapsed."""
 FACTOR = 1.5
 """A learning rate so many times above, or below, all with which others learnt is a likely cause."""
 LOW_LR = 1e-6
 FAR_OFF = 1e4
-"""Val R2 beyond which four decimals say nothing."""
+"""A val value beyond which decimals say nothing."""
 SHRINKING, DROPPING = 1e-2, 0.8
 
 Records = Sequence[Mapping[str, Any]]
@@ -49,29 +52,32 @@ def earliest(fit: FitSpec, after: int | None) -> int:
     return math.ceil(fit.warmup_epochs) + chosen
 
 
-def has_collapsed(records: Records, fit: FitSpec, after: int | None) -> bool:
+def has_collapsed(records: Records, fit: FitSpec, after: int | None, metric: Metric) -> bool:
     """Whether a trial is to be stopped for having learnt nothing.
 
     Args:
         records: All its epochs, in order.
         fit: Its recipe.
         after: As for `earliest`.
+        metric: The objective.
     """
     epochs = len(records)
-    if epochs < earliest(fit, after) or not shows_nothing(records):
+    if epochs < earliest(fit, after) or not shows_nothing(records, metric):
         return False
     few = after is None and records[-1].get("steps", FEW_STEPS) < FEW_STEPS
     return not few or epochs >= math.ceil(fit.epochs / PART_OF_FEW)
 
 
-def shows_nothing(records: Records) -> bool:
+def shows_nothing(records: Records, metric: Metric) -> bool:
     """Whether none of these epochs shows that anything was learnt; one that does not say so counts as having."""
-    return all(
-        record.get("val_r2", 1.0) < NOTHING and record.get("train_gain", 1.0) < NOTHING for record in records
-    ) and bool(records)
+    return bool(records) and not any(
+        _over_chance(record.get(metric.val_name, metric.gain(math.inf)), metric) >= NOTHING
+        or record.get("train_gain", 1.0) >= NOTHING
+        for record in records
+    )
 
 
-def others_learnt(records: Records, fit: FitSpec, others: Collection[Mapping[int, float]]) -> bool:
+def others_learnt(records: Records, fit: FitSpec, others: Collection[Sequence[float]], metric: Metric) -> bool:
     """Whether others had learnt something by the epoch that a trial, which has not, came to.
 
     It is what tells a trial that was stopped early for its rank: without it, it may have been stopped too soon to say.
@@ -79,28 +85,30 @@ def others_learnt(records: Records, fit: FitSpec, others: Collection[Mapping[int
     Args:
         records: The trial's epochs.
         fit: Its recipe.
-        others: Val R2 by epoch of each other trial.
+        others: Of each other trial the objective after each epoch.
+        metric: The objective.
     """
     epoch = len(records)
-    came = [_best(values, epoch) for values in others if epoch in values]
+    came = [_over_chance(metric.best(values[:epoch]), metric) for values in others if len(values) >= epoch]
     return epoch > fit.warmup_epochs and len(came) >= WITNESSES and statistics.median(came) >= LEARNT
 
 
-def learnt(values: Mapping[int, float]) -> bool:
-    """Whether a trial with these val R2 by epoch has learnt something."""
-    return _best(values, math.inf) >= LEARNT
+def learnt(values: Sequence[float], metric: Metric) -> bool:
+    """Whether a trial with these values of the objective has learnt something, as far as anybody can say."""
+    return metric.chance is not None and _over_chance(metric.best(values), metric) >= LEARNT
 
 
-def _best(values: Mapping[int, float], until: float) -> float:
-    return max((value for epoch, value in values.items() if epoch <= until), default=-math.inf)
+def _over_chance(value: float, metric: Metric) -> float:
+    """How much better than chance a value is; 0 where nobody can say, so that training alone shows it."""
+    return 0.0 if metric.chance is None else metric.gain(value) - metric.gain(metric.chance)
 
 
-def verdict(records: Records, cause: str) -> str:
+def verdict(records: Records, cause: str, metric: Metric) -> str:
     """What is told of a trial that collapsed: what was seen, and the likely cause."""
-    best = max((record["val_r2"] for record in records), default=math.nan)
+    best = metric.best(record[metric.val_name] for record in records)
     spent = "its only epoch" if len(records) == 1 else f"all its {len(records)} epochs"
-    value = f"{best:.4f}" if abs(best) < FAR_OFF else f"{best:.2g}"
-    return f"no better than the mean label in {spent} (best val R2 {value}). {cause}"
+    value = metric.told(best) if abs(best) < FAR_OFF else f"{best:.2g}"
+    return f"no better than the mean label in {spent} (best val {metric.label} {value}). {cause}"
 
 
 def likely_cause(config: TrialConfig, others: Collection[TrialConfig]) -> str:

@@ -1,6 +1,6 @@
 """Proposals that learn from partial curves: near points that led at a rung, far from those that did not.
 
-Trials are ordered by the last rung they reached and by their best val R2 up to it; the best tenth are the leaders. Each
+Trials are ordered by the last rung they reached and by their best value up to it; the best tenth are the leaders. Each
 searched key has two densities, of the leaders and of the others, as sums of kernels on the scale of its domain; of some
 random candidates the one with the largest ratio of the two over all keys is proposed (Bergstra et al. 2011, of which
 Optuna's TPE is one reading). It needs no value of a whole curve, so that it learns from the first rung on, and no unit:
@@ -35,7 +35,7 @@ class Seen:
     Attributes:
         params: Its searched values.
         rungs: Rungs that it has reached; -1 when it failed, 0 before the first.
-        value: Its best val R2 up to the last of them.
+        value: Its best up to the last of them, more being better.
     """
 
     params: Mapping[str, Any]

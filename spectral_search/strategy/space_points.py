@@ -1,5 +1,9 @@
-"""Every point of a finite space, and how many trials a search has; without Optuna, so that a plan can ask too."""
+"""The points that a search may try, and how many trials it has; without Optuna, so that a plan can ask too."""
 
+import json
+import math
+import random
+from collections.abc import Mapping
 from typing import Any
 
 from spectral_search.errors import RequestError
@@ -17,6 +21,41 @@ def planned_trials(spec: RunSpec) -> int:
         return len(spec.grid_points())
     points = finite_points(spec)
     return spec.search.trials if points is None else min(spec.search.trials, len(points))
+
+
+def searched_domains(spec: RunSpec) -> dict[str, Domain]:
+    """The domain of every searched key, in an order in which conditions can be judged as values are drawn."""
+    if spec.search.sampler != "grid":
+        return {key: spec.space[key] for key in spec.search_order()}
+    values: dict[str, dict[str, Any]] = {}
+    for point in spec.grid_points():
+        for key, value in point.items():
+            values.setdefault(key, {})[json.dumps(value)] = value
+    return {key: Domain(kind="choice", choices=list(found.values())) for key, found in values.items()}
+
+
+def point_key(params: Mapping[str, Any]) -> str:
+    """The same text for equal points."""
+    return json.dumps(params, sort_keys=True)
+
+
+def drawn_point(spec: RunSpec, domains: Mapping[str, Domain], rng: random.Random) -> Params:
+    """A random point of the space, for which Optuna's sampler would take many times as long."""
+    params: Params = {}
+    for key, domain in domains.items():
+        if spec.is_active(key, params):
+            params[key] = drawn_value(domain, rng)
+    return params
+
+
+def drawn_value(domain: Domain, rng: random.Random) -> Any:
+    """A random value of a domain, on its scale; every whole number of a range is as probable as its step is wide."""
+    if domain.choices is not None:
+        return rng.choice(domain.choices)
+    low, high = float(domain.low or 0.0), float(domain.high or 0.0)
+    wide = (low - 0.5, high + 0.5) if domain.is_int else (low, high)
+    value = math.exp(rng.uniform(*map(math.log, wide))) if domain.is_log else rng.uniform(*wide)
+    return int(min(max(round(value), low), high)) if domain.is_int else min(max(value, low), high)
 
 
 def finite_points(spec: RunSpec) -> list[Params] | None:

@@ -1,4 +1,4 @@
-"""How the study holds the choices of a key: as people read them in Optuna's viewers, and each apart from the others.
+"""How a study holds the values of a trial: as people read them in Optuna's viewers, and each apart from the others.
 
 Text, numbers, booleans and null stay what they are; a list is held as its text, since Optuna's choices hold none.
 Where two would then look or compare alike, as 64 and "64" or true and 1 do, all of that key are held as JSON text.
@@ -6,12 +6,18 @@ Where two would then look or compare alike, as 64 and "64" or true and 1 do, all
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import CategoricalChoiceType, CategoricalDistribution
-from optuna.trial import FrozenTrial
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalChoiceType,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, Trial
 
 from spectral_search.spec.domain import Domain, same_key
 
@@ -40,6 +46,42 @@ class Choices:
     def value(self, held: CategoricalChoiceType) -> Any:
         """The value that the study holds so."""
         return self.values[self.held.index(held)]
+
+
+class StoredSpace:
+    """The searched keys in Optuna's terms.
+
+    Args:
+        domains: Of every searched key.
+        stored: The trials that a study has already.
+    """
+
+    def __init__(self, domains: Mapping[str, Domain], stored: Sequence[FrozenTrial] = ()) -> None:
+        self._domains = domains
+        self._choices = {key: choices_of(key, domain, stored) for key, domain in domains.items() if domain.choices}
+
+    def frozen(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """The values of a trial as the study holds them, with their distributions."""
+        choices = self._choices
+        held = {key: choices[key].hold(value) if key in choices else value for key, value in params.items()}
+        return held, {key: self._distribution(key) for key in params}
+
+    def suggest(self, trial: Trial, key: str) -> Any:
+        """The value that a sampler of Optuna has for a key of a trial."""
+        domain, choices = self._domains[key], self._choices.get(key)
+        if choices is not None:
+            return choices.value(trial.suggest_categorical(key, choices.held))
+        if domain.is_int:
+            return trial.suggest_int(key, int(domain.low or 0), int(domain.high or 0), log=domain.is_log)
+        return trial.suggest_float(key, float(domain.low or 0.0), float(domain.high or 0.0), log=domain.is_log)
+
+    def _distribution(self, key: str) -> BaseDistribution:
+        domain, choices = self._domains[key], self._choices.get(key)
+        if choices is not None:
+            return choices.distribution
+        if domain.is_int:
+            return IntDistribution(int(domain.low or 0), int(domain.high or 0), log=domain.is_log)
+        return FloatDistribution(float(domain.low or 0.0), float(domain.high or 0.0), log=domain.is_log)
 
 
 def choices_of(key: str, domain: Domain, trials: Iterable[FrozenTrial] = ()) -> Choices:

@@ -22,6 +22,7 @@ class Metric:
         unit: Of the number, where it has one.
         worst: What a model of results is told instead of anything worse, so that one diverged trial flattens nothing.
         digits: After the decimal point, for people.
+        chance: What predictions score that ignore their input, on a scale of about 1; None where nobody can say.
         symbol: As pages and figures show it, where that is not its label.
         measure: How it is computed, also of resampled examples.
         tolerance: Values that lie no further apart count as equally good where a report looks for the first or the
@@ -35,6 +36,7 @@ class Metric:
     unit: str = ""
     worst: float = -math.inf
     digits: int = 4
+    chance: float | None = None
     symbol: str = ""
     measure: Measure = MEAN_ABSOLUTE_ERROR
     tolerance: float = 0.0

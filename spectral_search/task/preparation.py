@@ -25,14 +25,12 @@ class Tested:
     """What a winner predicted for the test set.
 
     Attributes:
-        table: A row an example.
-        scores: The task's metrics, by name.
+        table: A row an example, with the task's target and its prediction.
         about: What else the record says of it.
         as_recorded: Whether the examples are those that the run knows.
     """
 
     table: "pd.DataFrame"
-    scores: dict[str, float]
     about: dict[str, Any]
     as_recorded: bool
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks, DataPlan, FoundData
@@ -27,41 +27,19 @@ class Task(ABC):
         training_target: What the training loss is of, for people.
     """
 
-    name: ClassVar[str]
-    metrics: ClassVar[Sequence[Metric]]
-    examples: ClassVar[str] = "examples"
-    target: ClassVar[str] = "target"
-    labels: ClassVar[tuple[str, ...]] = ("id", "target")
-    selected_on: ClassVar[str] = "the val set"
-    retested_on: ClassVar[str] = "fresh examples"
-    training_target: ClassVar[str] = ""
+    name: str
+    metrics: Sequence[Metric]
+    examples: str = "examples"
+    target: str = "target"
+    labels: tuple[str, ...] = ("id", "target")
+    selected_on: str = "the val set"
+    retested_on: str = "fresh examples"
+    training_target: str = ""
 
     @property
     def objective(self) -> Metric:
         """What searches look for the best of, on the val set."""
         return self.metrics[0]
-
-    @property
-    def predicted(self) -> str:
-        """The column of a table that holds predictions of `target`."""
-        return f"{self.target}_predicted"
-
-    def scores(self, predicted_DN: "np.ndarray", target_N: "np.ndarray") -> dict[str, float]:
-        """Every metric of predictions, each by its name, of shapes (D, N) and (N,)."""
-        return {metric.name: value_of(metric.measure, predicted_DN, target_N) for metric in self.metrics}
-
-    def caveats(self, spec: Mapping[str, Any], params: Sequence[Mapping[str, Any]]) -> list[str]:
-        """What keeps numbers of a search from being compared with others, a sentence each.
-
-        Args:
-            spec: The search, resolved, as plain values.
-            params: Of each of its trials.
-        """
-        return []
-
-    def reporting(self) -> object:
-        """A `record.reporting.Reporting`, imported only when it is asked for; None adds nothing to reports."""
-        return None
 
     @abstractmethod
     def open(self, spec: RunSpec) -> Any:
@@ -124,3 +102,25 @@ class Task(ABC):
             params: Of its best trial.
             spec: The search that takes them over, decided.
         """
+
+    @property
+    def predicted(self) -> str:
+        """The column of a table that holds predictions of `target`."""
+        return f"{self.target}_predicted"
+
+    def scores(self, predicted_DN: "np.ndarray", target_N: "np.ndarray") -> dict[str, float]:
+        """Every metric of predictions, each by its name, of shapes (D, N) and (N,)."""
+        return {metric.name: value_of(metric.measure, predicted_DN, target_N) for metric in self.metrics}
+
+    def caveats(self, spec: Mapping[str, Any], params: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What keeps numbers of a search from being compared with others, a sentence each.
+
+        Args:
+            spec: The search, resolved, as plain values.
+            params: Of each of its trials.
+        """
+        return []
+
+    def reporting(self) -> object:
+        """A `record.reporting.Reporting`, imported only when it is asked for; None adds nothing to reports."""
+        return None

@@ -13,6 +13,8 @@ PARAMETER_BYTES = 28
 """Weight, gradient, two moments and the best epoch's weight in float32; copies of weight and gradient for products."""
 ACTIVATION_BYTES = 24
 """Of a hidden unit for one spectrum of the batch, in float32: product, activation, dropout and their gradients."""
+AVERAGE_BYTES = 4
+"""Of a weight's average, where there is one; and as bytes, twice, while a checkpoint is written."""
 STATE_BYTES, SAVE_BYTES = 20, 24
 """Of a weight: itself, its gradient, two moments and the best epoch's; and, while a checkpoint is written, weight and
 moments as bytes, twice. 22 and 20 were measured."""
@@ -69,11 +71,17 @@ def footprint(config: TrialConfig, pixels: int, *, spectra: int | None = None, g
     step = step_bytes(config.model, **shape, batch=batch, element=element)
     casts = weights * element if element < 4 else 0
     features = shape["channels"] * shape["pixels"]
-    inputs = rows * (features * element + (FEED_ARRAYS * 4 * pixels if gpu else 0))
+    copies, average = 1 + bool(fit.augment), _average_bytes(config)
+    inputs = rows * (copies * features * element + (FEED_ARRAYS * 4 * pixels if gpu else 0))
     if fit.target == "ridge_residual":
         inputs = max(inputs, RIDGE_BYTES * features**2)
-    joint = family_of(config.model.kind).stack is not None
-    return Footprint(STATE_BYTES * weights, step + casts, SAVE_BYTES * weights, inputs, joint)
+    return Footprint(
+        (STATE_BYTES + average) * weights,
+        step + casts,
+        (SAVE_BYTES + 2 * average) * weights,
+        inputs,
+        joint=family_of(config.model.kind).stack is not None,
+    )
 
 
 def together(members: Sequence[Footprint], *, gpu: bool = False) -> int:
@@ -96,6 +104,10 @@ def _element_bytes(precision: str, gpu: bool) -> int:
     return 4 if precision == "float32" or (precision == "float16" and not gpu) else 2
 
 
+def _average_bytes(config: TrialConfig) -> int:
+    return AVERAGE_BYTES if config.fit.weight_average != "none" else 0
+
+
 def member_bytes(config: TrialConfig, pixels: int) -> int:
     """What a member adds to a pass, for spectra of so many pixels.
 
@@ -104,7 +116,7 @@ def member_bytes(config: TrialConfig, pixels: int) -> int:
     given, model = config.data.input, config.model
     parameters = count_parameters(model, pixels=given.kept_pixels(pixels), channels=given.channels)
     units = config.fit.batch_size * family_of(model.kind).stacked_units(model)
-    return PARAMETER_BYTES * parameters + ACTIVATION_BYTES * units
+    return (PARAMETER_BYTES + _average_bytes(config)) * parameters + ACTIVATION_BYTES * units
 
 
 def pack_limit(configs: Iterable[TrialConfig], pixels: int, free_bytes: float) -> int:

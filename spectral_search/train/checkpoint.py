@@ -35,6 +35,8 @@ def save_checkpoint(member: Member, paths: TrialPaths) -> None:
     tensors = {f"model.{name}": value for name, value in member.model.state_dict().items()}
     for index, moments in member.optimizer.state_dict()["state"].items():
         tensors |= {f"adamw.{index}.{name}": value for name, value in moments.items()}
+    if member.average is not None:
+        tensors |= {f"average.{index}": value for index, value in enumerate(member.average.values)}
     record = {"history": member.history, "scaler": member.scaler.state_dict()}
     _write(paths.last_safetensors, tensors, record)
 
@@ -57,9 +59,12 @@ def load_checkpoint(member: Member, paths: TrialPaths) -> bool:
             state.setdefault(int(index), {})[moment] = value
     try:
         member.model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n[:6] == "model."})
+        if member.average is not None:
+            for place, average in enumerate(member.average.values):
+                average.copy_(tensors[f"average.{place}"])
         groups = member.optimizer.state_dict()["param_groups"]
         member.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, KeyError) as error:
         raise RequestError(
             f"The checkpoint {paths.last_safetensors} is of another network than the spec describes "
             f"({str(error).splitlines()[0]}): restore the spec, or start a new run."

@@ -5,19 +5,22 @@ A member is handed its gradients, computed in whatever company (`pack`), and mak
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
-from spectral_search.spec.fit import FitSpec
-from spectral_search.spec.technique_names import LOSSES
+from spectral_search.spec.technique_names import LOSSES, WEIGHT_AVERAGES
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
 from spectral_search.train.adamw import AdamW
 from spectral_search.train.network import Network
+from spectral_search.train.optimiser_groups import optimiser_groups
+from spectral_search.train.techniques.augmentation import augmented_key
 from spectral_search.train.techniques.loss import Loss
 from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
+from spectral_search.train.techniques.weight_average import WeightAverage
 
 EpochRecord = dict[str, Any]
 """One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, train_gain (the part of the mean
@@ -52,8 +55,14 @@ class Member:
         self.model, self.device = network.model, network.device
         fit = self.config.fit
         self.loss: Loss = LOSSES.get(fit.loss)
-        self.optimizer = _adamw(self.model, fit)
+        self.optimizer = _adamw(optimiser_groups(network.named_parameters(), fit))
         self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
+        self.average: WeightAverage | None = None
+        """What its weights are measured and kept as, where they are averaged."""
+        if fit.weight_average != "none":
+            self.average = WEIGHT_AVERAGES.get(fit.weight_average)(self._parameters, fit)
+        self.train_key = augmented_key(network.input_key, fit)
+        """Names the input that it trains on; it is measured on that of `network.input_key`."""
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -106,10 +115,16 @@ class Member:
             self.scaler.update()
         else:
             self.optimizer.take_step()
+        if self.average is not None:
+            self.average.update(self._step)
         self._step += 1
         self.has_stepped = True
         # Summed on the device: reading the loss of each step would stall a GPU.
         self._loss_sum += loss
+
+    def measured_weights(self) -> AbstractContextManager[None]:
+        """While it lasts, the network has the weights that it is to be measured by."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int, loss_of_mean: float) -> EpochRecord:
         """Close the epoch with its val scores.
@@ -124,7 +139,7 @@ class Member:
             NonFiniteLossError: The loss or a prediction was not finite.
         """
         objective, train_loss = self.objective, float(self._loss_sum) / self._steps_per_epoch
-        lr = self.optimizer.param_groups[0]["lr"]
+        lr = learning_rate(self.config.fit, self.config.fit.lr, self._step - 1, self._steps_per_epoch, self._drops)
         for what, value in (("training loss", train_loss), (f"val {objective.label}", val_scores[objective.name])):
             if not math.isfinite(value):
                 raise NonFiniteLossError(
@@ -144,7 +159,8 @@ class Member:
         }
         self.history.append(record)
         if before is None or objective.better(record[objective.val_name], before[objective.val_name]):
-            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            with self.measured_weights():
+                self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return record
 
 
@@ -167,14 +183,13 @@ def _clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
     nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
 
-def _adamw(model: nn.Module, fit: FitSpec) -> AdamW:
+def _adamw(groups: list[dict[str, Any]]) -> AdamW:
     """AdamW with its moments allocated: memory must not run out after some members of a pack have taken their step."""
-    optimizer = AdamW(model.parameters(), fit.lr, weight_decay=fit.weight_decay, fused=True)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
+    optimizer = AdamW(groups, fused=True)
+    values = [value for group in groups for value in group["params"]]
     state = {
         index: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
-        for index, value in enumerate(model.parameters())
+        for index, value in enumerate(values)
     }
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return optimizer

@@ -3,6 +3,8 @@
 Shape suffixes: B batch, C channels, L length, F = C x L features.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -67,6 +69,11 @@ class Network:
         self.input_key = config.data.input.model_dump_json()
         self._family = family_of(config.model.kind)
         self._needs_context = self._family.needs_bin(config.model)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters by their names within the network, whether or not it adds to a Ridge."""
+        model = self.model.network if isinstance(self.model, ResidualOnRidge) else self.model
+        return model.named_parameters()
 
     @property
     def stackable(self) -> nn.Module | None:

@@ -52,7 +52,7 @@ class SinglePack(LoneNetwork):
         network.model.train()
         member.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(member.dropout_seed(batch.index))
-        output_B = network.output(batch.inputs[self.input_key], batch.context_B)
+        output_B = network.output(batch.inputs[member.train_key], batch.context_B)
         loss = member.loss.of_each(output_B, batch.target_B).mean()
         member.scaler.scale(loss).backward()
         self._loss = loss.detach()
@@ -90,7 +90,7 @@ class StackPack:
             member.optimizer.zero_grad(set_to_none=True)
         seeds = [member.dropout_seed(batch.index) for member in self.members]
         dropout, target_B = StepDropout(seeds, self._network.device), batch.target_B
-        x_BCL = batch.inputs[self.input_key]
+        x_BCL = batch.inputs[self.members[0].train_key]
         cast_BCL = x_BCL.to(self._format)
         if self._pieces is not None and in_pieces(cast_BCL):
             self._compute_in_pieces(self._pieces, x_BCL, cast_BCL.flatten(1), target_B, dropout)
@@ -151,7 +151,7 @@ def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[P
         if network.stackable is None:
             yield SinglePack(member)
         else:
-            key = config.model.kind, network.input_key, network.precision, config.fit.target
+            key = config.model.kind, member.train_key, network.precision, config.fit.target
             alike.setdefault(key, []).append(member)
     for group in alike.values():
         size = min(most or len(group), len(group))

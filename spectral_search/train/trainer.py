@@ -6,6 +6,8 @@ Shape suffixes: D draws, N examples, B batch, C channels, L length, F = C x L fe
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 from weakref import WeakSet
@@ -23,6 +25,7 @@ from spectral_search.train.network import Network, ResidualOnRidge
 from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.prediction import predict, rows_at_once
 from spectral_search.train.process_memory import is_out_of_memory, keep_freed_memory
+from spectral_search.train.techniques.augmentation import augmented_inputs
 
 RIDGE_BATCH = 2048
 
@@ -99,8 +102,12 @@ class Trainer:
             member.begin_epoch()
         examples = self._pass(members)
         trained = time.perf_counter()
+        with ExitStack() as measured:
+            for member in members:
+                measured.enter_context(member.measured_weights())
+            predictions = self.predict(members, self.dataset.val)
         results: dict[MemberKey, EpochRecord | NonFiniteLossError] = {}
-        for member, predicted_DN in zip(members, self.predict(members, self.dataset.val), strict=True):
+        for member, predicted_DN in zip(members, predictions, strict=True):
             val_scores = self.data.val_scores(predicted_DN)
             try:
                 loss_of_mean = self._loss_of_mean(member)
@@ -129,7 +136,10 @@ class Trainer:
     def _pass_over(self, source: str, members: list[Member]) -> int:
         seed, size, epoch, examples = members[0].pass_seed, members[0].config.fit.batch_size, members[0].epoch + 1, 0
         counter = seed, "noise", epoch
+        recipes = {m.train_key: (m.network.input_key, m.config.fit) for m in members if m.config.fit.augment}
         for batch in self.data.batches(self._wanted(members), source, size, (seed, epoch), counter):
+            if recipes:
+                batch = replace(batch, inputs=augmented_inputs(batch.inputs, recipes, seed, epoch, batch.index))
             self._step(members, batch)
             examples += len(batch)
         return examples

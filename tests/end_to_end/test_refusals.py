@@ -64,7 +64,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "--set of an unknown key": (["run", "tiny.yaml", *DATA, "--set", "fit.lrr=1"], ["did you mean fit.lr"]),
     "an unknown sampler": (
         ["run", "tiny.yaml", *DATA, "--sampler", "best"],
-        ["random, tpe, grid, gp, parzen", "'best'"],
+        ["gp, grid, parzen, random, tpe", "'best'"],
     ),
     "an unknown executor": (["run", "tiny.yaml", *DATA, "--executor", "far"], ["shared, separate or inline", "'far'"]),
     "no trials": (["run", "tiny.yaml", *DATA, "--trials", "0"], ["search.trials", "at least 1"]),

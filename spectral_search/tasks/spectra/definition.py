@@ -1,7 +1,7 @@
 """Spectra as a task: log g in dex from noisy stellar spectra in HDF5 shards."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +21,11 @@ from spectral_search.tasks.spectra.spectra_plan import FoundSpectra, SpectraPlan
 
 
 class Spectra(Task):
-    """See `task.task.Task`."""
+    """Labels of stars from their noisy spectra."""
 
     name = "spectra"
-    metrics: ClassVar = (
-        Metric("r2", "R2", True, worst=-1.0, symbol="R²", measure=R2, tolerance=0.005, drawn_from=-0.1),
+    metrics = (
+        Metric("r2", "R2", True, worst=-1.0, chance=0.0, symbol="R²", measure=R2, tolerance=0.005, drawn_from=-0.1),
         Metric("mae_dex", "MAE", higher_is_better=False, unit="dex"),
         Metric("rmse_dex", "RMSE", False, unit="dex", measure=MeanError(2, root=True)),
     )
@@ -35,26 +35,6 @@ class Spectra(Task):
     selected_on = "frozen noise"
     retested_on = "fresh noise"
     training_target = "standardised log g"
-
-    def scores(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> dict[str, float]:
-        return scores(predicted_DN, np.broadcast_to(target_N, np.shape(predicted_DN)))
-
-    def caveats(self, spec: Mapping[str, Any], params: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Inputs and gates that are told too much."""
-        base_input = spec.get("data", {}).get("input", {}).get("kind")
-        base_gate = spec.get("model", {}).get("gate")
-        notes = []
-        if leaky := sorted({trial.get("data.input.kind", base_input) for trial in params} & LEAKY_INPUTS):
-            told = "the error array gives log g away; no comparison with flux alone"
-            notes.append(f"leaky input {', '.join(leaky)}: {told}")
-        if "oracle" in {trial.get("model.gate", base_gate) for trial in params}:
-            notes.append("oracle gate: it is told the true T_eff and [M/H] bin; a bound, not a method")
-        return notes
-
-    def reporting(self) -> object:
-        from spectral_search.tasks.spectra.report.spectra_reporting import REPORTING
-
-        return REPORTING
 
     def open(self, spec: RunSpec) -> DataRoot:
         return DataRoot.find(spec.data.root or [])
@@ -75,6 +55,26 @@ class Spectra(Task):
 
     def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
         return other_input_note(parent, name, params, spec)
+
+    def scores(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> dict[str, float]:
+        return scores(predicted_DN, np.broadcast_to(target_N, np.shape(predicted_DN)))
+
+    def caveats(self, spec: Mapping[str, Any], params: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Inputs and gates that are told too much."""
+        base_input = spec.get("data", {}).get("input", {}).get("kind")
+        base_gate = spec.get("model", {}).get("gate")
+        notes = []
+        if leaky := sorted({trial.get("data.input.kind", base_input) for trial in params} & LEAKY_INPUTS):
+            told = "the error array gives log g away; no comparison with flux alone"
+            notes.append(f"leaky input {', '.join(leaky)}: {told}")
+        if "oracle" in {trial.get("model.gate", base_gate) for trial in params}:
+            notes.append("oracle gate: it is told the true T_eff and [M/H] bin; a bound, not a method")
+        return notes
+
+    def reporting(self) -> object:
+        from spectral_search.tasks.spectra.report.spectra_reporting import REPORTING
+
+        return REPORTING
 
 
 TASK = Spectra()

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmarks.findings import Findings, Row, Target
+from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.findings_table import render_part
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from command_line import call, errors
 
-from spectral_search.tasks.spectra.report.baseline_methods import METHODS
 from spectral_search.spec.keys import all_leaves, allowed
+from spectral_search.tasks.spectra.report.baseline_methods import METHODS
 
 
 def help_of(verb: str, folder: Path) -> str:

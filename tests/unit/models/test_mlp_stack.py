@@ -47,12 +47,18 @@ def losses(outputs: Iterator[Tensor]) -> Tensor:
     return torch.stack([(y_B * torch.arange(BATCH)).square().mean() * (k + 1) for k, y_B in enumerate(outputs)]).sum()
 
 
+@pytest.fixture
+def threads_restored() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("training", [True, False])
-def test_outputs_gradients_and_statistics_are_those_of_each_alone(
-    training: bool, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+@pytest.mark.usefixtures("threads_restored")
+def test_outputs_gradients_and_statistics_are_those_of_each_alone(training: bool, threads: int) -> None:
+    torch.set_num_threads(threads)
     alone, together = networks(), networks()
     stack = MlpStack(together)
     x_BCL = spectra()

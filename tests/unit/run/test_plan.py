@@ -67,6 +67,20 @@ def test_numbers_that_do_not_go_together_are_refused(root: DataRoot, model: dict
         assert any(word in sentence for sentence in error.value.faults), error.value.faults
 
 
+def test_groups_of_parameters_that_some_trials_network_does_not_have_are_refused(root: DataRoot) -> None:
+    document: dict[str, Any] = {
+        "stage": "some",
+        "model": {"kind": "mlp", "hidden": [4]},
+        "fit": {"groups": [{"match": "head.*", "lr_factor": 2.0}]},
+        "space": {"fit.groups.0.lr_factor": {"log_uniform": [0.5, 5.0]}},
+        "resources": {"gpus": []},
+    }
+    assert make_plan(RunSpec.from_dict(document), root, executor="inline").trials > 0
+    document["fit"]["groups"] += [{"match": "layers.7.*"}]
+    with pytest.raises(RequestError, match=r"fit.groups.1.match 'layers.7.\*' matches no parameter"):
+        make_plan(RunSpec.from_dict(document), root, executor="inline")
+
+
 def spec_of(epochs: int, **search: Any) -> RunSpec:
     return RunSpec.from_dict({"stage": "s", "model": {"kind": "mlp"}, "fit": {"epochs": epochs}, "search": search})
 

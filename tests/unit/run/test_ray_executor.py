@@ -12,7 +12,8 @@ from small_search import make_spec
 from spectral_search.record.paths import RunPaths
 from spectral_search.run import ray_executor as ray_tune
 from spectral_search.run.ray_executor import StudyScheduler, StudySearcher
-from spectral_search.run.study import LiveTrial, Study, open_storage
+from spectral_search.run.study import LiveTrial, Study
+from spectral_search.run.study_storage import open_storage
 from spectral_search.train.devices import Slots
 
 TRIALS = 3
@@ -75,8 +76,8 @@ def test_epochs_of_a_trial_whose_process_has_not_started_are_recorded(searcher: 
     searcher.suggest("a")
     mates = [(1, [{"epoch": 1, "val_r2": 0.2}])]
     searcher.take("a", {**result(1), "mates": mates})
-    told = {trial.number: trial.intermediate_values for trial in searcher.study.trials()}
-    assert told == {0: {1: 0.1}, 1: {1: 0.2}}
+    told = {trial.number: trial.values for trial in searcher.study.history.trials}
+    assert told == {0: (0.1,), 1: (0.2,)}
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from spectral_search.record.live_view import SearchView
 from spectral_search.record.paths import RunPaths
 from spectral_search.run.retest_outlook import Afterwards
 from spectral_search.run.search_progress import Progress
-from spectral_search.run.study import Study, open_storage
+from spectral_search.run.study import Study
+from spectral_search.run.study_storage import open_storage
 
 
 class Kept:

@@ -16,8 +16,12 @@ from spectral_search.errors import RequestError
 from spectral_search.record.durable import append_line, read_lines
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.stored_trials import read_study
-from spectral_search.run.study import LiveTrial, Study, open_storage
+from spectral_search.run.study import LiveTrial, Study
+from spectral_search.run.study_storage import open_storage
 from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.history import History
+from spectral_search.strategy.parzen_proposer import ParzenProposer
+from spectral_search.task.metric import Metric
 
 Open = Callable[[], Study]
 
@@ -58,7 +62,12 @@ def begin(study: Study) -> LiveTrial:
 
 
 def stored(study: Study, number: int) -> optuna.trial.FrozenTrial:
-    return study.trials()[number]
+    return study._study.get_trials()[number]
+
+
+def values_of(study: Study, number: int) -> tuple[float, ...]:
+    """The objective after each epoch, as the history has it."""
+    return study.history.trials[number].values
 
 
 def raw(study: Study, number: int) -> optuna.Trial:
@@ -106,7 +115,8 @@ def test_complete_trial_has_its_best_value_and_stopped_one_its_last_epoch(reopen
     assert study.report(second.number, record(1, 0.05)) is True
     study.finish(second.number, "stopped")
     assert (stored(study, 0).state, stored(study, 0).value) == (TrialState.COMPLETE, 0.5)
-    assert (stored(study, 1).state, stored(study, 1).intermediate_values) == (TrialState.PRUNED, {1: 0.05})
+    assert (stored(study, 1).state, values_of(study, 1)) == (TrialState.PRUNED, (0.05,))
+    assert stored(study, 0).intermediate_values == {}, "epochs are the log's"
 
 
 def test_epoch_told_twice_counts_once_and_a_gap_is_refused(reopen: Open, paths: RunPaths) -> None:
@@ -115,7 +125,7 @@ def test_epoch_told_twice_counts_once_and_a_gap_is_refused(reopen: Open, paths: 
     study.report(trial.number, record(1, 0.1))
     assert study.report(trial.number, record(1, 0.9)) is False
     assert rows(paths, 0) == [1]
-    assert stored(study, 0).intermediate_values == {1: 0.1}
+    assert values_of(study, 0) == (0.1,)
     with pytest.raises(ValueError, match="epoch 3 after epoch 1"):
         study.report(trial.number, record(3, 0.1))
 
@@ -129,36 +139,87 @@ def test_unfinished_trial_comes_back_with_number_params_and_epochs(reopen: Open)
     assert (again.number, again.params, again.epochs) == (trial.number, trial.params, trial.epochs)
 
 
-def test_line_without_value_is_dropped(reopen: Open, paths: RunPaths) -> None:
+@pytest.mark.parametrize("cut", ["", "\n"])
+def test_a_last_line_that_was_cut_is_dropped_and_told_again(reopen: Open, paths: RunPaths, cut: str) -> None:
     study = reopen()
     trial = begin(study)
     study.report(trial.number, record(1, 0.1))
-    append_line(paths.trial(0).progress_jsonl, record(2, 0.2))  # died before the study was told
+    study.report(trial.number, record(2, 0.2))
+    file = paths.trial(0).progress_jsonl
+    file.write_bytes(file.read_bytes()[:-9] + cut.encode())
     again = reopen()
-    assert begin(again).last_epoch == 1
+    assert begin(again).last_epoch == 1 and values_of(again, 0) == (0.1,)
     again.report(0, record(2, 0.2))
     assert rows(paths, 0) == [1, 2]
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "gone"])
-def test_damaged_progress_file_is_made_whole_from_the_study(reopen: Open, paths: RunPaths, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [(lambda lines: [b"\0\0", *lines], "Line 1 of"), (lambda lines: [lines[0], lines[2]], "lacks epoch 2")],
+)
+def test_a_log_that_is_damaged_before_its_end_is_told(
+    reopen: Open, paths: RunPaths, damage: Callable[[list[bytes]], list[bytes]], sentence: str
+) -> None:
     study = reopen()
     trial = begin(study)
     for epoch in (1, 2, 3):
         study.report(trial.number, record(epoch, 0.1 * epoch))
     file = paths.trial(0).progress_jsonl
+    file.write_bytes(b"".join(line + b"\n" for line in damage(file.read_bytes().splitlines())))
+    with pytest.raises(RequestError, match=sentence):
+        reopen()
+
+
+def test_without_a_log_a_trial_tells_its_epochs_again(reopen: Open, paths: RunPaths) -> None:
+    study = reopen()
+    trial = begin(study)
+    study.report(trial.number, record(1, 0.1))
+    paths.trial(0).progress_jsonl.unlink()
+    assert begin(reopen()).settled == 0
+
+
+def as_of_the_version_before(study: Study) -> None:
+    """Let the study hold the objective after each epoch too, as it did."""
+    for number, trial in enumerate(study.history.trials):
+        for epoch, value in enumerate(trial.values, start=1):
+            raw(study, number).report(value, epoch)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "gone", "ahead"])
+def test_a_log_of_the_version_before_is_made_whole_from_its_study(reopen: Open, paths: RunPaths, damage: str) -> None:
+    study = reopen()
+    trial = begin(study)
+    for epoch in (1, 2, 3):
+        study.report(trial.number, record(epoch, 0.1 * epoch))
+    as_of_the_version_before(study)
+    file = paths.trial(0).progress_jsonl
     content = file.read_bytes()
     if damage == "gone":
         file.unlink()
+    elif damage == "ahead":
+        append_line(file, record(4, 0.4))  # it died before the study was told
     else:
         file.write_bytes(content[:-9] if damage == "cut" else b"\0\0\n" + content)
     again = begin(reopen())
-    assert [(epoch["epoch"], pytest.approx(epoch["val_r2"])) for epoch in again.epochs] == [
-        (1, 0.1),
-        (2, 0.2),
-        (3, 0.3),
-    ]
-    assert rows(paths, 0) == [1, 2, 3]
+    expected = [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)][: 4 if damage == "ahead" else 3]
+    assert [(epoch["epoch"], pytest.approx(epoch["val_r2"])) for epoch in again.epochs] == expected
+    assert rows(paths, 0) == [epoch for epoch, _ in expected]
+
+
+def test_several_objectives_are_final_values(spec: RunSpec, paths: RunPaths) -> None:
+    """At the epoch at which the first is best; Optuna takes no values of epochs then, and needs none."""
+    error, size = Metric("mae", "MAE", higher_is_better=False), Metric("size", "size", higher_is_better=False)
+    with open_storage(paths.study_url) as storage:
+        study = Study(spec, paths, storage, "several", objectives=[error, size])
+        begin(study)
+        begin(study)
+        for epoch, value in enumerate((0.5, 0.2, 0.3), start=1):
+            assert not study.report(0, {"epoch": epoch, "val_mae": value, "val_size": 10.0 * epoch})
+        study.finish(0, "complete")
+        assert study.report(1, {"epoch": 1, "val_mae": 0.6, "val_size": 1.0})
+        study.finish(1, "stopped")
+        assert [trial.values for trial in study._study.get_trials()] == [[0.2, 20.0], None]
+        assert [direction.name for direction in study._study.directions] == ["MINIMIZE", "MINIMIZE"]
 
 
 def leave_at_rung(study: Study, values: list[float]) -> None:
@@ -168,7 +229,6 @@ def leave_at_rung(study: Study, values: list[float]) -> None:
         study.finish(trial.number, "stopped" if study.report(trial.number, record(1, value)) else "complete")
     trial = begin(study)
     append_line(study.paths.trial(trial.number).progress_jsonl, record(1, values[-1]))
-    raw(study, trial.number).report(values[-1], 1)
 
 
 def told_again(study: Study) -> bool:
@@ -213,7 +273,7 @@ def test_verdict_to_go_on_stands_whatever_came_later(reopen: Open) -> None:
     assert study.report(first.number, record(1, 0.3)) is False
     assert study.report(second.number, record(1, 0.9)) is False
     again = reopen()
-    assert [trial.state for trial in again.trials()] == [TrialState.RUNNING, TrialState.RUNNING]
+    assert [trial.state for trial in again.history.trials] == ["running", "running"]
 
 
 def test_resumed_trial_does_not_poison_a_rung(spec: RunSpec, paths: RunPaths, reopen: Open) -> None:
@@ -254,7 +314,7 @@ def test_failed_write_halts_the_study(reopen: Open, paths: RunPaths) -> None:
         study.report(trial.number, record(1, 0.1))
     with pytest.raises(OSError, match="progress"):
         study.next_trial()
-    assert stored(reopen_without(reopen, paths), 0).intermediate_values == {}
+    assert values_of(reopen_without(reopen, paths), 0) == ()
 
 
 def reopen_without(reopen: Open, paths: RunPaths) -> Study:
@@ -292,28 +352,26 @@ def test_failed_trial_keeps_its_error_and_notes(reopen: Open, paths: RunPaths) -
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[TrialState]]]:
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """The states of the trials that each proposal was made from."""
-    from spectral_search.strategy.proposals import Proposals
+    found: list[list[str]] = []
+    propose = ParzenProposer.propose
 
-    found: list[list[TrialState]] = []
-    propose = Proposals.propose
+    def spying(self: ParzenProposer, history: History) -> Any:
+        found.append([trial.state for trial in history.trials])
+        return propose(self, history)
 
-    def spying(self: Proposals, earlier: list[optuna.trial.FrozenTrial]) -> Any:
-        found.append([trial.state for trial in earlier])
-        return propose(self, earlier)
-
-    monkeypatch.setattr(Proposals, "propose", spying)
+    monkeypatch.setattr(ParzenProposer, "propose", spying)
     yield found
 
 
-def test_resumed_sampler_sees_every_earlier_trial_told_apart(reopen: Open, seen: list[list[TrialState]]) -> None:
+def test_resumed_proposer_sees_every_earlier_trial_told_apart(reopen: Open, seen: list[list[str]]) -> None:
     study = reopen()
     for outcome in ("complete", "stopped", "failed"):
         trial = begin(study)
         study.report(trial.number, record(1, 0.5))
         study.finish(trial.number, outcome)
-    expected = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    expected = ["complete", "stopped", "failed"]
     params = begin(reopen()).params
     assert seen[-1] == expected
     assert params == begin(reopen()).params
@@ -368,7 +426,7 @@ def halving(tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPath
 def to_rung(study: Study, values: dict[int, list[float]]) -> None:
     """Train trials to their next rung, where each has to stop."""
     for number, reports in values.items():
-        start = len(stored(study, number).intermediate_values) + 1
+        start = len(values_of(study, number)) + 1
         must_stop = [study.report(number, record(epoch, value)) for epoch, value in enumerate(reports, start)]
         assert must_stop == [False] * (len(reports) - 1) + [True]
         study.stop(number)
@@ -378,7 +436,7 @@ FIRST = {0: [0.1, 0.2], 1: [0.9, 0.3], 2: [float("nan"), 0.8], 3: [0.2, 0.3], 4:
 
 
 def states(study: Study) -> str:
-    return "".join(trial.state.name[0] for trial in study.trials())
+    return "".join(trial.state.name[0] for trial in study._study.get_trials())
 
 
 def test_halving_waits_for_all_and_lets_the_best_go_on(halving: Open) -> None:
@@ -456,25 +514,26 @@ def test_what_fails_beyond_a_rung_keeps_its_place_there(halving: Open) -> None:
     assert again.next_trial() is None and states(again) == "PRFRP"
 
 
-@pytest.mark.parametrize("died", [False, True])
-def test_a_trial_at_a_rung_waits_for_whoever_reads(halving: Open, paths: RunPaths, died: bool) -> None:
+def test_a_trial_at_a_rung_waits_for_whoever_reads(halving: Open, paths: RunPaths) -> None:
     study = halving()
     begin(study)
     begin(study)
     for epoch, value in enumerate(FIRST[0], start=1):
         study.record(0, record(epoch, value))
-    if died:
-        study = halving()
-    else:
-        study.stop(0)
+    assert [trial.held for trial in read_study(paths.study_url, "run") or []] == [0, 0]
+    study.stop(0)
+    assert [trial.held for trial in read_study(paths.study_url, "run") or []] == [2, 0]
 
-    def seen() -> list[str]:
-        return [trial.state for trial in read_study(paths.study_url, "run") or []]
 
-    assert seen() == ["waiting", "running"]
-    raw_trial = study._handle(0)
-    raw_trial.report(0.3, 3)  # of a longer search, for which that was no rung
-    assert seen() == ["running", "running"]
+def test_who_had_to_wait_and_was_not_told_tells_its_epoch_again_and_waits(halving: Open) -> None:
+    study = halving()
+    begin(study)
+    for epoch, value in enumerate(FIRST[0], start=1):
+        study.record(0, record(epoch, value))
+    again = halving()
+    assert told_again(again) is True
+    again.stop(0)
+    assert begin(again).number == 1 and list(again._held) == [0]
 
 
 def test_halving_where_all_go_on_makes_none_wait(tmp_path: Path, paths: RunPaths, studies: Any) -> None:

@@ -4,6 +4,10 @@ import pytest
 
 from spectral_search.spec.copies import share_budget
 from spectral_search.spec.search import SearchSpec
+from spectral_search.strategy.promote_rule import Promotion
+from spectral_search.task.metric import Metric
+
+METRIC = Metric("r2", "R2", higher_is_better=True)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,7 @@ def test_the_budget_is_shared(
 @pytest.mark.parametrize("epochs", [5, 20, 60, 100])
 def test_by_default_it_costs_a_fifth_of_the_search_at_most(trials: int, epochs: int) -> None:
     search = SearchSpec()
-    trained = search.planned_epochs(trials, epochs)
+    trained = Promotion(search, epochs, METRIC).planned_epochs(trials, epochs)
     shared = search.copies_of([epochs] * 3, trained)
     passes = max(each for _, each in shared)
     assert 0 < passes + sum(times * each for times, each in shared) <= 0.2 * (trained + epochs)

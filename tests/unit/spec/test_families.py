@@ -14,7 +14,7 @@ from spectral_search.models.parameter_count import count_parameters
 from spectral_search.models.step_memory import step_bytes
 from spectral_search.spec import families as registry
 from spectral_search.spec.families import GROUP, families, family_of
-from spectral_search.spec.keys import all_leaves, kinds_with, trial_leaves
+from spectral_search.spec.keys import _all_leaves, _trial_leaves, kinds_with
 from spectral_search.spec.run import RunSpec
 
 MODULE = """
@@ -63,7 +63,7 @@ FAMILY = Means()
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Lets a module stand as the entry point `others`, as an installed package would bring it."""
-    caches = (families, trial_leaves, all_leaves)
+    caches = (families, _trial_leaves, _all_leaves)
 
     def bring(source: str, name: str = "FAMILY") -> None:
         (tmp_path / "brought_family.py").write_text(source)

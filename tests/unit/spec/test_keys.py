@@ -3,7 +3,8 @@
 import pytest
 
 from spectral_search.spec.families import families
-from spectral_search.spec.keys import all_leaves, allowed, kinds_with, nearest, nearest_key, trial_leaves
+from spectral_search.spec.keys import all_leaves, allowed, kinds_with, nearest_key, trial_leaves
+from spectral_search.spec.spelling import nearest
 
 
 def test_every_key_can_be_described_without_jargon() -> None:
@@ -21,7 +22,7 @@ def test_every_key_can_be_described_without_jargon() -> None:
         ("model.dropout", "a number of at least 0 and below 1"),
         ("data.root", "text or a list of values, each text or null"),
         ("resources.gpus", "a list of values, each a whole number of at least 0 and at most 65535 or auto"),
-        ("search.pruner", "one of promote, halving, asha, none"),
+        ("search.pruner", "one of asha, halving, none, promote"),
     ],
 )
 def test_words(key: str, words: str) -> None:

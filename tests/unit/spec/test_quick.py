@@ -8,6 +8,7 @@ import pytest
 from spectral_search.spec.load import list_specs, load_spec
 from spectral_search.spec.quick import LARGE, MEDIUM, SMALL, quick, quick_limits
 from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.rule import rule_of
 
 STAGES = [info.name for info in list_specs()]
 
@@ -29,7 +30,7 @@ def test_every_stage_shrinks_and_keeps_its_networks(stage: str) -> None:
     assert small.fit.warmup_epochs < small.fit.epochs
     assert small.fit.batch_size <= 256
     assert small.search.trials <= limits.trials <= 8
-    assert small.search.rungs(small.fit.epochs)[0] <= 3
+    assert rule_of(small).rungs(small.fit.epochs)[0] <= 3
     assert small.search.retest_seeds == 1
     assert small.grid_size() <= small.search.trials
     assert (small.grid_size() > 0) == (full.grid_size() > 0)

@@ -46,7 +46,7 @@ def fault(**sections: Any) -> str:
         ({"data": {"val_draws": "aut"}}, ["or auto", "did you mean auto?"]),
         ({"data": {"root": ["a", 3]}}, ["data.root must be text or a list", "found ['a', 3]"]),
         ({"resources": {"gpus": [-1]}}, ["resources.gpus", "found [-1]"]),
-        ({"search": {"sampler": "optuna"}}, ["one of random, tpe, grid, gp"]),
+        ({"search": {"sampler": "optuna"}}, ["one of gp, grid, parzen, random, tpe"]),
         ({"model": None}, ["model must be a section", "found null"]),
         ({"model": {"channels": [1]}}, ["model.kind is missing", "cnn, mlp"]),
         ({"model": {"kind": "cnm"}}, ["found 'cnm'", "did you mean cnn?"]),

@@ -1,6 +1,7 @@
 """A trial that learns nothing is stopped and called collapsed, one that is slow is not, and the cause is told."""
 
 import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from small_search import make_spec
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.stored_trials import read_study
 from spectral_search.run.extend import _running
-from spectral_search.run.study import Study, open_storage
+from spectral_search.run.study import Study
+from spectral_search.run.study_storage import open_storage
 from spectral_search.run.trial_session import TrialRun
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.run import RunSpec
@@ -25,15 +27,19 @@ from spectral_search.strategy.collapse import (
     LEARNT,
     earliest,
     has_collapsed,
+    learnt,
     likely_cause,
     others_learnt,
     shows_nothing,
 )
-from spectral_search.strategy.proposals import Proposals
+from spectral_search.strategy.parzen_proposer import seen
+from spectral_search.task.metric import Metric
+from spectral_search.task.registry import task_of
 from spectral_search.train.trainer import Trainer
 
 CURVES = Path(__file__).parents[3] / "benchmarks" / "curves" / "curves_mlp.csv"
 DEAD, ALIVE = -0.001, 0.4
+METRIC = task_of("spectra").objective
 
 
 def epoch_of(number: int, value: float = DEAD, gain: float = -0.01, steps: int = 100) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def epochs_of(count: int, **record: Any) -> list[dict[str, Any]]:
 
 
 def first_stop(records: list[dict[str, Any]], fit: FitSpec, after: int | None = None) -> int | None:
-    return next((n for n in range(1, len(records) + 1) if has_collapsed(records[:n], fit, after)), None)
+    return next((n for n in range(1, len(records) + 1) if has_collapsed(records[:n], fit, after, METRIC)), None)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +92,8 @@ def test_one_epoch_that_shows_something_saves_a_trial(sign: dict[str, float], at
 
 
 def test_an_epoch_of_an_earlier_version_does_not_count_as_dead() -> None:
-    assert not shows_nothing([{"epoch": 1, "val_r2": DEAD, "train_loss": 1.0}])
-    assert not shows_nothing([])
+    assert not shows_nothing([{"epoch": 1, "val_r2": DEAD, "train_loss": 1.0}], METRIC)
+    assert not shows_nothing([], METRIC)
 
 
 def test_of_recorded_curves_the_dead_are_stopped_and_none_that_comes_to_anything() -> None:
@@ -102,14 +108,27 @@ def test_of_recorded_curves_the_dead_are_stopped_and_none_that_comes_to_anything
     assert stops[False] == [12] * 4
 
 
+@pytest.mark.parametrize("chance", [0.5, None])
+def test_it_is_seen_in_either_direction_and_by_training_alone_where_chance_is_unknown(chance: float | None) -> None:
+    """An error of which 0.5 is what the mean label makes, and less is better."""
+    error = Metric("error", "error", higher_is_better=False, chance=chance)
+    dead = {"epoch": 1, "val_error": 0.501, "train_gain": 0.0}
+    assert shows_nothing([dead, {**dead, "val_error": 0.49}, {**dead, "val_error": math.nan}], error)
+    assert shows_nothing([{**dead, "val_error": 0.45}], error) == (chance is None)
+    assert not shows_nothing([{**dead, "train_gain": 0.03}], error)
+    assert learnt([0.6, 0.39], error) == (chance is not None) and not learnt([0.41, 0.7], error)
+
+
 def test_a_trial_that_was_stopped_earlier_needs_witnesses() -> None:
     records, fit = epochs_of(2), FitSpec(epochs=20)
-    learning, dead = {1: 0.1, 2: 0.3}, {1: -0.1, 2: 0.0}
-    assert others_learnt(records, fit, [learning, learning, dead])
-    assert not others_learnt(records, fit, [learning, dead, dead])
-    assert not others_learnt(records, fit, [learning])
-    assert not others_learnt(records, fit, [{1: 0.0, 2: 0.0, 3: 0.5}] * 3), "they had not learnt by then"
-    assert not others_learnt(records, FitSpec(epochs=20, warmup_epochs=2), [learning] * 3), "it was still warming up"
+    learning, dead = [0.1, 0.3], [-0.1, 0.0]
+    assert others_learnt(records, fit, [learning, learning, dead], METRIC)
+    assert not others_learnt(records, fit, [learning, dead, dead], METRIC)
+    assert not others_learnt(records, fit, [learning], METRIC)
+    assert not others_learnt(records, fit, [[0.0, 0.0, 0.5]] * 3, METRIC), "they had not learnt by then"
+    assert not others_learnt(records, FitSpec(epochs=20, warmup_epochs=2), [learning] * 3, METRIC), (
+        "it was still warming up"
+    )
 
 
 def config_of(model: dict[str, Any] | None = None, fit: dict[str, Any] | None = None, **inputs: Any) -> Any:
@@ -191,7 +210,7 @@ def study_of(tmp_path: Path, paths: RunPaths) -> Open:
 
 def told(study: Study, number: int) -> tuple[str, str | None]:
     """A trial's state, and what is said of its collapse."""
-    trial = study.trials()[number]
+    trial = study._study.get_trials()[number]
     return trial.state.name, trial.user_attrs.get(COLLAPSED)
 
 
@@ -248,7 +267,7 @@ def test_a_dead_trial_does_not_wait_at_a_rung_of_the_same_epoch(study_of: Open, 
     number = begin(study)
     assert tell(study, number, 3)
     study.stop(number)
-    assert study.trials()[number].state.is_finished()
+    assert study.history.trials[number].state == "stopped"
 
 
 @pytest.mark.parametrize("pruner", ["promote", "halving", "none"])
@@ -263,7 +282,7 @@ def test_a_process_that_died_before_the_verdict_is_followed_by_one_that_gives_it
     assert again is not None and (again.number, again.last_epoch, again.settled) == (number, 3, 2)
     assert second.report(number, epoch_of(3))
     second.stop(number)
-    assert "collapsed" in second.trials()[number].user_attrs
+    assert second.history.trials[number].collapsed
 
 
 def test_a_resumed_search_decides_at_the_same_epoch(study_of: Open) -> None:
@@ -303,8 +322,7 @@ def test_proposals_keep_away_from_what_collapsed(study_of: Open) -> None:
     tell(study, dead, 3)
     study.stop(dead)
     tell(study, alive, 1, value=ALIVE, gain=0.5)
-    proposals = Proposals(study.spec)
-    assert [proposals._seen(trial).rungs for trial in study.trials()] == [-1, 0]
+    assert [seen(trial, [2], METRIC).rungs for trial in study.history.trials] == [-1, 0]
 
 
 def test_the_process_that_trains_waits_for_the_verdict_and_leaves_its_best_weights(tmp_path: Path) -> None:
@@ -330,5 +348,5 @@ def test_the_process_that_trains_waits_for_the_verdict_and_leaves_its_best_weigh
 def test_what_was_said_of_an_end_goes_when_a_trial_goes_on() -> None:
     """A complete trial that gets more epochs may learn after all."""
     attributes = {"params": {}, COLLAPSED: "no better than the mean label"}
-    over = create_trial(value=0.0, intermediate_values={1: 0.0}, user_attrs=attributes)
+    over = create_trial(value=0.0, user_attrs=attributes)
     assert _running(over).user_attrs == {"params": {}}

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import optuna
@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, create_trial
 
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.proposals import Proposals
-from spectral_search.strategy.stored_choices import choices_of
+from spectral_search.strategy.space_points import searched_domains
+from spectral_search.strategy.stored_choices import StoredSpace, choices_of
 
 LISTS = [[256, 64], [256], [2048, 1024, 512]]
 MIXED = {
@@ -78,9 +78,15 @@ def spec_of(space: dict[str, Any], sampler: str = "random", **rest: Any) -> RunS
     return RunSpec.from_dict({"stage": "s", "model": {"kind": "mlp"}, "space": space, "search": search, **rest})
 
 
+def frozen(
+    spec: RunSpec, params: dict[str, Any], stored: Sequence[FrozenTrial] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    return StoredSpace(searched_domains(spec), stored).frozen(params)
+
+
 def as_of_an_earlier_version(spec: RunSpec, params: dict[str, Any]) -> FrozenTrial:
     """A trial whose choices are all JSON text."""
-    held, distributions = Proposals(spec).frozen(params)
+    held, distributions = frozen(spec, params)
     for key, value in params.items():
         if isinstance(distributions[key], CategoricalDistribution):
             held[key] = json.dumps(value)
@@ -89,24 +95,14 @@ def as_of_an_earlier_version(spec: RunSpec, params: dict[str, Any]) -> FrozenTri
     return create_trial(params=held, distributions=distributions, value=0.5, user_attrs={"params": params})
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_a_study_of_an_earlier_version_goes_on_as_it_would_have(sampler: str) -> None:
-    spec = spec_of(MIXED, sampler)
-    old: list[FrozenTrial] = []
-    new: list[FrozenTrial] = []
-    for number in range(6):
-        # Each number a process of its own: what it knows is the study.
-        params = Proposals(spec, old).propose(old)
-        assert params == Proposals(spec, new).propose(new)
-        assert params is not None
-        old.append(as_of_an_earlier_version(spec, params))
-        held, distributions = Proposals(spec, new).frozen(params)
-        new.append(create_trial(params=held, distributions=distributions, value=0.5, user_attrs={"params": params}))
-        old[-1].number = new[-1].number = number
-    assert isinstance(new[0].params["fit.batch_size"], int)
-    held, distributions = Proposals(spec, old).frozen(params)
-    assert held["fit.schedule"] in ('"cosine"', '"constant"')
-    optuna.create_study().add_trials([*old, create_trial(params=held, distributions=distributions, value=0.1)])
+def test_a_study_of_an_earlier_version_takes_more_of_its_own_kind() -> None:
+    spec = spec_of(MIXED)
+    params = {key: domain.choices[0] if domain.choices else 1e-3 for key, domain in spec.space.items()}
+    old = as_of_an_earlier_version(spec, params)
+    assert isinstance(frozen(spec, params)[0]["fit.batch_size"], int)
+    held, distributions = frozen(spec, params, [old])
+    assert held["fit.schedule"] == '"cosine"'
+    optuna.create_study().add_trials([old, create_trial(params=held, distributions=distributions, value=0.1)])
 
 
 def test_a_grid_of_an_earlier_version_goes_on_too() -> None:
@@ -114,9 +110,9 @@ def test_a_grid_of_an_earlier_version_goes_on_too() -> None:
         {}, "grid", grid={"fit.lr": [1e-3, 1e-2], "model.hidden": [[8], [4, 4]], "model.norm": ["none", "batch"]}
     )
     first, second = spec.grid_points()[:2]
-    assert Proposals(spec).frozen(first)[0] == {"fit.lr": 1e-3, "model.hidden": "[8]", "model.norm": "none"}
+    assert frozen(spec, first)[0] == {"fit.lr": 1e-3, "model.hidden": "[8]", "model.norm": "none"}
     old = as_of_an_earlier_version(spec, first)
-    held, distributions = Proposals(spec, [old]).frozen(second)
+    held, distributions = frozen(spec, second, [old])
     assert held["model.norm"] == '"batch"'
     optuna.create_study().add_trials([old, create_trial(params=held, distributions=distributions, value=0.1)])
 
@@ -128,5 +124,5 @@ def test_a_key_that_no_trial_had_yet_is_readable() -> None:
     }
     spec = spec_of(space)
     old = as_of_an_earlier_version(spec, {"model.kind": "mlp"})
-    held, _ = Proposals(spec, [old]).frozen({"model.kind": "cnn", "model.norm": "batch"})
+    held, _ = frozen(spec, {"model.kind": "cnn", "model.norm": "batch"}, [old])
     assert held == {"model.kind": '"cnn"', "model.norm": "batch"}

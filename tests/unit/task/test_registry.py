@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from spectral_search.errors import RequestError
-from spectral_search.task.registry import task_names, task_of
+from spectral_search.spec.task_modules import task_names
+from spectral_search.task.registry import task_of
 
 FILE = """
 from spectral_search.task.metric import Metric

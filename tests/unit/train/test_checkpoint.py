@@ -48,6 +48,15 @@ RECIPES = {
     "plateau": trial_config(MLP, {"epochs": EPOCHS, "schedule": "plateau", "plateau_patience": 1, "lr": 0.3}),
     "ridge-residual": trial_config(MLP, {"epochs": EPOCHS, "target": "ridge_residual"}, kind="whiten"),
     "bfloat16": trial_config(MLP, {"epochs": EPOCHS, "precision": "bfloat16"}),
+    "averaged": trial_config(MLP, {"epochs": EPOCHS, "weight_average": "ema", "average_decay": 0.9}),
+    "grouped-and-masked": trial_config(
+        MLP,
+        {
+            "epochs": EPOCHS,
+            "groups": [{"match": "head.*", "lr_factor": 3.0, "weight_decay": 0.1}, {"match": "*.bias"}],
+            "augment": [{"kind": "mask", "share": 0.2}],
+        },
+    ),
 }
 
 

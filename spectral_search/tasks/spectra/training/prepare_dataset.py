@@ -18,7 +18,6 @@ from spectral_search.spec.seeds import numpy_seed
 from spectral_search.strategy.candidate_configs import candidates
 from spectral_search.task.preparation import Tested
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
-from spectral_search.tasks.spectra.scores import scores
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.content import Hashes
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra, load_spectra
@@ -89,10 +88,8 @@ class Prepared:
         if self.splits.test is None:
             raise ValueError("there is no test set")
         predictions = predictor.predict_shards(self.splits.test)
-        table = predictions.table
-        measured = scores(table["log_g_predicted"].to_numpy(), table["log_g"].to_numpy())
         as_recorded = same_bytes(recorded.get("content", {}).get("test", {}), predictions.content)
-        return Tested(table, measured, {"spectra": len(table), "noise": predictions.noise}, as_recorded)
+        return Tested(predictions.table, {"noise": predictions.noise}, as_recorded)
 
 
 @dataclass(frozen=True)

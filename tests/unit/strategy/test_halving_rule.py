@@ -4,8 +4,12 @@ import math
 
 import pytest
 
+from spectral_search.spec.name_registry import RULES
 from spectral_search.spec.search import SearchSpec
-from spectral_search.strategy.halving import survivors
+from spectral_search.strategy.halving_rule import Halving, survivors
+from spectral_search.task.metric import Metric
+
+METRIC = Metric("r2", "R2", higher_is_better=True)
 
 
 @pytest.mark.parametrize(
@@ -21,8 +25,8 @@ from spectral_search.strategy.halving import survivors
     ],
 )
 def test_the_best_half_goes_on(best: list[float], finalists: int, go_on: set[int]) -> None:
-    search = SearchSpec(pruner="halving", reduction_factor=2, finalists=finalists)
-    assert survivors(dict(enumerate(best)), search) == go_on
+    search = SearchSpec(reduction_factor=2, finalists=finalists)
+    assert survivors(dict(enumerate(best)), Halving(search, 9, METRIC).survivors_of(len(best))) == go_on
 
 
 @pytest.mark.parametrize(
@@ -53,5 +57,6 @@ def test_the_best_half_goes_on(best: list[float], finalists: int, go_on: set[int
 def test_rungs_and_cost_are_known_beforehand(
     search: SearchSpec, trials: int, epochs: int, rungs: list[int], cost: int
 ) -> None:
-    assert search.rungs(epochs) == rungs
-    assert search.planned_epochs(trials, epochs) == cost
+    rule = RULES.find(search.pruner)(search, epochs, METRIC)
+    assert rule.rungs(epochs) == rungs
+    assert rule.planned_epochs(trials, epochs) == cost

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from spectral_search.strategy.promotion import leaders, promoted
+from spectral_search.strategy.promote_rule import leaders, promoted
 
 
 @pytest.mark.parametrize(

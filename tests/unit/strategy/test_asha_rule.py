@@ -7,9 +7,17 @@ import optuna
 import pytest
 
 from spectral_search.spec.search import SearchSpec
-from spectral_search.strategy.asha import rung_epochs, survives
+from spectral_search.strategy.asha_rule import Asha, survives
+from spectral_search.strategy.none_rule import NoRule
+from spectral_search.task.metric import Metric
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+METRIC = Metric("r2", "R2", higher_is_better=True)
+NAN = float("nan")
+
+
+def rule(**search: int) -> Asha:
+    return Asha(SearchSpec(**search), 100, METRIC)
 
 
 @pytest.mark.parametrize(
@@ -23,11 +31,11 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
     ],
 )
 def test_rungs_are_powers_below_the_last_epoch(first: int, factor: int, epochs: int, rungs: set[int]) -> None:
-    assert rung_epochs(SearchSpec(min_epochs=first, reduction_factor=factor), epochs) == rungs
+    assert set(rule(min_epochs=first, reduction_factor=factor).rungs(epochs)) == rungs
 
 
 def test_without_pruner_there_are_no_rungs() -> None:
-    assert rung_epochs(SearchSpec(pruner="none"), 100) == frozenset()
+    assert NoRule(SearchSpec(), 100, METRIC).rungs(100) == []
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,7 @@ def test_without_pruner_there_are_no_rungs() -> None:
         (0.3, [0.1, 0.2, 0.4, 0.5, 0.0], False),
         (float("nan"), [0.1], False),
         (float("inf"), [0.1], False),
+        (0.4, [NAN, 0.5, NAN, 0.3, NAN], True),  # what is no number leaves the order of the others
     ],
 )
 def test_one_in_three_goes_on(value: float, others: list[float], goes_on: bool) -> None:
@@ -55,10 +64,10 @@ def values(seed: int, trials: int, epochs: int) -> Iterator[list[float]]:
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_decides_as_optuna(factor: int) -> None:
     """Optuna has no exception for the last epoch, so a trial has one more here than Optuna is told of."""
-    epochs, search = 30, SearchSpec(min_epochs=2, reduction_factor=factor)
+    epochs = 30
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=factor)
     study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler())
-    rungs, seen = rung_epochs(search, epochs + 1), {}
+    rungs, seen = rule(min_epochs=2, reduction_factor=factor).rungs(epochs + 1), {}
     stopped = 0
     for reports in values(factor, 60, epochs):
         trial = study.ask()

@@ -1,0 +1,203 @@
+"""What every training technique promises, whichever module it is of: each registered one is taken through its part."""
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from spectral_search.errors import RequestError
+from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.technique_names import AUGMENTATIONS, LOSSES, SCHEDULES, WEIGHT_AVERAGES, TechniqueKind
+from spectral_search.train.techniques.augmentation import augmented_inputs, augmented_key
+from spectral_search.train.techniques.loss import Loss
+from spectral_search.train.techniques.schedule import learning_rate
+from spectral_search.train.techniques.weight_average import WeightAverage
+
+KINDS = {"losses": LOSSES, "schedules": SCHEDULES, "weight_averages": WEIGHT_AVERAGES, "augmentations": AUGMENTATIONS}
+STEPS_PER_EPOCH, EPOCHS, LR = 7, 6, 0.02
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_name_is_of_something_and_others_are_refused(kind: TechniqueKind) -> None:
+    assert kind.names() and all(kind.get(name) is kind.get(name) for name in kind.names())
+    misspelt = kind.names()[0] + "x"
+    with pytest.raises(RequestError, match=f"Did you mean {kind.names()[0]}"):
+        kind.get(misspelt)
+
+
+# --- schedules
+
+
+def recipe(schedule: str, **fit: Any) -> FitSpec:
+    return FitSpec.model_validate({"epochs": EPOCHS, "lr": LR, "schedule": schedule, "step_epochs": 2, **fit})
+
+
+def rates(fit: FitSpec, highest: float = LR) -> list[float]:
+    """Of every step, with a drop of a plateau every other epoch."""
+    return [
+        learning_rate(fit, highest, step, STEPS_PER_EPOCH, drops=step // STEPS_PER_EPOCH // 2)
+        for step in range(fit.epochs * STEPS_PER_EPOCH)
+    ]
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.5])
+@pytest.mark.parametrize("schedule", SCHEDULES.names())
+class TestSchedule:
+    def test_it_stays_between_zero_and_the_highest_rate(self, schedule: str, warmup: float) -> None:
+        for epochs in (2, EPOCHS):
+            found = rates(recipe(schedule, warmup_epochs=warmup, epochs=epochs))
+            assert all(math.isfinite(rate) and 0.0 <= rate <= LR for rate in found)
+            assert max(found) > 0.5 * LR
+
+    def test_it_depends_on_nothing_but_what_it_is_told(self, schedule: str, warmup: float) -> None:
+        fit = recipe(schedule, warmup_epochs=warmup)
+        whole = rates(fit)
+        again = [
+            learning_rate(copy.deepcopy(fit), LR, step, STEPS_PER_EPOCH, drops=step // STEPS_PER_EPOCH // 2)
+            for step in reversed(range(len(whole)))
+        ]
+        assert again[::-1] == whole
+
+    def test_a_group_keeps_its_part_of_the_rate(self, schedule: str, warmup: float) -> None:
+        fit = recipe(schedule, warmup_epochs=warmup, final_lr_fraction=0.1)
+        assert rates(fit, 3.0 * LR) == pytest.approx([3.0 * rate for rate in rates(fit)], rel=1e-12)
+
+    def test_a_floor_is_kept_where_the_schedule_knows_one(self, schedule: str, warmup: float) -> None:
+        floor = 0.25 * LR
+        with_floor, without = (rates(recipe(schedule, warmup_epochs=warmup, lr_floor=low)) for low in (floor, 0.0))
+        after = slice(math.ceil(warmup * STEPS_PER_EPOCH), None)
+        assert with_floor == without or min(with_floor[after]) >= floor
+
+
+# --- losses
+
+SHAPES = [(12,), (12, 3), (12, 2, 5)]
+
+
+def pair(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Outputs and targets, some of them far apart; targets within 0 and 1, which any loss takes."""
+    draw = torch.Generator().manual_seed(len(shape))
+    return 3.0 * torch.randn(shape, generator=draw), torch.rand(shape, generator=draw)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", LOSSES.names())
+class TestLoss:
+    def test_it_has_one_value_for_each_example_of_its_own(self, name: str, shape: tuple[int, ...]) -> None:
+        loss: Loss = LOSSES.get(name)
+        output_B, target_B = pair(shape)
+        values_B = loss.of_each(output_B, target_B)
+        assert values_B.shape == (12,) and torch.isfinite(values_B).all() and values_B.std() > 0
+        parts = [loss.of_each(output_B[rows], target_B[rows]) for rows in (slice(0, 5), slice(5, 12))]
+        torch.testing.assert_close(torch.cat(parts), values_B)
+
+    def test_its_gradient_is_autograds(self, name: str, shape: tuple[int, ...]) -> None:
+        loss: Loss = LOSSES.get(name)
+        output_B, target_B = pair(shape)
+        leaf_B = output_B.clone().requires_grad_()
+        loss.of_each(leaf_B, target_B).mean().backward()
+        assert leaf_B.grad is not None
+        with torch.no_grad():  # as threads have it that take steps in pieces
+            torch.testing.assert_close(loss.gradient(12, output_B, target_B), leaf_B.grad, rtol=1e-6, atol=1e-9)
+
+    def test_gradients_of_parts_are_those_of_the_whole(self, name: str, shape: tuple[int, ...]) -> None:
+        loss: Loss = LOSSES.get(name)
+        output_B, target_B = pair(shape)
+        parts = [loss.gradient(12, output_B[rows], target_B[rows]) for rows in (slice(0, 5), slice(5, 12))]
+        assert torch.equal(torch.cat(parts), loss.gradient(12, output_B, target_B))
+
+    def test_small_steps_against_it_lower_the_loss(self, name: str, shape: tuple[int, ...]) -> None:
+        loss: Loss = LOSSES.get(name)
+        output_B, target_B = pair(shape)
+        lower_B = output_B - 1e-2 * loss.gradient(12, output_B, target_B)
+        assert loss.of_each(lower_B, target_B).mean() < loss.of_each(output_B, target_B).mean()
+
+
+# --- averages of weights
+
+
+def walk(average: WeightAverage, parameters: list[Tensor], steps: range) -> None:
+    """Move parameters, each step by a draw of its own."""
+    for step in steps:
+        for place, value in enumerate(parameters):
+            value += 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(100 * step + place))
+        average.update(step)
+
+
+def fresh(name: str) -> tuple[WeightAverage, list[Tensor]]:
+    parameters = [torch.ones(3, 2), torch.zeros(4)]
+    average: WeightAverage = WEIGHT_AVERAGES.get(name)(parameters, FitSpec(weight_average=name, average_decay=0.9))
+    return average, parameters
+
+
+@pytest.mark.parametrize("name", WEIGHT_AVERAGES.names())
+class TestWeightAverage:
+    def test_it_follows_the_parameters_and_never_moves_them(self, name: str) -> None:
+        (average, parameters), (_, alone) = fresh(name), fresh(name)
+        walk(average, parameters, range(50))
+        walk(fresh(name)[0], alone, range(50))
+        assert all(torch.equal(value, peer) for value, peer in zip(parameters, alone, strict=True))
+        assert all(not torch.equal(v, p) for v, p in zip(average.values, parameters, strict=True))
+        for _ in range(200):
+            average.update(50)
+        for value, parameter in zip(average.values, parameters, strict=True):
+            torch.testing.assert_close(value, parameter, rtol=1e-3, atol=1e-4)
+
+    def test_resumed_it_goes_on_bit_for_bit(self, name: str) -> None:
+        whole, parameters = fresh(name)
+        walk(whole, parameters, range(20))
+        first, moved = fresh(name)
+        walk(first, moved, range(8))
+        resumed, again = fresh(name)
+        for value, known in zip([*again, *resumed.values], [*moved, *first.values], strict=True):
+            value.copy_(known)
+        walk(resumed, again, range(8, 20))
+        assert all(torch.equal(a, b) for a, b in zip(resumed.values, whole.values, strict=True))
+
+    def test_in_place_it_is_the_network_and_afterwards_nothing_is_left_of_it(self, name: str) -> None:
+        average, parameters = fresh(name)
+        walk(average, parameters, range(5))
+        before = [value.clone() for value in parameters]
+        with pytest.raises(KeyError), average.in_place():
+            assert all(torch.equal(a, b) for a, b in zip(parameters, average.values, strict=True))
+            raise KeyError
+        assert all(torch.equal(a, b) for a, b in zip(parameters, before, strict=True))
+
+
+# --- augmentations
+
+AUGMENTED = {"mask": {"share": 0.3, "run": 4}}
+"""What an augmentation is given beside its kind, where its defaults would hardly be seen."""
+
+
+def augmented(kind: str, x_BCL: Tensor, *counter: int) -> Tensor:
+    fit = FitSpec.model_validate({"augment": [{"kind": kind, **AUGMENTED.get(kind, {})}]})
+    key = augmented_key("x", fit)
+    made = augmented_inputs({"x": x_BCL}, {key: ("x", fit)}, *counter)
+    assert key != "x" and made["x"] is x_BCL
+    return made[key]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("kind", AUGMENTATIONS.names())
+class TestAugmentation:
+    def test_it_follows_from_its_counter_alone(self, kind: str, channels: int) -> None:
+        x_BCL = torch.randn(16, channels, 40, generator=torch.Generator().manual_seed(0))
+        before = x_BCL.clone()
+        torch.manual_seed(1)
+        one = augmented(kind, x_BCL, 42, 3, 7)
+        torch.manual_seed(2)
+        assert torch.equal(augmented(kind, x_BCL, 42, 3, 7), one)
+        for other in ((43, 3, 7), (42, 4, 7), (42, 3, 8)):
+            assert not torch.equal(augmented(kind, x_BCL, *other), one)
+        assert torch.equal(x_BCL, before), "others read this input too"
+        assert one.shape == x_BCL.shape and torch.isfinite(one).all() and not torch.equal(one, x_BCL)
+
+    def test_it_commutes_with_a_narrower_number_format(self, kind: str, channels: int) -> None:
+        x_BCL = torch.randn(16, channels, 40, generator=torch.Generator().manual_seed(0))
+        narrow = augmented(kind, x_BCL.bfloat16(), 42, 1, 0)
+        assert narrow.dtype == torch.bfloat16
+        assert torch.equal(narrow, augmented(kind, x_BCL, 42, 1, 0).bfloat16())
