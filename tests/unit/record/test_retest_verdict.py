@@ -1,5 +1,8 @@
 """The re-test: intervals over spectra and seeds, ties, stability of the choice, and files that keep it."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,9 @@ from spectral_search.record.leaderboard import score_lines
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.retest_verdict import chosen_by_draw, early_values, judge, seed_values, tied
 from spectral_search.record.run_records import RunRecord
+from spectral_search.task.metric import Metric
 from spectral_search.task.registry import task_of
+from spectral_search.task.task import Task
 
 TASK = task_of("spectra")
 R2 = TASK.objective
@@ -67,6 +72,19 @@ def test_which_trial_other_noise_would_have_chosen() -> None:
     finalists = [{"trial": 1, "r2_by_draw": [0.5, 0.6, 0.5]}, {"trial": 2, "r2_by_draw": [0.6, 0.5, 0.4]}]
     assert chosen_by_draw({"finalists": finalists}, R2) == {1: 2, 2: 1}
     assert chosen_by_draw({"r2": 0.5}, R2) == {}
+
+
+def test_where_less_is_better_the_same_finalists_tie_and_lag() -> None:
+    """Behind is how much worse, whatever the direction; draws choose the smallest error."""
+    metrics = (Metric("mae", "MAE", higher_is_better=False, unit="h"),)
+    task = cast(Task, SimpleNamespace(objective=metrics[0], metrics=metrics, examples="days"))
+    seeds = [retest(7, 0.5), retest(7, 0.6, seed=43, own=False), retest(7, 0.4, seed=44, own=False)]
+    winner, second, third = judge([*seeds, retest(3, 0.52), retest(5, 0.9)], task, TRUE_N, [7, 3, 5], seed=0)
+    assert winner["mae"] < third["mae"] and winner["low"] < winner["mae"] < winner["high"]
+    assert (winner["days"], winner["val_mae"]) == (len(TRUE_N), 0.8)
+    assert second["tied"] and not third["tied"] and third["behind"]["low"] > 0
+    finalists = [winner, second, third]
+    assert chosen_by_draw({"finalists": finalists}, metrics[0]) == {7: 3}
 
 
 def test_files_keep_it_and_damage_is_told(tmp_path) -> None:

@@ -1,11 +1,11 @@
 """The whole audit: every check in order, cheap ones first."""
 
 from spectral_search.tasks.spectra.audit import leaks, overlap, recorded_noise, shard_differences
-from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding
+from spectral_search.tasks.spectra.audit.audit_findings import Audited, AuditFinding
 from spectral_search.tasks.spectra.audit.survey import survey
 
 
-def audit(data: Audited) -> list[Finding]:
+def audit(data: Audited) -> list[AuditFinding]:
     """All findings on a data set."""
     surveys = survey(data.shards, data.told)
     return [

@@ -21,7 +21,7 @@ _RUN = 64
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """One thing that the audit has to say.
 
     Attributes:
@@ -70,7 +70,7 @@ class Audited:
         return {name: selection for name, selection in parts.items() if selection is not None}
 
 
-Check = Callable[[Audited], list[Finding]]
+Check = Callable[[Audited], list[AuditFinding]]
 
 
 def sample(selection: Selection, wanted: int, *, noisy: bool = False) -> Spectra:

@@ -12,7 +12,7 @@ import torch
 from spectral_search.models.ridge_regression import RidgeAccumulator, RidgeSolution
 from spectral_search.record.resampling import interval
 from spectral_search.spec.seeds import lightgbm_seed
-from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding, sample
+from spectral_search.tasks.spectra.audit.audit_findings import Audited, AuditFinding, sample
 from spectral_search.tasks.spectra.scores import R2, r2
 from spectral_search.tasks.spectra.training.dataset import Labelled, as_blocks, draw_noise, labelled
 from spectral_search.tasks.spectra.training.preprocessing import fit_preprocessing, set_validity
@@ -37,7 +37,7 @@ _PARAMETERS = {
 }
 
 
-def check(data: Audited) -> list[Finding]:
+def check(data: Audited) -> list[AuditFinding]:
     """R2 of log g from the error alone, from the S/N alone, and from wavelength-shuffled noisy spectra."""
     train, test, part = _spectra(data)
     tell = data.told("audit: what predicts log g")
@@ -144,7 +144,7 @@ _HARMLESS = {
 }
 
 
-def _finding(name: str, numbers: dict[str, float | str | int]) -> Finding:
+def _finding(name: str, numbers: dict[str, float | str | int]) -> AuditFinding:
     leaks = float(numbers["r2"]) > (_SHUFFLED_R2 if name == "shuffled" else _LEAK_R2)
     text = (_LEAKS if leaks else _HARMLESS)[name].format(**numbers)
-    return Finding(name, "warning" if leaks else "ok", text, numbers)
+    return AuditFinding(name, "warning" if leaks else "ok", text, numbers)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from spectral_search.spec.seeds import numpy_seed
-from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding
+from spectral_search.tasks.spectra.audit.audit_findings import Audited, AuditFinding
 from spectral_search.tasks.spectra.audit.survey import ShardSurvey
 from spectral_search.tasks.spectra.shards.split import Selection
 
@@ -19,7 +19,7 @@ _REFERENCE_SPECTRA = 2000
 _LABELS = ("T_eff", "log_g", "M_H")
 
 
-def check(data: Audited, surveys: Sequence[ShardSurvey]) -> list[Finding]:
+def check(data: Audited, surveys: Sequence[ShardSurvey]) -> list[AuditFinding]:
     """Exact copies by hash, copies up to a factor by sketch, equal labels."""
     by_name = {survey.shard.name: survey for survey in surveys}
     train = _gather(data.splits.train, by_name)
@@ -35,7 +35,7 @@ def check(data: Audited, surveys: Sequence[ShardSurvey]) -> list[Finding]:
     twice = len(train[0]) - len(np.unique(train[0]))
     if twice:
         findings.append(
-            Finding(
+            AuditFinding(
                 "duplicates",
                 "warning",
                 f"{twice:,} of {len(train[0]):,} training spectra are exact copies of others: they weigh twice, and a "
@@ -71,7 +71,7 @@ def _same_labels(selection: Selection, train: Selection) -> int:
     return sum(tuple(row) in known for row in own.to_numpy().tolist())
 
 
-def _finding(name: str, exact_N: np.ndarray, near_N: np.ndarray, same_labels: int) -> Finding:
+def _finding(name: str, exact_N: np.ndarray, near_N: np.ndarray, same_labels: int) -> AuditFinding:
     count, exact, near = len(exact_N), int(exact_N.sum()), int((near_N | exact_N).sum())
     numbers = {"part": name, "spectra": count, "exact": exact, "exact_or_scaled": near, "same_labels": same_labels}
     if near:
@@ -81,11 +81,11 @@ def _finding(name: str, exact_N: np.ndarray, near_N: np.ndarray, same_labels: in
             f"factor; rows {rows}{', ...' if near > 5 else ''}): {name} numbers flatter every model, and the ceiling. "
             f"Remove them from train or from {name}."
         )
-        return Finding("overlap", "warning", text, numbers)
+        return AuditFinding("overlap", "warning", text, numbers)
     if same_labels:
         text = (
             f"No {name} spectrum stands in train, but {same_labels:,} of {count:,} have exactly the T_eff, log g and "
             "[M/H] of a training spectrum: the set lies on a grid, and networks are measured on points they have seen."
         )
-        return Finding("overlap", "note", text, numbers)
-    return Finding("overlap", "ok", f"None of the {count:,} {name} spectra stands in train.", numbers)
+        return AuditFinding("overlap", "note", text, numbers)
+    return AuditFinding("overlap", "ok", f"None of the {count:,} {name} spectra stands in train.", numbers)

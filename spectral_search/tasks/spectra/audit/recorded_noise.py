@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from spectral_search.spec.seeds import numpy_seed
-from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding, sample
+from spectral_search.tasks.spectra.audit.audit_findings import Audited, AuditFinding, sample
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
 from spectral_search.tasks.spectra.shards.split import Selection
 
@@ -20,13 +20,17 @@ _FAR_FRACTION = 0.0026998
 """Part of N(0, 1) beyond 3."""
 
 
-def check(data: Audited) -> list[Finding]:
+def check(data: Audited) -> list[AuditFinding]:
     """One finding for each part whose shards hold noisy spectra."""
     return [
         _finding(name, measured(sample(selection, _SPECTRA, noisy=True), data.seed))
         for name, selection in data.parts.items()
         if selection.has_noisy and not _held_out(data, name)
-    ] or [Finding("noise", "note", "No shard holds noisy spectra: the noise of val and test is drawn once and frozen.")]
+    ] or [
+        AuditFinding(
+            "noise", "note", "No shard holds noisy spectra: the noise of val and test is drawn once and frozen."
+        )
+    ]
 
 
 def _held_out(data: Audited, name: str) -> bool:
@@ -69,7 +73,7 @@ def deviates(
     return deviate_NL, valid_NL
 
 
-def _finding(name: str, numbers: dict[str, float]) -> Finding:
+def _finding(name: str, numbers: dict[str, float]) -> AuditFinding:
     said = (
         f"the recorded noise of {name} has mean {numbers['mean']:+.3f}, standard deviation {numbers['std']:.3f}, "
         f"{numbers['beyond_3_sigma']:.2%} beyond 3 sigma (normal: {_FAR_FRACTION:.2%}) and correlation "
@@ -89,5 +93,7 @@ def _finding(name: str, numbers: dict[str, float]) -> Finding:
     if not remedies and numbers["ks_distance"] > _TOLERANCE:
         remedies.append("its distribution is not normal (outliers, cosmic rays?), unlike the noise drawn in training")
     if remedies:
-        return Finding("noise", "warning", f"Not as the noise model has it: {said}: {'; '.join(remedies)}.", numbers)
-    return Finding("noise", "ok", f"As it should be: {said}.", numbers)
+        return AuditFinding(
+            "noise", "warning", f"Not as the noise model has it: {said}: {'; '.join(remedies)}.", numbers
+        )
+    return AuditFinding("noise", "ok", f"As it should be: {said}.", numbers)

@@ -14,16 +14,11 @@ import numpy as np
 
 from spectral_search.record.methods import BOOTSTRAP_SEED, Method
 from spectral_search.record.resampling import Estimate, estimates, resampled_sums
+from spectral_search.tasks.spectra.label_bins import REPORT_EDGES, SNR_EDGES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-T_EFF_EDGES_KELVIN = (4500.0, 5250.0)
-LOG_G_EDGES_DEX = (2.0, 3.0, 4.0)
-M_H_EDGES_DEX = (-0.5, 0.0)
-"""Inner edges; the outer bins are open."""
-SNR_EDGES = (4.0, 6.0, 8.5, 12.5, 18.0)
-"""Inner edges of S/N around the values at which published results are quoted: 3, 5, 7, 10, 15, 21."""
 MIN_SPECTRA = 20
 """Bins with fewer are shown but not named the worst."""
 
@@ -51,9 +46,13 @@ class BinScore:
     @property
     def name(self) -> str:
         """The bin in words."""
-        return (
-            f"T_eff {interval_text(T_EFF_EDGES_KELVIN, self.t_eff, ' K')}, "
-            f"log g {interval_text(LOG_G_EDGES_DEX, self.log_g)}, [M/H] {interval_text(M_H_EDGES_DEX, self.m_h)}"
+        named = (
+            ("T_eff", "T_eff", self.t_eff, " K"),
+            ("log g", "log_g", self.log_g, ""),
+            ("[M/H]", "M_H", self.m_h, ""),
+        )
+        return ", ".join(
+            f"{name} {interval_text(REPORT_EDGES[label], place, unit)}" for name, label, place, unit in named
         )
 
 
@@ -71,11 +70,8 @@ def bin_scores(method: Method) -> list[BinScore]:
     if method.labels is None or not method.covered_N.any():
         return []
     labels, usable_N = method.labels, method.covered_N & _known(method.labels)
-    place_3N = [
-        np.digitize(labels[column].to_numpy(np.float64), edges)
-        for column, edges in (("T_eff", T_EFF_EDGES_KELVIN), ("log_g", LOG_G_EDGES_DEX), ("M_H", M_H_EDGES_DEX))
-    ]
-    sizes = [len(edges) + 1 for edges in (T_EFF_EDGES_KELVIN, LOG_G_EDGES_DEX, M_H_EDGES_DEX)]
+    place_3N = [np.digitize(labels[name].to_numpy(np.float64), edges) for name, edges in REPORT_EDGES.items()]
+    sizes = [len(edges) + 1 for edges in REPORT_EDGES.values()]
     cells = list(product(*map(range, sizes)))
     member_NK = np.column_stack(
         [usable_N & np.logical_and.reduce([p == q for p, q in zip(place_3N, cell, strict=True)]) for cell in cells]
@@ -99,7 +95,7 @@ def bin_scores(method: Method) -> list[BinScore]:
 
 
 def _known(labels: "pd.DataFrame") -> np.ndarray:
-    return labels[["T_eff", "log_g", "M_H"]].notna().all(axis=1).to_numpy()
+    return labels[list(REPORT_EDGES)].notna().all(axis=1).to_numpy()
 
 
 def worst_bin(scores: Sequence[BinScore]) -> BinScore | None:

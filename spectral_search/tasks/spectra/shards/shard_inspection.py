@@ -17,7 +17,7 @@ from spectral_search.places import require_text
 from spectral_search.tasks.spectra.consistency.parts_consistency import find_mismatches
 from spectral_search.tasks.spectra.shards.data_root import DataRoot, is_there
 from spectral_search.tasks.spectra.shards.shard import Shard
-from spectral_search.tasks.spectra.shards.shard_check import Finding, check_open_shard
+from spectral_search.tasks.spectra.shards.shard_check import ShardRemark, check_open_shard
 from spectral_search.tasks.spectra.shards.value_scan import SAMPLE_ROWS, ShardStatistics, scan
 from spectral_search.tasks.spectra.shards.wavelength_grids import Grid, grid_faults
 from spectral_search.tasks.spectra.shards.wavelengths import Wavelengths
@@ -53,7 +53,7 @@ class ShardInspection:
     labels: dict[str, dict[str, float | None]]
     statistics: ShardStatistics
     wave: Wavelengths
-    findings: tuple[Finding, ...]
+    findings: tuple[ShardRemark, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -88,7 +88,7 @@ class Inspection:
     path: Path
     kind: str
     shards: tuple[ShardInspection, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ShardRemark, ...]
 
     @property
     def splits(self) -> dict[str, list[ShardInspection]]:
@@ -292,7 +292,7 @@ def _stored_wave(wave: Wavelengths) -> dict[str, str] | None:
     return {"unit": wave.unit.name, "unit_from": wave.unit_from, "order": wave.order}
 
 
-def _mismatches(path: Path, shards: list[ShardInspection]) -> list[Finding]:
+def _mismatches(path: Path, shards: list[ShardInspection]) -> list[ShardRemark]:
     """What a search would say of shards that stand in one root; it looks at roots with something to train on alone."""
     if not any(shard.split == "train" for shard in shards):
         return []
@@ -300,10 +300,10 @@ def _mismatches(path: Path, shards: list[ShardInspection]) -> list[Finding]:
         found = find_mismatches(DataRoot.find(path, need_labels=False), noise_level=1.0)
     except RequestError:
         return []  # labels that cannot be used, which each shard's own findings tell
-    return [Finding("fault", text) for text in found.refused] + [Finding("warning", text) for text in found.odd]
+    return [ShardRemark("fault", text) for text in found.refused] + [ShardRemark("warning", text) for text in found.odd]
 
 
-def _unreadable(shards: list[ShardInspection], refusals: list[Refusal]) -> list[Finding]:
+def _unreadable(shards: list[ShardInspection], refusals: list[Refusal]) -> list[ShardRemark]:
     """What keeps one model from reading all shards of the root.
 
     Where a search has something to train on, it does not look at files outside train*, val* and test*: these may be
@@ -311,15 +311,16 @@ def _unreadable(shards: list[ShardInspection], refusals: list[Refusal]) -> list[
     """
     can_train = "train" in {*(shard.split for shard in shards), *(refusal.split for refusal in refusals)}
     findings = [
-        Finding("warning", f"No search reads this file: {fault}")
+        ShardRemark("warning", f"No search reads this file: {fault}")
         if can_train and not split
-        else Finding("fault", fault)
+        else ShardRemark("fault", fault)
         for split, fault in refusals
     ]
     read = [shard for shard in shards if shard.split or not can_train]
     findings += [
-        Finding("fault", fault) for fault in grid_faults([Grid(shard.name, shard.pixels, shard.wave) for shard in read])
+        ShardRemark("fault", fault)
+        for fault in grid_faults([Grid(shard.name, shard.pixels, shard.wave) for shard in read])
     ]
     if not can_train:
-        findings.append(Finding("warning", "there is no train*/dataset.h5: nothing can be trained on this root."))
+        findings.append(ShardRemark("warning", "there is no train*/dataset.h5: nothing can be trained on this root."))
     return findings

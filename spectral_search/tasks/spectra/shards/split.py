@@ -13,21 +13,12 @@ import numpy as np
 from spectral_search.errors import RequestError
 from spectral_search.spec.data import DataSpec
 from spectral_search.spec.seeds import numpy_seed
+from spectral_search.tasks.spectra.label_bins import STRATA_EDGES
 from spectral_search.tasks.spectra.shards.data_root import DataRoot, ShardInfo
 from spectral_search.tasks.spectra.shards.labels import read_labels
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Inner bin edges; the outer bins are open, so a label beyond the grid still has a bin.
-_T_EFF_EDGES_KELVIN = (4125.0, 4500.0, 4875.0, 5250.0, 5625.0)
-_LOG_G_EDGES_DEX = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
-_M_H_EDGES_DEX = (-1.0, -0.5, 0.0, 0.5)
-_STRATA_EDGES: dict[str, tuple[float, ...]] = {
-    "T_eff": _T_EFF_EDGES_KELVIN,
-    "log_g": _LOG_G_EDGES_DEX,
-    "M_H": _M_H_EDGES_DEX,
-}
 
 _MIN_TRAIN_SPECTRA = 8
 _MIN_VAL_SPECTRA = 2
@@ -159,7 +150,7 @@ def strata(labels: "pd.DataFrame") -> np.ndarray:
         int64 (N,), the bin of each spectrum.
     """
     stratum_N = np.zeros(len(labels), dtype=np.int64)
-    for column, edges in _STRATA_EDGES.items():
+    for column, edges in STRATA_EDGES.items():
         if column not in labels:
             continue
         value_N = labels[column].to_numpy(dtype=np.float64, na_value=np.nan)

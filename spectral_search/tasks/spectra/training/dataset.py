@@ -14,6 +14,7 @@ import torch
 
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.training import DeviceData, Reader
+from spectral_search.tasks.spectra.label_bins import EXPERT_EDGES
 from spectral_search.tasks.spectra.noise.noise_model import add_noise
 from spectral_search.tasks.spectra.shards.blocks import Block
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 ROWS = 1024
 """Spectra handled at a time."""
-
-T_EFF_EDGES_KELVIN = (4500.0, 5250.0)
-M_H_EDGES_DEX = (-1.0, 0.0)
-"""Inner edges of the oracle mixture's 3 x 3 bins; the outer bins are open."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +137,8 @@ def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> tor
 
 def oracle_bins(labels: "pd.DataFrame") -> np.ndarray:
     """Index 0..8 of each spectrum's T_eff x [M/H] bin, int64; -1 where a label is absent."""
-    t_eff = np.digitize(labels["T_eff"].to_numpy(), T_EFF_EDGES_KELVIN)
-    m_h = np.digitize(labels["M_H"].to_numpy(), M_H_EDGES_DEX)
+    t_eff = np.digitize(labels["T_eff"].to_numpy(), EXPERT_EDGES["T_eff"])
+    m_h = np.digitize(labels["M_H"].to_numpy(), EXPERT_EDGES["M_H"])
     known = labels[["T_eff", "M_H"]].notna().all(axis=1).to_numpy()
     return np.where(known, t_eff * 3 + m_h, -1).astype(np.int64)
 

@@ -9,7 +9,7 @@ from baseline_roots import ask, spectra_of, write_shard
 from small_dataset import make_spectra
 
 from spectral_search.tasks.spectra.audit import leaks, overlap, recorded_noise, shard_differences
-from spectral_search.tasks.spectra.audit.audit_findings import Audited, Finding
+from spectral_search.tasks.spectra.audit.audit_findings import Audited, AuditFinding
 from spectral_search.tasks.spectra.audit.survey import survey
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
 
@@ -39,13 +39,13 @@ def audited(folder: Path, plant: Plant = lambda parts: None) -> Audited:
     return Audited(question.root, question.splits, seed=42, threads=1)
 
 
-def surveyed(data: Audited) -> list[Finding]:
+def surveyed(data: Audited) -> list[AuditFinding]:
     """The checks that rest on a pass over all spectra."""
     surveys = survey(data.shards, data.told)
     return [*overlap.check(data, surveys), *shard_differences.check(data, surveys)]
 
 
-def warnings(findings: list[Finding]) -> list[Finding]:
+def warnings(findings: list[AuditFinding]) -> list[AuditFinding]:
     return [finding for finding in findings if finding.level == "warning"]
 
 
