@@ -1,11 +1,13 @@
 """Every baseline: finite, repeatable, better than the mean, blind to invalid pixels, on test or on val."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from baseline_roots import ask, make_problem, write_shard
+from documented_code import code_of
 from small_dataset import make_spectra
 
 from spectral_search.tasks.spectra.baselines import trees
@@ -60,3 +62,14 @@ def test_pixels_that_are_invalid_anywhere_are_left_out(tmp_path: Path, name: str
             write_shard(root / f"{part}_0", spectra, noisy=part == "test", nan_pixels=(5,) if part == "test" else ())
         predicted.append(METHODS[name](problem_of(ask(root, val_draws=1), torch.device("cpu"))).predicted_DN)
     np.testing.assert_allclose(predicted[0], predicted[1], rtol=1e-5)
+
+
+def test_the_baseline_that_the_docs_show_is_one(
+    problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shown,) = code_of("extending.md", "A baseline", "python")
+    (tmp_path / "mean_label.py").write_text(shown)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    outcome = importlib.import_module("mean_label").fit_predict(problem)
+    assert outcome.predicted_DN.shape == (1, 150)
+    assert r2(outcome.predicted_DN[0], problem.labels["log_g"].to_numpy()) == pytest.approx(0.0, abs=0.05)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from documented_code import code_of
 
 from spectral_search.errors import RequestError
 from spectral_search.models.build import build_model
@@ -124,3 +125,8 @@ def test_what_is_no_family_is_refused(install: Callable[..., None], source: str,
     install(source)
     with pytest.raises(RequestError, match=fault):
         families()
+
+
+def test_the_docs_show_the_family_that_is_brought() -> None:
+    (shown,) = code_of("extending.md", "A model family", "python")
+    assert shown.removeprefix("# file: brought_family.py\n").strip() == MODULE.strip()
