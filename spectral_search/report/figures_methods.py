@@ -130,7 +130,9 @@ def _upper_row(method: Method, others: int) -> list[list[str]]:
 def _comparison_caption(ranked: Sequence[Method], evidence: Evidence) -> str:
     networks = [method for method in ranked if not method.is_baseline]
     lead = leading(ranked) or ranked[0]
-    parts = [f"{lead.name} ({lead.family}), best on val, has test {evidence.task.objective.shown} {lead.value:.3f}"]
+    objective = evidence.task.objective
+    unit = f" {objective.unit}" if objective.unit else ""
+    parts = [f"{lead.name} ({lead.family}), best on val, has test {objective.shown} {lead.value:.3f}{unit}"]
     others = [
         *[method for method in networks if method.fair and method is not lead][:1],
         *(method for method in ranked if method.called),

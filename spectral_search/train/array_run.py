@@ -241,7 +241,7 @@ def evaluated(task: ArrayTask, model: Path, data: Path, part: str) -> dict[str, 
         RequestError: The part is absent, or the model does not fit the data.
     """
     predictor = ArrayPredictor(read_bundle(model), _device())
-    parts = task.load(predictor.config.data.model_copy(update={"root": str(data)}))
+    parts = task.parts(predictor.config.data.model_copy(update={"root": str(data)}))
     chosen = ("test" if "test" in parts else "val") if part == "auto" else part
     if chosen not in parts:
         raise RequestError(f"{data} has no {chosen} examples: it has {', '.join(parts)}.")
@@ -252,7 +252,7 @@ def evaluated(task: ArrayTask, model: Path, data: Path, part: str) -> dict[str, 
 def predicted(task: ArrayTask, model: Path, data: Path, file: Path) -> dict[str, Any]:
     """Write predictions for the test, else val examples of data, beside their targets, as a CSV or Parquet file."""
     predictor = ArrayPredictor(read_bundle(model), _device())
-    parts = task.load(predictor.config.data.model_copy(update={"root": str(data)}))
+    parts = task.parts(predictor.config.data.model_copy(update={"root": str(data)}))
     chosen = parts["test" if "test" in parts else "val"]
     table = _table(task, chosen).assign(**{task.predicted: predictor.predict(chosen)[0]})
     with writing(file):

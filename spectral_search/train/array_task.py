@@ -83,8 +83,16 @@ class ArrayTask(Task):
             RequestError: They are not there, or are none.
         """
 
+    def parts(self, data: Any) -> Parts:
+        """What `load` gives, checked and in float32.
+
+        Raises:
+            RequestError: A part is empty, of another shape, or holds values that are not finite.
+        """
+        return {name: _checked(name, part) for name, part in self.load(data).items()}
+
     def open(self, spec: RunSpec) -> Parts:
-        parts = {name: _checked(name, part) for name, part in self.load(spec.data).items()}
+        parts = self.parts(spec.data)
         if missing := [name for name in ("train", "val") if name not in parts]:
             raise RequestError(f"{spec.data.path} has no {' and no '.join(missing)} examples.")
         return parts
