@@ -51,7 +51,7 @@ PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "sciki
 BRINGS_TORCH = "spectral_search.run.choose_winner"
 """What the driver needs next when Ray has started."""
 STREAM_STORE_BYTES = 1 << 30
-"""Room for blocks in flight when processes of Ray Data stream the training spectra."""
+"""Room for blocks in flight when processes of Ray Data stream the training examples."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What comes after the last trial, told beforehand: the re-test on fresh noise and the training with other seeds.
 
-Work is counted in epochs of the search: the passes forward of the network over spectra that it takes, over those of an
-epoch, in which each training spectrum counts for three (forward, and backward for inputs and weights) and each noise
-draw of a val spectrum for one.
+Work is counted in epochs of the search: the passes forward of the network over examples that it takes, over those of an
+epoch, in which each training example counts for three (forward, and backward for inputs and weights) and each noise
+draw of a val example for one.
 """
 
 from collections.abc import Sequence

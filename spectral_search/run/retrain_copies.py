@@ -1,10 +1,10 @@
 """Training finalists anew with other seeds, to see how much of a result is luck.
 
 A copy has the configuration of a finalist and another fit.seed, so that initialisation and dropout differ, and the
-order of the spectra and their training noise are other ones than in the search. These all copies share, with the pass
+order of the examples and their training noise are other ones than in the search. These all copies share, with the pass
 over the data. A copy is trained for as many epochs as its original took to its best one and keeps its own best weights
-by val R2, as every trial does; where that costs too much (`search.retest_share`) it is stopped earlier, and its val R2
-is compared with its original's by then.
+by its value on val, as every trial does; where that costs too much (`search.retest_share`) it is stopped earlier, and
+its value is compared with its original's by then.
 """
 
 import time

@@ -82,7 +82,7 @@ class Progress:
             )
         if event == "epoch" and last is not None:
             self._epochs += 1
-            self._rates[trial.number] = last.get("spectra_per_second") or 0.0
+            self._rates[trial.number] = last.get(f"{self._task.examples}_per_second") or 0.0
             if self._training_s is None:
                 # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
                 self._training_s = max(self._started_s, self._clock() - (last.get("seconds") or 0.0))

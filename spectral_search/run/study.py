@@ -270,7 +270,7 @@ class Study:
             self.listener("waiting", trial)
 
     def finish(self, number: int, outcome: Outcome, error: str | None = None) -> None:
-        """End a trial: complete with the val R2 of its best epoch, stopped at its last, or failed with the reason."""
+        """End a trial: complete with the value of its best epoch, stopped at its last, or failed with the reason."""
         with self._writing():
             if number not in self._live:
                 return
