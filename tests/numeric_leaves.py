@@ -10,11 +10,11 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from spectral_search.spec.base import Section
-from spectral_search.spec.data import DataSpec
 from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.keys import section_leaves
 from spectral_search.spec.search import ResourcesSpec, SearchSpec
+from spectral_search.tasks.spectra.section import DataSpec
 
 SECTIONS: dict[str, type[Section]] = {
     "data": DataSpec,

@@ -1,7 +1,7 @@
 """Matrix products whose numbers depend on nothing but their factors.
 
 A BLAS cuts a product up by its whole shape and by the number of threads, and sums in another order when either changes;
-training makes differences of R2 of hundredths out of such last digits. On a CPU products are therefore formed in tiles
+training makes differences of hundredths out of such last digits. On a CPU products are therefore formed in tiles
 of a fixed size, each by one thread: a network then computes the same, bit for bit, alone or beside others, on however
 many cores.
 Shape suffixes: K networks, M rows, N columns, I summed over.

@@ -153,7 +153,7 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise RunError(f"The disk that holds {paths.folder} is full ({error}): free some space. {kept}") from error
-        # Of what else cannot be opened, such as spectra, this knows nothing.
+        # Of what else cannot be opened, such as examples, this knows nothing.
         if error.errno not in UNWRITABLE or not Path(error.filename or "").is_relative_to(paths.folder):
             raise
         raise RunError(f"The folder {paths.folder} can no longer be written ({error}). {kept}") from error

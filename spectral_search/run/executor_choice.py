@@ -21,7 +21,7 @@ SMALL_OPERATIONS = 2e12
 """A search on cheap batches that computes at most so much takes about as long as Ray's start and end, or less. On two
 cores with AMX one of 1.5e12 at most, of which it trained a third, took 20 s in this process and 39 s on Ray."""
 MEMBER_SHARE = 0.25
-"""Part of the free memory that members may fill; the spectra and their batches need the rest."""
+"""Part of the free memory that members may fill; the examples and their batches need the rest."""
 SMALL = (
     "Trials share passes over the data, in this process: all of them together take about as long as Ray's start and "
     "end. (With Ray: --executor shared.)"

@@ -1,6 +1,6 @@
 """Whether the trials of a search fit into memory, as many at a time as planned, before anything is started.
 
-Compared is what `footprint` estimates, and the spectra, with what is free at the moment. Small things are left out:
+Compared is what `footprint` estimates, and the examples, with what is free at the moment. Small things are left out:
 what Ray's own processes take, and what reads a compressed set. On a cluster, whose nodes are known only when it is
 joined, nothing is compared beforehand; there, as everywhere, a trial that does not fit fails before it allocates
 (`Admission`).
@@ -156,7 +156,7 @@ class _Comparison:
         )
 
     def _examples_on_gpu(self) -> int:
-        """What of the spectra lies on each GPU; where they would take too much of it, they stay with the host."""
+        """What of the examples lies on each GPU; where they would take too much of it, they stay with the host."""
         total = self._unused.gpu.total if self._unused.gpu is not None else 0
         train = self._traits.kept_bytes
         share = min(1.0, self._slots.gpus_per_trial or 1.0)

@@ -283,7 +283,7 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Training
 
 
 def start_passes(slots: Slots) -> list[Any]:
-    """The processes of the shared passes, as handles; they import what they need while the spectra are read."""
+    """The processes of the shared passes, as handles; they import what they need while the examples are read."""
     server = ray.remote(PassServer).options(
         num_cpus=slots.cpus_per_trial - PASS_SPARES_CPU,
         num_gpus=slots.gpus_per_trial,
@@ -330,10 +330,10 @@ def _job(spec: RunSpec, paths: RunPaths, dataset: TrainingSet, slots: Slots) -> 
 def _about_deaths(spec: RunSpec, dataset: TrainingSet, slots: Slots) -> Callable[[Params], str]:
     """Tells why a process may have died that trained a trial, by the kernel's count and by what the trial needs."""
     watch = Watch(here=slots.address is None)
-    pixels, spectra, gpu = dataset.values, dataset.examples, slots.gpus_per_trial > 0
+    pixels, examples, gpu = dataset.values, dataset.examples, slots.gpus_per_trial > 0
 
     def about(params: Params) -> str:
-        return f"{watch.verdict()}. {need_told(spec.with_params(params), pixels, spectra, gpu=gpu)}."
+        return f"{watch.verdict()}. {need_told(spec.with_params(params), pixels, examples, gpu=gpu)}."
 
     return about
 

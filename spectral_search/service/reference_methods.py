@@ -103,7 +103,7 @@ def _question(options: RunOptions, shown: Shown, noise_level: float | None, like
         )
     from spectral_search.record.bundle import read_safetensors
     from spectral_search.record.run_records import RunRecord
-    from spectral_search.spec.data import SUBSPACE_INPUTS
+    from spectral_search.tasks.spectra.section import SUBSPACE_INPUTS
     from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
     record = RunRecord.load(RunPaths(results_root(options.results), like).require())

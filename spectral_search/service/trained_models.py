@@ -62,7 +62,7 @@ def evaluate(
     path = _find_model(model, results)
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
-    return task_of_model(path).evaluate(path, given_path(data, "--data"), part, run, observed=observed)
+    return _task_of_model(path).evaluate(path, given_path(data, "--data"), part, run, observed=observed)
 
 
 def predict(
@@ -76,20 +76,20 @@ def predict(
         What to tell of them, how many they are first.
     """
     file, path = Path(destination), _find_model(model, results)
-    task = task_of_model(path)
+    task = _task_of_model(path)
     task.check_table_name(file)
     return task.predict(path, given_path(data, "The data"), file, called=model, observed=observed)
 
 
 def told_scores(model: str, scores: dict[str, Any], results: str | None = None) -> str:
     """What `evaluate` found, in a line."""
-    task = task_of_model(_find_model(model, results))
+    task = _task_of_model(_find_model(model, results))
     measured = ", ".join(f"{metric.label} {metric.told(scores[metric.name])}" for metric in task.metrics)
     about = "; ".join(str(scores[key]) for key in ("part", "noise") if key in scores)
     return f"{measured} on {scores[task.examples]:,} {task.examples} ({about})"
 
 
-def task_of_model(path: Path) -> "Task":
+def _task_of_model(path: Path) -> "Task":
     """The task of an exported model."""
     from spectral_search.record.bundle import read_bundle
     from spectral_search.task.registry import task_of

@@ -20,7 +20,7 @@ class QuickLimits:
     num_val: int
     val_draws: int
     epochs: int
-    batch_size: int  # small, so that few spectra still make enough steps
+    batch_size: int  # small, so that few examples still make enough steps
     trials: int
     finalists: int
     retest_draws: int
@@ -35,7 +35,7 @@ _SMALL_OPERATIONS, _MEDIUM_OPERATIONS = 20e6, 60e6
 
 
 def quick_limits(spec: RunSpec) -> QuickLimits:
-    """The limits for a spec, by the work that one spectrum is for its networks."""
+    """The limits for a spec, by the work that one example is for its networks."""
     operations = typical_operations(spec)
     if operations <= _SMALL_OPERATIONS:
         return SMALL

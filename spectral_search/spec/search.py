@@ -100,7 +100,7 @@ class ResourcesSpec(Section):
     concurrent: Annotated[int, Field(ge=1, le=MANY)] | None = Field(None, description="most trials at once")
     reader: Reader = Field(
         "auto",
-        description="what reads spectra for a run on Ray. ray: processes of Ray Data (but for what is read once and "
+        description="what reads examples for a run on Ray. ray: processes of Ray Data (but for what is read once and "
         "takes less than 1 GiB); thread: a thread of the process that needs them; auto: ray where they must be "
         "decompressed, else thread, for copying takes less than handing over",
     )

@@ -1,4 +1,4 @@
-"""Trials that collapsed: that predict the mean label, whatever the spectrum, from their first epoch on.
+"""Trials that collapsed: that predict the mean label, whatever the example, from their first epoch on.
 
 Whether a trial has is a function of its epochs and of its recipe alone, so that a resumed search decides as the
 uninterrupted one, in whatever process. An epoch shows nothing when neither its val value is better than chance nor a

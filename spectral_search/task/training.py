@@ -117,6 +117,10 @@ class DeviceData(Protocol):
         """Of the labels."""
 
     @property
+    def examples_name(self) -> str:
+        """The task's word for examples, in the plural."""
+
+    @property
     def objective(self) -> Metric:
         """What tells, among `val_scores`, which epoch is the best."""
 

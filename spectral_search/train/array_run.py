@@ -119,6 +119,10 @@ class ArraysOnDevice:
     def objective(self) -> Metric:
         return self._task.objective
 
+    @property
+    def examples_name(self) -> str:
+        return self._task.examples
+
     def shape(self, config: TrialConfig) -> InputShape:
         return InputShape(config.data.input.channels, config.data.input.length(self.values))
 

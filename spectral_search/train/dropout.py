@@ -24,12 +24,12 @@ class StepDropout:
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         self._draws = [_CpuDraws(seed) if device.type == "cpu" else _DeviceDraws(seed, device) for seed in seeds]
 
-    def bits(self, number: int, width: int, spectra: int) -> torch.Tensor:
+    def bits(self, number: int, width: int, examples: int) -> torch.Tensor:
         """The random bits of a network's next layer, int16 of shape (W, B): on a CPU what its factors are made of."""
         draws = self._draws[number]
         if not isinstance(draws, _CpuDraws):
             raise ValueError("only a CPU's draws are of bits")
-        return draws.bits(width, spectra)
+        return draws.bits(width, examples)
 
     def __call__(self, number: int, p: float, factor_WB: torch.Tensor) -> None:
         """Fill factors of a network with 0, with probability p, or 1 / (1 - p)."""
@@ -43,9 +43,9 @@ class _CpuDraws:
     def __init__(self, seed: int) -> None:
         self._stream = WordStream(seed)
 
-    def bits(self, width: int, spectra: int) -> torch.Tensor:
-        words = self._stream.next((width * spectra + 3) // 4)
-        return torch.from_numpy(words.view(np.int16))[: width * spectra].view(width, spectra)
+    def bits(self, width: int, examples: int) -> torch.Tensor:
+        words = self._stream.next((width * examples + 3) // 4)
+        return torch.from_numpy(words.view(np.int16))[: width * examples].view(width, examples)
 
     def fill(self, p: float, factor_WB: torch.Tensor) -> None:
         bits_WB, dropped = self.bits(*factor_WB.shape), dropped_of(p)

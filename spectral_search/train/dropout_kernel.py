@@ -3,7 +3,7 @@
 Torch would write the factors, multiply by them twice and ask once more where the ReLU was open: five passes over what,
 for a small network, costs as much as its products. The random bits are those of numpy's SFC64, drawn without holding
 up Python's other threads.
-Shape suffixes: W width of a layer, B spectra in a batch, T spectra of a tile.
+Shape suffixes: W width of a layer, B examples in a batch, T examples of a tile.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Dropped:
         self._kept = torch.tensor(kept_factor(dropped), dtype=kind).item()
 
     def forward(self, z_WT: Tensor, h_WT: Tensor, tile: slice, *, relu: bool) -> None:
-        """Write z, or its ReLU, with dropout to h, both of these spectra of the batch."""
+        """Write z, or its ReLU, with dropout to h, both of these examples of the batch."""
         self._carry_out("relu_dropout" if relu else "dropout", z_WT, self._bits_WB[:, tile], h_WT)
 
     def back_through_relu(self, grad_WT: Tensor, h_WT: Tensor, dz_WT: Tensor) -> None:

@@ -22,8 +22,9 @@ from spectral_search.train.techniques.schedule import learning_rate, plateau_dro
 from spectral_search.train.techniques.weight_average import WeightAverage
 
 EpochRecord = dict[str, Any]
-"""One epoch of one member: epoch, val_r2, val_mae_dex, val_rmse_dex, train_loss, train_gain (the part of the mean
-label's loss that training removed), lr, steps (since the first epoch), seconds, spectra_per_second."""
+"""One epoch of one member: epoch, the metrics of the task on val (val_NAME), train_loss, train_gain (the part of the
+mean label's loss that training removed), lr, steps (since the first epoch), seconds, and examples a second under the
+task's word for examples."""
 
 MemberKey = int | tuple[int, int]
 
@@ -40,14 +41,21 @@ class Member:
         network: The network, freshly initialised, on the training device.
         steps_per_epoch: Batches of an epoch.
         objective: What tells on the val set which epoch is the best.
-        pass_seed: Of the order of the spectra and their training noise; fit.seed when absent.
+        pass_seed: Of the order of the examples and their random draws; fit.seed when absent.
+        examples_name: The task's word for examples, in the plural.
     """
 
     def __init__(
-        self, number: int, network: Network, steps_per_epoch: int, objective: Metric, pass_seed: int | None = None
+        self,
+        number: int,
+        network: Network,
+        steps_per_epoch: int,
+        objective: Metric,
+        pass_seed: int | None = None,
+        examples_name: str = "examples",
     ) -> None:
         self.number, self.network, self.config = number, network, network.config
-        self.objective = objective
+        self.objective, self._rate_name = objective, f"{examples_name}_per_second"
         self.pass_seed = self.config.fit.seed if pass_seed is None else pass_seed
         self.key: MemberKey = number if pass_seed is None else (number, self.config.fit.seed)
         """What tells it from the others of its pass: copies of one trial share its number."""
@@ -118,13 +126,15 @@ class Member:
         # Summed on the device: reading the loss of each step would stall a GPU.
         self._loss_sum += loss
 
-    def end_epoch(self, val_scores: dict[str, float], seconds: float, spectra: int, loss_of_mean: float) -> EpochRecord:
+    def end_epoch(
+        self, val_scores: dict[str, float], seconds: float, examples: int, loss_of_mean: float
+    ) -> EpochRecord:
         """Close the epoch with its val scores.
 
         Args:
             val_scores: Of the val set.
             seconds: That the pass took.
-            spectra: That the pass trained on.
+            examples: That the pass trained on.
             loss_of_mean: The training loss of a network that always predicts the mean label.
 
         Raises:
@@ -147,7 +157,7 @@ class Member:
             "lr": lr,
             "steps": self._step,
             "seconds": seconds,
-            "spectra_per_second": spectra / max(seconds, 1e-9),
+            self._rate_name: examples / max(seconds, 1e-9),
         }
         self.history.append(record)
         if before is None or objective.better(record[objective.val_name], before[objective.val_name]):

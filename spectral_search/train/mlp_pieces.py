@@ -5,7 +5,7 @@ activation then goes to memory and back. So a thread takes a network through its
 dropout, loss and back - before it begins with the next, and threads meet once a step instead of at every operation.
 Products have the shapes and operations the rounding that `MlpStack` gives them, so that the numbers are the same, bit
 for bit, whichever of the two computes them.
-Shape suffixes: B spectra in a batch, F features, W width of a layer, V width of the one before it.
+Shape suffixes: B examples in a batch, F features, W width of a layer, V width of the one before it.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ class PieceSteps:
         self._networks = [_Network(number, network) for number, network in enumerate(networks)]
 
     def outputs(self, x_BF: Tensor) -> Tensor:
-        """Standardised log g in evaluation, float32 of shape (K, B)."""
+        """The standardised label in evaluation, float32 of shape (K, B)."""
         output_KB = torch.empty(len(self._networks), len(x_BF))
         tiles = _tiles(len(x_BF), COLUMNS)
 
@@ -153,7 +153,7 @@ class _Network:
             linear.weight.grad, linear.bias.grad = weight_grad, bias_grad
 
     def output(self, x_BF: Tensor, tile: slice) -> Tensor:
-        """Of some spectra, in evaluation."""
+        """Of some examples, in evaluation."""
         h_VT = x_BF.T[:, tile]
         (*hidden, head), (*biases, bias) = self.weights, self.biases
         for weight_WV, bias_W in zip(hidden, biases, strict=True):
@@ -198,7 +198,7 @@ class _Step:
         ]
 
     def tile(self, tile: slice) -> None:
-        """Forward and back for some spectra; the gradients of the weights are left."""
+        """Forward and back for some examples; the gradients of the weights are left."""
         kept, h_VT = [], self._h[0][:, tile]
         for layer, dropped in enumerate(self._dropped):
             z_WT = _affine(self._weights[layer], self._biases[layer], h_VT)
@@ -235,7 +235,7 @@ class _Step:
             dz_WT.copy_(self._network.back(grad_WT, *kept[layer]))
 
     def layers(self) -> list[Callable[[], None]]:
-        """The gradients of each layer's weights and biases, once all spectra have been forward and back."""
+        """The gradients of each layer's weights and biases, once all examples have been forward and back."""
         return [partial(self._layer, layer) for layer in range(len(self._dz))]
 
     def _layer(self, layer: int) -> None:
@@ -247,7 +247,7 @@ class _Step:
 
 
 def _affine(weight_WV: Tensor, bias_W: Tensor, h_VT: Tensor) -> Tensor:
-    """The products of a layer with some spectra, in tiles of rows."""
+    """The products of a layer with some examples, in tiles of rows."""
     bias_W1 = bias_W.unsqueeze(1)
     if weight_WV.shape[0] <= ROWS:
         return torch.addmm(bias_W1, weight_WV, h_VT)

@@ -131,7 +131,7 @@ class StackPack:
 
     def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
         """The loss of each member, by its own measure."""
-        # Each network's output for each spectrum is an example of its own.
+        # Each network's output for each example is an example of its own.
         pair_P, target_P = output_KB.flatten(), target_B.expand_as(output_KB).flatten()
         losses = {member.loss for member in self.members}
         of_loss = {loss: loss.of_each(pair_P, target_P).view_as(output_KB).mean(1).unbind() for loss in losses}

@@ -79,7 +79,8 @@ class Trainer:
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
-        member = Member(number, network, self.data.steps(config), self.data.objective, pass_seed)
+        steps, name = self.data.steps(config), self.data.examples_name
+        member = Member(number, network, steps, self.data.objective, pass_seed, name)
         self._members.add(member)
         return member
 

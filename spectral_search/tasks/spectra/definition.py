@@ -8,13 +8,13 @@ import numpy as np
 
 from spectral_search.places import writing
 from spectral_search.record.paths import RunPaths
-from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.measure import MeanError
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
 from spectral_search.tasks.spectra.scores import R2, scores
+from spectral_search.tasks.spectra.section import LEAKY_INPUTS
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.same_data import parent_note, require_same_data
 from spectral_search.tasks.spectra.shards.split import Splits

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spectral_search.errors import RequestError, gathered
-from spectral_search.spec.data import LEAKY_INPUTS, SUBSPACE_INPUTS
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.candidate_configs import values
 from spectral_search.task.data_plan import CheckNetworks, Sizes, Traits
@@ -22,6 +21,7 @@ from spectral_search.tasks.spectra.consistency.sample_check import check_sample
 from spectral_search.tasks.spectra.noise.small_val import small_val_notes
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
 from spectral_search.tasks.spectra.report.kept_audit import audit_key, error_alone, load_audit
+from spectral_search.tasks.spectra.section import LEAKY_INPUTS, SUBSPACE_INPUTS
 from spectral_search.tasks.spectra.shards.content import known_digests
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory

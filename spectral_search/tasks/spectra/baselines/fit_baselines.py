@@ -19,7 +19,6 @@ from spectral_search.record.durable import write_json
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.paths import BaselinePaths
 from spectral_search.record.resampling import interval
-from spectral_search.spec.data import InputSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.audit import audit_checks as inspection
 from spectral_search.tasks.spectra.audit.audit_findings import Audited
@@ -32,6 +31,7 @@ from spectral_search.tasks.spectra.report.baseline_methods import stored_name
 from spectral_search.tasks.spectra.report.kept_audit import audit_key
 from spectral_search.tasks.spectra.report.kept_baselines import Baselines
 from spectral_search.tasks.spectra.scores import R2, scores
+from spectral_search.tasks.spectra.section import InputSpec
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.content import arrays_used, content_digests
 from spectral_search.tasks.spectra.shards.data_root import DataRoot

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.data import DataSpec
 from spectral_search.tasks.spectra.consistency.parts_consistency import find_mismatches
+from spectral_search.tasks.spectra.section import DataSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 
 _REMEDY = "Mend the data, or go on all the same with --set data.allow_mismatch=true, which the leaderboard will say."

@@ -16,8 +16,8 @@ from spectral_search.record.durable import digest_of, read_json, write_json
 from spectral_search.record.manifest import sampled, utc_now
 from spectral_search.record.paths import BaselinePaths, BaselineSettingPaths
 from spectral_search.record.tables import write_table
-from spectral_search.spec.data import DataSpec
 from spectral_search.tasks.spectra.report.baseline_methods import BASELINES
+from spectral_search.tasks.spectra.section import DataSpec
 
 if TYPE_CHECKING:
     import pandas as pd

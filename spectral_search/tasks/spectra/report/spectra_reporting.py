@@ -13,7 +13,6 @@ from spectral_search.record.finding import Finding
 from spectral_search.record.manifest import sampled
 from spectral_search.record.methods import SAMPLED, Method
 from spectral_search.record.reporting import Reads, Reporting
-from spectral_search.spec.data import LEAKY_INPUTS
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.tasks.spectra.definition import TASK
@@ -27,6 +26,7 @@ from spectral_search.tasks.spectra.report.verdicts import (
     four_verdicts,
     stop_signals,
 )
+from spectral_search.tasks.spectra.section import LEAKY_INPUTS
 
 
 class SpectraReporting(Reporting):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.data import DataSpec
 from spectral_search.spec.seeds import numpy_seed
 from spectral_search.tasks.spectra.label_bins import STRATA_EDGES
+from spectral_search.tasks.spectra.section import DataSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot, ShardInfo
 from spectral_search.tasks.spectra.shards.labels import read_labels
 

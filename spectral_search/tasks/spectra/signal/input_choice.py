@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from spectral_search.record.array_cache import ArrayCache
-from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.grid import Product
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.candidate_configs import candidates
+from spectral_search.tasks.spectra.section import SUBSPACE_INPUTS, InputSpec
 from spectral_search.tasks.spectra.shards.split import Splits
 from spectral_search.tasks.spectra.signal.inputs_read import inputs, needs_subspace
 from spectral_search.tasks.spectra.signal.subspace_plan import (

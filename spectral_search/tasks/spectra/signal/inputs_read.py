@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from spectral_search.spec.data import SUBSPACE_INPUTS
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.candidate_configs import values
+from spectral_search.tasks.spectra.section import SUBSPACE_INPUTS
 from spectral_search.tasks.spectra.shards.loaded_spectra import bytes_in_memory
 from spectral_search.tasks.spectra.shards.split import Selection
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
-from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import InputShape, MeasuredPart, Reader, TargetScale, TrainBatch, Wanted
 from spectral_search.tasks.spectra.definition import TASK
 from spectral_search.tasks.spectra.scores import scores
+from spectral_search.tasks.spectra.section import SUBSPACE_INPUTS, InputSpec
 from spectral_search.tasks.spectra.signal.components import ComponentSource
 from spectral_search.tasks.spectra.training.dataset import Dataset, Frozen, shared_tensor
 from spectral_search.tasks.spectra.training.frozen_inputs import FrozenInputs, keep_bytes
@@ -56,6 +56,10 @@ class SpectraOnDevice:
     @property
     def values(self) -> int:
         return self._dataset.prep.pixels
+
+    @property
+    def examples_name(self) -> str:
+        return "spectra"
 
     def shape(self, config: TrialConfig) -> InputShape:
         return input_shape(config.data.input, self._dataset.prep)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.data import SUBSPACE_INPUTS, InputSpec
+from spectral_search.tasks.spectra.section import SUBSPACE_INPUTS, InputSpec
 from spectral_search.tasks.spectra.training.preprocessing import QUANTILES, Preprocessing
 
 SMALLEST = float(torch.finfo(torch.float32).tiny)

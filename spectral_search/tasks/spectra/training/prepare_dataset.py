@@ -12,12 +12,12 @@ import torch
 
 from spectral_search.record.array_cache import ArrayCache
 from spectral_search.record.bundle import Bundle
-from spectral_search.spec.data import DataSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.seeds import numpy_seed
 from spectral_search.strategy.candidate_configs import candidates
 from spectral_search.task.preparation import Tested
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
+from spectral_search.tasks.spectra.section import DataSpec
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
 from spectral_search.tasks.spectra.shards.content import Hashes
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra, load_spectra

@@ -7,7 +7,7 @@ import pytest
 from small_shards import fake_labels, make_shard
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.data import DataSpec
+from spectral_search.tasks.spectra.section import DataSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import (
     Splits,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_dataset import small_dataset
 
-from spectral_search.spec.data import InputSpec
+from spectral_search.tasks.spectra.section import InputSpec
 from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
 from spectral_search.tasks.spectra.training.frozen_inputs import FrozenInputs
 from spectral_search.tasks.spectra.training.input_feed import STRIPE_ROWS, Feed, InputFormat

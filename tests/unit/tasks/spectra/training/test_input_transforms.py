@@ -9,7 +9,7 @@ import torch
 from small_signal import simulated
 
 from spectral_search.errors import RequestError
-from spectral_search.spec.data import InputSpec
+from spectral_search.tasks.spectra.section import InputSpec
 from spectral_search.tasks.spectra.shards.blocks import Block
 from spectral_search.tasks.spectra.training.input_transforms import InputTransform
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing, Validity, fit_preprocessing
