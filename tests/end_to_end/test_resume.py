@@ -267,7 +267,7 @@ def limited() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [0, 2_000, 20_000, 90_000])
+@pytest.mark.parametrize("size", [0, 2_000, 20_000, 60_000])
 def test_full_disk_ends_in_a_sentence_and_damages_nothing(
     copy: Copy, whole: dict[str, Any], limited: Callable[[int], None], size: int
 ) -> None:
