@@ -16,7 +16,7 @@ from spectral_search.task.task import Task
 class Cars(Task):
     name = "cars"
     metrics = (Metric("mae", "MAE", higher_is_better=False, unit="mph"),)
-    open = look_at = recorded = require_same = parent_note = input_note = None
+    open = look_at = recorded = require_same = parent_note = input_note = evaluate = predict = None
 
 
 TASK = Cars()
