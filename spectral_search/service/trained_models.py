@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectral_search.errors import RequestError
+from spectral_search.errors import RequestError, gathered
 from spectral_search.places import given_path
 from spectral_search.record.paths import RunPaths, results_root
 from spectral_search.service.runs import status
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.task_modules import DEFAULT_TASK
+from spectral_search.task.registry import task_of
 
 if TYPE_CHECKING:
     from spectral_search.task.task import Task
@@ -75,9 +76,12 @@ def predict(
     Returns:
         What to tell of them, how many they are first.
     """
-    file, path = Path(destination), _find_model(model, results)
-    task = _task_of_model(path)
+    file, faults = Path(destination), list[str]()
+    path = gathered(faults, lambda: _find_model(model, results))
+    task = task_of(DEFAULT_TASK) if path is None else _task_of_model(path)
     task.check_table_name(file)
+    if path is None:
+        raise RequestError(*faults)
     return task.predict(path, given_path(data, "The data"), file, called=model, observed=observed)
 
 
@@ -92,7 +96,6 @@ def told_scores(model: str, scores: dict[str, Any], results: str | None = None) 
 def _task_of_model(path: Path) -> "Task":
     """The task of an exported model."""
     from spectral_search.record.bundle import read_bundle
-    from spectral_search.task.registry import task_of
 
     return task_of(str(read_bundle(path).config.get("task") or DEFAULT_TASK))
 

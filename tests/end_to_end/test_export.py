@@ -202,4 +202,4 @@ def test_the_verbs_serve_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (config,) = service.export("search", "best.yaml")
     scores = service.evaluate(str(config), "data", "val")
     assert scores["r2"] == pytest.approx(record.best.best_value, abs=1e-6)
-    assert len(service.predict("search", "data", "table.csv").table) == 64
+    assert service.predict("search", "data", "table.csv")["spectra"] == 64

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from spectral_search import service
 from spectral_search.errors import RequestError
+from spectral_search.record.comparison import render_comparison
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 from spectral_search.report.write_report import Report, csv_columns
@@ -201,7 +202,7 @@ def test_runs_side_by_side(results: Path) -> None:
     assert json.dumps(document)
     assert sum(document["runs"][0]["chosen_by_draw"].values()) == 2
     console = Console(file=io.StringIO(), width=100)
-    console.print(service.comparison_view(found))
+    console.print(render_comparison(found))
     told = console.file.getvalue()
     assert "training spectra" in told and "400" in told and found.verdict.split(":")[0] in told
 
@@ -247,5 +248,5 @@ def test_other_data_leave_a_run_as_it_is(results: Path, tmp_path: Path) -> None:
 def test_predictions_are_those_of_the_score(results: Path) -> None:
     run = service.status("mlp", str(results))
     labels = service.compare("mlp", "more", str(results)).runs[0].method
-    assert labels.r2.value == pytest.approx(run.test["r2"], abs=1e-6)
+    assert labels.value == pytest.approx(run.test["r2"], abs=1e-6)
     assert np.isfinite(labels.labels["snr"]).all()

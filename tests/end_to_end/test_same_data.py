@@ -22,10 +22,10 @@ from spectral_search.record.evidence import load_evidence
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
-from spectral_search.run import driver
 from spectral_search.service import RunOptions, Shown
 from spectral_search.tasks.spectra.shards import same_data
 from spectral_search.tasks.spectra.shards.data_root import DataRoot, sampled_sha256
+from spectral_search.tasks.spectra.training import spectra_preparation
 from spectral_search.train.trainer import Trainer
 
 SPEC: dict[str, Any] = {
@@ -279,7 +279,7 @@ def test_a_run_that_died_before_it_knew_its_data_resumes(
     """Nothing was made of the data yet, so that they may change."""
     data = moved_data(folder, place)
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "keep_content", interrupt)
+        patch.setattr(spectra_preparation, "keep_content", interrupt)
         with pytest.raises(KeyboardInterrupt):
             start(place, "early")
     assert "content" not in RunRecord.load(paths_of(place, "early")).manifest.data
