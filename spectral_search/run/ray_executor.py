@@ -169,6 +169,15 @@ class StudySearcher(Searcher):
         return False
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        try:
+            self._end(trial_id, result, error=error)
+        except Exception:
+            # Ray Tune would log it with its traceback and go on. What could not be written has halted the study, which
+            # is told once Ray Tune has ended.
+            if not self.study.halted:
+                raise
+
+    def _end(self, trial_id: str, result: dict[str, Any] | None, *, error: bool) -> None:
         if result is not None and not error and not self.take(trial_id, result):
             failure = result.get("failure")
             self.study.finish(self.numbers[trial_id], "failed" if failure else "complete", failure)

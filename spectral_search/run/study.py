@@ -124,6 +124,11 @@ class Study:
         """Record nothing from now on: whoever tries is given the reason instead. The first reason stays."""
         self._halted = self._halted or reason
 
+    @property
+    def halted(self) -> bool:
+        """Whether nothing is recorded any more."""
+        return self._halted is not None
+
     def check(self) -> None:
         """Raise the reason if the search was halted, also where somebody in between had swallowed it."""
         if self._halted is not None:
