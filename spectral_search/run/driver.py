@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -234,7 +235,8 @@ def _search_on_ray(
     # Ray takes a second to import, which an inline run need not pay.
     from spectral_search.run.ray_session import ray_session
 
-    preparation = _preparation(plan, paths, around)
+    # Made once, and where it is first needed: it brings torch, which is to be imported while Ray starts.
+    preparation = cache(lambda: _preparation(plan, paths, around))
     ahead = Ahead(lambda abandoned: _prepared_ahead(preparation, abandoned))
     session = ray_session(
         plan.spec.resources,
@@ -255,7 +257,7 @@ def _search_on_ray(
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = preparation.keep(ahead.result() or preparation.prepare(on_ray=True), around.say)
+        prepared = preparation().keep(ahead.result() or preparation().prepare(on_ray=True), around.say)
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
@@ -267,13 +269,14 @@ def _preparation(plan: Plan, paths: RunPaths, around: Surroundings) -> Preparati
     return plan.data.preparation(paths, around.view.step("compressing", plan.data.traits.examples_name))
 
 
-def _prepared_ahead(preparation: Preparation, abandoned: Event) -> Prepared | None:
+def _prepared_ahead(preparation: Callable[[], Preparation], abandoned: Event) -> Prepared | None:
     """The dataset, while Ray's processes start; None where it has to wait for these."""
     import_module(BRINGS_TORCH)
-    if not preparation.goes_ahead:
+    if not preparation().goes_ahead:
         return None
     with lone_blas():  # Ray's start forks
-        return preparation.prepare(abandoned=abandoned)
+        prepared: Prepared = preparation().prepare(abandoned=abandoned)
+        return prepared
 
 
 @contextmanager
