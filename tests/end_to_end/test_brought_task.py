@@ -76,7 +76,7 @@ def test_the_lowest_error_wins(place: Path) -> None:
     finite = [t.best_value for t in record.trials if t.best_value is not None]
     assert best.best_value == min(finite) < 0.6 * max(finite)
     assert {t.state for t in record.trials} == {"complete", "stopped"}
-    lasts = {t.state: [] for t in record.trials}  # type: ignore[var-annotated]
+    lasts: dict[str, list[float]] = {t.state: [] for t in record.trials}
     for trial in record.trials:
         lasts[trial.state].append(trial.epochs[1]["val_mae"])
     assert max(lasts["complete"]) < min(lasts["stopped"])  # at the rung the lower errors go on
