@@ -167,7 +167,7 @@ class ArrayPredictor:
     """See `task.preparation.Predictor`."""
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
-        self.config, self.spec = RunSpec.from_dict(bundle.config).base, RunSpec.from_dict(bundle.config)
+        self.config = RunSpec.from_dict(bundle.config).base
         self._scale, self._device = ArrayScale.from_arrays(bundle.preprocessing), device
         given = self.config.data.input
         self._features = len(self._scale.mean_F)

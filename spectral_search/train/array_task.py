@@ -108,9 +108,9 @@ class ArrayTask(Task):
         return ArrayPlan(spec, opened, self)
 
     def require_same(self, run: Any, data: Any, say: Callable[[str], None]) -> dict[str, Any]:
-        import json
+        from spectral_search.record.manifest import Manifest
 
-        known = json.loads(Path(run.manifest_json).read_text())["data"].get("sha256", {})
+        known = Manifest.load(run.manifest_json).data.get("sha256", {})
         present = data.record()["sha256"]
         if changed := sorted(part for part in {*known, *present} if known.get(part) != present.get(part)):
             raise RequestError(
