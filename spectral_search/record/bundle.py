@@ -162,16 +162,25 @@ def read_bundle(path: Path) -> Bundle:
     Raises:
         RequestError: A file is missing or cut short (all of them at once), or files of two exports are mixed.
     """
+    paths, config = BundlePaths.of(path), read_bundle_config(path)
+    weights, _ = read_safetensors(paths.model)
+    preprocessing, metadata = read_safetensors(paths.preprocessing)
+    _check_digests(paths, config)
+    return Bundle(config, weights, preprocessing, read_json(paths.metrics), metadata)
+
+
+def read_bundle_config(path: Path) -> dict[str, Any]:
+    """The config of an exported model that has all its files; the weights are not read.
+
+    Raises:
+        RequestError: A file is missing (all of them at once), or the config is cut short.
+    """
     paths = BundlePaths.of(path)
     files = (paths.config, paths.model, paths.preprocessing, paths.metrics)
     missing = [f"{file} is missing; export the model again." for file in files if not file.is_file()]
     if missing:
         raise RequestError(*missing)
-    config = read_yaml(paths.config)
-    weights, _ = read_safetensors(paths.model)
-    preprocessing, metadata = read_safetensors(paths.preprocessing)
-    _check_digests(paths, config)
-    return Bundle(config, weights, preprocessing, read_json(paths.metrics), metadata)
+    return read_yaml(paths.config)
 
 
 def _digest(content: bytes) -> str:

@@ -95,9 +95,9 @@ def told_scores(model: str, scores: dict[str, Any], results: str | None = None) 
 
 def _task_of_model(path: Path) -> "Task":
     """The task of an exported model."""
-    from spectral_search.record.bundle import read_bundle
+    from spectral_search.record.bundle import read_bundle_config
 
-    return task_of(str(read_bundle(path).config.get("task") or DEFAULT_TASK))
+    return task_of(str(read_bundle_config(path).get("task") or DEFAULT_TASK))
 
 
 def _find_model(model: str, results: str | None = None) -> Path:
