@@ -6,7 +6,15 @@ from spectral_search.spec.model_section import ModelSection
 
 
 def step_bytes(
-    spec: ModelSection, *, pixels: int, channels: int, batch: int, element: int = 4, bins: int = BINS
+    spec: ModelSection,
+    *,
+    pixels: int,
+    channels: int,
+    batch: int,
+    element: int = 4,
+    bins: int = BINS,
+    height: int = 1,
+    outputs: int = 1,
 ) -> int:
     """Memory of one training step at its fullest moment, without weights, their gradients and the input.
 
@@ -17,5 +25,8 @@ def step_bytes(
         batch: Examples of a step.
         element: Bytes of a number in a product: 4, or 2 in half precision.
         bins: Experts of a mixture.
+        height: Rows that the pixels of a channel lie in.
+        outputs: Numbers that the network gives for an example.
     """
-    return batch * family_of(spec.kind).step_bytes(spec, InputShape(pixels, channels, bins), element)
+    shape = InputShape(pixels, channels, bins, height, outputs)
+    return batch * family_of(spec.kind).step_bytes(spec, shape, element)

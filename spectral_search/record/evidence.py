@@ -16,6 +16,7 @@ from spectral_search.record.methods import SAMPLED, Method
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.reporting import Reporting, reporting_of
 from spectral_search.record.run_records import RunRecord, list_runs
+from spectral_search.record.tables import column
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.metric import Metric
@@ -164,8 +165,8 @@ def load_run(record: RunRecord) -> Run | None:
             test_set=test_set,
             scores=record.test,
             labels=table,
-            target_N=nothing_N if table is None else table[task.target].to_numpy(np.float64),
-            predicted_N=nothing_N if table is None else table[task.predicted].to_numpy(np.float64),
+            target_N=nothing_N if table is None else column(table, task.target).astype(np.float64),
+            predicted_N=nothing_N if table is None else column(table, task.predicted).astype(np.float64),
             train_seconds=best.seconds,
             search_seconds=record.wall_seconds,
             fair=reads.fair,

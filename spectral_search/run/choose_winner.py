@@ -29,6 +29,7 @@ from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.retest_verdict import judge
 from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.record.tables import column
 from spectral_search.run.copy_progress import CopyProgress
 from spectral_search.run.retrain_copies import planned_copies, train_copies
 from spectral_search.spec.run import RunSpec
@@ -183,6 +184,6 @@ def _test(record: RunRecord, winner: TrialRecord, prepared: Prepared, device: to
         )
     task, table = record.task, tested.table
     write_test_predictions(paths, task, winner.number, epoch, table)
-    measured = task.scores(table[task.predicted].to_numpy(), table[task.target].to_numpy())
+    measured = task.scores(column(table, task.predicted), column(table, task.target))
     manifest.test = {**measured, task.examples: len(table), **tested.about, "trial": winner.number, "epoch": epoch}
     manifest.save(paths.manifest_json)

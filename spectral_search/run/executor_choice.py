@@ -119,7 +119,7 @@ def _is_small(spec: RunSpec, traits: Traits, sample: list[TrialConfig], trials: 
         return False
     if any(not _stacks(config) or not traits.cheap(config) for config in sample):
         return False
-    largest = max(count_parameters(c.model, pixels=c.data.input.length(traits.values)) for c in sample)
+    largest = max(count_parameters(c.model, **c.data.input.sizes(traits.values)) for c in sample)
     # A product there and two back, of a multiplication and an addition each.
     return 6.0 * largest * traits.train * spec.fit.epochs * trials <= SMALL_OPERATIONS
 

@@ -109,8 +109,7 @@ class Plan:
     def parameters(self, params: dict[str, Any]) -> int:
         """Weights of the network of one proposal."""
         config = self.spec.with_params(params)
-        shape = self.data.shape(config)
-        return count_parameters(config.model, pixels=shape.length, channels=shape.channels)
+        return count_parameters(config.model, **self.data.shape(config).sizes)
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -253,7 +252,10 @@ def _check_networks(spec: RunSpec, shape_of: Callable[[TrialConfig], InputShape]
     for config in by_network.values():
         shape = shape_of(config)
         try:
-            require_fit(config.model, pixels=shape.length, channels=shape.channels)
+            require_fit(config.model, **shape.sizes)
+            if shape.outputs > 1 and config.fit.target != "direct":
+                told = f"fit.target {config.fit.target} is for one number an example, and here {shape.outputs:,} are "
+                raise RequestError(f"{told}to be predicted; use direct")
             if config.fit.groups:
                 from spectral_search.train.optimiser_groups import require_groups  # names of parameters are torch's
 

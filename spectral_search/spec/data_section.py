@@ -19,6 +19,19 @@ class InputSection(Section):
         """Values a channel of the network's input, for examples of so many values."""
         return values
 
+    def height(self, values: int) -> int:
+        """Rows of equal length that the values of a channel lie in, for examples of so many values."""
+        return 1
+
+    def outputs(self, values: int) -> int:
+        """Numbers that a network gives for an example of so many values."""
+        return 1
+
+    def sizes(self, values: int) -> dict[str, int]:
+        """All four, as those who build and count networks take them, by keyword."""
+        sizes = {"pixels": self.length(values), "channels": self.channels}
+        return {**sizes, "height": self.height(values), "outputs": self.outputs(values)}
+
     def cause_of_collapse(self) -> str | None:
         """What of this input may be why a network learns nothing, a clause; None where nothing is known."""
         return None

@@ -20,11 +20,21 @@ class InputShape:
         pixels: Values of a channel, side by side.
         channels: How many there are.
         bins: Parts that the examples fall into, for networks that treat each apart.
+        height: Rows of equal length that the values of a channel lie in, one after the other: lines of an image,
+            sensors of a network; 1 where there is only one.
+        outputs: Numbers that a network gives for an example.
     """
 
     pixels: int
     channels: int = 1
     bins: int = BINS
+    height: int = 1
+    outputs: int = 1
+
+    @property
+    def width(self) -> int:
+        """Values of a row."""
+        return self.pixels // self.height
 
 
 class Colour(NamedTuple):
@@ -48,6 +58,8 @@ class Family(ABC, Generic[S]):
         stack: Where the `Stack` (spectral_search.models.stack) lies that takes the steps of several as one, as
             "module:name"; None where each goes alone.
         needs_neighbours: Whether pixels must lie beside those that they belong with.
+        several_outputs: Whether its networks can give several numbers an example; others are refused where a task asks
+            for that.
         high_lr: Learning rate from which on such networks have been seen to die.
         make_smaller: What to change in a spec whose network is too large.
     """
@@ -58,6 +70,7 @@ class Family(ABC, Generic[S]):
     network: str
     stack: str | None = None
     needs_neighbours: bool = True
+    several_outputs: bool = False
     high_lr: float = 3e-2
     make_smaller: str
 

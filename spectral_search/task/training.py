@@ -2,13 +2,16 @@
 
 A task prepares a `TrainingSet`: plain arrays that processes can share. Each process brings it to its device, where it
 is `DeviceData`; nothing that trains knows more of it than this.
-Shape suffixes: D draws, N examples, B examples of a batch; inputs are (B, C, L), C channels of length L.
+Shape suffixes: D draws, N examples, B examples of a batch; inputs are (B, C, L), C channels of length L. A target is a
+number an example, or O of them: what is (B,), (N,) or (D, N) here is then (B, O), (N, O) or (D, N, O), and NaN where a
+target is not known, which losses and metrics leave out.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from spectral_search.spec.data_section import InputSection
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.metric import Metric
 
@@ -22,14 +25,26 @@ Reader = Literal["thread", "ray"]
 
 @dataclass(frozen=True)
 class InputShape:
-    """Shape of one example as a network reads it."""
+    """Shape of one example as a network reads it, and how many numbers it gives; see `spec.family.InputShape`."""
 
     channels: int
     length: int
+    height: int = 1
+    outputs: int = 1
+
+    @classmethod
+    def of(cls, given: InputSection, values: int) -> "InputShape":
+        """What networks read of examples of so many values."""
+        return cls(given.channels, given.length(values), given.height(values), given.outputs(values))
 
     @property
     def features(self) -> int:
         return self.channels * self.length
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """As those who build and count networks take it, by keyword."""
+        return {"pixels": self.length, "channels": self.channels, "height": self.height, "outputs": self.outputs}
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ class TrainBatch:
     Attributes:
         index: Counts the steps of the epoch from 0.
         inputs: By key of the input, each (B, C, L).
-        target_B: What networks learn, standardised.
+        target_B: What networks learn, standardised; NaN where it is not known.
         context_B: What some networks are told beside their input.
     """
 
@@ -121,6 +136,10 @@ class DeviceData(Protocol):
         """The task's word for examples, in the plural."""
 
     @property
+    def constants(self) -> "Mapping[str, torch.Tensor]":
+        """What all networks are told of the data once, by name: it fills the buffers of that name that they have."""
+
+    @property
     def objective(self) -> Metric:
         """What tells, among `val_scores`, which epoch is the best."""
 
@@ -152,7 +171,7 @@ class DeviceData(Protocol):
         """
 
     def targets(self) -> "torch.Tensor":
-        """All training labels, standardised, shape (N,)."""
+        """All training targets, standardised, shape (N,) or (N, O)."""
 
     def measured(self, examples: Any) -> Measured:
         """Examples to be measured on, as the task holds them; what was made of the val set is kept."""

@@ -106,6 +106,8 @@ class MeasuredArrays:
 class ArraysOnDevice:
     """See `task.training.DeviceData`."""
 
+    constants: Mapping[str, torch.Tensor] = {}
+
     def __init__(self, held: ArraySet, device: torch.device) -> None:
         from spectral_search.task.registry import task_of
 
@@ -124,7 +126,7 @@ class ArraysOnDevice:
         return self._task.examples
 
     def shape(self, config: TrialConfig) -> InputShape:
-        return InputShape(config.data.input.channels, config.data.input.length(self.values))
+        return InputShape.of(config.data.input, self.values)
 
     def source(self, config: TrialConfig) -> str:
         return _SOURCE
@@ -169,9 +171,8 @@ class ArrayPredictor:
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.config = RunSpec.from_dict(bundle.config).base
         self._scale, self._device = ArrayScale.from_arrays(bundle.preprocessing), device
-        given = self.config.data.input
         self._features = len(self._scale.mean_F)
-        self._network = Network(self.config, InputShape(given.channels, given.length(self._features)), device)
+        self._network = Network(self.config, InputShape.of(self.config.data.input, self._features), device)
         self._network.model.load_state_dict({name: torch.tensor(value) for name, value in bundle.weights.items()})
 
     def predict(self, examples: Arrays) -> np.ndarray:

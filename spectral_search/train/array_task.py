@@ -194,8 +194,7 @@ class ArrayPlan:
         )
 
     def shape(self, config: TrialConfig) -> InputShape:
-        given: InputSection = config.data.input
-        return InputShape(given.channels, given.length(self.parts["train"].x_NF.shape[1]))
+        return InputShape.of(config.data.input, self.traits.values)
 
     def reader_note(self) -> str | None:
         return None

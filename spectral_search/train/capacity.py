@@ -63,7 +63,7 @@ def footprint(config: TrialConfig, values: int, *, examples: int | None = None, 
         RequestError: The network cannot read such examples.
     """
     given, fit = config.data.input, config.fit
-    shape = {"pixels": given.length(values), "channels": given.channels}
+    shape = given.sizes(values)
     weights, element = count_parameters(config.model, **shape), _element_bytes(fit.precision, gpu)
     # Batches differ by one at most: the last of an epoch is shared out among the others (`batch_bounds`).
     batch = fit.batch_size if examples is None else min(fit.batch_size, examples)
@@ -114,7 +114,7 @@ def member_bytes(config: TrialConfig, values: int) -> int:
     Only networks that stack hold their activations at the same time; others take their steps one after the other.
     """
     given, model = config.data.input, config.model
-    parameters = count_parameters(model, pixels=given.length(values), channels=given.channels)
+    parameters = count_parameters(model, **given.sizes(values))
     units = config.fit.batch_size * family_of(model.kind).stacked_units(model)
     return (PARAMETER_BYTES + _average_bytes(config)) * parameters + ACTIVATION_BYTES * units
 

@@ -58,7 +58,7 @@ class Network:
     """
 
     def __init__(self, config: TrialConfig, shape: InputShape, device: torch.device) -> None:
-        model = build_model(config.model, pixels=shape.length, channels=shape.channels)
+        model = build_model(config.model, **shape.sizes)
         if config.fit.target == "ridge_residual":
             model = ResidualOnRidge(_silenced(model), shape.features)
         self.config, self.device = config, device
@@ -88,7 +88,7 @@ class Network:
         return self.model.ridge if isinstance(self.model, ResidualOnRidge) else None
 
     def output(self, x_BCL: torch.Tensor, context_B: torch.Tensor) -> torch.Tensor:
-        """The standardised label, shape (B,), float32; with gradients unless the caller turned them off."""
+        """The standardised target, shape (B,) or (B, O), float32; with gradients unless the caller turned them off."""
         with autocast(self.precision, self.device):
             output_B: torch.Tensor = self.model(x_BCL, context_B) if self._needs_context else self.model(x_BCL)
         return output_B.float()

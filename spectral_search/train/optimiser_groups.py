@@ -24,7 +24,7 @@ def require_groups(config: TrialConfig, shape: InputShape) -> None:
         RequestError: There is such a pattern.
     """
     with torch.device("meta"):
-        model = build_model(config.model, pixels=shape.length, channels=shape.channels)
+        model = build_model(config.model, **shape.sizes)
     optimiser_groups(model.named_parameters(), config.fit)
 
 

@@ -1,6 +1,6 @@
 """Predictions, made in one way for a search, a re-test, `evaluate` and `predict`.
 
-Shape suffixes: D draws, N examples, B examples at a time, K networks, C channels, L length.
+Shape suffixes: D draws, N examples, B examples at a time, K networks, C channels, L length, O outputs of an example.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class Predicts(Protocol):
         """Which one."""
 
     def outputs(self, x_BCL: torch.Tensor, context_B: torch.Tensor) -> torch.Tensor:
-        """Standardised predictions in evaluation, float32 of shape (K, B)."""
+        """Standardised predictions in evaluation, float32 of shape (K, B) or (K, B, O)."""
 
 
 class LoneNetwork:
@@ -47,7 +47,7 @@ def rows_at_once(batch_size: int) -> int:
 def predict(
     networks: Sequence[Predicts], measured: Measured, wanted: Mapping[str, Wanted], scale: TargetScale, rows: int
 ) -> list[np.ndarray]:
-    """Predictions in the unit of the labels, float32 of shape (D, N), one array a network, in order.
+    """Predictions in the unit of the labels, float32 of shape (D, N) or (D, N, O), one array a network, in order.
 
     Args:
         networks: What predicts.
@@ -61,7 +61,7 @@ def predict(
         for place, network in enumerate(networks):
             output_KB = scale.restore(network.outputs(part.inputs[network.input_key], part.context_B)).cpu().numpy()
             if not predicted[place]:
-                shape = measured.draws, measured.count
+                shape = measured.draws, measured.count, *output_KB.shape[2:]
                 predicted[place] = [np.empty(shape, np.float32) for _ in output_KB]
             for known_DN, output_B in zip(predicted[place], output_KB, strict=True):
                 known_DN[part.draw, part.rows] = output_B

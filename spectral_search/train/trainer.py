@@ -75,6 +75,10 @@ class Trainer:
         self.admission.check(config, lambda: [(member.config, member.has_stepped) for member in self._members])
         torch.manual_seed(counter_seed(config.fit.seed, "initialisation", number))
         network = Network(config, self.data.shape(config), self.device)
+        buffers = dict(network.model.named_buffers())
+        for name, value in self.data.constants.items():
+            if name in buffers:
+                buffers[name].copy_(value)
         if isinstance(network.model, ResidualOnRidge):
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
@@ -185,7 +189,7 @@ class Trainer:
         return self._packs
 
     def predict(self, members: list[Member], examples: Any) -> list[np.ndarray]:
-        """Predictions of every member in the unit of the labels for every draw of some examples, each (D, N)."""
+        """Predictions of every member in the unit of the labels for every draw of some examples, each (D, N, ...)."""
         packs, rows = self._packs_of(members), rows_at_once(members[0].config.fit.batch_size)
         made = predict(packs, self.data.measured(examples), self._wanted(members), self.data.scale, rows)
         keys = [member.key for pack in packs for member in pack.members]

@@ -176,8 +176,7 @@ def look_at(spec: RunSpec, root: DataRoot, explicit: Collection[str], check_netw
 
 def planned_shape(config: TrialConfig, pixels: int) -> InputShape:
     """What the network of a trial will read of spectra of so many pixels."""
-    given = config.data.input
-    return InputShape(given.channels, given.length(pixels))
+    return InputShape.of(config.data.input, pixels)
 
 
 def spectra_traits(spec: RunSpec, pixels: int, spectra: int | None = None) -> Traits:

@@ -99,3 +99,15 @@ def test_faults_come_together() -> None:
 @pytest.mark.parametrize(("channels", "parts", "shares"), [(64, 3, [22, 21, 21]), (3, 3, [1, 1, 1]), (6, 2, [3, 3])])
 def test_split_channels(channels: int, parts: int, shares: list[int]) -> None:
     assert split_channels(channels, parts) == shares
+
+
+def test_several_outputs_are_refused_by_families_that_give_one() -> None:
+    spec = SPECS.validate_python({"kind": "mlp"})
+    assert input_faults(spec, pixels=32) == []
+    (fault,) = input_faults(spec, pixels=32, outputs=24)
+    assert fault.startswith("model.kind mlp gives one number an example, and here 24 are to be predicted")
+
+
+def test_rows_must_divide_an_input() -> None:
+    (fault,) = input_faults(SPECS.validate_python({"kind": "mlp"}), pixels=32, height=5)
+    assert "32 pixels does not divide into 5 rows" in fault

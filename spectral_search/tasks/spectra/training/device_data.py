@@ -37,6 +37,8 @@ class SpectraOnDevice:
         reader: What reads spectra that are streamed.
     """
 
+    constants: Mapping[str, torch.Tensor] = {}
+
     def __init__(self, dataset: Dataset, device: torch.device, share: float = 1.0, reader: Reader = "thread") -> None:
         self._dataset, self._device = dataset, device
         self.scale, self.objective = target_scale(dataset.prep), TASK.objective
