@@ -17,6 +17,9 @@ MODELS: dict[str, dict[str, Any]] = {
 NEEDED: dict[str, dict[str, Any]] = {
     "data.input.error_floor": {"data.input.kind": "whiten"},
     "data.num_train": {"data.split_seed": 7},
+    "fit.label_smoothing": {"fit.loss": "bce"},
+    "fit.focal_alpha": {"fit.loss": "focal"},
+    "fit.focal_gamma": {"fit.loss": "focal"},
     "fit.final_lr_fraction": {"fit.schedule": "cosine"},
     "fit.lr_floor": {"fit.schedule": "cosine", "fit.lr": 10.0},
     "fit.plateau_patience": {"fit.schedule": "plateau"},

@@ -8,6 +8,9 @@ from spectral_search.spec.augment_section import AugmentItem
 from spectral_search.spec.base import LARGE, MANY, SEEDS, SMALL, Section, linked_fault
 from spectral_search.spec.name_registry import LOSSES, SCHEDULES, WEIGHT_AVERAGES
 
+OF_CLASSES = ("bce", "focal")
+"""Losses of this package whose targets are classes."""
+
 
 class GroupSpec(Section):
     """Parameters of a network with rates of their own."""
@@ -43,7 +46,16 @@ class FitSpec(Section):
     patience: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         50, description="stop after this many epochs without gain"
     )
-    loss: Annotated[str, LOSSES] = "mse"
+    loss: Annotated[str, LOSSES] = Field(
+        "mse", description="bce and focal are of classes, 0 or 1; targets that are unknown (NaN) are left out of any"
+    )
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="bce and focal: part of a target that goes to both classes alike"
+    )
+    focal_alpha: Annotated[float, Field(ge=SMALL, le=LARGE)] = Field(1.0, description="focal: factor of the loss")
+    focal_gamma: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
+        2.0, description="focal: how much less what is right already counts; 0 is bce"
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     target: Literal["direct", "ridge_residual"] = Field(
         "direct", description="ridge_residual: the network learns what a Ridge regression on the same input leaves"
@@ -68,6 +80,16 @@ class FitSpec(Section):
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             message = f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})"
             raise linked_fault(message, "fit.warmup_epochs", "fit.epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _only_classes_are_smoothed(self) -> "FitSpec":
+        if self.label_smoothing > 0.0 and self.loss not in OF_CLASSES and LOSSES.is_own(self.loss):
+            message = (
+                f"label_smoothing ({self.label_smoothing:g}) is of classes, and loss {self.loss} of numbers; set it to "
+                f"0, or use {' or '.join(OF_CLASSES)}"
+            )
+            raise linked_fault(message, "fit.label_smoothing", "fit.loss")
         return self
 
     @model_validator(mode="after")

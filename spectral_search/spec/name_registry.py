@@ -64,6 +64,10 @@ class Registry:
             f"There is no {self.kind.replace('_', ' ')} {name!r}.{meant} There are: {', '.join(self.names)}."
         )
 
+    def is_own(self, name: str) -> bool:
+        """Whether a module of this package brings it, under that name."""
+        return name in self._own and name not in self._added
+
     @cached_property
     def _own(self) -> dict[str, str]:
         ending, modules = f"_{self.kind}", pkgutil.iter_modules([str(PACKAGE / self.folder)])

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from spectral_search.spec.name_registry import LOSSES, WEIGHT_AVERAGES
+from spectral_search.spec.name_registry import WEIGHT_AVERAGES
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
 from spectral_search.train.adamw import AdamW
 from spectral_search.train.network import Network
 from spectral_search.train.optimiser_groups import optimiser_groups
 from spectral_search.train.techniques.augmentation import augmented_key
-from spectral_search.train.techniques.loss import Loss
+from spectral_search.train.techniques.loss import Loss, loss_of
 from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
 from spectral_search.train.techniques.weight_average import WeightAverage
 
@@ -61,7 +61,7 @@ class Member:
         """What tells it from the others of its pass: copies of one trial share its number."""
         self.model, self.device = network.model, network.device
         fit = self.config.fit
-        self.loss: Loss = LOSSES.find(fit.loss)
+        self.loss: Loss = loss_of(fit)
         self.optimizer = _adamw(optimiser_groups(network.named_parameters(), fit))
         self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
         self.average: WeightAverage = WEIGHT_AVERAGES.find(fit.weight_average)(self._parameters, fit)

@@ -26,6 +26,7 @@ from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.prediction import predict, rows_at_once
 from spectral_search.train.process_memory import is_out_of_memory, keep_freed_memory
 from spectral_search.train.techniques.augmentation import augmented_inputs
+from spectral_search.train.techniques.loss import Loss, loss_for
 
 RIDGE_BATCH = 2048
 
@@ -57,7 +58,8 @@ class Trainer:
         self._packs: list[Pack] = []
         self._most: int | None = None
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
-        self._losses_of_mean: dict[str, float] = {}
+        self._losses: dict[Loss, Loss] = {}
+        self._losses_of_mean: dict[Loss, float] = {}
 
     def member(self, number: int, config: TrialConfig, pass_seed: int | None = None) -> Member:
         """A freshly initialised member, a function of (config.fit.seed, number).
@@ -85,6 +87,7 @@ class Trainer:
             network.model.get_buffer("ridge_bias").fill_(ridge.bias)
         steps, name = self.data.steps(config), self.data.examples_name
         member = Member(number, network, steps, self.data.objective, pass_seed, name)
+        member.loss = self._fitting(member.loss)
         self._members.add(member)
         return member
 
@@ -115,7 +118,7 @@ class Trainer:
         for member, predicted_DN in zip(members, predictions, strict=True):
             val_scores = self.data.val_scores(predicted_DN)
             try:
-                loss_of_mean = self._loss_of_mean(member)
+                loss_of_mean = self._loss_of_mean(member.loss)
                 record = member.end_epoch(val_scores, trained - started, examples, loss_of_mean)
             except NonFiniteLossError as error:
                 results[member.key] = error
@@ -123,13 +126,18 @@ class Trainer:
                 results[member.key] = record
         return results
 
-    def _loss_of_mean(self, member: Member) -> float:
+    def _fitting(self, loss: Loss) -> Loss:
+        """The loss as the training targets need it, which are looked at once."""
+        if loss not in self._losses:
+            self._losses[loss] = loss_for(loss, self.data.targets())
+        return self._losses[loss]
+
+    def _loss_of_mean(self, loss: Loss) -> float:
         """The training loss of always predicting the mean label: for mse the variance of the standardised label, 1."""
-        kind = member.config.fit.loss
-        if kind not in self._losses_of_mean:
+        if loss not in self._losses_of_mean:
             target_N = self.data.targets()
-            self._losses_of_mean[kind] = float(member.loss.of_each(torch.zeros_like(target_N), target_N).mean())
-        return self._losses_of_mean[kind]
+            self._losses_of_mean[loss] = float(loss.of_each(loss.of_no_input(target_N), target_N).mean())
+        return self._losses_of_mean[loss]
 
     def _pass(self, members: list[Member]) -> int:
         """One pass for the members of each source of batches; gives examples of each."""

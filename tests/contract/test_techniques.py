@@ -12,7 +12,7 @@ from spectral_search.errors import RequestError
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.name_registry import AUGMENTATIONS, LOSSES, SCHEDULES, WEIGHT_AVERAGES, Registry
 from spectral_search.train.techniques.augmentation import augmented_inputs, augmented_key
-from spectral_search.train.techniques.loss import Loss
+from spectral_search.train.techniques.loss import KnownOnly, Loss
 from spectral_search.train.techniques.schedule import learning_rate
 from spectral_search.train.techniques.weight_average import WeightAverage
 
@@ -114,6 +114,20 @@ class TestLoss:
         output_B, target_B = pair(shape)
         lower_B = output_B - 1e-2 * loss.gradient(12, output_B, target_B)
         assert loss.of_each(lower_B, target_B).mean() < loss.of_each(output_B, target_B).mean()
+
+    def test_unknown_targets_are_left_out(self, name: str, shape: tuple[int, ...]) -> None:
+        output_B, target_B = pair(shape)
+        unknown_B = torch.rand(shape, generator=torch.Generator().manual_seed(9)) < 0.4
+        unknown_B[0] = True
+        loss = KnownOnly(LOSSES.find(name))
+        torch.testing.assert_close(loss.of_each(output_B, target_B), loss.loss.of_each(output_B, target_B))
+        target_B[unknown_B] = float("nan")
+        gradient_B = loss.gradient(12, output_B, target_B)
+        assert (gradient_B[unknown_B] == 0.0).all() and (gradient_B[~unknown_B] != 0.0).all()
+        for output, target, value in zip(output_B, target_B, loss.of_each(output_B, target_B), strict=True):
+            known = ~target.isnan()
+            alone = loss.loss.of_each(output[known].reshape(1, -1), target[known].reshape(1, -1))
+            torch.testing.assert_close(value, alone[0] if known.any() else torch.tensor(0.0))
 
 
 # --- averages of weights

@@ -1,13 +1,18 @@
 """What a loss is to training: a value of each example and the gradient of their mean.
 
-Shape suffixes: B examples; an output is a number (B,) or an array (B, ...).
+Shape suffixes: B examples; an output is a number (B,) or an array (B, ...), most often (B, O) of O outputs.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
+
+from spectral_search.errors import RequestError
+from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.name_registry import LOSSES
 
 aten: Any = torch.ops.aten
 """Torch's operations as autograd calls them, backward ones included."""
@@ -15,6 +20,30 @@ aten: Any = torch.ops.aten
 
 class Loss(ABC):
     """A loss; the training loss of a batch is the mean over its examples."""
+
+    def of_fit(self, fit: FitSpec) -> "Loss":
+        """The loss as a recipe asks for it; one without options is what it is.
+
+        Raises:
+            RequestError: The recipe asks for what has no meaning here.
+        """
+        if fit.label_smoothing > 0.0:
+            raise RequestError(
+                f"fit.label_smoothing ({fit.label_smoothing:g}) has no meaning for fit.loss {fit.loss}: set it to 0."
+            )
+        return self
+
+    def for_targets(self, target_N: torch.Tensor) -> "Loss":
+        """The loss as training targets need it, all of which are known; one of numbers takes any.
+
+        Raises:
+            RequestError: It is not made for such targets.
+        """
+        return self
+
+    def of_no_input(self, target_N: torch.Tensor) -> torch.Tensor:
+        """What a network puts out that knows of the training targets and not of its input, in their shape."""
+        return torch.zeros_like(target_N)  # targets are standardised: their mean
 
     @abstractmethod
     def of_each(self, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
@@ -43,12 +72,66 @@ class ElementwiseLoss(Loss):
         """The derivative of each value by its output, times a weight of shape (1,)."""
 
     def of_each(self, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
-        values = self.values(output_B, target_B)
-        return values if values.dim() == 1 else values.flatten(1).mean(1)
+        return mean_of_each(self.values(output_B, target_B))
 
     def gradient(self, count: int, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
         numbers = count * (output_B.numel() // len(output_B))
         return self.slopes(_part(numbers, output_B.device), output_B, target_B)
+
+
+@dataclass(frozen=True)
+class KnownOnly(Loss):
+    """A loss of which targets that are NaN are left out: the mean over what is known of an example, 0 where nothing is.
+
+    Attributes:
+        loss: Of each number by itself.
+    """
+
+    loss: Loss
+
+    def of_each(self, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
+        known_B = ~target_B.isnan()
+        # What stands for an unknown target is of no consequence, but must be one that any loss takes.
+        filled_B = torch.where(known_B, target_B, 0.0)
+        values_B = self.loss.of_each(output_B.reshape(-1), filled_B.reshape(-1)).view_as(output_B)
+        sums_B, counts_B = _flat(torch.where(known_B, values_B, 0.0)).sum(1), _flat(known_B).sum(1)
+        return sums_B / counts_B.clamp(min=1)
+
+    def of_no_input(self, target_N: torch.Tensor) -> torch.Tensor:
+        known_N = ~target_N.isnan()
+        output_N = torch.zeros_like(target_N)
+        output_N[known_N] = self.loss.of_no_input(target_N[known_N])
+        return output_N
+
+
+def loss_of(fit: FitSpec) -> Loss:
+    """The loss that a recipe asks for; equal for members whose losses are.
+
+    Raises:
+        RequestError: The recipe asks for what has no meaning for its loss.
+    """
+    found: Loss = LOSSES.find(fit.loss)
+    return found.of_fit(fit)
+
+
+def loss_for(loss: Loss, target_N: torch.Tensor) -> Loss:
+    """The loss as the training targets need it.
+
+    Raises:
+        RequestError: It is not made for them.
+    """
+    known_N = ~target_N.isnan()
+    return loss.for_targets(target_N) if bool(known_N.all()) else KnownOnly(loss.for_targets(target_N[known_N]))
+
+
+def mean_of_each(values: torch.Tensor) -> torch.Tensor:
+    """The mean over the numbers of each example, shape (B,)."""
+    return values if values.dim() == 1 else values.flatten(1).mean(1)
+
+
+def _flat(values: torch.Tensor) -> torch.Tensor:
+    """The numbers of each example in a row."""
+    return values.reshape(len(values), -1)
 
 
 @cache

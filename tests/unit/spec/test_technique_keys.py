@@ -27,7 +27,11 @@ def faults(**sections: Any) -> str:
 @pytest.mark.parametrize(
     ("fit", "told"),
     [
-        ({"loss": "hubr"}, "fit.loss must be one of huber, l1, mse, found 'hubr'; did you mean huber?"),
+        ({"loss": "hubr"}, "fit.loss must be one of bce, focal, huber, l1, mse, found 'hubr'; did you mean huber?"),
+        (
+            {"label_smoothing": 0.1},
+            "label_smoothing (0.1) is of classes, and loss mse of numbers; set it to 0, or use bce or focal",
+        ),
         ({"weight_average": "emma"}, "fit.weight_average must be one of ema, none, found 'emma'; did you mean ema?"),
         ({"weight_average": 3}, "fit.weight_average must be one of ema, none, found 3"),
         ({"average_decay": 1.0}, "fit.average_decay must be a number of at least 0 and below 1, found 1.0"),
@@ -51,7 +55,7 @@ def test_a_technique_that_is_added_can_be_named(monkeypatch: pytest.MonkeyPatch)
     LOSSES.add("own", "a loss")
     assert LOSSES.find("own") == "a loss"
     assert spec(fit={"loss": "own"}).fit.loss == "own"
-    assert allowed(FitSpec.model_fields["loss"]) == "one of huber, l1, mse, own"
+    assert allowed(FitSpec.model_fields["loss"]) == "one of bce, focal, huber, l1, mse, own"
 
 
 def test_items_of_lists_are_searched_key_by_key() -> None:

@@ -41,7 +41,9 @@ def test_the_loss_has_the_gradient_that_is_known_of_it() -> None:
 
 
 def test_they_are_among_the_names_that_a_refusal_lists() -> None:
-    with pytest.raises(RequestError, match="one of huber, l1, log_cosh, mse, found 'log_cos'; did you mean log_cosh"):
+    with pytest.raises(
+        RequestError, match="one of bce, focal, huber, l1, log_cosh, mse, found 'log_cos'; did you mean log_cosh"
+    ):
         trial_config(None, {"loss": "log_cos"})
 
 
