@@ -18,6 +18,10 @@ class DerivedHelp(TyperCommand):
 
 
 def _allowed(key: re.Match[str]) -> str:
+    if key[1] == "task":
+        from spectral_search.spec.task_modules import DEFAULT_TASK
+
+        return DEFAULT_TASK
     from spectral_search.spec.keys import all_leaves, allowed
 
     return allowed(all_leaves()[key[1]])

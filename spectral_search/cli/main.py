@@ -22,6 +22,7 @@ from spectral_search.cli.runs import resume, run, status, stop, train
 from spectral_search.cli.shared import PROGRAM, answering
 from spectral_search.cli.stages import show, specs
 from spectral_search.cli.streams import guarded, lost_output, lost_sentence
+from spectral_search.cli.task_verbs import OfTask
 from spectral_search.cli.trained_models import best, evaluate, export, predict
 from spectral_search.places import require_text
 from spectral_search.terminal import degrade, take_signals
@@ -38,6 +39,7 @@ _VERBS = (
     *(run, resume, stop, status, specs, show, best, export, train, simulate, inspect, evaluate, predict),
     *(baselines, audit, report, compare, cache, bench),
 )
+_OF_A_TASK = (simulate, inspect, baselines, audit)
 
 
 @app.callback()
@@ -53,7 +55,7 @@ def _main(
 
 
 for _verb in _VERBS:
-    app.command(cls=DerivedHelp)(_verb)
+    app.command(cls=OfTask if _verb in _OF_A_TASK else DerivedHelp)(_verb)
 
 
 def main() -> NoReturn:

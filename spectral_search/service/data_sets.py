@@ -1,34 +1,40 @@
 """Data sets: simulated, and looked into."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.places import given_path
-from spectral_search.service.shown import Shown
+from spectral_search.service.shown import Shown, silent
+from spectral_search.service.task_verbs import on_path
 
 if TYPE_CHECKING:
-    from spectral_search.tasks.spectra.shards.shard_inspection import Inspection
+    from spectral_search.task.verbs import Answer
 
 
-def simulate(directory: str, shown: Shown, **sizes: Any) -> Path:
-    """Write a simulated data set in the layout of real shards."""
-    from spectral_search.tasks.spectra.simulator.simulate import simulate as write
+def simulate(directory: str, shown: Shown, *, task: str | None = None, **options: Any) -> "Answer":
+    """Write a simulated data set.
 
-    root = given_path(directory, "The folder to simulate into")
-    write(root, progress=shown.progress("simulating"), **sizes)
-    return root
+    Args:
+        directory: The folder to make.
+        shown: Where progress is shown.
+        task: Whose data; a name or a .py file.
+        options: What the task's `simulate` takes.
+
+    Raises:
+        RequestError: The task cannot, an option is wrong, or the folder cannot be written.
+    """
+    return on_path("simulate", given_path(directory, "The folder to simulate into"), task, options, shown)
 
 
-def inspect(path: str, picture: str | None = None) -> "Inspection":
-    """Look into a shard or a data root, and draw sample spectra if a file is named."""
-    from spectral_search.tasks.spectra.shards.shard_inspection import inspect_path
+def inspect(path: str, shown: Shown | None = None, *, task: str | None = None, **options: Any) -> "Answer":
+    """Look into data.
 
-    data = given_path(path, "The shard or data root")
-    if picture is not None:
-        from spectral_search.tasks.spectra.shards.spectra_plot import check_picture_name, plot_samples
+    Args:
+        path: The data.
+        shown: Where progress is shown.
+        task: Whose data; a name or a .py file.
+        options: What the task's `inspect` takes.
 
-        check_picture_name(Path(picture))
-    found = inspect_path(data)
-    if picture is not None:
-        plot_samples(data, picture)
-    return found
+    Raises:
+        RequestError: The task cannot, an option is wrong, or the data cannot be read.
+    """
+    return on_path("inspect", given_path(path, "The data"), task, options, shown or silent())

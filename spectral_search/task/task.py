@@ -10,6 +10,7 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks, DataPlan, FoundData
 from spectral_search.task.measure import value_of
 from spectral_search.task.metric import Metric
+from spectral_search.task.verbs import DefaultData, Verb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,6 +123,14 @@ class Task(ABC):
             params: Of each of its trials.
         """
         return []
+
+    def verbs(self) -> Mapping[str, Verb[Any, Any]]:
+        """What this task brings of simulate, inspect, baselines and audit, by name."""
+        return {}
+
+    def default_data(self) -> DefaultData | None:
+        """The data of a search that is given none; None where `open` needs no root, or refuses to be without one."""
+        return None
 
     def reporting(self) -> object:
         """A `record.reporting.Reporting`, imported only when it is asked for; None adds nothing to reports."""

@@ -8,6 +8,7 @@ Shape suffixes: N examples, F features.
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +22,7 @@ from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.data_plan import CheckNetworks, Sizes, Traits
 from spectral_search.task.task import Task
 from spectral_search.task.training import InputShape
+from spectral_search.task.verbs import Verb, VerbOptions
 
 if TYPE_CHECKING:
     from spectral_search.train.array_run import ArrayPreparation
@@ -135,6 +137,12 @@ class ArrayTask(Task):
         from spectral_search.train.array_run import predicted
 
         return predicted(self, model, data, file)
+
+    def verbs(self) -> Mapping[str, Verb[Any, Any]]:
+        from spectral_search.train.array_inspection import inspect_arrays
+
+        told = f"Show how many {self.examples} there are and the ranges of their values; the exit code is 1 at a fault."
+        return {"inspect": Verb(told, VerbOptions, partial(inspect_arrays, self), of="Where the arrays are.")}
 
 
 def _checked(name: str, part: Arrays) -> Arrays:

@@ -259,14 +259,15 @@ def test_a_stage_inherits_from_the_newest_finished_run(place: Path, inline: Done
 
 
 def test_no_data_root_means_simulated_spectra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spectral_search.service import default_data
+    from spectral_search.service.default_data import place_of
+    from spectral_search.tasks.spectra import data_verbs
 
     monkeypatch.delenv("DATA_ROOT", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-    monkeypatch.setattr(default_data, "CACHE_SIZES", {"train": 64, "val": 32, "test": 16})
+    monkeypatch.setattr(data_verbs, "CACHE_SIZES", {"train": 64, "val": 32, "test": 16})
     spec = "model: {kind: mlp, hidden: [4]}\nfit: {epochs: 1}\n"
     write_spec(place / "bare.yaml", spec)
     done = call("run", "bare.yaml", "--executor", "inline", "--json", folder=place).require()
     assert "simulated spectra" in done.stderr
     assert sum(done.json()["trials"].values()) == 1
-    assert list(default_data.simulated_folder().glob("train*"))
+    assert list(place_of(data_verbs.small_set()).glob("train*"))

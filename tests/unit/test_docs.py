@@ -8,6 +8,7 @@ import pytest
 from typer.main import get_command
 
 from spectral_search.cli.main import app
+from spectral_search.cli.task_verbs import OfTask
 from spectral_search.spec.load import find_spec
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,8 @@ def shown_commands() -> list[str]:
 def test_shown_commands_exist(line: str) -> None:
     name, *words = shlex.split(line, comments=True)
     assert name in COMMANDS
-    known = {option for parameter in COMMANDS[name].params for option in (*parameter.opts, *parameter.secondary_opts)}
+    command = COMMANDS[name].of(()) if isinstance(COMMANDS[name], OfTask) else COMMANDS[name]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word.split("=")[0] for word in words if re.match(r"-+[a-z]", word)} <= known
     if name == "run" and words[0] != "my_stage.yaml":
         assert find_spec(words[0])

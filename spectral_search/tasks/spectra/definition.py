@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.measure import MeanError
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
+from spectral_search.task.verbs import DefaultData, Verb
 from spectral_search.tasks.spectra.scores import R2, scores
 from spectral_search.tasks.spectra.section import LEAKY_INPUTS
-from spectral_search.tasks.spectra.shards.data_root import DataRoot
-from spectral_search.tasks.spectra.shards.same_data import parent_note, require_same_data
-from spectral_search.tasks.spectra.shards.split import Splits
-from spectral_search.tasks.spectra.signal.input_choice import other_input_note
-from spectral_search.tasks.spectra.spectra_plan import FoundSpectra, SpectraPlan, look_at
+
+if TYPE_CHECKING:
+    from spectral_search.tasks.spectra.shards.data_root import DataRoot
+    from spectral_search.tasks.spectra.spectra_plan import FoundSpectra, SpectraPlan
 
 
 class Spectra(Task):
@@ -38,24 +38,38 @@ class Spectra(Task):
     retested_on = "fresh noise"
     training_target = "standardised log g"
 
-    def open(self, spec: RunSpec) -> DataRoot:
+    # What a method needs is imported by it: the help of a verb names options alone.
+    def open(self, spec: RunSpec) -> "DataRoot":
+        from spectral_search.tasks.spectra.shards.data_root import DataRoot
+
         return DataRoot.find(spec.data.root or [])
 
     def look_at(
-        self, spec: RunSpec, opened: DataRoot, explicit: Collection[str], check_networks: CheckNetworks
-    ) -> FoundSpectra:
+        self, spec: RunSpec, opened: "DataRoot", explicit: Collection[str], check_networks: CheckNetworks
+    ) -> "FoundSpectra":
+        from spectral_search.tasks.spectra.spectra_plan import look_at
+
         return look_at(spec, opened, explicit, check_networks)
 
-    def recorded(self, spec: RunSpec, opened: DataRoot, arrays: Mapping[str, np.ndarray]) -> SpectraPlan:
+    def recorded(self, spec: RunSpec, opened: "DataRoot", arrays: Mapping[str, np.ndarray]) -> "SpectraPlan":
+        from spectral_search.tasks.spectra.shards.split import Splits
+        from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
+
         return SpectraPlan(spec, opened, Splits.from_arrays(arrays, opened))
 
     def require_same(self, run: RunPaths, data: Any, say: Callable[[str], None]) -> dict[str, Any]:
+        from spectral_search.tasks.spectra.shards.same_data import require_same_data
+
         return {"shards": require_same_data(run, data.root, data.splits, say)}
 
-    def parent_note(self, parent: RunPaths, opened: DataRoot) -> str | None:
+    def parent_note(self, parent: RunPaths, opened: "DataRoot") -> str | None:
+        from spectral_search.tasks.spectra.shards.same_data import parent_note
+
         return parent_note(parent, opened)
 
     def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
+        from spectral_search.tasks.spectra.signal.input_choice import other_input_note
+
         return other_input_note(parent, name, params, spec)
 
     def evaluate(self, model: Path, data: Path, part: str, run: Any, *, observed: bool = False) -> dict[str, Any]:
@@ -94,6 +108,17 @@ class Spectra(Task):
         if "oracle" in {trial.get("model.gate", base_gate) for trial in params}:
             notes.append("oracle gate: it is told the true T_eff and [M/H] bin; a bound, not a method")
         return notes
+
+    def verbs(self) -> Mapping[str, Verb[Any, Any]]:
+        from spectral_search.tasks.spectra.data_verbs import INSPECT, SIMULATE
+        from spectral_search.tasks.spectra.reference_verbs import AUDIT, BASELINES
+
+        return {"simulate": SIMULATE, "inspect": INSPECT, "baselines": BASELINES, "audit": AUDIT}
+
+    def default_data(self) -> DefaultData:
+        from spectral_search.tasks.spectra.data_verbs import small_set
+
+        return small_set()
 
     def reporting(self) -> object:
         from spectral_search.tasks.spectra.report.spectra_reporting import REPORTING
