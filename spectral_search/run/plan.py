@@ -22,6 +22,7 @@ from spectral_search.task.data_plan import DataPlan, Traits
 from spectral_search.task.registry import task_of
 from spectral_search.task.training import InputShape
 from spectral_search.train.devices import Slots, plan_slots, visible_gpus
+from spectral_search.train.technique_faults import require_techniques
 
 LATE_PART = 0.5
 """Largest part of all epochs that may be trained before the first decision without a warning."""
@@ -246,9 +247,16 @@ def decide_executor(spec: RunSpec, traits: Traits, asked: str) -> tuple[Executor
 
 
 def _check_networks(spec: RunSpec, shape_of: Callable[[TrialConfig], InputShape]) -> None:
-    """Refuse networks that cannot read their inputs, and groups of parameters that they do not have."""
+    """Refuse networks that cannot read their inputs, groups of parameters that they do not have, and recipes that mean
+    nothing to the task."""
     faults: dict[str, None] = {}
-    by_network = {f"{shape_of(c)} {c.model!r} {c.fit.groups!r}": c for c in candidates(spec)}
+    configs, task = candidates(spec), task_of(spec.task)
+    by_network = {f"{shape_of(c)} {c.model!r} {c.fit.groups!r}": c for c in configs}
+    for recipe in {repr(c.fit): c for c in configs}.values():
+        try:
+            require_techniques(recipe, task)
+        except RequestError as error:
+            faults |= dict.fromkeys(error.faults)
     for config in by_network.values():
         shape = shape_of(config)
         try:

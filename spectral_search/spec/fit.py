@@ -34,14 +34,26 @@ class FitSpec(Section):
     grad_clip: Annotated[float, Field(ge=SMALL, le=LARGE)] | None = Field(1.0, description="largest gradient norm")
     schedule: Annotated[str, SCHEDULES] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0.0, le=100_000.0)] = Field(0.0, description="linear warm-up, in epochs")
-    final_lr_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.0, description="cosine: last lr / lr")
+    final_lr_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="cosine and warm_restarts: last lr / lr"
+    )
     lr_floor: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
-        0.0, description="cosine: lowest learning rate, where that of final_lr_fraction would lie below it"
+        0.0, description="cosine, warm_restarts: lowest learning rate, where that of final_lr_fraction would lie below"
+    )
+    restart_epochs: Annotated[int, Field(ge=1, le=MANY)] = Field(10, description="warm_restarts: epochs to the first")
+    restart_factor: Annotated[int, Field(ge=1, le=1000)] = Field(
+        2, description="warm_restarts: how many times as long as the one before each descent takes"
+    )
+    one_cycle_rise: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.3, description="one_cycle: part of the steps in which the rate rises"
     )
     step_epochs: Annotated[int, Field(ge=1, le=MANY)] = Field(30, description="step: epochs between drops")
     step_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.1, description="step and plateau: factor of a drop")
     plateau_patience: Annotated[int, Field(ge=1, le=MANY)] = Field(
         10, description="plateau: epochs without gain before a drop"
+    )
+    plateau_metric: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="plateau: what gains, a metric of the task on val; its first one where absent"
     )
     patience: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         50, description="stop after this many epochs without gain"

@@ -89,6 +89,7 @@ def _most(spec: RunSpec, limits: QuickLimits, explicit: Mapping[str, Any]) -> di
         "fit.patience": epochs,
         "fit.plateau_patience": max(1, epochs // 4),
         "fit.step_epochs": max(1, epochs // 3),
+        "fit.restart_epochs": max(1, epochs // 3),
         "search.trials": limits.trials,
         "search.startup_trials": max(1, limits.trials // 2),
         **({"search.min_epochs": shortened} if (shortened := shorter_rung(spec, epochs)) else {}),

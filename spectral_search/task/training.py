@@ -7,7 +7,7 @@ number an example, or O of them: what is (B,), (N,) or (D, N) here is then (B, O
 target is not known, which losses and metrics leave out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -142,6 +142,10 @@ class DeviceData(Protocol):
     @property
     def objective(self) -> Metric:
         """What tells, among `val_scores`, which epoch is the best."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """What `val_scores` holds."""
 
     def shape(self, config: TrialConfig) -> InputShape:
         """What the network of a trial reads."""

@@ -3,7 +3,7 @@
 Shape suffixes: D draws, of which there is one, N examples, F features.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -120,6 +120,10 @@ class ArraysOnDevice:
     @property
     def objective(self) -> Metric:
         return self._task.objective
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self._task.metrics
 
     @property
     def examples_name(self) -> str:

@@ -56,6 +56,8 @@ class Member:
     ) -> None:
         self.number, self.network, self.config = number, network, network.config
         self.objective, self._rate_name = objective, f"{examples_name}_per_second"
+        self.plateau_metric = objective
+        """Whose gains a plateau is without."""
         self.pass_seed = self.config.fit.seed if pass_seed is None else pass_seed
         self.key: MemberKey = number if pass_seed is None else (number, self.config.fit.seed)
         """What tells it from the others of its pass: copies of one trial share its number."""
@@ -100,8 +102,8 @@ class Member:
     def begin_epoch(self) -> None:
         self._step = self.epoch * self._steps_per_epoch
         self._loss_sum.zero_()
-        values = [record[self.objective.val_name] for record in self.history]
-        self._drops = plateau_drops(self.config.fit.plateau_patience, values, self.objective)
+        values = [record[self.plateau_metric.val_name] for record in self.history]
+        self._drops = plateau_drops(self.config.fit.plateau_patience, values, self.plateau_metric)
 
     def dropout_seed(self, index: int) -> int:
         """Seed of the dropout of a step; `index` counts the batches of the epoch from 0."""

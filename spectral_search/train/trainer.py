@@ -25,6 +25,7 @@ from spectral_search.train.network import Network, ResidualOnRidge
 from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.prediction import predict, rows_at_once
 from spectral_search.train.process_memory import is_out_of_memory, keep_freed_memory
+from spectral_search.train.technique_faults import metric_named
 from spectral_search.train.techniques.augmentation import augmented_inputs
 from spectral_search.train.techniques.loss import Loss, loss_for
 
@@ -88,6 +89,8 @@ class Trainer:
         steps, name = self.data.steps(config), self.data.examples_name
         member = Member(number, network, steps, self.data.objective, pass_seed, name)
         member.loss = self._fitting(member.loss)
+        if config.fit.plateau_metric is not None:
+            member.plateau_metric = metric_named(config.fit.plateau_metric, self.data.metrics)
         self._members.add(member)
         return member
 

@@ -32,7 +32,9 @@ def test_every_name_is_of_something_and_others_are_refused(kind: Registry) -> No
 
 
 def recipe(schedule: str, **fit: Any) -> FitSpec:
-    return FitSpec.model_validate({"epochs": EPOCHS, "lr": LR, "schedule": schedule, "step_epochs": 2, **fit})
+    return FitSpec.model_validate(
+        {"epochs": EPOCHS, "lr": LR, "schedule": schedule, "step_epochs": 2, "restart_epochs": 2, **fit}
+    )
 
 
 def rates(fit: FitSpec, highest: float = LR) -> list[float]:

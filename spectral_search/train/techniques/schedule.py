@@ -66,11 +66,11 @@ def _schedule(name: str) -> Schedule:
     return found
 
 
-def plateau_drops(patience: int, values: Sequence[float], objective: Metric) -> int:
-    """How often a plateau has come in epochs with these values of the objective: more than `patience` without gain."""
-    drops, best, waited = 0, objective.nothing, 0
+def plateau_drops(patience: int, values: Sequence[float], metric: Metric) -> int:
+    """How often a plateau has come in epochs with these values of a metric: more than `patience` without gain."""
+    drops, best, waited = 0, metric.nothing, 0
     for value in values:
-        if objective.better(value, best):
+        if metric.better(value, best):
             best, waited = value, 0
             continue
         waited += 1

@@ -41,7 +41,8 @@ class SpectraOnDevice:
 
     def __init__(self, dataset: Dataset, device: torch.device, share: float = 1.0, reader: Reader = "thread") -> None:
         self._dataset, self._device = dataset, device
-        self.scale, self.objective = target_scale(dataset.prep), TASK.objective
+        self.scale = target_scale(dataset.prep)
+        self.objective, self.metrics = TASK.objective, TASK.metrics
         self._sources: dict[str, TrainSource | ComponentSource] = {}
         if dataset.train is not None:
             self._sources[PIXELS] = train_source(dataset, device, _read_blocks(reader), share)

@@ -1,6 +1,7 @@
 """Learning-rate schedules equal torch's own, step by step."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -68,6 +69,32 @@ def test_one_cycle(epochs: int) -> None:
     assert ours(fit)[-1] == pytest.approx(LR / 250_000)
 
 
+@pytest.mark.parametrize("rise", [0.1, 0.5, 0.9])
+def test_one_cycle_rises_for_as_long_as_it_is_told(rise: float) -> None:
+    fit, steps = FitSpec(epochs=8, lr=LR, schedule="one_cycle", one_cycle_rise=rise), 8 * STEPS
+    expected = torch_rates(
+        lambda o: lr_scheduler.OneCycleLR(o, LR, total_steps=steps, pct_start=rise, cycle_momentum=False), steps
+    )
+    np.testing.assert_allclose(ours(fit), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("floor", [0.0, 1e-5])
+def test_warm_restarts(factor: int, floor: float) -> None:
+    fit = FitSpec(epochs=20, lr=LR, schedule="warm_restarts", restart_epochs=2, restart_factor=factor, lr_floor=floor)
+    expected = torch_rates(
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2 * STEPS, factor, eta_min=floor), 20 * STEPS
+    )
+    np.testing.assert_allclose(ours(fit), expected, rtol=1e-6, atol=1e-15)
+    assert np.flatnonzero(ours(fit) == LR).tolist()[:2] == [0, 2 * STEPS]
+
+
+def test_warm_restarts_begin_after_the_warm_up() -> None:
+    recipe = {"epochs": 9, "lr": LR, "schedule": "warm_restarts", "restart_epochs": 2}
+    warm, plain = (ours(FitSpec.model_validate({**recipe, "warmup_epochs": epochs})) for epochs in (1.0, 0.0))
+    np.testing.assert_array_equal(warm[STEPS:], plain[:-STEPS])
+
+
 def test_one_cycle_of_a_few_steps_stays_within_its_bounds() -> None:
     for steps in range(1, 8):
         fit = FitSpec(epochs=steps, lr=LR, schedule="one_cycle")
@@ -97,16 +124,18 @@ def test_warm_up_then_cosine_fills_the_steps_that_are_left() -> None:
     assert (np.diff(ours(fit)[: warm + 1]) > 0).all()
 
 
-def test_plateau() -> None:
+@pytest.mark.parametrize("metric", [HIGHER, LOWER], ids=lambda metric: metric.direction)
+def test_plateau(metric: Metric) -> None:
     rng = np.random.default_rng(3)
-    scores = list(np.round(rng.normal(0.0, 1.0, 60).cumsum() * 0.1 + 0.5, 1))
+    scores = [metric.gain(value) for value in np.round(rng.normal(0.0, 1.0, 60).cumsum() * 0.1 + 0.5, 1)]
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=LR)
-    peer = lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=3, threshold=0.0, eps=0.0)
+    mode: Literal["min", "max"] = "max" if metric.higher_is_better else "min"
+    peer = lr_scheduler.ReduceLROnPlateau(optimizer, mode, factor=0.5, patience=3, threshold=0.0, eps=0.0)
     fit = FitSpec(epochs=60, lr=LR, schedule="plateau", step_factor=0.5, plateau_patience=3)
     rates = []
     for epoch, score in enumerate(scores, start=1):
         peer.step(score)
-        drops = plateau_drops(fit.plateau_patience, scores[:epoch], HIGHER)
+        drops = plateau_drops(fit.plateau_patience, scores[:epoch], metric)
         rates.append(optimizer.param_groups[0]["lr"])
         assert learning_rate(fit, fit.lr, epoch * STEPS, STEPS, drops) == pytest.approx(rates[-1], rel=1e-9)
     assert len(set(rates)) > 3

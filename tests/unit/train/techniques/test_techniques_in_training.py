@@ -73,6 +73,19 @@ def test_a_checkpoint_without_the_average_is_refused_where_one_is_wanted(dataset
         load_checkpoint(fresh, paths)
 
 
+@pytest.mark.parametrize(("metric", "drops"), [(None, 0), ("r2", 0), ("mae_dex", 2), ("rmse_dex", 1)])
+def test_a_plateau_is_of_the_metric_that_is_named(dataset: Dataset, metric: str | None, drops: int) -> None:
+    trainer = Trainer(dataset, CPU)
+    recipe = {"epochs": 9, "schedule": "plateau", "step_factor": 0.5, "plateau_patience": 1, "plateau_metric": metric}
+    member = trainer.member(0, trial_config(MODELS["stack"], recipe))
+    rising, falling = [0.1, 0.2, 0.3, 0.4, 0.5], [0.9, 0.8, 0.8, 0.8, 0.7]
+    for epoch, values in enumerate(zip(rising, rising, falling, strict=True), start=1):
+        named = dict(zip(("val_r2", "val_mae_dex", "val_rmse_dex"), values, strict=True))
+        member.history.append({"epoch": epoch, **named})
+    trainer.run_epoch([member])
+    assert member.history[-1]["lr"] == pytest.approx(member.config.fit.lr * 0.5**drops)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_masked_inputs_are_the_members_own_in_a_pass_that_others_share(dataset: Dataset, model: str) -> None:
     fits = [{}, MASK, MASK, {"augment": [{"kind": "mask", "share": 0.2, "run": 3}]}]

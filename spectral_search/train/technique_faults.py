@@ -1,0 +1,33 @@
+"""What of a recipe has no meaning for a task, told before anything is trained. Imports no torch."""
+
+from collections.abc import Sequence
+
+from spectral_search.errors import RequestError
+from spectral_search.spec.spelling import nearest
+from spectral_search.spec.trial import TrialConfig
+from spectral_search.task.metric import Metric
+from spectral_search.task.task import Task
+
+
+def require_techniques(config: TrialConfig, task: Task) -> None:
+    """Refuse a recipe that a task cannot follow.
+
+    Raises:
+        RequestError: All that has no meaning.
+    """
+    if config.fit.plateau_metric is not None:
+        metric_named(config.fit.plateau_metric, task.metrics)
+
+
+def metric_named(name: str, metrics: Sequence[Metric]) -> Metric:
+    """The metric of `fit.plateau_metric`.
+
+    Raises:
+        RequestError: The task has none of that name.
+    """
+    known = {metric.name: metric for metric in metrics}
+    if name in known:
+        return known[name]
+    near = nearest(name, known)
+    meant = f"; did you mean {near}?" if near else ""
+    raise RequestError(f"fit.plateau_metric must be one of {', '.join(known)}, found {name!r}{meant}")
