@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from spectral_search.errors import DiskFullError
 from spectral_search.record.paths import RunPaths
 from spectral_search.run.shared_pass import SharedPass
 from spectral_search.run.study import Study
-from spectral_search.run.trial_session import Step
+from spectral_search.run.trial_session import trial_course
+from spectral_search.run.under_way import UnderWay
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
@@ -36,34 +36,24 @@ def run_inline(
     if device.type == "cpu":
         torch.set_num_threads(max(1, min(before, int(slots.cpus_per_trial))))
     try:
-        _run(SharedPass(trainer, spec, paths, alone=suspects), study, slots.concurrent)
+        shared = SharedPass(trainer, alone=suspects, under_way=UnderWay(paths.under_way("inline")))
+        _run(shared, spec, paths, study, slots.concurrent)
     finally:
         torch.set_num_threads(before)
 
 
-def _run(shared: SharedPass, study: Study, concurrent: int) -> None:
+def _run(shared: SharedPass, spec: RunSpec, paths: RunPaths, study: Study, concurrent: int) -> None:
     while True:
         while len(shared.members) < concurrent and (trial := study.next_trial()) is not None:
-            shared.join(trial.number, trial.params, trial.settled)
+            course = trial_course(spec, paths, trial.number, trial.params)
+            shared.join(trial.number, course, trial.settled)
         if not shared.members:
             return
-        _take(study, shared, shared.advance())
-
-
-def _take(study: Study, shared: SharedPass, steps: dict[int, Step]) -> None:
-    """Record what trials came to together, and only then judge each."""
-    for number, step in steps.items():
-        if step.full is not None:
-            raise DiskFullError(step.full)
-        if step.note is not None:
-            study.note(number, step.note)
-        if step.record is not None:
-            study.record(number, step.record)
-    for number, step in steps.items():
-        if step.failure is not None:
-            study.finish(number, "failed", step.failure)
-        elif study.judge(number):
-            study.stop(number)
-            shared.leave(number)
-        elif step.done:
-            study.finish(number, "complete")
+        steps = shared.advance()
+        # Trials that reach a rung together are all recorded before the first of them is judged.
+        for number, step in steps.items():
+            if step.record is not None:
+                study.record(number, step.record)
+        for number, step in steps.items():
+            if study.take(number, step):
+                shared.leave(number)

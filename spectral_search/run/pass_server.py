@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -23,7 +24,7 @@ from spectral_search.run.under_way import UnderWay, death_of
 if TYPE_CHECKING:
     from spectral_search.run.ray_job import Job, TrialGauges
     from spectral_search.run.shared_pass import SharedPass
-    from spectral_search.run.trial_session import Step
+    from spectral_search.run.trial_session import Course, Step
     from spectral_search.strategy.space_points import Params
     from spectral_search.train.member import EpochRecord
 
@@ -66,19 +67,21 @@ class PassServer:
     """
 
     _shared: SharedPass
+    _course: Callable[[int, Params], Course]
     _gauges: TrialGauges
 
     def __init__(self) -> None:
         # Now rather than with the first trial: the driver may still be reading the spectra.
-        from spectral_search.run import ray_job, shared_pass
+        from spectral_search.run import ray_job, shared_pass, trial_session
 
         self._make_pass, self._make_gauges = shared_pass.SharedPass, ray_job.TrialGauges
+        self._make_course = trial_session.trial_course
         self._job: Job | None = None
         self._seats: dict[int, Seat] = {}
         self._expected = 0
         self._blamed: tuple[int, ...] = ()
         # Calls between two epochs, made where the epochs are trained: members change at epoch boundaries only.
-        self._errands: list[Callable[[], None]] = []
+        self._errands: list[Callable[[], object]] = []
         self._changed = asyncio.Condition()
         self._training = ThreadPoolExecutor(1)
         self._serving: asyncio.Task[None] | None = None
@@ -127,7 +130,7 @@ class PassServer:
         self._serving_task()
         if number not in self._seats:
             self._seats[number] = Seat(settled)
-            self._errands.append(lambda: self._shared.join(number, params, settled))
+            self._errands.append(lambda: self._shared.join(number, self._course(number, params), settled))
             async with self._changed:
                 self._changed.notify_all()
         return self._seats[number]
@@ -143,7 +146,8 @@ class PassServer:
         most = None if death is None else max(1, job.members // 2) if death.count == 1 else 1
         self._blamed = death.trials if death is not None else ()
         under_way = UnderWay(left, death.count if death is not None else 0)
-        self._shared = self._make_pass(job.trainer, job.spec, job.paths, most, self._blamed, under_way)
+        self._shared = self._make_pass(job.trainer, most, self._blamed, under_way)
+        self._course = partial(self._make_course, job.spec, job.paths)
         self._gauges = self._make_gauges(job)
         self._job = job
 
@@ -174,10 +178,13 @@ class PassServer:
                     self._deliver(number, step)
                 self._changed.notify_all()
 
-    def _advance(self, errands: list[Callable[[], None]]) -> dict[int, Step]:
+    def _advance(self, errands: list[Callable[[], object]]) -> dict[int, Step]:
         for errand in errands:
             errand()
-        return self._shared.advance()
+        steps = self._shared.advance()
+        for number in (number for number, step in steps.items() if step.done):
+            self._shared.leave(number)
+        return steps
 
     def _deliver(self, number: int, step: Step) -> None:
         seat = self._seats.get(number)

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from spectral_search.errors import DiskFullError
 from spectral_search.record.paths import RunPaths
 from spectral_search.run.killed_processes import Watch, need_told
 from spectral_search.run.pass_assignment import Desk
 from spectral_search.run.pass_server import PassServer
 from spectral_search.run.pass_trial import LOST, PassTrial, RetryError, measured
 from spectral_search.run.ray_job import Job, TrialGauges
+from spectral_search.run.shared_pass import SharedPass
 from spectral_search.run.study import LiveTrial, Study
-from spectral_search.run.trial_session import GuardedTrial, TrialRun, log_name
+from spectral_search.run.trial_session import Step, log_name, trial_course
 from spectral_search.run.under_way import RETRIES
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.collapse import earliest
@@ -36,8 +36,6 @@ from spectral_search.strategy.space_points import Params
 from spectral_search.task.registry import task_of
 from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
-from spectral_search.train.member import EpochRecord
-from spectral_search.train.trainer import Trainer
 
 TRIAL_CPU = 0.005
 PASS_SPARES_CPU = 0.5
@@ -50,24 +48,20 @@ class SpectralTrial(tune.Trainable):
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
         if job is None:
             raise ValueError("SpectralTrial is started with a job")
-        self._job, self._gauges = job, TrialGauges(job)
-        self.reset_config(config)
+        # A pass of one, and no second attempt here: it is to be one of a fresh process.
+        self._job, self._gauges, self._pass = job, TrialGauges(job), SharedPass(job.trainer, retries=0)
+        self._join(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial; called by Ray Tune to reuse the process."""
-        self._number = int(new_config["number"])
-        params, settled = new_config["params"], int(new_config["settled"])
-        spec, paths = self._job.spec, self._job.paths
-        self._run = GuardedTrial(
-            paths.trial(self._number),
-            lambda: TrialRun(self._trainer, spec, paths, self._number, params, settled),
-        )
+        self._pass.leave(self._number)
+        self._join(new_config)
         return True
 
-    @cached_property
-    def _trainer(self) -> Trainer:
-        # Made by the first trial and not in `setup`: what fails here, such as a full GPU, is then told as its error.
-        return self._job.trainer()
+    def _join(self, config: dict[str, Any]) -> None:
+        self._number = int(config["number"])
+        course = trial_course(self._job.spec, self._job.paths, self._number, config["params"])
+        self._pass.join(self._number, course, int(config["settled"]))
 
     def step(self) -> dict[str, Any]:
         """One epoch.
@@ -75,14 +69,15 @@ class SpectralTrial(tune.Trainable):
         Raises:
             RetryError: The trial failed in a way that a fresh process may not; Ray Tune starts one.
         """
-        step = self._run.next_epoch()
+        while not (steps := self._pass.advance()):
+            pass  # an epoch that had been told before is trained again
+        step = steps[self._number]
         if step.retry:
             raise RetryError(step.failure)
-        if step.record is not None:
-            self._gauges.show(self._number, step.record)
-        seen = measured(step.record) if step.record is not None else {}
-        told = {"failure": step.failure, "full": step.full, "note": step.note}
-        return {"done": step.done, "record": step.record, **told, **seen}
+        if step.record is None:
+            return asdict(step)
+        self._gauges.show(self._number, step.record)
+        return asdict(step) | measured(step.record)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: checkpoints are written into the run's folder at their own time."""
@@ -91,10 +86,11 @@ class SpectralTrial(tune.Trainable):
         """Nothing: a trial looks for its checkpoint when it begins."""
 
 
-def _record(flat_result: dict[str, Any]) -> EpochRecord | None:
-    """The epoch in a result, which Ray Tune hands on flattened; None where the trial failed before one."""
-    found = {key.removeprefix("record/"): v for key, v in flat_result.items() if key.startswith("record/")}
-    return found or None
+def _step(flat_result: dict[str, Any]) -> Step:
+    """What an epoch came to, in a result, which Ray Tune hands on flattened."""
+    record = {key.removeprefix("record/"): v for key, v in flat_result.items() if key.startswith("record/")}
+    told: dict[str, Any] = {name: flat_result.get(name) for name in ("failure", "full", "note")}
+    return Step(record or None, done=bool(flat_result.get("done")), **told)
 
 
 def _objective(study: Study) -> dict[str, str]:
@@ -152,35 +148,25 @@ class StudySearcher(Searcher):
         """Record what a trial sent; whether it must stop."""
         if trial_id in self._left:
             return True
-        number, record = self.numbers[trial_id], _record(result)
-        if result.get("full"):
-            self.study.halt(DiskFullError(result["full"]))
-            self.study.check()
-        if result.get("note"):
-            self.study.note(number, result["note"])
+        number = self.numbers[trial_id]
         # Trials that reach a rung together are all recorded before the first of them is judged.
         for other, epochs in result.get("mates", ()):
             for epoch in epochs:
                 self.study.record(other, epoch)
-        if record is not None and self.study.report(number, record):
-            self.study.stop(number)
+        if self.study.take(number, _step(result)):
             self._left.add(trial_id)
             return True
         return False
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         try:
-            self._end(trial_id, result, error=error)
+            if result is not None and not error:
+                self.take(trial_id, {**result, "done": True})
         except Exception:
             # Ray Tune would log it with its traceback and go on. What could not be written has halted the study, which
             # is told once Ray Tune has ended.
             if not self.study.halted:
                 raise
-
-    def _end(self, trial_id: str, result: dict[str, Any] | None, *, error: bool) -> None:
-        if result is not None and not error and not self.take(trial_id, result):
-            failure = result.get("failure")
-            self.study.finish(self.numbers[trial_id], "failed" if failure else "complete", failure)
 
     @property
     def study(self) -> Study:

@@ -7,52 +7,49 @@ that began together stay together, and reach every rung together.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
-from spectral_search.record.paths import RunPaths
-from spectral_search.run.trial_session import Step, TrialRun, failed_step
+from spectral_search.run.trial_session import Course, Step, TrialRun, failed_step
 from spectral_search.run.under_way import RETRIES, UnderWay
-from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.space_points import Params
 from spectral_search.train.admission import NoRoomError
 from spectral_search.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Joining:
-    """A trial that is to join, anew or again: what `TrialRun` needs, and what befell it before."""
+    """What is to join, anew or again: what `TrialRun` needs, and what befell it before."""
 
-    params: Params
-    settled: int
+    course: Course
+    settled: int | None
     note: str | None = None
 
 
 class SharedPass:
     """Trials that share a device; errors, also those of a beginning, become steps of the trial they belong to.
 
+    So do the copies of a re-test, which are joined under numbers of their own.
+
     Args:
         make_trainer: Brings the data to the device; called with the first pass, so that what fails is told.
-        spec: The search.
-        paths: The run's folder.
         most: Trials of one pass at most; any number when absent.
         alone: Trials that are to train an epoch by themselves first: one of them may have been a process's death.
-        under_way: Where it is written down which trials train.
+        under_way: Where it is written down which trials train, if anywhere.
+        retries: How often a trial that failed with what may have passed is tried again here.
     """
 
     def __init__(
         self,
         make_trainer: Callable[[], Trainer],
-        spec: RunSpec,
-        paths: RunPaths,
         most: int | None = None,
         alone: Iterable[int] = (),
         under_way: UnderWay | None = None,
+        retries: int = RETRIES,
     ) -> None:
-        self._make_trainer, self._spec, self._paths, self._most = make_trainer, spec, paths, most
-        self._under_way = under_way or UnderWay(paths.under_way("inline"))
-        self._params: dict[int, Params] = {}
+        self._make_trainer, self._most, self._under_way, self._retries = make_trainer, most, under_way, retries
+        self._courses: dict[int, Course] = {}
         self._joining: dict[int, Joining] = {}
         self._runs: dict[int, TrialRun] = {}
         self._alone = set(alone)
@@ -62,31 +59,31 @@ class SharedPass:
     @property
     def members(self) -> frozenset[int]:
         """Numbers of the trials that have joined and not left."""
-        return frozenset(self._params)
+        return frozenset(self._courses)
 
     @cached_property
     def _trainer(self) -> Trainer:
         return self._make_trainer()
 
-    def join(self, number: int, params: Params, settled: int) -> None:
+    def join(self, number: int, course: Course, settled: int | None = None) -> None:
         """Let a trial join before the next pass; one that is there stays as it is.
 
         Args:
-            number: The trial's number.
-            params: Its searched values.
-            settled: Epochs of it that need not be told again.
+            number: What it is called here, and where it stands in a pass.
+            course: What is trained.
+            settled: Epochs of it that need not be told again; all that its checkpoint holds when absent.
         """
-        if number not in self._params:
-            self._params[number] = params
-            self._joining[number] = Joining(params, settled)
+        if number not in self._courses:
+            self._courses[number] = course
+            self._joining[number] = Joining(course, settled)
 
-    def leave(self, number: int) -> None:
-        """Let a trial go; its weights are let go with it."""
-        self._params.pop(number, None)
+    def leave(self, number: int) -> TrialRun | None:
+        """Let a trial go; its weights are let go with it. Gives what was trained, if it had begun."""
+        self._courses.pop(number, None)
         self._joining.pop(number, None)
-        self._runs.pop(number, None)
         self._alone.discard(number)
         self._crowded.clear()
+        return self._runs.pop(number, None)
 
     def at_rung(self, number: int) -> bool:
         """Whether the trial has just told an epoch after which it may be stopped."""
@@ -97,23 +94,24 @@ class SharedPass:
 
         Returns:
             Their steps by number; none where an epoch has to be trained again after an error. Trials whose step says
-            that they are done, or that failed, have left.
+            that they are done, or that failed, are to leave before the next call.
         """
         steps = self._begin()
         if self._runs:
             epoch = min(run.epoch for run in self._runs.values())
-            behind = [run for number, run in sorted(self._runs.items()) if run.epoch == epoch]
-            ready = {run.number: step for run in behind if (step := run.ready()) is not None}
+            behind = {number: run for number, run in sorted(self._runs.items()) if run.epoch == epoch}
+            ready = {number: step for number, run in behind.items() if (step := run.ready()) is not None}
             steps |= ready
             # Trials that reached a rung together before the process died tell of it by themselves: a newer one that is
             # to be judged there later must not be judged with them.
             if not ready:
                 for group in self._groups(behind):
-                    steps |= self._train(group)
-        for number, step in steps.items():
-            if step.done:
-                self.leave(number)
+                    with self._training(group):
+                        steps |= self._trained(group)
         return steps
+
+    def _training(self, numbers: Iterable[int]) -> AbstractContextManager[None]:
+        return nullcontext() if self._under_way is None else self._under_way.training(numbers)
 
     def _begin(self) -> dict[int, Step]:
         """Make the trials that have joined; steps of those that cannot be made."""
@@ -123,8 +121,8 @@ class SharedPass:
                 continue
             try:
                 trainer = self._trainer
-                with self._under_way.training([number]):
-                    run = TrialRun(trainer, self._spec, self._paths, number, joining.params, joining.settled)
+                with self._training([number]):
+                    run = TrialRun(trainer, joining.course, joining.settled)
             except NoRoomError as error:
                 if self._runs:  # it joins when there is room: its turn comes when others leave
                     self._crowded.add(number)
@@ -143,60 +141,56 @@ class SharedPass:
 
     def _not_begun(self, number: int, joining: Joining, error: Exception) -> Step | None:
         """The step of a trial that could not be made, unless it makes another attempt."""
-        step = failed_step(self._paths.trial(number), error)
+        step = failed_step(joining.course.paths, error)
         return None if self._again(number, joining.settled, step) else step
 
-    def _groups(self, runs: list[TrialRun]) -> list[list[TrialRun]]:
+    def _groups(self, runs: dict[int, TrialRun]) -> list[dict[int, TrialRun]]:
         """Trials that can train on the same batches; one that is to train alone is a group of its own."""
 
-        def key(run: TrialRun) -> tuple[int, int, int]:
-            fit = run.member.config.fit
-            return fit.seed, fit.batch_size, run.number if run.number in self._alone else -1
+        def key(item: tuple[int, TrialRun]) -> tuple[int, int, int]:
+            number, member = item[0], item[1].member
+            return member.pass_seed, member.config.fit.batch_size, number if number in self._alone else -1
 
-        groups = [list(group) for _, group in groupby(sorted(runs, key=key), key)]
+        groups = [list(group) for _, group in groupby(sorted(runs.items(), key=key), key)]
         size = self._most or max(1, len(runs))
-        return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+        return [dict(group[start : start + size]) for group in groups for start in range(0, len(group), size)]
 
-    def _train(self, group: list[TrialRun]) -> dict[int, Step]:
-        with self._under_way.training(run.number for run in group):
-            return self._trained(group)
-
-    def _trained(self, group: list[TrialRun]) -> dict[int, Step]:
+    def _trained(self, group: dict[int, TrialRun]) -> dict[int, Step]:
         try:
-            results = self._trainer.run_epoch([run.member for run in group])
+            results = self._trainer.run_epoch([run.member for run in group.values()])
         except Exception as error:
             return self._recover(group, error)
         steps = {}
-        for run in group:
-            self._alone.discard(run.number)
+        for number, run in group.items():
+            self._alone.discard(number)
             try:
-                step = run.conclude(results[run.number], sharers=len(group))
+                step = run.conclude(results[run.member.key], sharers=len(group))
             except Exception as error:
                 step = run.fail(error)
             if step is not None:
-                steps[run.number] = step
+                steps[number] = step
         return steps
 
-    def _recover(self, group: list[TrialRun], error: Exception) -> dict[int, Step]:
+    def _recover(self, group: dict[int, TrialRun], error: Exception) -> dict[int, Step]:
         """After an error in a pass: go back to the checkpoints, and find out alone whose error it is."""
         if len(group) > 1:
-            for run in group:
-                self._alone.add(run.number)
-                self._rejoin(run.number, run.told, None)
+            for number, run in group.items():
+                self._alone.add(number)
+                self._rejoin(number, run.told, None)
             return {}
-        run = group[0]
+        ((number, run),) = group.items()
         step = run.fail(error)
-        return {} if self._again(run.number, run.told, step) else {run.number: step}
+        return {} if self._again(number, run.told, step) else {number: step}
 
-    def _again(self, number: int, settled: int, step: Step) -> bool:
+    def _again(self, number: int, settled: int | None, step: Step) -> bool:
         """Whether a trial that failed makes another attempt; it is then made ready for it."""
-        if not step.retry or step.full is not None or self._attempts[number] >= RETRIES:
+        if not step.retry or step.full is not None or self._attempts[number] >= self._retries:
             return False
         self._attempts[number] += 1
-        self._rejoin(number, settled, f"Tried again after epoch {settled}: {step.failure}")
+        whence = "from its checkpoint" if settled is None else f"after epoch {settled}"
+        self._rejoin(number, settled, f"Tried again {whence}: {step.failure}")
         return True
 
-    def _rejoin(self, number: int, settled: int, note: str | None) -> None:
+    def _rejoin(self, number: int, settled: int | None, note: str | None) -> None:
         self._runs.pop(number, None)
-        earlier = self._joining.get(number, Joining(self._params[number], settled))
-        self._joining[number] = replace(earlier, settled=settled, note=note)
+        self._joining[number] = Joining(self._courses[number], settled, note)

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from optuna.storages import BaseStorage
 from optuna.trial import Trial as StoredTrial
 from optuna.trial import TrialState, create_trial
 
+from spectral_search.errors import DiskFullError
 from spectral_search.record.durable import append_line, write_atomic
 from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.record.paths import RunPaths
@@ -46,6 +47,9 @@ from spectral_search.strategy.space_points import Params, planned_trials, search
 from spectral_search.strategy.stored_choices import StoredSpace
 from spectral_search.task.metric import Metric
 from spectral_search.task.registry import task_of
+
+if TYPE_CHECKING:
+    from spectral_search.run.trial_session import Step  # which brings torch
 
 __all__ = ["LiveTrial", "Study"]
 
@@ -179,6 +183,24 @@ class Study:
                 else:
                     self._end(trial, handle, "stopped")
                     self.listener("stopped", trial)
+
+    def take(self, number: int, step: "Step") -> bool:
+        """Record what a trial came to, and what follows from it: whether it leaves training.
+
+        Raises:
+            DiskFullError: The process that trains could not write.
+        """
+        if step.full is not None:
+            self.halt(DiskFullError(step.full))
+            self.check()
+        if step.note is not None:
+            self.note(number, step.note)
+        if step.record is not None and self.report(number, step.record):
+            self.stop(number)
+            return True
+        if step.done:
+            self.finish(number, "failed" if step.failure else "complete", step.failure)
+        return step.done
 
     def report(self, number: int, record: EpochRecord) -> bool:
         """Record an epoch of one trial and judge it: whether the trial must stop.

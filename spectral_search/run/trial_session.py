@@ -1,15 +1,15 @@
-"""One trial in whatever process trains it: epochs one by one, checkpoints on the way, the real error if it fails."""
+"""One fit in whatever process trains it: epochs one by one, checkpoints on the way, the real error if it fails."""
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from spectral_search.errors import RequestError
 from spectral_search.places import FULL
 from spectral_search.record.durable import append_line
 from spectral_search.record.paths import RunPaths, TrialPaths
-from spectral_search.spec.run import RunSpec
+from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.collapse import has_collapsed
 from spectral_search.strategy.rule import rule_of
 from spectral_search.strategy.space_points import Params
@@ -61,37 +61,60 @@ class Step:
     note: str | None = None
 
 
+@dataclass(frozen=True)
+class Course:
+    """What is trained, and how far: a trial of the search, or a copy of one.
+
+    Attributes:
+        number: Of the trial, of which initialisation and dropout follow.
+        config: The network and its recipe.
+        paths: The folder of its checkpoints and its log.
+        epochs: After which it is over, where no patience ends it before.
+        pass_seed: Of the order of the examples and their random draws; fit.seed when absent.
+        judged: Whether somebody decides, after such a history of epochs, if it goes on.
+    """
+
+    number: int
+    config: TrialConfig
+    paths: TrialPaths
+    epochs: int
+    pass_seed: int | None = None
+    judged: Callable[[Sequence[EpochRecord]], bool] = lambda history: False
+
+
+def trial_course(spec: RunSpec, paths: RunPaths, number: int, params: Params) -> Course:
+    """A trial of a search, which the study judges at its rungs and when it has collapsed."""
+    config, metric = spec.with_params(params), task_of(spec.task).objective
+    rungs, after = rule_of(spec).rungs(config.fit.epochs), spec.search.collapse_epochs
+
+    def judged(history: Sequence[EpochRecord]) -> bool:
+        return len(history) in rungs or has_collapsed(history, config.fit, after, metric)
+
+    return Course(number, config, paths.trial(number), config.fit.epochs, judged=judged)
+
+
 class TrialRun:
-    """A trial on its way, begun anew or from its last checkpoint.
+    """A trial or a copy on its way, begun anew or from its last checkpoint.
 
     Args:
         trainer: The data, on the device that trains.
-        spec: The search.
-        paths: The run's folder.
-        number: The trial's number.
-        params: Its searched values.
-        settled: Epochs that the study needs not be told again; later ones in the checkpoint are.
+        course: What is trained.
+        settled: Epochs that need not be told again; later ones in the checkpoint are. None for all that it holds.
     """
 
-    def __init__(
-        self, trainer: Trainer, spec: RunSpec, paths: RunPaths, number: int, params: Params, settled: int
-    ) -> None:
-        self._trainer, self._paths = trainer, paths.trial(number).create()
-        config = spec.with_params(params)
-        self.number, self.member = number, trainer.member(number, config)
+    def __init__(self, trainer: Trainer, course: Course, settled: int | None = None) -> None:
+        self._course, self._paths = course, course.paths.create()
         self._note: str | None = None
+        self.member = trainer.member(course.number, course.config, course.pass_seed)
         try:
             load_checkpoint(self.member, self._paths)
         except DamagedCheckpointError as error:
             # The same seed gives the same epochs again, so nothing is lost but time.
             discard_checkpoint(self._paths)
-            self.member = trainer.member(number, config)
+            self.member = trainer.member(course.number, course.config, course.pass_seed)
             self.add_note(f"Trained anew from epoch 1: {error}")
-        # What may be stopped must leave its best weights behind, so a rung is always followed by a checkpoint.
-        self._rungs, self._collapse_epochs = rule_of(spec).rungs(config.fit.epochs), spec.search.collapse_epochs
-        self._metric = task_of(spec.task).objective
-        self._replay = list(self.member.history[settled:])
-        self._told = settled
+        self._told = self.member.epoch if settled is None else settled
+        self._replay = list(self.member.history[self._told :])
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
     @property
@@ -107,7 +130,12 @@ class TrialRun:
     @property
     def at_rung(self) -> bool:
         """Whether the last epoch that was handed out is one after which the trial may be stopped."""
-        return self._may_be_stopped(self._told)
+        return self._judged_after(self._told)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to be trained."""
+        return self.member.epoch >= self._course.epochs or self.member.finished
 
     def add_note(self, text: str) -> None:
         """Let the next step tell what befell the trial."""
@@ -117,7 +145,7 @@ class TrialRun:
         """The next step where it needs no training: an epoch trained before the process died, or the trial's end."""
         if self._replay:
             return self._step(self._replay.pop(0))
-        return self._step(self.member.history[-1]) if self.member.finished else None
+        return self._step(self.member.history[-1]) if self.finished else None
 
     def conclude(self, result: EpochRecord | NonFiniteLossError, sharers: int = 1) -> Step | None:
         """The step of an epoch that was just trained; None where it had been handed out before.
@@ -128,16 +156,10 @@ class TrialRun:
         """
         if isinstance(result, NonFiniteLossError):
             return Step(failure=f"{result} (see {_log(self._paths, str(result))})", note=self._taken_note())
-        if self.member.finished or self._may_be_stopped(self.member.epoch) or self._checkpoint_due(sharers):
+        # What may be stopped must leave its best weights behind, so a rung is always followed by a checkpoint.
+        if self.finished or self._judged_after(self.member.epoch) or self._checkpoint_due(sharers):
             self.save()
-        return self._step(result) if self.member.epoch > self._told or self.member.finished else None
-
-    def next_epoch(self) -> Step:
-        """The next step of a trial that shares its passes with no other."""
-        step = self.ready()
-        while step is None:
-            step = self.conclude(self._trainer.run_epoch([self.member])[self.number])
-        return step
+        return self._step(result) if self.member.epoch > self._told or self.finished else None
 
     def fail(self, error: Exception) -> Step:
         """The step that stands for an error of this trial."""
@@ -150,14 +172,12 @@ class TrialRun:
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
 
-    def _may_be_stopped(self, epoch: int) -> bool:
-        """Whether the study judges the trial after an epoch: at a rung, or since it has collapsed."""
-        fit, known = self.member.config.fit, self.member.history[:epoch]
-        return epoch in self._rungs or has_collapsed(known, fit, self._collapse_epochs, self._metric)
+    def _judged_after(self, epoch: int) -> bool:
+        return self._course.judged(self.member.history[:epoch])
 
     def _step(self, record: EpochRecord) -> Step:
         self._told = max(self._told, int(record["epoch"]))
-        return Step(record, done=self.member.finished and not self._replay, note=self._taken_note())
+        return Step(record, done=self.finished and not self._replay, note=self._taken_note())
 
     def _taken_note(self) -> str | None:
         note, self._note = self._note, None
@@ -165,32 +185,6 @@ class TrialRun:
 
     def _checkpoint_due(self, sharers: int) -> bool:
         return time.monotonic() - self._saved_at >= sharers * self._save_seconds / CHECKPOINT_SHARE
-
-
-class GuardedTrial:
-    """A trial alone in its process, whose errors, also those of its beginning, become steps that tell of them.
-
-    Args:
-        paths: The trial's folder.
-        begin: Makes the trial.
-    """
-
-    def __init__(self, paths: TrialPaths, begin: Callable[[], TrialRun]) -> None:
-        self._paths = paths
-        self._run: TrialRun | None = None
-        try:
-            self._run = begin()
-        except Exception as error:
-            self._broken = failed_step(paths, error)
-
-    def next_epoch(self) -> Step:
-        """Train one epoch, or hand out one that was trained before the process died."""
-        if self._run is None:
-            return self._broken
-        try:
-            return self._run.next_epoch()
-        except Exception as error:
-            return self._run.fail(error)
 
 
 def failed_step(paths: TrialPaths, error: Exception) -> Step:

@@ -14,6 +14,7 @@ from spectral_search.record.kept_predictions import Retest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import TrialRecord
 from spectral_search.run.retrain_copies import Copy, planned_copies, train_copies
+from spectral_search.run.under_way import RETRIES
 from spectral_search.spec.run import RunSpec
 from spectral_search.train.admission import Admission, NoRoomError
 from spectral_search.train.trainer import Trainer
@@ -106,7 +107,7 @@ def test_a_copy_stopped_early_shows_its_val_r2_and_predicts_nothing(tmp_path: Pa
 def test_an_interruption_costs_no_finished_copy_and_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spectral_search.run.retrain_copies.CHECKPOINT_SHARE", 1e9)  # a checkpoint each epoch
+    monkeypatch.setattr("spectral_search.run.trial_session.CHECKPOINT_SHARE", 1e9)  # a checkpoint each epoch
     whole = train(RunPaths(tmp_path, "whole").create(), COPIES, Progress())
     paths, cut = RunPaths(tmp_path, "cut").create(), Progress(interrupt_at=11)
     with pytest.raises(KeyboardInterrupt):
@@ -141,4 +142,46 @@ def test_a_copy_without_room_comes_after_the_others_or_fails(
     monkeypatch.setattr(Admission, "check", check)
     made = train(RunPaths(tmp_path, "run").create(), COPIES, Progress())
     assert len(made) == 3
-    assert [one.failure for one in made if one.failure is not None] == ["no room for another"] * failed
+    failures = [one.failure for one in made if one.failure is not None]
+    assert len(failures) == failed
+    assert all(told.startswith("NoRoomError: no room for another (see retest/") for told in failures)
+
+
+@pytest.mark.parametrize(("times", "failed"), [(1, []), (9, [6])], ids=["passes", "stays"])
+def test_after_an_error_copies_go_on_alone_from_their_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, failed: list[int]
+) -> None:
+    whole = train(RunPaths(tmp_path, "whole").create(), COPIES, Progress())
+    monkeypatch.setattr("spectral_search.run.trial_session.CHECKPOINT_SHARE", 1e9)  # a checkpoint each epoch
+    sound, raised = Trainer.run_epoch, []
+
+    def run_epoch(self: Trainer, members: list[Any]) -> Any:
+        if len(raised) < times and any(member.key == (7, 6) and member.epoch == 2 for member in members):
+            raised.append(len(members))
+            raise RuntimeError("device lost")
+        return sound(self, members)
+
+    monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
+    paths, progress = RunPaths(tmp_path, "cut").create(), Progress()
+    made = train(paths, COPIES, progress)
+    assert raised == ([3] if times == 1 else [3, *[1] * (RETRIES + 1)])
+    assert [one.seed for one in made if one.failure is not None] == failed
+    expected = {(one.trial, one.seed): one.value for one in whole}
+    for one in made:
+        if one.failure is None:
+            assert one.value == pytest.approx(expected[one.trial, one.seed], abs=1e-6)
+    assert len(progress.epochs) == (9 if failed else 11), "each epoch is told once"
+    if failed:
+        assert "device lost" in paths.retest(7, 6).log_txt.read_text()
+
+
+def test_a_copy_whose_checkpoint_is_damaged_is_trained_anew_and_says_so(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path, "run").create()
+    (whole,) = train(paths, COPIES[:1], Progress())
+    with pytest.raises(KeyboardInterrupt):
+        train(paths, COPIES[:1], Progress(interrupt_at=2))
+    folder = paths.retest(7, 6)
+    folder.last_safetensors.write_bytes(folder.last_safetensors.read_bytes()[:100])
+    (made,) = train(paths, COPIES[:1], Progress())
+    assert (made.epoch, made.value) == (whole.epoch, whole.value)
+    assert "Trained anew from epoch 1" in folder.log_txt.read_text()

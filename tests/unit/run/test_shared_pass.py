@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from small_search import make_data, make_spec
 
 from spectral_search.record.paths import RunPaths
 from spectral_search.run.shared_pass import SharedPass
-from spectral_search.run.trial_session import Step
+from spectral_search.run.trial_session import Step, trial_course
 from spectral_search.run.under_way import RETRIES, Death, UnderWay, death_of
 from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.space_points import Params
 from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import make_splits
@@ -25,6 +27,23 @@ from spectral_search.train.trainer import Trainer
 EPOCHS = 6
 PARAMS: dict[int, dict[str, Any]] = {0: {"fit.lr": 1.0e-3}, 1: {"fit.lr": 3.0e-3}, 2: {"fit.lr": 1.0e-2}}
 Passes = list[tuple[int, ...]]
+
+
+class Trials(SharedPass):
+    """A pass of trials of one search, who leave when they are done."""
+
+    def __init__(self, trainer: Trainer, spec: RunSpec, paths: RunPaths, **further: Any) -> None:
+        super().__init__(lambda: trainer, **further)
+        self._course = partial(trial_course, spec, paths)
+
+    def add(self, number: int, params: Params, settled: int) -> None:
+        self.join(number, self._course(number, params), settled)
+
+    def advance(self) -> dict[int, Step]:
+        steps = super().advance()
+        for number in (number for number, step in steps.items() if step.done):
+            self.leave(number)
+        return steps
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +61,8 @@ def trainer(spec: RunSpec) -> Trainer:
 
 
 @pytest.fixture
-def make(spec: RunSpec, trainer: Trainer, tmp_path: Path) -> Callable[[], SharedPass]:
-    return lambda: SharedPass(lambda: trainer, spec, RunPaths(tmp_path, "run"))
+def make(spec: RunSpec, trainer: Trainer, tmp_path: Path) -> Callable[[], Trials]:
+    return lambda: Trials(trainer, spec, RunPaths(tmp_path, "run"))
 
 
 @pytest.fixture
@@ -72,58 +91,56 @@ def values(steps: list[Step]) -> dict[int, float]:
     return {step.record["epoch"]: step.record["val_r2"] for step in steps if step.record is not None}
 
 
-def test_trials_that_begin_together_train_in_the_same_passes(make: Callable[[], SharedPass], passes: Passes) -> None:
+def test_trials_that_begin_together_train_in_the_same_passes(make: Callable[[], Trials], passes: Passes) -> None:
     shared = make()
     for number, params in PARAMS.items():
-        shared.join(number, params, 0)
+        shared.add(number, params, 0)
     steps = to_end(shared)
     assert passes == [(0, 1, 2)] * EPOCHS
     assert all(list(values(told)) == list(range(1, EPOCHS + 1)) for told in steps.values())
     assert all(told[-1].done and not any(step.done for step in told[:-1]) for told in steps.values())
 
 
-def test_trial_that_joins_catches_up_while_the_others_wait(make: Callable[[], SharedPass], passes: Passes) -> None:
+def test_trial_that_joins_catches_up_while_the_others_wait(make: Callable[[], Trials], passes: Passes) -> None:
     shared = make()
-    shared.join(0, PARAMS[0], 0)
+    shared.add(0, PARAMS[0], 0)
     for _ in range(3):
         shared.advance()
-    shared.join(1, PARAMS[1], 0)
+    shared.add(1, PARAMS[1], 0)
     to_end(shared)
     assert passes == [(0,)] * 3 + [(1,)] * 3 + [(0, 1)] * 3
 
 
-def test_trial_does_not_depend_on_who_trains_beside_it(make: Callable[[], SharedPass], tmp_path: Path) -> None:
+def test_trial_does_not_depend_on_who_trains_beside_it(make: Callable[[], Trials], tmp_path: Path) -> None:
     together = make()
     for number, params in PARAMS.items():
-        together.join(number, params, 0)
+        together.add(number, params, 0)
     beside = to_end(together)
     for number, params in PARAMS.items():
         for file in RunPaths(tmp_path, "run").trial(number).checkpoint_dir.iterdir():
             file.unlink()
         alone = make()
-        alone.join(number, params, 0)
+        alone.add(number, params, 0)
         assert values(to_end(alone)[number]) == pytest.approx(values(beside[number]), abs=1e-5)
 
 
-def test_trials_of_other_batch_sizes_have_their_own_passes(make: Callable[[], SharedPass], passes: Passes) -> None:
+def test_trials_of_other_batch_sizes_have_their_own_passes(make: Callable[[], Trials], passes: Passes) -> None:
     shared = make()
     for number, size in enumerate((32, 16, 32)):
-        shared.join(number, {"fit.batch_size": size}, 0)
+        shared.add(number, {"fit.batch_size": size}, 0)
     shared.advance()
     assert sorted(passes) == [(0, 2), (1,)]
 
 
-def test_what_the_checkpoint_holds_is_told_again_without_training(
-    make: Callable[[], SharedPass], passes: Passes
-) -> None:
+def test_what_the_checkpoint_holds_is_told_again_without_training(make: Callable[[], Trials], passes: Passes) -> None:
     first = make()
-    first.join(0, PARAMS[0], 0)
-    first.join(1, PARAMS[1], 0)
+    first.add(0, PARAMS[0], 0)
+    first.add(1, PARAMS[1], 0)
     before = {n: values([s]) for n, s in [item for _ in range(2) for item in first.advance().items()]}
     trained = len(passes)
     again = make()
-    again.join(0, PARAMS[0], 1)
-    again.join(1, PARAMS[1], 1)
+    again.add(0, PARAMS[0], 1)
+    again.add(1, PARAMS[1], 1)
     told = again.advance()
     assert len(passes) == trained
     assert {number: values([step]) for number, step in told.items()} == before
@@ -132,7 +149,7 @@ def test_what_the_checkpoint_holds_is_told_again_without_training(
 
 @pytest.mark.parametrize("error", [RuntimeError("device lost"), ValueError("bad shape")])
 def test_error_of_one_member_costs_the_others_nothing(
-    make: Callable[[], SharedPass], passes: Passes, monkeypatch: pytest.MonkeyPatch, error: Exception
+    make: Callable[[], Trials], passes: Passes, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     sound = Trainer.run_epoch
 
@@ -144,7 +161,7 @@ def test_error_of_one_member_costs_the_others_nothing(
     monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
     shared = make()
     for number, params in PARAMS.items():
-        shared.join(number, params, 0)
+        shared.add(number, params, 0)
     steps = to_end(shared)
     failed = steps[1][-1]
     assert list(values(steps[1])) == [1, 2, 3]
@@ -170,12 +187,12 @@ class Crowd:
 
 
 def test_a_trial_without_room_waits_until_others_leave(
-    make: Callable[[], SharedPass], passes: Passes, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], Trials], passes: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crowd = Crowd(monkeypatch, 2)
     shared = make()
     for number, params in PARAMS.items():
-        shared.join(number, params, 0)
+        shared.add(number, params, 0)
     steps = to_end(shared)
     assert passes == [(0, 1)] * EPOCHS + [(2,)] * EPOCHS
     assert crowd.asked == 4, "it is not asked at every epoch"
@@ -183,10 +200,10 @@ def test_a_trial_without_room_waits_until_others_leave(
     assert [steps[number][0].note for number in (0, 1)] == [None, None]
 
 
-def test_a_trial_without_room_even_alone_fails(make: Callable[[], SharedPass], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_without_room_even_alone_fails(make: Callable[[], Trials], monkeypatch: pytest.MonkeyPatch) -> None:
     crowd = Crowd(monkeypatch, 0)
     shared = make()
-    shared.join(0, PARAMS[0], 0)
+    shared.add(0, PARAMS[0], 0)
     ((step,),) = to_end(shared).values()
     assert step.failure is not None
     assert step.failure.startswith("NoRoomError: no room for another (see ")
@@ -196,9 +213,9 @@ def test_a_trial_without_room_even_alone_fails(make: Callable[[], SharedPass], m
 def test_suspects_train_an_epoch_alone_and_then_with_the_others(
     spec: RunSpec, trainer: Trainer, tmp_path: Path, passes: Passes
 ) -> None:
-    shared = SharedPass(lambda: trainer, spec, RunPaths(tmp_path, "run"), alone=[0, 2])
+    shared = Trials(trainer, spec, RunPaths(tmp_path, "run"), alone=[0, 2])
     for number, params in PARAMS.items():
-        shared.join(number, params, 0)
+        shared.add(number, params, 0)
     for _ in range(2):
         shared.advance()
     assert sorted(passes[:3]) == [(0,), (1,), (2,)]
@@ -216,9 +233,9 @@ def test_what_trains_is_written_down_while_it_does(
         return sound(self, members)
 
     monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
-    shared = SharedPass(lambda: trainer, spec, paths, under_way=UnderWay(paths.under_way("process"), deaths=1))
+    shared = Trials(trainer, spec, paths, under_way=UnderWay(paths.under_way("process"), deaths=1))
     for number in (1, 2):
-        shared.join(number, PARAMS[number], 0)
+        shared.add(number, PARAMS[number], 0)
     shared.advance()
     assert found == [Death((1, 2), 2)]
     assert death_of(paths.under_way("process")) == Death((), 2)

@@ -16,9 +16,10 @@ from small_search import make_spec
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.stored_trials import read_study
 from spectral_search.run.extend import _running
+from spectral_search.run.shared_pass import SharedPass
 from spectral_search.run.study import Study
 from spectral_search.run.study_storage import open_storage
-from spectral_search.run.trial_session import TrialRun
+from spectral_search.run.trial_session import trial_course
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.collapse import (
@@ -336,12 +337,12 @@ def test_the_process_that_trains_waits_for_the_verdict_and_leaves_its_best_weigh
         }
     )
     trainer, paths = Trainer(small_dataset(128, 64), torch.device("cpu")), RunPaths(tmp_path, "run")
-    run = TrialRun(trainer, spec, paths, 0, {}, settled=0)
-    held = []
+    shared, held = SharedPass(lambda: trainer), []
+    shared.join(0, trial_course(spec, paths, 0, {}))
     for _ in range(4):
-        run.next_epoch()
-        held.append(run.at_rung)
-        assert not run.at_rung or paths.trial(0).best_safetensors.exists()
+        shared.advance()
+        held.append(shared.at_rung(0))
+        assert not held[-1] or paths.trial(0).best_safetensors.exists()
     assert held == [False, False, True, True]
 
 
