@@ -195,7 +195,7 @@ class ArrayPredictor:
 class PreparedArrays:
     """See `task.preparation.Prepared`."""
 
-    plan: ArrayPlan
+    plan: ArrayPlan[Any]
     dataset: ArraySet
     notes: tuple[str, ...] = ()
 
@@ -228,7 +228,7 @@ class ArrayPreparation:
 
     goes_ahead = True
 
-    def __init__(self, plan: ArrayPlan, paths: RunPaths) -> None:
+    def __init__(self, plan: ArrayPlan[Any], paths: RunPaths) -> None:
         self._plan, self._paths = plan, paths
 
     def prepare(self, *, on_ray: bool = False, abandoned: Event | None = None) -> PreparedArrays:

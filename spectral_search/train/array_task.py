@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -23,9 +23,6 @@ from spectral_search.task.data_plan import CheckNetworks, Sizes, Traits
 from spectral_search.task.task import Task
 from spectral_search.task.training import InputShape
 from spectral_search.task.verbs import Verb, VerbOptions
-
-if TYPE_CHECKING:
-    from spectral_search.train.array_run import ArrayPreparation
 
 
 class ArrayData(DataSection):
@@ -49,6 +46,26 @@ class ArrayData(DataSection):
         return Path(places[0])
 
 
+class Part(Protocol):
+    """Examples of one part, all of them in memory."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def values(self) -> int:
+        """Numbers of an example."""
+
+    @property
+    def nbytes(self) -> int:
+        """That it takes."""
+
+    def sha256(self) -> str:
+        """Of all values."""
+
+
+P = TypeVar("P", bound=Part)
+
+
 @dataclass(frozen=True)
 class Arrays:
     """Examples of one part: features, float32 of shape (N, F), and what is to be predicted, float32 of shape (N,)."""
@@ -58,6 +75,10 @@ class Arrays:
 
     def __len__(self) -> int:
         return len(self.y_N)
+
+    @property
+    def values(self) -> int:
+        return int(self.x_NF.shape[1])
 
     @property
     def nbytes(self) -> int:
@@ -72,7 +93,28 @@ Parts = Mapping[str, Arrays]
 """train, val and, where there is one, test."""
 
 
-class ArrayTask(Task):
+class InMemoryTask(Task):
+    """A task whose parts are all in memory, with the hash of each in the record of a run, see `ArrayPlan`."""
+
+    def require_same(self, run: Any, data: Any, say: Callable[[str], None]) -> dict[str, Any]:
+        from spectral_search.record.manifest import Manifest
+
+        known = Manifest.load(run.manifest_json).data.get("sha256", {})
+        present = data.record()["sha256"]
+        if changed := sorted(part for part in {*known, *present} if known.get(part) != present.get(part)):
+            raise RequestError(
+                f"{' and '.join(changed)} changed since run {run.name} began: restore the data, or start a new run."
+            )
+        return dict(data.record())
+
+    def parent_note(self, parent: Any, opened: Any) -> str | None:
+        return None
+
+    def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
+        return None
+
+
+class ArrayTask(InMemoryTask):
     """A task of arrays: a subclass names itself and its metrics, and loads its parts."""
 
     data_section: ClassVar[type[ArrayData]] = ArrayData
@@ -106,25 +148,8 @@ class ArrayTask(Task):
         check_networks(spec, plan.shape)
         return FoundArrays(plan)
 
-    def recorded(self, spec: RunSpec, opened: Parts, arrays: Mapping[str, np.ndarray]) -> "ArrayPlan":
+    def recorded(self, spec: RunSpec, opened: Parts, arrays: Mapping[str, np.ndarray]) -> "ArrayPlan[Arrays]":
         return ArrayPlan(spec, opened, self)
-
-    def require_same(self, run: Any, data: Any, say: Callable[[str], None]) -> dict[str, Any]:
-        from spectral_search.record.manifest import Manifest
-
-        known = Manifest.load(run.manifest_json).data.get("sha256", {})
-        present = data.record()["sha256"]
-        if changed := sorted(part for part in {*known, *present} if known.get(part) != present.get(part)):
-            raise RequestError(
-                f"{' and '.join(changed)} changed since run {run.name} began: restore the data, or start a new run."
-            )
-        return dict(data.record())
-
-    def parent_note(self, parent: Any, opened: Parts) -> str | None:
-        return None
-
-    def input_note(self, parent: RunSpec, name: str, params: Mapping[str, Any], spec: RunSpec) -> str | None:
-        return None
 
     def evaluate(self, model: Path, data: Path, part: str, run: Any, *, observed: bool = False) -> dict[str, Any]:
         from spectral_search.train.array_run import evaluated
@@ -162,19 +187,19 @@ def _checked(name: str, part: Arrays) -> Arrays:
 class FoundArrays:
     """See `task.data_plan.FoundData`."""
 
-    plan: "ArrayPlan"
+    plan: "ArrayPlan[Any]"
 
-    def decided(self, results: Path | None) -> "ArrayPlan":
+    def decided(self, results: Path | None) -> "ArrayPlan[Any]":
         return self.plan
 
 
 @dataclass(frozen=True)
-class ArrayPlan:
+class ArrayPlan(Generic[P]):
     """See `task.data_plan.DataPlan`."""
 
     spec: RunSpec
-    parts: Parts
-    task: ArrayTask
+    parts: Mapping[str, P]
+    task: Any
     notes: tuple[str, ...] = ()
     mismatches: tuple[str, ...] = ()
 
@@ -187,7 +212,7 @@ class ArrayPlan:
     def traits(self) -> Traits:
         val = self.parts["val"].nbytes
         return Traits(
-            values=self.parts["train"].x_NF.shape[1],
+            values=self.parts["train"].values,
             train=self.sizes.train,
             kept_bytes=self.parts["train"].nbytes,
             window_bytes=0,
@@ -221,7 +246,7 @@ class ArrayPlan:
     def arrays(self) -> Mapping[str, np.ndarray]:
         return {f"{name}_rows": np.arange(len(part)) for name, part in self.parts.items()}
 
-    def preparation(self, run: Any, told: Callable[[int, int], None]) -> "ArrayPreparation":
+    def preparation(self, run: Any, told: Callable[[int, int], None]) -> Any:
         from spectral_search.train.array_run import ArrayPreparation
 
         return ArrayPreparation(self, run)

@@ -61,6 +61,16 @@ NETWORKS = {
     },
     "moe_oracle": {"kind": "moe_cnn", "gate": "oracle", "channels": [8, 16], "norm": "group"},
     "moe_learned": {"kind": "moe_cnn", "gate": "learned", "channels": [8, 16], "norm": "batch"},
+    "siamese": {"kind": "siamese_cnn", "layers": [1, 2], "width": 8, "feat_dim": 24},
+    "siamese_attending": {
+        **{"kind": "siamese_cnn", "layers": [1, 1], "width": 8, "feat_dim": 24, "width_mult": 1.12, "head": []},
+        **{"attention": "both", "fusion": "learned", "norm": "group", "activation": "gelu", "stem_stride": 2},
+    },
+    "siamese_gated": {"kind": "siamese_cnn", "layers": [2], "width": 8, "feat_dim": 16, "fusion": "gated"},
+    "siamese_efficient": {
+        **{"kind": "siamese_efficient", "stem_channels": 8, "channels": [8, 12, 16], "blocks": [1, 2, 2]},
+        **{"expansion": 3, "feat_dim": 32, "fusion": "concat"},
+    },
 }
 
 
@@ -77,10 +87,15 @@ def spec(request: pytest.FixtureRequest) -> ModelSpec:
     return SPECS.validate_python(NETWORKS[request.param])
 
 
-def built(spec: ModelSpec, channels: int = 1, seed: int = 0) -> nn.Module:
-    """The network with the weights of that seed."""
+def fewest_channels(section: ModelSpec) -> int:
+    """Of an input that a network can read: two for those that compare the channels of two images."""
+    return 1 if not input_faults(section, pixels=PIXELS) else 2
+
+
+def built(spec: ModelSpec, times: int = 1, seed: int = 0) -> nn.Module:
+    """The network with the weights of that seed, for so many times the fewest channels."""
     torch.manual_seed(seed)
-    return build_model(spec, pixels=PIXELS, channels=channels, bins=BINS)
+    return build_model(spec, pixels=PIXELS, channels=times * fewest_channels(spec), bins=BINS)
 
 
 def spectra(count: int, channels: int = 1) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,11 +113,11 @@ def predict(model: nn.Module, spec: ModelSpec, x_BCL: Tensor, bin_B: Tensor) -> 
     return y_B
 
 
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("training", [True, False])
-def test_one_finite_float32_per_spectrum(spec: ModelSpec, channels: int, training: bool) -> None:
-    model = built(spec, channels).train(training)
-    x_BCL, _, bin_B = spectra(7, channels)
+def test_one_finite_float32_per_spectrum(spec: ModelSpec, times: int, training: bool) -> None:
+    model = built(spec, times).train(training)
+    x_BCL, _, bin_B = spectra(7, times * fewest_channels(spec))
     y_B = predict(model, spec, x_BCL, bin_B)
     assert y_B.shape == (7,)
     assert y_B.dtype == torch.float32
@@ -110,15 +125,16 @@ def test_one_finite_float32_per_spectrum(spec: ModelSpec, channels: int, trainin
     assert y_B.std() > 0.0
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_counts_agree(spec: ModelSpec, channels: int) -> None:
-    counted = sum(weight.numel() for weight in built(spec, channels).parameters())
+@pytest.mark.parametrize("times", [1, 2])
+def test_counts_agree(spec: ModelSpec, times: int) -> None:
+    counted = sum(weight.numel() for weight in built(spec, times).parameters())
+    channels = times * fewest_channels(spec)
     assert counted == count_parameters(spec, pixels=PIXELS, channels=channels, bins=BINS)
 
 
 def test_gradients_reach_every_parameter(spec: ModelSpec) -> None:
     model = built(spec)
-    x_BCL, y_B, bin_B = spectra(32)
+    x_BCL, y_B, bin_B = spectra(32, fewest_channels(spec))
     (predict(model, spec, x_BCL, bin_B) - y_B).square().mean().backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None, name
@@ -134,7 +150,7 @@ def test_weights_follow_from_the_seed(spec: ModelSpec) -> None:
 
 def test_spectra_do_not_touch_each_other_in_eval(spec: ModelSpec) -> None:
     model = built(spec).eval()
-    x_BCL, _, bin_B = spectra(6)
+    x_BCL, _, bin_B = spectra(6, fewest_channels(spec))
     together_B = predict(model, spec, x_BCL, bin_B)
     alone_B = torch.cat([predict(model, spec, x_BCL[i : i + 1], bin_B[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(together_B, alone_B, rtol=1e-4, atol=1e-5)
@@ -142,7 +158,7 @@ def test_spectra_do_not_touch_each_other_in_eval(spec: ModelSpec) -> None:
 
 def test_bfloat16_stays_near_float32(spec: ModelSpec) -> None:
     model = built(spec).eval()
-    x_BCL, _, bin_B = spectra(16)
+    x_BCL, _, bin_B = spectra(16, fewest_channels(spec))
     with torch.no_grad():
         full_B = predict(model, spec, x_BCL, bin_B)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -153,7 +169,7 @@ def test_bfloat16_stays_near_float32(spec: ModelSpec) -> None:
 
 def test_bfloat16_gradients_are_finite(spec: ModelSpec) -> None:
     model = built(spec)
-    x_BCL, y_B, bin_B = spectra(16)
+    x_BCL, y_B, bin_B = spectra(16, fewest_channels(spec))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = (predict(model, spec, x_BCL, bin_B) - y_B).square().mean()
     loss.backward()
@@ -162,7 +178,7 @@ def test_bfloat16_gradients_are_finite(spec: ModelSpec) -> None:
 
 def test_learns_64_spectra_by_heart(spec: ModelSpec) -> None:
     model = built(spec)
-    x_BCL, y_B, bin_B = spectra(64)
+    x_BCL, y_B, bin_B = spectra(64, fewest_channels(spec))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2 if spec.kind == "mlp" else 3e-3)
     best = float("inf")
     for _ in range(400):
@@ -178,7 +194,7 @@ def test_learns_64_spectra_by_heart(spec: ModelSpec) -> None:
 
 def test_weights_survive_safetensors(spec: ModelSpec, tmp_path: Path) -> None:
     model = built(spec, seed=0)
-    x_BCL, _, bin_B = spectra(8)
+    x_BCL, _, bin_B = spectra(8, fewest_channels(spec))
     predict(model, spec, x_BCL, bin_B)  # moves the running statistics of BatchNorm off their start
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     loaded = built(spec, seed=1)
@@ -207,7 +223,8 @@ def test_each_label_has_a_colour_of_its_own(family: Family[Any]) -> None:
 
 def test_a_default_network_counts_as_torch_does(family: Family[Any]) -> None:
     spec = family.section(kind=family.kind)
-    for pixels, channels, bins in ((512, 1, 9), (301, 2, 4)):
+    for pixels, times, bins in ((512, 1, 9), (301, 2, 4)):
+        channels = times * fewest_channels(spec)
         with torch.device("meta"):
             model = build_model(spec, pixels=pixels, channels=channels, bins=bins)
         counted = sum(weight.numel() for weight in model.parameters())
@@ -215,25 +232,27 @@ def test_a_default_network_counts_as_torch_does(family: Family[Any]) -> None:
 
 
 def test_a_step_takes_memory_that_grows_with_its_batch(spec: ModelSpec) -> None:
-    one, two = (step_bytes(spec, pixels=PIXELS, channels=1, batch=batch, bins=BINS) for batch in (8, 16))
+    one, two = (step_bytes(spec, pixels=PIXELS, channels=2, batch=batch, bins=BINS) for batch in (8, 16))
     assert 0 < one < two
 
 
 def test_a_longer_input_is_more_work(spec: ModelSpec) -> None:
     family = family_of(spec.kind)
-    short, long = (family.forward_operations(spec, InputShape(pixels)) for pixels in (PIXELS, 4 * PIXELS))
+    channels = fewest_channels(spec)
+    short, long = (family.forward_operations(spec, InputShape(pixels, channels)) for pixels in (PIXELS, 4 * PIXELS))
     assert 0 < short < long
 
 
 @pytest.mark.parametrize("pixels", [1, 2, 5, 7, 9, 15, 16, 31])
 def test_what_fits_runs_and_what_does_not_is_refused(spec: ModelSpec, pixels: int) -> None:
-    if faults := input_faults(spec, pixels=pixels):
+    channels = fewest_channels(spec)
+    if faults := input_faults(spec, pixels=pixels, channels=channels):
         with pytest.raises(RequestError) as refused:
-            build_model(spec, pixels=pixels, bins=BINS)
+            build_model(spec, pixels=pixels, channels=channels, bins=BINS)
         assert list(refused.value.faults) == faults
     else:
-        model = build_model(spec, pixels=pixels, bins=BINS).eval()
-        y_B = predict(model, spec, torch.randn(2, 1, pixels), torch.tensor([0, 1]))
+        model = build_model(spec, pixels=pixels, channels=channels, bins=BINS).eval()
+        y_B = predict(model, spec, torch.randn(2, channels, pixels), torch.tensor([0, 1]))
         assert torch.isfinite(y_B).all()
 
 
@@ -244,6 +263,6 @@ def test_a_stack_computes_what_its_networks_do(spec: ModelSpec) -> None:
         return
     default = family_of(spec.kind).section(kind=spec.kind)
     networks = [built(section, seed=seed).eval() for seed, section in enumerate((spec, default, default, spec))]
-    x_BCL, _, _ = spectra(6)
+    x_BCL, _, _ = spectra(6, fewest_channels(spec))
     alone_KB = torch.stack([network(x_BCL) for network in networks])
     torch.testing.assert_close(stack_networks(spec.kind, networks).outputs(x_BCL), alone_KB)

@@ -48,7 +48,7 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
     "tasks": {"ray", "optuna"},
 }
 WITHOUT_TORCH = {
-    *(f"models/{name}.py" for name in ("input_fit", "layer_numbers", "parameter_count", "step_memory")),
+    *(f"models/{name}.py" for name in ("input_fit", "layer_numbers", "pair_section", "parameter_count", "step_memory")),
     *(f"models/families/{path.name}" for path in (PACKAGE / "models" / "families").glob("*.py")),
     *(f"train/{name}.py" for name in ("capacity", "cpu_formats", "free_memory", "memory_wording", "technique_faults")),
 }

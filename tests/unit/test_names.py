@@ -98,6 +98,8 @@ def subject_of(path: Path) -> str:
             return "cli"
         case ("tasks", task, *_, name) if (ROOT / "spectral_search" / "task" / name).is_file():
             return task
+        case ("tasks", task, "definition.py" | "section.py"):  # by which every task is found
+            return task
     return ""
 
 

@@ -1,0 +1,1 @@
+"""Pairs of images as a task: do both show the same thing?"""

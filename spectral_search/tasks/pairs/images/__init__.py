@@ -1,0 +1,1 @@
+"""Images from archives, folders and arrays, their splits, and pairs that are drawn of them."""

@@ -1,0 +1,74 @@
+"""What planning asks of pairs, see `task.data_plan`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from spectral_search.errors import RequestError
+from spectral_search.spec.fit import OF_CLASSES
+from spectral_search.spec.name_registry import LOSSES
+from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.candidate_configs import candidates
+from spectral_search.task.data_plan import Traits
+from spectral_search.tasks.pairs.images.pair_part import PairPart
+from spectral_search.tasks.pairs.images.pair_source import FoundPairs
+from spectral_search.train.array_task import ArrayPlan
+
+if TYPE_CHECKING:
+    from spectral_search.tasks.pairs.training.pair_preparation import PairPreparation
+
+
+@dataclass(frozen=True)
+class PairsPlan(ArrayPlan[PairPart]):
+    """Pairs of images as a search will use them."""
+
+    about: str = ""
+
+    @classmethod
+    def of(cls, spec: RunSpec, found: FoundPairs, task: Any) -> "PairsPlan":
+        """The plan of a search on what was found."""
+        decided = spec.model_copy(update={"data": found.data})
+        return cls(decided, found.parts, task, notes=found.notes, about=found.about)
+
+    @property
+    def traits(self) -> Traits:
+        return replace(super().traits, less="set a smaller data.size or data.num_val")
+
+    def rows(self) -> list[tuple[str, str]]:
+        side = self.parts["train"].side
+        counts = ", ".join(f"{len(part):,} {name}" for name, part in self.parts.items())
+        fresh = "train anew each epoch" if self.drawn_anew else "the same each epoch"
+        images = f"{self.about}, as {side} x {side} pixels"
+        return [("images", images), (self.task.examples, f"{counts}; {fresh}")]
+
+    def document(self) -> dict[str, Any]:
+        counts = {f"{name}_{self.task.examples}": len(part) for name, part in self.parts.items()}
+        images = {f"{name}_images": len(part.images_MP) for name, part in self.parts.items()}
+        return {**counts, **images, "side": self.parts["train"].side, "fresh_pairs": self.drawn_anew}
+
+    @property
+    def drawn_anew(self) -> bool:
+        """Whether each epoch trains on pairs of its own."""
+        return self.spec.data.fresh_pairs and self.parts["train"].class_M is not None
+
+    def preparation(self, run: Any, told: Callable[[int, int], None]) -> "PairPreparation":
+        from spectral_search.tasks.pairs.training.pair_preparation import PairPreparation
+
+        return PairPreparation(self, run)
+
+
+def require_answers(spec: RunSpec) -> None:
+    """Refuse recipes whose networks would not learn a yes or no.
+
+    Raises:
+        RequestError: The loss is of numbers, or a Ridge is to be added to.
+    """
+    faults: dict[str, None] = {}
+    for config in candidates(spec):
+        loss = config.fit.loss
+        if LOSSES.is_own(loss) and loss not in OF_CLASSES:
+            faults[f"fit.loss is {loss}, and pairs are the same or not: use {' or '.join(OF_CLASSES)}."] = None
+        if config.fit.target != "direct":
+            faults[f"fit.target is {config.fit.target}, which is for numbers, not for a yes or no: use direct."] = None
+    if faults:
+        raise RequestError(*faults)

@@ -1,0 +1,1 @@
+"""Pairs as training, re-tests and exported models ask for them."""

@@ -1,0 +1,71 @@
+"""Pairs as training reads them."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from small_pairs import drawings
+
+from spectral_search.spec.run import RunSpec
+from spectral_search.task.training import TrainBatch, Wanted
+from spectral_search.tasks.pairs.images.pair_part import PairPart, drawn_pairs
+from spectral_search.tasks.pairs.training.pair_set import GreyScale, PairSet
+
+IMAGES_MHW, CLASS_M = drawings(4, 6, 6)
+TRAIN, VAL = (
+    drawn_pairs(IMAGES_MHW.reshape(24, 36), CLASS_M, pairs, tuple("abcd"), 1, name)
+    for pairs, name in ((50, "train"), (20, "val"))
+)
+HELD = PairSet(TRAIN, VAL, GreyScale.of(TRAIN.images_MP), "pairs", fresh=True)
+CONFIG = RunSpec.from_dict({"stage": "some", "task": "pairs", "model": {"kind": "siamese_cnn"}}).base
+WANTED = {"x": Wanted(CONFIG, torch.float32)}
+
+
+def epoch(held: PairSet, number: int, seed: int = 1) -> list[TrainBatch]:
+    data = held.on_device(torch.device("cpu"))
+    return list(data.batches(WANTED, data.source(CONFIG), 16, (seed, number), (seed, "noise", number)))
+
+
+def inputs(batches: list[TrainBatch]) -> np.ndarray:
+    return torch.cat([batch.inputs["x"] for batch in batches]).numpy()
+
+
+def expected(part: PairPart) -> np.ndarray:
+    grey = np.stack([part.images_MP[part.first_N], part.images_MP[part.second_N]], 1).astype(np.float64)
+    return (grey - TRAIN.images_MP.mean()) / TRAIN.images_MP.std()
+
+
+def test_val_is_its_pairs_standardised_by_the_training_images() -> None:
+    measured = HELD.on_device(torch.device("cpu")).measured(VAL)
+    parts = list(measured.parts(WANTED, 8))
+    assert [part.rows for part in parts] == [slice(0, 8), slice(8, 16), slice(16, 20)]
+    x_N2P = torch.cat([part.inputs["x"] for part in parts]).numpy()
+    np.testing.assert_allclose(x_N2P, expected(VAL), atol=1e-5)
+
+
+def test_an_epoch_has_every_pair_once_with_its_label() -> None:
+    fixed = replace(HELD, fresh=False)
+    batches = epoch(fixed, 1)
+    assert [len(batch) for batch in batches] == [16, 17, 17]
+    wanted = np.column_stack([expected(TRAIN).reshape(50, -1), TRAIN.same_N])
+    targets = torch.cat([batch.target_B for batch in batches]).numpy()
+    got = np.column_stack([inputs(batches).reshape(50, -1), targets])
+    np.testing.assert_allclose(got[np.lexsort(got.T.round(3))], wanted[np.lexsort(wanted.T.round(3))], atol=1e-5)
+    assert not np.array_equal(inputs(batches), inputs(epoch(fixed, 2)))
+
+
+def test_epochs_have_pairs_of_their_own_that_follow_from_seed_and_epoch() -> None:
+    first, again, second, other = (
+        inputs(epoch(HELD, number, seed)) for number, seed in ((1, 1), (1, 1), (2, 1), (1, 2))
+    )
+    assert np.array_equal(first, again)
+    pairs = [{row.tobytes() for row in rows} for rows in (first, second, other)]
+    assert len(pairs[0] & pairs[1]) < 25 > len(pairs[0] & pairs[2])
+    labels = torch.cat([batch.target_B for batch in epoch(HELD, 2)])
+    assert labels.sum() == 25
+
+
+def test_images_of_one_grey_are_only_centred() -> None:
+    scale = GreyScale.of(np.full((3, 4), 9, np.uint8))
+    assert (scale.mean, scale.std) == (9.0, 1.0)
+    assert GreyScale.from_arrays(scale.to_arrays()) == scale
