@@ -28,6 +28,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "fit.plateau_patience": {"fit.schedule": "plateau"},
     "fit.step_epochs": {"fit.schedule": "step"},
     "fit.step_factor": {"fit.schedule": "step"},
+    "fit.accumulate": {"fit.batch_size": 8},
     "fit.ridge_alpha": {"fit.target": "ridge_residual"},
     "model.parallel_kernels": {},
     "data.split_seed": {"data.num_train": 40, "data.num_val": 16, "data.input.top_pixels": 16},

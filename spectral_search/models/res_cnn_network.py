@@ -13,6 +13,7 @@ from spectral_search.models.layers import (
     to_channels_last,
     to_prediction,
 )
+from spectral_search.models.stochastic_depth import StochasticDepth, depth_of
 from spectral_search.spec.family import InputShape
 
 
@@ -32,7 +33,7 @@ class ParallelConv(nn.Module):
 class ResBlock(nn.Module):
     """Convolution - activation - norm - dilated convolution - activation, plus its input."""
 
-    def __init__(self, spec: ResCnnSpec, inputs: int, dilation: int) -> None:
+    def __init__(self, spec: ResCnnSpec, inputs: int, dilation: int, depth: StochasticDepth | None = None) -> None:
         super().__init__()
         width = spec.channels
         self.first: nn.Module = (
@@ -43,12 +44,16 @@ class ResBlock(nn.Module):
         self.norm = channel_norm(spec.norm, width)
         self.second = same_conv(width, width, spec.kernel_size, dilation)
         self.act = activation(spec.activation)
+        self.depth = depth
         self.skip = nn.Identity() if inputs == width else nn.Conv2d(inputs, width, 1, bias=False)
 
     def forward(self, x_BC1L: Tensor) -> Tensor:
         """Map (B, inputs, 1, L) to (B, channels, 1, L)."""
         h_BC1L = self.norm(self.act(self.first(x_BC1L)))
-        output_BC1L: Tensor = self.act(self.second(h_BC1L)) + self.skip(x_BC1L)
+        branch_BC1L = self.act(self.second(h_BC1L))
+        if self.depth is not None:
+            branch_BC1L = self.depth(branch_BC1L)
+        output_BC1L: Tensor = branch_BC1L + self.skip(x_BC1L)
         return output_BC1L
 
 
@@ -60,7 +65,10 @@ class ResCnn(nn.Module):
         self.stem = same_conv(shape.channels, spec.stem_channels, spec.stem_kernel_size, stride=spec.stem_stride)
         inputs = [spec.stem_channels] + [spec.channels] * (spec.blocks - 1)
         dilations = spec.dilations if len(spec.dilations) > 1 else spec.dilations * spec.blocks
-        self.blocks = nn.Sequential(*(ResBlock(spec, i, d) for i, d in zip(inputs, dilations, strict=True)))
+        depths = [depth_of(spec.stochastic_depth, block, spec.blocks) for block in range(spec.blocks)]
+        self.blocks = nn.Sequential(
+            *(ResBlock(spec, *settings) for settings in zip(inputs, dilations, depths, strict=True))
+        )
         self.head = mlp_head(spec.channels, spec.head, spec.activation, spec.dropout)
         initialise(self, spec.init)
 

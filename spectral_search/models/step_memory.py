@@ -15,6 +15,7 @@ def step_bytes(
     bins: int = BINS,
     height: int = 1,
     outputs: int = 1,
+    recomputed: bool = False,
 ) -> int:
     """Memory of one training step at its fullest moment, without weights, their gradients and the input.
 
@@ -27,6 +28,8 @@ def step_bytes(
         bins: Experts of a mixture.
         height: Rows that the pixels of a channel lie in.
         outputs: Numbers that the network gives for an example.
+        recomputed: Whether activations are computed once more on the way back.
     """
     shape = InputShape(pixels, channels, bins, height, outputs)
-    return batch * family_of(spec.kind).step_bytes(spec, shape, element)
+    family = family_of(spec.kind)
+    return batch * (family.recomputed_bytes if recomputed else family.step_bytes)(spec, shape, element)

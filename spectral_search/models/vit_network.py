@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spectral_search.models.families.vit import VitSpec
 from spectral_search.models.layers import to_prediction
+from spectral_search.models.stochastic_depth import StochasticDepth, depth_of
 from spectral_search.spec.family import InputShape
 
 FEEDFORWARD_RATIO = 4
@@ -21,8 +22,9 @@ LEAST_SPREAD = 0.1
 class EncoderBlock(nn.Module):
     """Pre-norm self-attention and feed-forward, each added to its input."""
 
-    def __init__(self, spec: VitSpec) -> None:
+    def __init__(self, spec: VitSpec, depth: StochasticDepth | None = None) -> None:
         super().__init__()
+        self.depth = depth
         width, hidden = spec.width, FEEDFORWARD_RATIO * spec.width
         self.heads = spec.heads
         self.attention_dropout = spec.dropout
@@ -46,9 +48,12 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Map (B, T, D) to (B, T, D)."""
-        x_BTD = x_BTD + self.drop(self.attend(self.norm_attention(x_BTD)))
-        x_BTD = x_BTD + self.drop(self.feedforward(self.norm_feedforward(x_BTD)))
+        x_BTD = x_BTD + self._kept(self.drop(self.attend(self.norm_attention(x_BTD))))
+        x_BTD = x_BTD + self._kept(self.drop(self.feedforward(self.norm_feedforward(x_BTD))))
         return x_BTD
+
+    def _kept(self, branch_BTD: Tensor) -> Tensor:
+        return branch_BTD if self.depth is None else self.depth(branch_BTD)
 
 
 class NormalisedWindows(nn.Module):
@@ -107,7 +112,8 @@ class Vit(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, patches + 1, width))
         self.drop = nn.Dropout(spec.dropout)
-        self.blocks = nn.Sequential(*(EncoderBlock(spec) for _ in range(spec.layers)))
+        depths = [depth_of(spec.stochastic_depth, layer, spec.layers) for layer in range(spec.layers)]
+        self.blocks = nn.Sequential(*(EncoderBlock(spec, depth) for depth in depths))
         self.norm = nn.LayerNorm(width)
         self.pooler = nn.Linear(width, width)
         self.head = nn.Linear(width, 1)

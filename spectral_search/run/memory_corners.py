@@ -15,7 +15,7 @@ from spectral_search.train.capacity import Footprint, footprint
 
 SIZING = (
     *("model.", "data.input.", "fit.batch_size", "fit.precision", "fit.target"),
-    *("fit.weight_average", "fit.augment"),
+    *("fit.weight_average", "fit.augment", "fit.accumulate", "fit.checkpoint_activations"),
 )
 """What the memory of a trial follows from: keys, and beginnings of keys."""
 SWEEPS, DRAWS = 3, 100

@@ -252,7 +252,7 @@ def _check_networks(spec: RunSpec, shape_of: Callable[[TrialConfig], InputShape]
     faults: dict[str, None] = {}
     configs, task = candidates(spec), task_of(spec.task)
     by_network = {f"{shape_of(c)} {c.model!r} {c.fit.groups!r}": c for c in configs}
-    for recipe in {repr(c.fit): c for c in configs}.values():
+    for recipe in {f"{c.model.kind} {c.fit!r}": c for c in configs}.values():
         try:
             require_techniques(recipe, task)
         except RequestError as error:

@@ -60,6 +60,8 @@ class Family(ABC, Generic[S]):
         needs_neighbours: Whether pixels must lie beside those that they belong with.
         several_outputs: Whether its networks can give several numbers an example; others are refused where a task asks
             for that.
+        recomputes: Whether its networks can compute activations once more on the way back instead of keeping them:
+            their blocks are then one `nn.Sequential`, called `blocks` or `layers`.
         high_lr: Learning rate from which on such networks have been seen to die.
         make_smaller: What to change in a spec whose network is too large.
     """
@@ -71,6 +73,7 @@ class Family(ABC, Generic[S]):
     stack: str | None = None
     needs_neighbours: bool = True
     several_outputs: bool = False
+    recomputes: bool = False
     high_lr: float = 3e-2
     make_smaller: str
 
@@ -106,6 +109,10 @@ class Family(ABC, Generic[S]):
             shape: Of an example.
             element: Bytes of a number in a product: 4, or 2 in half precision.
         """
+
+    def recomputed_bytes(self, section: S, shape: InputShape, element: int) -> int:
+        """The same where only what blocks read is kept, and one block at a time is computed once more."""
+        return self.step_bytes(section, shape, element)
 
     def needs_bin(self, section: S) -> bool:
         """Whether the network is told the true bin of each example, which nothing unlabelled comes with."""

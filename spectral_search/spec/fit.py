@@ -29,6 +29,10 @@ class FitSpec(Section):
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 100
     batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 2048
+    accumulate: Annotated[int, Field(ge=1, le=MANY)] = Field(1, description="batches whose gradients make one step")
+    checkpoint_activations: bool = Field(
+        False, description="activations are computed once more on the way back instead of kept: slower, in less memory"
+    )
     lr: Annotated[float, Field(gt=0.0, le=10.0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
     grad_clip: Annotated[float, Field(ge=SMALL, le=LARGE)] | None = Field(1.0, description="largest gradient norm")

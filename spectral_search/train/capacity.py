@@ -15,6 +15,8 @@ ACTIVATION_BYTES = 24
 """Of a hidden unit for one example of the batch, in float32: product, activation, dropout and their gradients."""
 AVERAGE_BYTES = 4
 """Of a weight's average, where there is one; and as bytes, twice, while a checkpoint is written."""
+SUM_BYTES = 4
+"""Of the sum of a weight's gradients, where several batches make a step."""
 STATE_BYTES, SAVE_BYTES = 20, 24
 """Of a weight: itself, its gradient, two moments and the best epoch's; and, while a checkpoint is written, weight and
 moments as bytes, twice. 22 and 20 were measured."""
@@ -68,7 +70,7 @@ def footprint(config: TrialConfig, values: int, *, examples: int | None = None, 
     # Batches differ by one at most: the last of an epoch is shared out among the others (`batch_bounds`).
     batch = fit.batch_size if examples is None else min(fit.batch_size, examples)
     rows = max(batch, FEWEST_ROWS) if examples is None else max(batch, min(FEWEST_ROWS, examples))
-    step = step_bytes(config.model, **shape, batch=batch, element=element)
+    step = step_bytes(config.model, **shape, batch=batch, element=element, recomputed=fit.checkpoint_activations)
     casts = weights * element if element < 4 else 0
     features = shape["channels"] * shape["pixels"]
     copies, average = 1 + bool(fit.augment), _average_bytes(config)
@@ -76,7 +78,7 @@ def footprint(config: TrialConfig, values: int, *, examples: int | None = None, 
     if fit.target == "ridge_residual":
         inputs = max(inputs, RIDGE_BYTES * features**2)
     return Footprint(
-        (STATE_BYTES + average) * weights,
+        (STATE_BYTES + average + _sum_bytes(config)) * weights,
         step + casts,
         (SAVE_BYTES + 2 * average) * weights,
         inputs,
@@ -108,6 +110,10 @@ def _average_bytes(config: TrialConfig) -> int:
     return AVERAGE_BYTES if config.fit.weight_average != "none" else 0
 
 
+def _sum_bytes(config: TrialConfig) -> int:
+    return SUM_BYTES if config.fit.accumulate > 1 else 0
+
+
 def member_bytes(config: TrialConfig, values: int) -> int:
     """What a member adds to a pass, for examples of so many values.
 
@@ -116,7 +122,7 @@ def member_bytes(config: TrialConfig, values: int) -> int:
     given, model = config.data.input, config.model
     parameters = count_parameters(model, **given.sizes(values))
     units = config.fit.batch_size * family_of(model.kind).stacked_units(model)
-    return (PARAMETER_BYTES + _average_bytes(config)) * parameters + ACTIVATION_BYTES * units
+    return (PARAMETER_BYTES + _average_bytes(config) + _sum_bytes(config)) * parameters + ACTIVATION_BYTES * units
 
 
 def pack_limit(configs: Iterable[TrialConfig], values: int, free_bytes: float) -> int:

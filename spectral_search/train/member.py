@@ -13,6 +13,7 @@ from torch import nn
 from spectral_search.spec.name_registry import WEIGHT_AVERAGES
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
+from spectral_search.train.accumulation import Accumulation
 from spectral_search.train.adamw import AdamW
 from spectral_search.train.network import Network
 from spectral_search.train.optimiser_groups import optimiser_groups
@@ -39,7 +40,7 @@ class Member:
     Args:
         number: The trial's number, part of the counter of its initialisation and dropout.
         network: The network, freshly initialised, on the training device.
-        steps_per_epoch: Batches of an epoch.
+        batches: Of an epoch.
         objective: What tells on the val set which epoch is the best.
         pass_seed: Of the order of the examples and their random draws; fit.seed when absent.
         examples_name: The task's word for examples, in the plural.
@@ -49,7 +50,7 @@ class Member:
         self,
         number: int,
         network: Network,
-        steps_per_epoch: int,
+        batches: int,
         objective: Metric,
         pass_seed: int | None = None,
         examples_name: str = "examples",
@@ -76,7 +77,8 @@ class Member:
         """Weights of the best epoch since the last checkpoint; None when the file on disk holds them."""
         self.has_stepped = False
         """Whether it holds all that it holds between steps: gradients and moments take memory when they are written."""
-        self._steps_per_epoch = steps_per_epoch
+        self._batches, self._steps_per_epoch = batches, -(-batches // fit.accumulate)
+        self._accumulation = Accumulation(self._parameters, batches, fit.accumulate) if fit.accumulate > 1 else None
         self._step = 0
         self._loss_sum = torch.zeros((), device=self.device)
         self._drops = 0
@@ -102,6 +104,8 @@ class Member:
     def begin_epoch(self) -> None:
         self._step = self.epoch * self._steps_per_epoch
         self._loss_sum.zero_()
+        if self._accumulation is not None:
+            self._accumulation.begin_epoch()
         values = [record[self.plateau_metric.val_name] for record in self.history]
         self._drops = plateau_drops(self.config.fit.plateau_patience, values, self.plateau_metric)
 
@@ -109,8 +113,19 @@ class Member:
         """Seed of the dropout of a step; `index` counts the batches of the epoch from 0."""
         return counter_seed(self.config.fit.seed, "dropout", self.number, self.epoch, index)
 
-    def update(self, loss: torch.Tensor) -> None:
-        """One AdamW step on the gradients that the parameters hold, scaled by `scaler`; `loss` is the batch's."""
+    def update(self, loss: torch.Tensor, examples: int = 1) -> None:
+        """One AdamW step on the gradients that the parameters hold, where the batch is the last of one.
+
+        Args:
+            loss: The mean over the batch, whose gradients, scaled by `scaler`, the parameters hold.
+            examples: Of the batch.
+        """
+        # Summed on the device: reading the loss of each step would stall a GPU.
+        self._loss_sum += loss
+        if self._accumulation is None or self._accumulation.is_due(examples):
+            self._take_step()
+
+    def _take_step(self) -> None:
         fit = self.config.fit
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(fit, group["initial_lr"], self._step, self._steps_per_epoch, self._drops)
@@ -125,8 +140,6 @@ class Member:
         self.average.update(self._step)
         self._step += 1
         self.has_stepped = True
-        # Summed on the device: reading the loss of each step would stall a GPU.
-        self._loss_sum += loss
 
     def end_epoch(
         self, val_scores: dict[str, float], seconds: float, examples: int, loss_of_mean: float
@@ -142,7 +155,7 @@ class Member:
         Raises:
             NonFiniteLossError: The loss or a prediction was not finite.
         """
-        objective, train_loss = self.objective, float(self._loss_sum) / self._steps_per_epoch
+        objective, train_loss = self.objective, float(self._loss_sum) / self._batches
         lr = learning_rate(self.config.fit, self.config.fit.lr, self._step - 1, self._steps_per_epoch, self._drops)
         for what, value in (("training loss", train_loss), (f"val {objective.label}", val_scores[objective.name])):
             if not math.isfinite(value):

@@ -13,6 +13,7 @@ from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import InputShape
 from spectral_search.train.precision import FORMATS, autocast, resolve_precision
+from spectral_search.train.recomputation import recompute_blocks
 
 
 class ResidualOnRidge(nn.Module):
@@ -59,6 +60,8 @@ class Network:
 
     def __init__(self, config: TrialConfig, shape: InputShape, device: torch.device) -> None:
         model = build_model(config.model, **shape.sizes)
+        if config.fit.checkpoint_activations:
+            recompute_blocks(model)
         if config.fit.target == "ridge_residual":
             model = ResidualOnRidge(_silenced(model), shape.features)
         self.config, self.device = config, device

@@ -44,7 +44,7 @@ class SinglePack(LoneNetwork):
     def __init__(self, member: Member) -> None:
         super().__init__(member.network)
         self.members: Sequence[Member] = [member]
-        self._loss = torch.zeros(())
+        self._loss, self._examples = torch.zeros(()), 0
 
     def compute(self, batch: TrainBatch) -> None:
         (member,) = self.members
@@ -55,10 +55,10 @@ class SinglePack(LoneNetwork):
         output_B = network.output(batch.inputs[member.train_key], batch.context_B)
         loss = member.loss.of_each(output_B, batch.target_B).mean()
         member.scaler.scale(loss).backward()
-        self._loss = loss.detach()
+        self._loss, self._examples = loss.detach(), len(batch)
 
     def update(self) -> None:
-        self.members[0].update(self._loss)
+        self.members[0].update(self._loss, self._examples)
 
 
 class StackPack:
@@ -77,7 +77,7 @@ class StackPack:
         self._stack = stack_networks(members[0].config.model.kind, networks)
         plain = [network for network in networks if is_plain(network)]
         self._pieces = PieceSteps(plain) if len(plain) == len(networks) else None
-        self._loss_K = torch.zeros(len(members))
+        self._loss_K, self._examples = torch.zeros(len(members)), 0
 
     def outputs(self, x_BCL: Tensor, context_B: Tensor) -> Tensor:
         cast_BCL = x_BCL.to(self._format)
@@ -88,6 +88,7 @@ class StackPack:
     def compute(self, batch: TrainBatch) -> None:
         for member in self.members:
             member.optimizer.zero_grad(set_to_none=True)
+        self._examples = len(batch)
         seeds = [member.dropout_seed(batch.index) for member in self.members]
         dropout, target_B = StepDropout(seeds, self._network.device), batch.target_B
         x_BCL = batch.inputs[self.members[0].train_key]
@@ -112,10 +113,12 @@ class StackPack:
     def update(self) -> None:
         self._stack.keep_statistics()
         if self._network.device.type == "cpu":  # one thread a member: small networks are not worth more
-            for_each(lambda pair: pair[0].update(pair[1]), list(zip(self.members, self._loss_K, strict=True)))
+            for_each(
+                lambda pair: pair[0].update(pair[1], self._examples), list(zip(self.members, self._loss_K, strict=True))
+            )
             return
         for member, loss in zip(self.members, self._loss_K, strict=True):
-            member.update(loss)
+            member.update(loss, self._examples)
 
     def _beside_ridge(self, output_KB: Tensor, x_BCL: Tensor) -> Tensor:
         ridge_KB = self._ridge(x_BCL)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from spectral_search.errors import RequestError
+from spectral_search.spec.families import families, family_of
 from spectral_search.spec.spelling import nearest
 from spectral_search.spec.trial import TrialConfig
 from spectral_search.task.metric import Metric
@@ -17,6 +18,12 @@ def require_techniques(config: TrialConfig, task: Task) -> None:
     """
     if config.fit.plateau_metric is not None:
         metric_named(config.fit.plateau_metric, task.metrics)
+    if config.fit.checkpoint_activations and not family_of(config.model.kind).recomputes:
+        able = ", ".join(kind for kind, family in families().items() if family.recomputes)
+        raise RequestError(
+            f"fit.checkpoint_activations has no meaning for {config.model.kind}, whose networks keep what they need; "
+            f"set it to false, or use one of {able}"
+        )
 
 
 def metric_named(name: str, metrics: Sequence[Metric]) -> Metric:

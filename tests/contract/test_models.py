@@ -47,7 +47,9 @@ NETWORKS = {
         "norm": "group",
     },
     "mvp_cnn_strided": {"kind": "res_cnn", "channels": 12, "blocks": 1, "stem_stride": 4, "norm": "layer"},
+    "mvp_cnn_depth": {"kind": "res_cnn", "stem_channels": 8, "channels": 12, "blocks": 2, "stochastic_depth": 0.2},
     "vit": {"kind": "vit", "patch": 16, "width": 16, "layers": 2, "heads": 4},
+    "vit_depth": {"kind": "vit", "patch": 16, "width": 16, "layers": 2, "heads": 4, "stochastic_depth": 0.2},
     "vit_uneven": {"kind": "vit", "patch": 20, "width": 16, "layers": 1, "heads": 2, "dropout": 0.1},
     "vit_overlapping": {"kind": "vit", "patch": 20, "stride": 7, "width": 16, "layers": 1, "heads": 2},
     "vit_windows": {

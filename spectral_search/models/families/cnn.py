@@ -60,6 +60,7 @@ class CnnFamily(Family[CnnSpec]):
     colour = Colour("#c94f16", "#ff9b67")
     network = "spectral_search.models.cnn_network:Cnn"
     make_smaller = "make model.channels smaller"
+    recomputes = True
 
     def input_faults(self, section: CnnSpec, shape: InputShape) -> list[str]:
         pixels = shape.pixels
@@ -94,6 +95,18 @@ class CnnFamily(Family[CnnSpec]):
 
     def step_bytes(self, section: CnnSpec, shape: InputShape, element: int) -> int:
         return sum(kept_and_way_back_bytes(section, shape, element))
+
+    def recomputed_bytes(self, section: CnnSpec, shape: InputShape, element: int) -> int:
+        """What each layer reads, and the rest of the largest."""
+        pixels, read, largest = shape.pixels, 0, 0
+        of_a_value = element * (1 + (section.norm != "none") + (section.activation not in KEEPS_OUTPUT))
+        for width in section.channels:
+            pooled = width * (pixels // section.pool)
+            read += pooled * element
+            largest = max(largest, width * pixels * of_a_value + (pooled * INDEX if section.pool > 1 else 0))
+            pixels //= section.pool
+        _, way_back = kept_and_way_back_bytes(section, shape, element)
+        return read + largest + head_bytes(section.head, element) + way_back
 
     def likely_cause_of_collapse(self, section: CnnSpec, fit: FitSpec) -> str | None:
         return NEEDS_A_NORM if section.norm == "none" else None

@@ -53,6 +53,9 @@ class ResCnnSpec(ModelSection):
     norm: Norm = "batch"
     activation: Activation = "gelu"
     dropout: Probability = 0.0
+    stochastic_depth: Probability = Field(
+        0.0, description="part of the examples that go without the last block in training; less in those before it"
+    )
     head: Annotated[list[Width], Field(max_length=MOST_LAYERS)] = [128]
     init: Init = "default"
 
@@ -90,6 +93,7 @@ class ResCnnFamily(Family[ResCnnSpec]):
     label, colour = CNN.label, CNN.colour  # results of both stand under one name
     network = "spectral_search.models.res_cnn_network:ResCnn"
     make_smaller = "make model.channels smaller"
+    recomputes = True
 
     def input_faults(self, section: ResCnnSpec, shape: InputShape) -> list[str]:
         length = section.length(shape.pixels)
@@ -127,10 +131,22 @@ class ResCnnFamily(Family[ResCnnSpec]):
 
     def step_bytes(self, section: ResCnnSpec, shape: InputShape, element: int) -> int:
         """Of a block: both convolutions' outputs, their activations, the norm's output and the sum."""
+        return self._bytes(section, shape, element, section.blocks * self._tensors(section))
+
+    def recomputed_bytes(self, section: ResCnnSpec, shape: InputShape, element: int) -> int:
+        """The output of each block, and the rest of one of them."""
+        return self._bytes(section, shape, element, section.blocks + self._tensors(section))
+
+    @staticmethod
+    def _tensors(section: ResCnnSpec) -> int:
+        own = (section.norm != "none") + (section.activation not in KEEPS_OUTPUT) + (section.stochastic_depth > 0.0)
+        return 3 + own
+
+    @staticmethod
+    def _bytes(section: ResCnnSpec, shape: InputShape, element: int, tensors: int) -> int:
         length = section.length(shape.pixels)
         stem, width = section.stem_channels * length, section.channels * length
-        tensors = 3 + (section.norm != "none") + (section.activation not in KEEPS_OUTPUT)
-        kept = element * (stem + section.blocks * tensors * width)
+        kept = element * (stem + tensors * width)
         return kept + 5 * width * FULL + head_bytes(section.head, element)
 
     def likely_cause_of_collapse(self, section: ResCnnSpec, fit: FitSpec) -> str | None:

@@ -30,6 +30,9 @@ class VitSpec(ModelSection):
     layers: Annotated[int, Field(ge=1, le=MOST_LAYERS)] = 6
     heads: Annotated[int, Field(ge=1, le=64)] = 8
     dropout: Probability = 0.0
+    stochastic_depth: Probability = Field(
+        0.0, description="part of the examples that go without a branch of the last layer in training; less before it"
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "VitSpec":
@@ -66,6 +69,7 @@ class VitFamily(Family[VitSpec]):
     colour = Colour("#0f7d58", "#4fd0a0")
     network = "spectral_search.models.vit_network:Vit"
     high_lr = 2e-3
+    recomputes = True
     make_smaller = "make model.width smaller, or model.patch and model.stride larger"
 
     def input_faults(self, section: VitSpec, shape: InputShape) -> list[str]:
@@ -96,15 +100,25 @@ class VitFamily(Family[VitSpec]):
         Attention keeps no T x T matrix, but where dropout takes part in it: then scores, mask and product of each head.
         Normalised windows hold each pixel as often as windows overlap there: four times while they are made, then once.
         """
+        return self._bytes(section, shape, element, recomputed=False)
+
+    def recomputed_bytes(self, section: VitSpec, shape: InputShape, element: int) -> int:
+        """The stream before each block, and all of one of them."""
+        return self._bytes(section, shape, element, recomputed=True)
+
+    @staticmethod
+    def _bytes(section: VitSpec, shape: InputShape, element: int, *, recomputed: bool) -> int:
         patches, width, drops = section.patches(shape.pixels), section.width, section.dropout > 0.0
         windows = shape.channels * patches * (section.patch + 2) * (section.tokeniser == "sliding_window")
         tokens = patches + 1
         casts = 2 * element if element < FULL else 0
-        of_token = width * (4 * FULL + casts + element * (5 + 8 + drops * (4 + 2)))
+        left_out = 2 * (section.stochastic_depth > 0.0)
+        of_token = width * (4 * FULL + casts + element * (5 + 8 + drops * (4 + 2) + left_out))
         attention = drops * (3 * FULL + element) * section.heads * tokens * tokens
         block = tokens * of_token + attention
         way_back = tokens * width * 12 * FULL + attention // 2
-        kept = windows * element + tokens * width * 2 * FULL + section.layers * block
+        blocks = block + section.layers * tokens * width * FULL if recomputed else section.layers * block
+        kept = windows * element + tokens * width * 2 * FULL + blocks
         return max(4 * windows * FULL, kept + way_back)
 
     def likely_cause_of_collapse(self, section: VitSpec, fit: FitSpec) -> str | None:

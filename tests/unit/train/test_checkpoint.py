@@ -20,6 +20,7 @@ from spectral_search.train.trainer import Trainer
 CPU = torch.device("cpu")
 MLP = {"kind": "mlp", "hidden": [16], "dropout": 0.3, "norm": "batch"}
 CNN = {"kind": "cnn", "channels": [4, 8], "kernel_size": 5, "norm": "batch", "head": [8], "dropout": 0.2}
+DEEP = {"kind": "res_cnn", "channels": 4, "stem_channels": 4, "blocks": 2, "kernel_size": 3, "stochastic_depth": 0.5}
 EPOCHS = 4
 TIMES = {"seconds", "spectra_per_second"}
 
@@ -49,6 +50,8 @@ RECIPES = {
     "ridge-residual": trial_config(MLP, {"epochs": EPOCHS, "target": "ridge_residual"}, kind="whiten"),
     "bfloat16": trial_config(MLP, {"epochs": EPOCHS, "precision": "bfloat16"}),
     "averaged": trial_config(MLP, {"epochs": EPOCHS, "weight_average": "ema", "average_decay": 0.9}),
+    "accumulated": trial_config(MLP, {"epochs": EPOCHS, "accumulate": 3}),
+    "stochastic-depth": trial_config(DEEP, {"epochs": EPOCHS, "checkpoint_activations": True}),
     "grouped-and-masked": trial_config(
         MLP,
         {
