@@ -29,17 +29,19 @@ def fill_moments(
     noise_level: float,
     mean_PL: np.ndarray,
     variance_PL: np.ndarray,
+    factor: float = 1.0,
 ) -> None:
     """Moments of whitened noisy spectra, (noisy - centre) / s_noise, written to two arrays.
 
     Args:
         flux_PL: Noise-free flux; below 0 it counts as 0.
-        error_PL: 1-sigma error in the unit of the flux; pixels of error 0 keep their flux and have no variance.
+        error_PL: 1-sigma error in the unit of the flux; pixels of error 0 lie at the centre and have no variance.
         centre_L: What is subtracted.
         inverse_noise_L: 1 / s_noise; 0 at masked pixels.
         noise_level: Factor on the error.
         mean_PL: Filled with the means.
         variance_PL: Filled with the variances.
+        factor: What flux and error are multiplied by before anything else, to be in the unit of the centre.
 
     Raises:
         ValueError: The shapes do not go together.
@@ -54,7 +56,7 @@ def fill_moments(
     if any(values.dtype != np.float32 or not values.flags.c_contiguous for values in arrays):
         raise TypeError("contiguous float32 values are needed")
     addresses = [values.ctypes.data for values in arrays]
-    _FUNCTIONS.get()["fill_moments"](*addresses[:4], noise_level, spectra, pixels, *addresses[4:])
+    _FUNCTIONS.get()["fill_moments"](*addresses[:4], factor, noise_level, spectra, pixels, *addresses[4:])
 
 
 def shift_and_variance(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,15 +77,16 @@ def _written() -> "Program":
 
     shift, variance = _polynomials()
     program = Program()
-    types = F32_P, F32_P, F32_P, F32_P, F32, I64, I64, F32_P, F32_P
+    types = F32_P, F32_P, F32_P, F32_P, F32, F32, I64, I64, F32_P, F32_P
     with program.function("fill_moments", *types) as values:
-        flux, error, centre, inverse, level, spectra, pixels, mean, var = values
+        flux, error, centre, inverse, factor, level, spectra, pixels, mean, var = values
         with program.loop(spectra) as s:
             flux_L, error_L, mean_L, var_L = (values_PL.at(s * pixels) for values_PL in (flux, error, mean, var))
             with program.loop(pixels) as j:
-                f, e = flux_L[j].or_zero_if_negative(), error_L[j] * level
+                f, e = (flux_L[j] * factor).or_zero_if_negative(), error_L[j] * factor * level
                 x = (f / e).at_most(_LARGEST) * (2.0 / _LARGEST) - 1.0
-                mean_L[j] = (f + e * _horner(shift, x) - centre[j]) * inverse[j]
+                shifted = (f + e * _horner(shift, x) - centre[j]) * inverse[j]
+                mean_L[j] = shifted.or_zero_unless(error_L[j].is_positive())
                 whitened = e * inverse[j]
                 var_L[j] = _horner(variance, x) * whitened * whitened
     return program

@@ -16,6 +16,7 @@ import torch
 from spectral_search.models.threads import for_each
 from spectral_search.tasks.spectra.noise.clipped_moments import compile_moments, fill_moments
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
+from spectral_search.tasks.spectra.shards.invalid_pixels import compile_search
 from spectral_search.tasks.spectra.shards.read_ahead import read_ahead
 from spectral_search.tasks.spectra.shards.split import Selection
 from spectral_search.tasks.spectra.shards.spread_sample import spread
@@ -27,7 +28,7 @@ from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 _SAMPLED_SPECTRA = 512
 """Whose covariances the shared matrices are made of, and tested on, half each."""
 _PIECE_ROWS = 64
-_WAITING_BYTES = 64 << 20
+_WAITING_BYTES = 128 << 20
 
 Told = Callable[[int, int], None]
 """Hears how many spectra are done, and how many there are."""
@@ -53,24 +54,24 @@ def compress(
         noise_level: Factor on the error.
         told: Called with the spectra that are done, and all there are.
     """
+    compile_search()
     moments = _Moments(prep, noise_level)
-    shared = _shared_covariance(selection, moments, prep)
     labels = selection.labels()
     mean_NK = np.empty((len(selection), moments.components), np.float32)
-    mix_NR = np.empty((len(selection), len(shared.factors_RKK)), np.float32)
-    weights_LR = torch.from_numpy(shared.weights_LR)
 
     def fill(block: Block, part: slice) -> None:
-        flux_PL, error_PL = _writable(block.flux_BL[part]), _writable(block.error_BL[part])
-        prep.conditioning(flux_PL, error_PL)
         rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
-        mean_PL, variance_PL = moments(flux_PL, error_PL)
+        mean_PL, variance_PL = moments(block.flux_BL[part], block.error_BL[part])
         torch.mm(mean_PL, moments.directions_LK, out=torch.from_numpy(mean_NK[rows]))
         mix_NR[rows] = shared.mix((variance_PL @ weights_LR).numpy())
 
     done = 0
     with closing(read_ahead(_generator(read), _WAITING_BYTES)) as blocks:
-        for block in blocks:
+        first = [next(blocks)]  # and the thread goes on, while there is little to do for another
+        shared = _shared_covariance(selection, moments, prep)
+        weights_LR = torch.from_numpy(shared.weights_LR)
+        mix_NR = np.empty((len(selection), len(shared.factors_RKK)), np.float32)
+        for block in _chained(first, blocks):
             for_each(partial(fill, block), _pieces(len(block)))
             done += len(block)
             told(done, len(selection))
@@ -100,7 +101,7 @@ def _pieces(rows: int) -> list[slice]:
 
 
 class _Moments:
-    """Callable (flux_PL, error_PL) -> means and variances of whitened noisy pixels, of conditioned spectra.
+    """Callable (flux_PL, error_PL) -> means and variances of whitened noisy pixels, of spectra as they are read.
 
     What it gives is overwritten by the next call of the same thread.
     """
@@ -108,7 +109,8 @@ class _Moments:
     def __init__(self, prep: Preprocessing, noise_level: float) -> None:
         compile_moments()
         self._centre_L, self._inverse_noise_L = _statistics(prep)
-        self._noise_level, self._scratch = noise_level, threading.local()
+        self._noise_level, self._factor = noise_level, prep.conditioning.factor
+        self._scratch = threading.local()
         self.directions_LK = torch.from_numpy(prep.directions_LK)
 
     @property
@@ -117,7 +119,16 @@ class _Moments:
 
     def __call__(self, flux_PL: np.ndarray, error_PL: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         mean_PL, variance_PL = self._memory(flux_PL.shape)
-        fill_moments(flux_PL, error_PL, self._centre_L, self._inverse_noise_L, self._noise_level, mean_PL, variance_PL)
+        fill_moments(
+            flux_PL,
+            error_PL,
+            self._centre_L,
+            self._inverse_noise_L,
+            self._noise_level,
+            mean_PL,
+            variance_PL,
+            self._factor,
+        )
         return torch.from_numpy(mean_PL), torch.from_numpy(variance_PL)
 
     def _memory(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -128,30 +139,31 @@ class _Moments:
         return held[0, : shape[0]], held[1, : shape[0]]
 
 
-def _writable(values_PL: np.ndarray) -> np.ndarray:
-    """Blocks that other processes have read lie in memory that is shared, and cannot be written to."""
-    return values_PL if values_PL.flags.writeable else values_PL.copy()
-
-
 def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
     """Centre and inverse noise of each pixel, float32 and contiguous."""
     return np.ascontiguousarray(prep.centre_L, np.float32), np.ascontiguousarray(prep.inverse_noise_L, np.float32)
 
 
 def _shared_covariance(selection: Selection, moments: _Moments, prep: Preprocessing) -> SharedCovariance:
-    sample, components = spread(selection, _SAMPLED_SPECTRA), moments.components
-    covariance_NKK = np.empty((len(sample), components, components), np.float32)
+    sample = spread(selection, _SAMPLED_SPECTRA)
+    variance_NL = np.empty((len(sample), sample.pixels), np.float32)
 
     def fill(block: Block, part: slice) -> None:
         rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
-        _, variance_PL = moments(block.flux_BL[part], block.error_BL[part])
-        covariance_NKK[rows] = covariances(variance_PL.numpy(), prep.directions_LK)
+        variance_NL[rows] = moments(block.flux_BL[part], block.error_BL[part])[1].numpy()
 
-    for block in iter_blocks(sample, condition=prep.conditioning):
+    for block in iter_blocks(sample):
         for_each(partial(fill, block), _pieces(len(block)))
+    covariance_NKK = covariances(variance_NL, prep.directions_LK)
     found: list[SharedCovariance] = []
     for_each(lambda matrices_NKK: found.append(share(matrices_NKK, prep.directions_LK)), [covariance_NKK])
     return found[0]
+
+
+def _chained(first: list[Block], rest: Iterator[Block]) -> Iterator[Block]:
+    """Holds no block that it has passed on."""
+    yield first.pop()
+    yield from rest
 
 
 def _generator(read: Callable[[], Iterator[Block]]) -> Generator[Block]:

@@ -34,7 +34,7 @@ from spectral_search.tasks.spectra.training.dataset import oracle_bins
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
 _KIND = "components"
-_FORMAT = 1
+_FORMAT = 2
 """Raised with every change of what components are or how they are stored: an old entry must not pass for a new one."""
 _HASH = "hash_"
 

@@ -13,10 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from spectral_search.models.threads import for_each
+
 ALLOWED_ERROR = 0.002
 """Mean relative error of a covariance that is aimed at; its variances then err by less than 0.5%."""
 _NUMBERS = (0, 1, 2, 4, 8, 12, 16, 24, 32)
 """How many directions D_r are tried."""
+_TOGETHER = 4
+"""Directions whose products with all others are made at once: few enough to stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,24 @@ def share_covariance(variance_NL: np.ndarray, directions_LK: np.ndarray) -> Shar
 
 
 def covariances(variance_NL: np.ndarray, directions_LK: np.ndarray) -> np.ndarray:
-    """V^T diag(variance) V of each spectrum, float32 of shape (N, K, K); arguments as of `share_covariance`."""
-    directions, scaled_LK = torch.from_numpy(directions_LK), torch.empty(directions_LK.shape)
-    covariance_NKK = np.empty((len(variance_NL), *2 * directions_LK.shape[1:]), np.float32)
-    for variance_L, covariance_KK in zip(torch.from_numpy(variance_NL), torch.from_numpy(covariance_NKK), strict=True):
-        torch.mul(directions, variance_L.unsqueeze(1), out=scaled_LK)  # fresh pages would cost as much as the product
-        torch.mm(directions.T, scaled_LK, out=covariance_KK)
-    return covariance_NKK
+    """V^T diag(variance) V of each spectrum, float32 of shape (N, K, K); arguments as of `share_covariance`.
+
+    As one product of the variances with the products of any two directions, a few of the first ones at a time: half the
+    arithmetic of a product for each spectrum, since a covariance is symmetric.
+    """
+    variance, directions = torch.from_numpy(variance_NL), torch.from_numpy(directions_LK)
+    count, components = len(variance_NL), directions_LK.shape[1]
+    covariance_NKK = torch.empty(count, components, components)
+
+    def fill(start: int) -> None:
+        few_LF, rest_LR = directions[:, start : start + _TOGETHER], directions[:, start:]
+        pairs_LM = (few_LF.unsqueeze(2) * rest_LR.unsqueeze(1)).flatten(1)
+        found_NFR = (variance @ pairs_LM).view(count, few_LF.shape[1], -1)
+        covariance_NKK[:, start : start + _TOGETHER, start:] = found_NFR
+        covariance_NKK[:, start:, start : start + _TOGETHER] = found_NFR.mT
+
+    for_each(fill, range(0, components, _TOGETHER))
+    return covariance_NKK.numpy()
 
 
 def share(covariance_NKK: np.ndarray, directions_LK: np.ndarray) -> SharedCovariance:

@@ -41,6 +41,21 @@ def test_whitening_level_and_invalid_values() -> None:
     np.testing.assert_allclose(variance_PL[0], [1.0, 16.0 * variance[0], 0.0, 0.0], rtol=1e-4)
 
 
+def test_another_unit_and_invalid_values_are_as_if_conditioned_before() -> None:
+    rng = np.random.default_rng(2)
+    flux, error = rng.uniform(0.0, 9.0, (3, 40)).astype("f4"), rng.uniform(0.5, 2.0, (3, 40)).astype("f4")
+    centre_L, inverse_L = rng.uniform(2.0, 5.0, (2, 40)).astype("f4")
+    found = np.empty((2, *flux.shape), "f4")
+    fill_moments(flux, error, centre_L, inverse_L, 1.5, *found)
+    raw = np.empty_like(found)
+    invalid = (1, 7), (2, 0)
+    for place in invalid:
+        flux[place] = error[place] = 0.0
+        found[(slice(None), *place)] = 0.0  # as if the flux were that of the centre
+    fill_moments(flux * np.float32(8.0), error * np.float32(8.0), centre_L, inverse_L, 1.5, *raw, factor=0.125)
+    np.testing.assert_array_equal(raw, found)
+
+
 def test_shapes_and_formats_are_checked() -> None:
     good = np.ones((2, 3), np.float32)
     line = np.ones(3, np.float32)
