@@ -59,7 +59,7 @@ def run_bench(
     quick: bool = False,
     figures: Path | None = None,
     curves: Path | None = None,
-    spectra: int | None = None,
+    examples: int | None = None,
 ) -> dict[str, Any]:
     """Measure and give everything as one document of plain values.
 
@@ -69,7 +69,7 @@ def run_bench(
         quick: Tiny sizes, to see that it runs.
         figures: Folder for the figures of the parts that have one.
         curves: File of recorded tasks for the part efficiency.
-        spectra: Training spectra of the part search.
+        examples: Training examples, here spectra, of the part search.
 
     Raises:
         RequestError: There is no such part, the curves cannot be read, or an option is for a part that is not measured.
@@ -80,8 +80,8 @@ def run_bench(
     chosen = list(parts) or [name for name in _PARTS if name not in _ASKED_FOR]
     if curves is not None:
         _check_curves(curves, chosen)
-    if spectra is not None:
-        _check_spectra(spectra, chosen)
+    if examples is not None:
+        _check_examples(examples, chosen)
     machine = look_at_machine()
     document: dict[str, Any] = {"machine": machine.document(), "busy": machine.is_busy, "quick": quick, "parts": {}}
     shown.console.print(render_head(document, machine.sentence()))
@@ -89,7 +89,7 @@ def run_bench(
     with writing(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=cache_folder()) as scratch:
-        context = BenchContext(quick, Path(scratch), shown.say, shown.progress, curves, spectra)
+        context = BenchContext(quick, Path(scratch), shown.say, shown.progress, curves, examples)
         for name in chosen:
             found = _measured(name, context)
             document["parts"][name] = found.document()
@@ -116,11 +116,11 @@ def _check_curves(file: Path, parts: Sequence[str]) -> None:
     read_tasks(file)
 
 
-def _check_spectra(spectra: int, parts: Sequence[str]) -> None:
+def _check_examples(examples: int, parts: Sequence[str]) -> None:
     if "search" not in parts:
-        raise RequestError(f"--spectra is for `bench search`, not for {', '.join(parts)}: leave it out.")
-    if spectra < _FEWEST_SPECTRA:
-        raise RequestError(f"--spectra must be at least {_FEWEST_SPECTRA}, found {spectra}.")
+        raise RequestError(f"--examples is for `bench search`, not for {', '.join(parts)}: leave it out.")
+    if examples < _FEWEST_SPECTRA:
+        raise RequestError(f"--examples must be at least {_FEWEST_SPECTRA}, found {examples}.")
 
 
 def append_record(document: dict[str, Any], file: Path) -> None:

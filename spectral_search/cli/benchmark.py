@@ -29,9 +29,9 @@ def bench(
         str | None,
         typer.Option("--curves", metavar="FILE", help="For efficiency: recorded tasks (.npz) to replay searches on."),
     ] = None,
-    spectra: Annotated[
+    examples: Annotated[
         int | None,
-        typer.Option("--spectra", metavar="N", help="For search: on N training spectra, beside Ray Tune alone."),
+        typer.Option("--examples", metavar="N", help="For search: on N training examples, beside Ray Tune alone."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -46,6 +46,6 @@ def bench(
             figures=figures,
             record=record,
             curves=curves,
-            spectra=spectra,
+            examples=examples,
         )
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")

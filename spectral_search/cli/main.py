@@ -32,7 +32,7 @@ app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Search hyperparameters of neural networks that predict log g from stellar spectra.",
+    help="Search hyperparameters of neural networks: the best one for a task with the least compute.",
     epilog="First steps: `spectral-search specs`, then `spectral-search run cnn_stage1a --quick`.",
 )
 _VERBS = (

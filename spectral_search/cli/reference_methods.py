@@ -13,7 +13,8 @@ def baselines(
     data_root: DataRoot = None,
     num_train: NumTrain = None,
     like: Annotated[
-        str | None, typer.Option("--like", metavar="NAME", help="Take split, noise and preprocessing of this run.")
+        str | None,
+        typer.Option("--like", metavar="NAME", help="Take the data of this run, as it has split and prepared them."),
     ] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of data, as in `run`.")

@@ -46,7 +46,7 @@ def compare(
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Put two runs side by side: specs, best configs, test R2 on the same spectra, cost, stability of the choice."""
+    """Put two runs side by side: specs, best configs, test scores on the same examples, cost, stability of choice."""
     with answering():
         from spectral_search.record.comparison import render_comparison
         from spectral_search.service import reports

@@ -25,13 +25,15 @@ Results = Annotated[
 DataRoot = Annotated[
     list[str] | None,
     typer.Option(
-        "--data-root", metavar="DIR", help="Data root with train*/dataset.h5; repeat it or use a glob [DATA_ROOT]."
+        "--data-root",
+        metavar="DIR",
+        help="Data root, where the data of the task are; repeat it or use a glob [DATA_ROOT].",
     ),
 ]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, such as fit.batch_size=512.")
 ]
-NumTrain = Annotated[int | None, typer.Option("--num-train", help="Training spectra, a stratified subset.")]
+NumTrain = Annotated[int | None, typer.Option("--num-train", help="Training examples, a stratified subset.")]
 
 
 @contextmanager

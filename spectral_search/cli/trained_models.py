@@ -8,7 +8,7 @@ import typer
 from spectral_search.cli.shared import Json, Results, answering, print_json
 
 _Observed = Annotated[
-    bool, typer.Option("--observed", help="The flux is as observed: add no noise to it (where shards hold none).")
+    bool, typer.Option("--observed", help="The data are as observed: add no noise to them (where they hold none).")
 ]
 
 
@@ -57,7 +57,7 @@ def evaluate(
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """R2, MAE and RMSE of a model; --part val gives the leaderboard's number again."""
+    """Scores of a model by the metrics of its task; --part val gives the leaderboard's number again."""
     with answering():
         from spectral_search.service import trained_models
 
@@ -80,7 +80,7 @@ def predict(
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Write predicted log g of every spectrum."""
+    """Write what a model predicts for every example."""
     with answering():
         from spectral_search.service import trained_models
 

@@ -1,4 +1,4 @@
-"""What the cache of compressed spectra holds, as a document and for a terminal."""
+"""What the cache holds of what tasks made of their data, as a document and for a terminal."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,9 +9,6 @@ from rich.text import Text
 
 from spectral_search.record.array_cache import LIMIT_VARIABLE, ArrayCache, Entry
 from spectral_search.record.wording import aligned, amount
-
-FACTS = ("spectra", "pixels", "components", "noise_level", "shards")
-"""What the writer of an entry said of it; null where it said nothing."""
 
 
 def cache_document(cache: ArrayCache, removed: Sequence[Entry] = ()) -> dict[str, Any]:
@@ -33,14 +30,13 @@ def cache_document(cache: ArrayCache, removed: Sequence[Entry] = ()) -> dict[str
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    facts = entry.facts
     return {
+        **entry.facts,  # whatever its writer said of it
         "name": entry.name,
         "kind": entry.kind,
         "bytes": entry.nbytes,
         "used_at": datetime.fromtimestamp(entry.used_at, UTC).isoformat(timespec="seconds"),
         "in_use": entry.in_use,
-        **{name: facts.get(name) for name in FACTS},
     }
 
 
@@ -54,14 +50,15 @@ def render_cache(document: dict[str, Any]) -> RenderableType:
         f"{_entries(len(entries))}, {amount(document['bytes'])} of at most {limit} ({LIMIT_VARIABLE}), in "
         f"{document['folder']}"
     )
-    rows = [["what", "size", "spectra", "pixels", "K", "last used (UTC)", "", "from"]]
+    counts = list(dict.fromkeys(name for entry in entries for name in entry if _is_count(entry, name)))
+    rows = [["what", "size", *counts, "last used (UTC)", "", "from"]]
     for entry in entries:
-        numbers = [_number(entry[name]) for name in ("spectra", "pixels", "components")]
+        numbers = [f"{entry[name]:,}" if name in entry else "?" for name in counts]
         used, use = entry["used_at"][:16].replace("T", " "), "in use" if entry["in_use"] else ""
-        shards = entry["shards"] or ["?"]
+        shards = entry.get("shards") or ["?"]
         more = f" and {len(shards) - 1} more" if len(shards) > 1 else ""
         rows.append([entry["kind"], amount(entry["bytes"]), *numbers, used, use, f"{shards[0]}{more}"])
-    table = aligned(rows, left=frozenset({0, 5, 6, 7})) if entries else []
+    table = aligned(rows, left=frozenset({0, *range(len(counts) + 2, len(counts) + 5)})) if entries else []
     return Group(*(Text(line) for line in (*lines, *table)))
 
 
@@ -69,5 +66,6 @@ def _entries(count: int) -> str:
     return "1 entry" if count == 1 else f"{count:,} entries"
 
 
-def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else "?"
+def _is_count(entry: dict[str, Any], name: str) -> bool:
+    """Whether it is a whole number that the writer of an entry said."""
+    return name != "bytes" and type(entry[name]) is int

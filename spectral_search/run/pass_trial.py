@@ -1,6 +1,6 @@
 """A Ray Tune trial that trains in a shared pass: it asks the pass for its epochs, one by one, and hands them on.
 
-Such a trial is a process of its own, as every trial of Ray Tune; it loads neither torch nor spectra.
+Such a trial is a process of its own, as every trial of Ray Tune; it loads neither torch nor data.
 """
 
 import time

@@ -121,7 +121,7 @@ def ray_session(
     Args:
         resources: The spec's section.
         slots: What trials use on this machine.
-        data_bytes: Spectra that the object store must hold.
+        data_bytes: Examples that the object store must hold.
         dashboard: Whether a local cluster gets its dashboard.
         meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
             variables are set: neither may happen while another thread loads libraries.

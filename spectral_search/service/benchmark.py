@@ -19,7 +19,7 @@ def bench(
     figures: str | None = None,
     record: str | None = None,
     curves: str | None = None,
-    spectra: int | None = None,
+    examples: int | None = None,
 ) -> dict[str, Any]:
     """Measure against floors and peers; the tables are shown as they come, the whole is given as plain values.
 
@@ -30,7 +30,7 @@ def bench(
         figures: Folder for figures of what was found.
         record: File of JSON lines that the document is appended to.
         curves: File of recorded tasks that the part efficiency replays searches on too.
-        spectra: Training spectra of the part search, which is then carried out beside Ray Tune alone.
+        examples: Training examples of the part search, which is then carried out beside Ray Tune alone.
 
     Raises:
         RequestError: This is no checkout, there is no such part, the curves cannot be read, or the record or the
@@ -50,7 +50,7 @@ def bench(
         quick=quick,
         figures=None if figures is None else Path(figures),
         curves=None if curves is None else given_path(curves, "--curves"),
-        spectra=spectra,
+        examples=examples,
     )
     document = plain(found)
     if record is not None:

@@ -1,4 +1,4 @@
-"""What is kept of compressed spectra."""
+"""What is kept of what tasks made of their data."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from spectral_search.spec import home_folder as home
 
 
 def cache(*, clear: bool = False) -> dict[str, Any]:
-    """What is kept of compressed spectra, as plain values: folder, limit_bytes, bytes, entries, removed.
+    """What is kept of what was made of data, as plain values: folder, limit_bytes, bytes, entries, removed.
 
     Args:
         clear: Remove every entry first but those that a process uses.

@@ -35,7 +35,7 @@ def report(names: Sequence[str], page: str | None, shown: Shown, results: str | 
 
 
 def compare(first: str, second: str, results: str | None = None) -> "Comparison":
-    """Put two runs side by side: specs, best configs, test R2 on the same spectra, cost.
+    """Put two runs side by side: specs, best configs, test scores on the same examples, cost.
 
     Raises:
         RequestError: There is no such run, or it has no result.

@@ -15,11 +15,11 @@ class RunOptions:
         data_root: Data roots, globs allowed.
         name: Name of the run; the stage's, numbered, when absent.
         sets: KEY=VALUE overrides.
-        num_train: Training spectra.
+        num_train: Training examples.
         trials: Trials of the search.
         epochs: Most epochs of a trial.
         sampler: Who proposes trials, as `search.sampler`.
-        input_kind: What networks see of a spectrum; for all trials, also where the stage searches it.
+        input_kind: What networks see of an example; for all trials, also where the stage searches it.
         gpus: GPU indices; an empty tuple runs on the CPU, None leaves the spec as it is.
         concurrent: Most trials at a time.
         address: Ray cluster to join.

@@ -43,7 +43,7 @@ def export(name: str, destination: str, top: int = 1, results: str | None = None
 def evaluate(
     model: str, data: str, part: str = "auto", results: str | None = None, *, observed: bool = False
 ) -> dict[str, Any]:
-    """R2, MAE and RMSE of a model on a shard, or on one part of a data root.
+    """Scores of a model by the metrics of its task, on a shard, or on one part of a data root.
 
     On `val` of the data root that a model was chosen on, the split and the frozen noise are those of its search, so
     the leaderboard's number comes out again.
@@ -53,7 +53,7 @@ def evaluate(
         data: A shard, its folder, or a data root.
         part: Which part of a root; auto takes test where there is one, else val.
         results: The results folder.
-        observed: The flux is as observed: no noise is added to it. Not for val, whose noise is the search's.
+        observed: The examples are as observed: no noise is added to them. Not for val, whose noise is the search's.
 
     Raises:
         RequestError: There is no such model, data or part, or they do not fit each other.

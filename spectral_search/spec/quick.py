@@ -45,7 +45,7 @@ def quick_limits(spec: RunSpec) -> QuickLimits:
 def quick(spec: RunSpec, explicit: Mapping[str, Any] | None = None) -> RunSpec:
     """Shrinks a spec; the architectures it tries stay as they are.
 
-    Spectra, epochs, batch size, trials, finalists and noise draws are cut to `quick_limits`; what depends on epochs
+    Examples, epochs, batch size, trials, finalists and noise draws are cut to `quick_limits`; what depends on epochs
     (warm-up, patience, steps, first rung) is cut to fit; ranges and lists over these keys are clipped; a grid keeps
     at most `trials` of its points, spread evenly.
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from spectral_search.errors import RequestError
 from spectral_search.spec.data_section import DataSection
 
-DEFAULT_TASK = "spectra"
-"""The task of a spec that names none."""
 _GROUP = "spectral_search.tasks"
+"""Of entry points, and the package of our own."""
+DEFAULT_TASK: str = importlib.import_module(_GROUP).DEFAULT
+"""The task of a spec that names none."""
 _FOLDER = Path(__file__).parents[1] / "tasks"
 _DEFINITION, _TASK = "definition", "TASK"
 _SECTION, _DATA = "section", "DATA"
@@ -42,7 +43,7 @@ def task_object(name: str) -> object:
         if point.name == name:
             return point.load()
     if name in _own():
-        return getattr(importlib.import_module(f"spectral_search.tasks.{name}.{_DEFINITION}"), _TASK)
+        return getattr(importlib.import_module(f"{_GROUP}.{name}.{_DEFINITION}"), _TASK)
     near = get_close_matches(name, task_names(), n=1)
     meant = f" Did you mean {near[0]}?" if near else ""
     raise RequestError(f"There is no task {name!r}.{meant} There are: {', '.join(task_names())}; or give a .py file.")
@@ -56,7 +57,7 @@ def data_section(name: str) -> type[DataSection]:
         RequestError: There is no such task, or it brings no data section.
     """
     if name in _own():
-        section = getattr(importlib.import_module(f"spectral_search.tasks.{name}.{_SECTION}"), _DATA)
+        section = getattr(importlib.import_module(f"{_GROUP}.{name}.{_SECTION}"), _DATA)
     else:
         section = getattr(task_object(name), "data_section", None)
     if not (isinstance(section, type) and issubclass(section, DataSection)):

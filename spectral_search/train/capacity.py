@@ -25,7 +25,7 @@ RIDGE_BYTES = 28
 FEED_ARRAYS = 4
 """Arrays of a batch's values in float32 that a GPU makes its input from; a CPU goes by stripes."""
 FEWEST_ROWS = 64
-"""Spectra that are predicted at once, at least."""
+"""Examples that are predicted at once, at least."""
 
 
 @dataclass(frozen=True)

@@ -18,26 +18,6 @@ WORDS = re.compile(
     r")(?![a-z0-9])",
     re.IGNORECASE,
 )
-OWED: dict[str, int] = {
-    "cli/benchmark.py": 5,
-    "cli/caches.py": 1,
-    "cli/main.py": 3,
-    "cli/reports.py": 2,
-    "cli/shared.py": 1,
-    "cli/trained_models.py": 4,
-    "run/cache_view.py": 4,
-    "run/pass_trial.py": 1,
-    "run/ray_session.py": 1,
-    "service/benchmark.py": 5,
-    "service/caches.py": 2,
-    "service/reports.py": 2,
-    "service/run_options.py": 2,
-    "service/trained_models.py": 2,
-    "spec/quick.py": 1,
-    "spec/task_modules.py": 1,
-    "train/capacity.py": 1,
-}
-"""How many such words a module still has: to be driven to none, never added to, and struck out as they go."""
 MODULES = sorted(
     path
     for path in PACKAGE.rglob("*.py")
@@ -72,12 +52,7 @@ def science(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_science_stands_in_its_task_alone(path: Path) -> None:
-    found = science(path.read_text())
-    assert len(found) == OWED.get(path.relative_to(PACKAGE).as_posix(), 0), found
-
-
-def test_no_debt_is_of_a_module_that_is_gone() -> None:
-    assert set(OWED) <= {path.relative_to(PACKAGE).as_posix() for path in MODULES}
+    assert science(path.read_text()) == []
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,11 @@ def test_unknown_parts_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["training", "--spectra", "8192"], "for `bench search`"), (["search", "--spectra", "3"], "at least 256")],
+    [(["training", "--examples", "8192"], "for `bench search`"), (["search", "--examples", "3"], "at least 256")],
 )
-def test_spectra_are_for_searches(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_examples_are_for_searches(arguments: list[str], told: str, tmp_path: Path) -> None:
     (fault,) = errors(call("bench", *arguments, folder=tmp_path).require(2))
-    assert "--spectra" in fault and told in fault
+    assert "--examples" in fault and told in fault
 
 
 def test_the_best_until_a_time_rises_whoever_reported_first() -> None:
