@@ -13,6 +13,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "res_cnn": {"stem_channels": 4, "channels": 4, "blocks": 1, "head": [4]},
     "vit": {"width": 8, "heads": 2, "layers": 1, "patch": 16},
     "moe_cnn": {"channels": [2], "head": [4]},
+    "shared_mlp": {"hidden": [8]},
+    "space_time_attention": {
+        "embed_dim": 8,
+        "heads": 2,
+        **{f"{over}_depth_{stage}": 1 for over in ("temporal", "spatial") for stage in (1, 2)},
+    },
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "data.input.error_floor": {"data.input.kind": "whiten"},

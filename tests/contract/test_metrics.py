@@ -28,15 +28,17 @@ class Told(NamedTuple):
     bad_DN: np.ndarray
 
 
+ERROR_DNO, SEVERAL_NO = RNG.normal(0.0, 1.0, (2, 300, 24)), RNG.uniform(1.0, 5.0, (300, 24))
 NUMBERS_N = RNG.uniform(1.0, 5.0, 300)
 ANSWERS_N = RNG.integers(0, 2, 300).astype(np.float64)
 TOLD = {
     "numbers": Told(NUMBERS_N, NUMBERS_N + 0.2 * ERROR_DN, NUMBERS_N + 0.8 * ERROR_DN),
+    "several": Told(SEVERAL_NO, SEVERAL_NO + 0.2 * ERROR_DNO, SEVERAL_NO + 0.8 * ERROR_DNO),
     # Logits, some of them of the wrong sign.
     "answers": Told(ANSWERS_N, 2 * ANSWERS_N - 1 + 0.6 * ERROR_DN, 2 * ANSWERS_N - 1 + 2.0 * ERROR_DN),
 }
-KINDS = {"pairs": "answers"}
-"""What a task's predictions are of, where they are of no numbers."""
+KINDS = {"pairs": "answers", "traffic": "several"}
+"""What a task's predictions are of, where they are not of one number."""
 
 
 def told_of(task: Task) -> Told:

@@ -24,7 +24,10 @@ from spectral_search.spec.yaml_io import parse_yaml
 PIXELS, BINS = 96, 3
 SPECS = TypeAdapter(ModelSpec)
 
-NETWORKS = {
+HEIGHT = 4
+"""Rows of the input for networks that attend from row to row; others read one."""
+ONE_BLOCK = {f"{over}_depth_{stage}": 1 for over in ("temporal", "spatial") for stage in (1, 2)}
+NETWORKS: dict[str, dict[str, Any]] = {
     "mlp": {"kind": "mlp", "hidden": [24, 12]},
     "mlp_batch": {"kind": "mlp", "hidden": [24, 12], "norm": "batch", "activation": "silu", "init": "kaiming"},
     "mlp_layer_first": {"kind": "mlp", "hidden": [24, 12], "norm": "layer", "norm_layers": "first"},
@@ -61,6 +64,37 @@ NETWORKS = {
         "heads": 2,
         "tokeniser": "sliding_window",
     },
+    "shared_mlp": {"kind": "shared_mlp", "hidden": [24, 12]},
+    "shared_mlp_rows": {"kind": "shared_mlp", "hidden": [32], "row_embedding": 4, "activation": "silu", "dropout": 0.1},
+    "space_time": {"kind": "space_time_attention", "embed_dim": 16, "heads": 4, **ONE_BLOCK},
+    "space_time_learned": {
+        "kind": "space_time_attention",
+        "embed_dim": 16,
+        "heads": 2,
+        "positions": "learned",
+        "fusion": "concat",
+        "adjacency": "bias",
+        **ONE_BLOCK,
+    },
+    "space_time_relative": {
+        "kind": "space_time_attention",
+        "embed_dim": 16,
+        "heads": 2,
+        "positions": "relative",
+        "fusion": "cross_attn",
+        "dropout": 0.1,
+        **ONE_BLOCK,
+    },
+    "space_time_rotary": {
+        "kind": "space_time_attention",
+        "embed_dim": 16,
+        "heads": 2,
+        "positions": "rotary",
+        "fusion": "gated_residual",
+        "stochastic_depth": 0.1,
+        **ONE_BLOCK,
+    },
+    "space_time_adaptive": {"kind": "space_time_attention", "embed_dim": 16, "heads": 2, "fusion": "adaptive"},
     "moe_oracle": {"kind": "moe_cnn", "gate": "oracle", "channels": [8, 16], "norm": "group"},
     "moe_learned": {"kind": "moe_cnn", "gate": "learned", "channels": [8, 16], "norm": "batch"},
     "siamese": {"kind": "siamese_cnn", "layers": [1, 2], "width": 8, "feat_dim": 24},
@@ -97,7 +131,13 @@ def fewest_channels(section: ModelSpec) -> int:
 def built(spec: ModelSpec, times: int = 1, seed: int = 0) -> nn.Module:
     """The network with the weights of that seed, for so many times the fewest channels."""
     torch.manual_seed(seed)
-    return build_model(spec, pixels=PIXELS, channels=times * fewest_channels(spec), bins=BINS)
+    return build_model(spec, **sizes(spec, times * fewest_channels(spec)))
+
+
+def sizes(spec: ModelSpec, channels: int) -> dict[str, int]:
+    """Of an input: rows for networks that attend from row to row, one for all others."""
+    height = HEIGHT if spec.kind == "space_time_attention" else 1
+    return {"pixels": PIXELS, "channels": channels, "bins": BINS, "height": height}
 
 
 def spectra(count: int, channels: int = 1) -> tuple[Tensor, Tensor, Tensor]:
@@ -130,8 +170,7 @@ def test_one_finite_float32_per_spectrum(spec: ModelSpec, times: int, training: 
 @pytest.mark.parametrize("times", [1, 2])
 def test_counts_agree(spec: ModelSpec, times: int) -> None:
     counted = sum(weight.numel() for weight in built(spec, times).parameters())
-    channels = times * fewest_channels(spec)
-    assert counted == count_parameters(spec, pixels=PIXELS, channels=channels, bins=BINS)
+    assert counted == count_parameters(spec, **sizes(spec, times * fewest_channels(spec)))
 
 
 def test_gradients_reach_every_parameter(spec: ModelSpec) -> None:
@@ -194,6 +233,19 @@ def test_learns_64_spectra_by_heart(spec: ModelSpec) -> None:
     assert best < 0.1 * float(y_B.var())
 
 
+def test_several_outputs_are_given_or_refused(spec: ModelSpec) -> None:
+    channels = fewest_channels(spec)
+    several = {**sizes(spec, channels), "outputs": 12}
+    if not family_of(spec.kind).several_outputs:
+        with pytest.raises(RequestError, match=f"model.kind {spec.kind} gives one number an example"):
+            build_model(spec, **several)
+        return
+    x_BCL, _, bin_B = spectra(5, channels)
+    output_BO = predict(build_model(spec, **several), spec, x_BCL, bin_B)
+    assert output_BO.shape == (5, 12) and output_BO.dtype == torch.float32
+    assert torch.isfinite(output_BO).all() and output_BO.std(0).min() > 0.0
+
+
 def test_weights_survive_safetensors(spec: ModelSpec, tmp_path: Path) -> None:
     model = built(spec, seed=0)
     x_BCL, _, bin_B = spectra(8, fewest_channels(spec))
@@ -225,12 +277,13 @@ def test_each_label_has_a_colour_of_its_own(family: Family[Any]) -> None:
 
 def test_a_default_network_counts_as_torch_does(family: Family[Any]) -> None:
     spec = family.section(kind=family.kind)
-    for pixels, times, bins in ((512, 1, 9), (301, 2, 4)):
-        channels = times * fewest_channels(spec)
-        with torch.device("meta"):
-            model = build_model(spec, pixels=pixels, channels=channels, bins=bins)
-        counted = sum(weight.numel() for weight in model.parameters())
-        assert counted == count_parameters(spec, pixels=pixels, channels=channels, bins=bins)
+    for pixels, times, bins, height in ((512, 1, 9, 4), (301, 2, 4, 1)):
+        read = {"pixels": pixels, "channels": times * fewest_channels(spec), "bins": bins, "height": height}
+        for outputs in (1, 12) if family.several_outputs else (1,):
+            with torch.device("meta"):
+                model = build_model(spec, **read, outputs=outputs)
+            counted = sum(weight.numel() for weight in model.parameters())
+            assert counted == count_parameters(spec, **read, outputs=outputs)
 
 
 def test_a_step_takes_memory_that_grows_with_its_batch(spec: ModelSpec) -> None:

@@ -24,6 +24,7 @@ GRID_SIZES = {
     "signal_cnn": 4,
     "vit_sweep": 1,
     "pairs_stage1": 20,
+    "traffic_stage1": 10,
 }
 BY_SIGNAL = ["step1", "step2", "mlp_residual", "mlp_deep", "mlp_wide", "mlp_big", "mvp_mlp1"]
 DENOISED = ["cnn_stage1a", "cnn_stage1b", "cnn_stage2", "mvp_cnn1", "mvp_cnn2", "mvp_moe_cnn0"]

@@ -1,0 +1,117 @@
+"""Readings as data: the verbs that simulate and inspect them, and the road network of a search that is given none."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectral_search.places import require_output, writing
+from spectral_search.record.durable import replacing
+from spectral_search.task.verbs import Answer, Audience, DefaultData, Verb, VerbOptions, option
+from spectral_search.tasks.traffic.readings import Readings
+from spectral_search.tasks.traffic.road_simulator import simulate_roads
+from spectral_search.tasks.traffic.section import TrafficData
+from spectral_search.tasks.traffic.traffic_files import read_traffic, readings_arrays
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_CACHE_VERSION = 1
+"""Raised with every change of the simulator that changes readings: an old cache must not pass for the new."""
+DEAD_SHARE = 0.95
+"""A sensor that is missing more often than this says nothing worth having."""
+
+
+class SimulateOptions(VerbOptions):
+    """How large a network, for how long."""
+
+    days: int = option(7, "Days, from a Monday on.", ge=1, le=366)
+    roads: int = option(4, "Roads.", ge=1, le=64)
+    sensors_a_road: int = option(3, "Sensors along each.", ge=1, le=64)
+    missing: float = option(0.05, "Part of the readings that are not there.", ge=0.0, le=0.9)
+    seed: int = option(0, "The same seed gives the same readings.", ge=0)
+
+
+class InspectOptions(VerbOptions):
+    """How the table is to be read."""
+
+    adjacency: str | None = option(None, "An adjacency to check beside it.", metavar="FILE", key="data.adjacency")
+
+
+def write_readings(file: Path, readings: Readings) -> None:
+    """Write readings as an .npz file, whole or not at all."""
+    require_output(file, makes_folders=True)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as partial, partial.open("wb") as stream:
+            arrays: dict[str, Any] = {**readings_arrays(readings)}
+            np.savez_compressed(stream, **arrays)
+
+
+def _simulate(path: Path, options: SimulateOptions, audience: Audience) -> Answer:
+    file = path if path.suffix == ".npz" else path / "roads.npz"
+    asked: dict[str, Any] = options.model_dump()
+    write_readings(file, simulate_roads(**asked))
+    lines = (
+        f"Wrote a simulated road network, no substitute for a real one, to {file}.",
+        f"Next: spectral-search run traffic_stage1 --quick --data-root {shlex.quote(str(file))}",
+    )
+    return Answer({"path": str(file), **asked}, lines=lines)
+
+
+def _inspect(path: Path, options: InspectOptions, audience: Audience) -> Answer:
+    readings = read_traffic(TrafficData(root=str(path), adjacency=options.adjacency))
+    document = inspected(readings)
+    return Answer(document, _shown(document), has_faults=False)
+
+
+def inspected(readings: Readings) -> dict[str, Any]:
+    """What readings are, as plain values."""
+    values_TS = readings.values_TS
+    missing_S = np.isnan(values_TS).mean(axis=0)
+    adjacency_SS = readings.adjacency_SS
+    dead = [name for name, share in zip(readings.sensors, missing_S, strict=True) if share > DEAD_SHARE]
+    return {
+        "steps": len(readings),
+        "sensors": len(readings.sensors),
+        "step_minutes": readings.step_minutes,
+        "first": str(readings.start) if readings.timed else None,
+        "missing_share": float(missing_S.mean()),
+        "dead_sensors": dead,
+        "lowest": float(np.nanmin(values_TS)),
+        "mean": float(np.nanmean(values_TS)),
+        "highest": float(np.nanmax(values_TS)),
+        "neighbours": None if adjacency_SS is None else float((adjacency_SS > 0).sum(1).mean() - 1),
+    }
+
+
+def _shown(document: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for key, value in document.items():
+        told = f"{value:.4g}" if isinstance(value, float) else ", ".join(value) if isinstance(value, list) else value
+        table.add_row(key.replace("_", " "), "-" if told in (None, "") else str(told))
+    return table
+
+
+SIMULATE = Verb(
+    "Write the readings of a simulated road network as an .npz file. No substitute for a real one.",
+    SimulateOptions,
+    _simulate,
+    of="The .npz file, or a folder for roads.npz.",
+)
+INSPECT = Verb("Show what a table of readings holds.", InspectOptions, _inspect, of="The table.")
+
+
+def small_network() -> DefaultData:
+    """A small simulated network."""
+    return DefaultData(
+        name=f"roads-v{_CACHE_VERSION}.npz",
+        making="simulating a week of a road network",
+        takes="a second",
+        called="a simulated road network",
+        caveat="no substitute for a real one",
+        write=lambda path, audience: write_readings(path, simulate_roads()),
+    )
