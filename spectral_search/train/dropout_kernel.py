@@ -8,6 +8,7 @@ Shape suffixes: W width of a layer, B examples in a batch, T examples of a tile.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,10 +35,8 @@ class Dropped:
     """
 
     def __init__(self, bits_WB: Tensor, p: float, kind: torch.dtype) -> None:
-        dropped = dropped_of(p)
-        self._bits_WB, self._name = bits_WB, _NAMES[kind]
-        self._least = dropped - RESOLUTION // 2
-        self._kept = torch.tensor(kept_factor(dropped), dtype=kind).item()
+        self._bits_WB, self._kind = bits_WB, kind
+        self._least, self._kept = _least_and_kept(p, kind)
 
     def forward(self, z_WT: Tensor, h_WT: Tensor, tile: slice, *, relu: bool) -> None:
         """Write z, or its ReLU, with dropout to h, both of these examples of the batch."""
@@ -54,13 +53,22 @@ class Dropped:
         return before_WT
 
     def _carry_out(self, name: str, given_WT: Tensor, by_WT: Tensor, out_WT: Tensor) -> None:
-        sides = given_WT, by_WT, out_WT
-        if {side.shape for side in sides} != {given_WT.shape} or any(side.stride(1) != 1 for side in sides):
-            raise ValueError(f"sides that do not go together: {[(side.shape, side.stride()) for side in sides]}")
-        if given_WT.dtype != out_WT.dtype or _NAMES[out_WT.dtype] != self._name:
-            raise TypeError(f"{self._name} is needed, not {given_WT.dtype} and {out_WT.dtype}")
-        addresses, strides = (side.data_ptr() for side in sides), (side.stride(0) for side in sides)
-        _FUNCTIONS.get()[f"{name}_{self._name}"](*addresses, *strides, *given_WT.shape, self._least, self._kept)
+        strides = given_WT.stride(), by_WT.stride(), out_WT.stride()
+        (given, given_one), (by, by_one), (out, out_one) = strides
+        if not (given_WT.shape == by_WT.shape == out_WT.shape and given_one == by_one == out_one == 1):
+            raise ValueError(f"sides that do not go together: {given_WT.shape, by_WT.shape, out_WT.shape}, {strides}")
+        if not (given_WT.dtype == out_WT.dtype == self._kind):
+            raise TypeError(f"{self._kind} is needed, not {given_WT.dtype} and {out_WT.dtype}")
+        addresses = given_WT.data_ptr(), by_WT.data_ptr(), out_WT.data_ptr()
+        function = _FUNCTIONS.get()[f"{name}_{_NAMES[self._kind]}"]
+        function(*addresses, given, by, out, *given_WT.shape, self._least, self._kept)
+
+
+@lru_cache(1024)
+def _least_and_kept(p: float, kind: torch.dtype) -> tuple[int, float]:
+    """What bits keep a value where p of them are dropped, and the factor on it, rounded to a format."""
+    dropped = dropped_of(p)
+    return dropped - RESOLUTION // 2, torch.tensor(kept_factor(dropped), dtype=kind).item()
 
 
 def dropped_of(p: float) -> int:

@@ -4,11 +4,10 @@ A member is handed its gradients, computed in whatever company (`pack`), and mak
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from spectral_search.spec.name_registry import WEIGHT_AVERAGES
 from spectral_search.task.counter import counter_seed
@@ -19,7 +18,7 @@ from spectral_search.train.network import Network
 from spectral_search.train.optimiser_groups import optimiser_groups
 from spectral_search.train.techniques.augmentation import augmented_key
 from spectral_search.train.techniques.loss import Loss, loss_of
-from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
+from spectral_search.train.techniques.schedule import learning_rate, learning_rates, plateau_drops
 from spectral_search.train.techniques.weight_average import WeightAverage
 
 EpochRecord = dict[str, Any]
@@ -82,6 +81,8 @@ class Member:
         self._step = 0
         self._loss_sum = torch.zeros((), device=self.device)
         self._drops = 0
+        self._rates: Iterator[tuple[float, ...]] = iter(())
+        """Of each group of parameters, for every step that is left of the epoch."""
 
     @property
     def epoch(self) -> int:
@@ -107,11 +108,20 @@ class Member:
         if self._accumulation is not None:
             self._accumulation.begin_epoch()
         values = [record[self.plateau_metric.val_name] for record in self.history]
-        self._drops = plateau_drops(self.config.fit.plateau_patience, values, self.plateau_metric)
+        fit, steps = self.config.fit, range(self._step, self._step + self._steps_per_epoch)
+        self._drops = plateau_drops(fit.plateau_patience, values, self.plateau_metric)
+        highest = [group["initial_lr"] for group in self.optimizer.param_groups]
+        of_groups = [learning_rates(fit, rate, steps, self._steps_per_epoch, self._drops) for rate in highest]
+        self._rates = iter(zip(*of_groups, strict=True))
 
     def dropout_seed(self, index: int) -> int:
         """Seed of the dropout of a step; `index` counts the batches of the epoch from 0."""
         return counter_seed(self.config.fit.seed, "dropout", self.number, self.epoch, index)
+
+    def drop_gradients(self) -> None:
+        """Let go of the gradients of the last step. Torch's `zero_grad` takes as long as clipping them."""
+        for value in self._parameters:
+            value.grad = None
 
     def update(self, loss: torch.Tensor, examples: int = 1) -> None:
         """One AdamW step on the gradients that the parameters hold, where the batch is the last of one.
@@ -126,12 +136,12 @@ class Member:
             self._take_step()
 
     def _take_step(self) -> None:
-        fit = self.config.fit
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(fit, group["initial_lr"], self._step, self._steps_per_epoch, self._drops)
-        if fit.grad_clip is not None:
+        largest = self.config.fit.grad_clip
+        for group, rate in zip(self.optimizer.param_groups, next(self._rates), strict=True):
+            group["lr"] = rate
+        if largest is not None:
             self.scaler.unscale_(self.optimizer)
-            _clip_gradients([value for value in self._parameters if value.grad is not None], fit.grad_clip)
+            _clip_gradients([value.grad for value in self._parameters if value.grad is not None], largest)
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -190,14 +200,14 @@ def best_of(history: Sequence[EpochRecord], objective: Metric) -> EpochRecord | 
     return best
 
 
-def _clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
-    """Scale the gradients down to a norm, like torch's `clip_grad_norm_`.
+def _clip_gradients(gradients: list[torch.Tensor], largest: float) -> None:
+    """Scale gradients down to a norm, like torch's `clip_grad_norm_`.
 
     The norm is summed row by row first: torch cuts a single sum up by the number of threads.
     """
-    rows = [value.grad.reshape(value.shape[0], -1) for value in parameters if value.grad is not None]
+    rows = [gradient.reshape(gradient.shape[0], -1) for gradient in gradients]
     norm = torch.linalg.vector_norm(torch.cat([torch.linalg.vector_norm(row, dim=1) for row in rows]))
-    nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
 
 
 def _adamw(groups: list[dict[str, Any]]) -> AdamW:

@@ -50,7 +50,7 @@ class SinglePack(LoneNetwork):
         (member,) = self.members
         network = member.network
         network.model.train()
-        member.optimizer.zero_grad(set_to_none=True)
+        member.drop_gradients()
         torch.manual_seed(member.dropout_seed(batch.index))
         output_B = network.output(batch.inputs[member.train_key], batch.context_B)
         loss = member.loss.of_each(output_B, batch.target_B).mean()
@@ -86,8 +86,6 @@ class StackPack:
         return self._beside_ridge(self._stack.outputs(cast_BCL, None), x_BCL)
 
     def compute(self, batch: TrainBatch) -> None:
-        for member in self.members:
-            member.optimizer.zero_grad(set_to_none=True)
         self._examples = len(batch)
         seeds = [member.dropout_seed(batch.index) for member in self.members]
         dropout, target_B = StepDropout(seeds, self._network.device), batch.target_B
@@ -96,6 +94,8 @@ class StackPack:
         if self._pieces is not None and in_pieces(cast_BCL):
             self._compute_in_pieces(self._pieces, x_BCL, cast_BCL.flatten(1), target_B, dropout)
             return
+        for member in self.members:
+            member.drop_gradients()  # which a step in pieces writes over
         output_KB = self._beside_ridge(self._stack.outputs(cast_BCL, dropout), x_BCL)
         loss_K = self._losses(output_KB, target_B)
         scaled = [member.scaler.scale(loss) for member, loss in zip(self.members, loss_K, strict=True)]

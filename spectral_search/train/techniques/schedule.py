@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import NamedTuple
 
 from spectral_search.spec.fit import FitSpec
@@ -52,18 +51,19 @@ def learning_rate(fit: FitSpec, highest: float, step: int, steps_per_epoch: int,
         steps_per_epoch: Batches of an epoch.
         drops: Drops of a plateau so far; see `plateau_drops`.
     """
-    warmup_steps = round(fit.warmup_epochs * steps_per_epoch)
-    if step < warmup_steps:
-        return highest * (step + 1) / (warmup_steps + 1)
-    schedule = _schedule(fit.schedule)
-    return schedule(highest, fit, Progress(step, steps_per_epoch, warmup_steps, fit.epochs * steps_per_epoch, drops))
+    return learning_rates(fit, highest, range(step, step + 1), steps_per_epoch, drops)[0]
 
 
-@cache
-def _schedule(name: str) -> Schedule:
-    """Of a name, looked up once: every step of every member asks."""
-    found: Schedule = SCHEDULES.find(name)
-    return found
+def learning_rates(fit: FitSpec, highest: float, steps: range, steps_per_epoch: int, drops: int = 0) -> list[float]:
+    """The same of successive steps, with one look at the recipe."""
+    schedule: Schedule = SCHEDULES.find(fit.schedule)
+    warmup_steps, all_steps = round(fit.warmup_epochs * steps_per_epoch), fit.epochs * steps_per_epoch
+    return [
+        highest * (step + 1) / (warmup_steps + 1)
+        if step < warmup_steps
+        else schedule(highest, fit, Progress(step, steps_per_epoch, warmup_steps, all_steps, drops))
+        for step in steps
+    ]
 
 
 def plateau_drops(patience: int, values: Sequence[float], metric: Metric) -> int:
