@@ -5,14 +5,14 @@ differences), so that differences are paired.
 Shape suffixes: D draws of the input, N examples, R bootstrap samples, K methods, C columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from spectral_search.spec.seeds import numpy_seed
-from spectral_search.task.measure import Measure, drawn_together
+from spectral_search.task.measure import Measure, Ranked, drawn_together
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -41,10 +41,13 @@ def resampled_sums(columns_NC: np.ndarray, *, seed: int, resamples: int = RESAMP
         resamples: R.
     """
     columns_NC = np.asarray(columns_NC, np.float64)
-    count = len(columns_NC)
-    cached = count * resamples <= _CACHED_VALUES
-    chunks = _kept_times(count, seed, resamples) if cached else _times(count, seed, resamples)
+    chunks = _drawn_times(len(columns_NC), seed, resamples)
     return np.concatenate([times_RN.astype(np.float64) @ columns_NC for times_RN in chunks])
+
+
+def _drawn_times(count: int, seed: int, resamples: int) -> Iterable[np.ndarray]:
+    cached = count * resamples <= _CACHED_VALUES
+    return _kept_times(count, seed, resamples) if cached else _times(count, seed, resamples)
 
 
 def _times(count: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
@@ -65,7 +68,7 @@ def _kept_times(count: int, seed: int, resamples: int) -> list[np.ndarray]:
 
 
 def sampled_values(
-    measure: Measure,
+    measure: Measure | Ranked,
     error_NK: np.ndarray,
     target_N: np.ndarray,
     *,
@@ -87,6 +90,11 @@ def sampled_values(
         Values of shape (K,) and of shape (R, K); NaN where the examples make none.
     """
     part_N = np.ones(len(target_N), bool) if part_N is None else part_N
+    if isinstance(measure, Ranked):
+        # All of them as they are, and then each sample: an example outside of the part counts no time.
+        every = [part_N[None], *(times_RN * part_N for times_RN in _drawn_times(len(target_N), seed, resamples))]
+        value_RK = np.concatenate([measure.of_times(error_NK, target_N, times_RN) for times_RN in every])
+        return value_RK[0], value_RK[1:]
     columns_NC = blocks(measure.columns(error_NK, target_N, part_N), drawn_together(measure))
     sums_RC = resampled_sums(columns_NC, seed=seed, resamples=resamples)
     return measure.of_sums(columns_NC.sum(0, keepdims=True))[0], measure.of_sums(sums_RC)
@@ -112,7 +120,7 @@ def estimates(value_K: np.ndarray, sample_RK: np.ndarray, level: float = LEVEL) 
 
 
 def interval(
-    measure: Measure,
+    measure: Measure | Ranked,
     predicted_DN: np.ndarray,
     target_N: np.ndarray,
     *,

@@ -22,7 +22,7 @@ from spectral_search.task.data_plan import DataPlan, Traits
 from spectral_search.task.registry import task_of
 from spectral_search.task.training import InputShape
 from spectral_search.train.devices import Slots, plan_slots, visible_gpus
-from spectral_search.train.technique_faults import require_techniques
+from spectral_search.train.technique_faults import require_augmentations, require_techniques
 
 LATE_PART = 0.5
 """Largest part of all epochs that may be trained before the first decision without a warning."""
@@ -255,6 +255,7 @@ def _check_networks(spec: RunSpec, shape_of: Callable[[TrialConfig], InputShape]
     for recipe in {f"{c.model.kind} {c.fit!r}": c for c in configs}.values():
         try:
             require_techniques(recipe, task)
+            require_augmentations(recipe, shape_of(recipe))
         except RequestError as error:
             faults |= dict.fromkeys(error.faults)
     for config in by_network.values():

@@ -1,6 +1,6 @@
 """An item of `fit.augment`: a section of the class that its kind has."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import PlainValidator, SerializeAsAny
 
@@ -12,6 +12,19 @@ class AugmentSection(Section):
     """What every augmentation has; the rest is its own."""
 
     kind: Annotated[str, AUGMENTATIONS]
+
+    EXACT: ClassVar[bool] = True
+    """Whether what it does commutes with rounding to a narrower number format, as moving and hiding values does."""
+
+    def input_faults(self, channels: int, length: int, height: int) -> list[str]:
+        """Why it cannot change such inputs, one plain sentence a fault; empty where it can.
+
+        Args:
+            channels: Of an example.
+            length: Values of a channel; of an image row by row.
+            height: Rows of an image, 1 of what is none.
+        """
+        return []
 
     @classmethod
     def of(cls, raw: Any) -> type[Section]:

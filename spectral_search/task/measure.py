@@ -1,10 +1,12 @@
 """How a metric is computed: what each example adds to it, and the number that sums over examples make.
 
 A metric that is a function of sums can be computed of any part of the examples and of resampled ones at the cost of a
-product of matrices, so every interval comes from here. Shape suffixes: D draws of the input, N examples, O outputs of
+product of matrices, so every interval comes from here. One that compares examples with each other, as ranks do, is told
+how often each counts instead (`Ranked`). Shape suffixes: D draws of the input, N examples, O outputs of
 an example, K methods, C columns, R samples of the examples.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +31,25 @@ class Measure(Protocol):
 
     def by_draw(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> list[float]:
         """The value of each draw alone."""
+
+
+class Ranked(ABC):
+    """Turns predictions into a number that sums over examples do not make: examples are compared with each other.
+
+    Of several draws, the mean prediction of each example is compared.
+    """
+
+    def errors(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> np.ndarray:
+        """What each example is compared by, float64 (N,)."""
+        return np.mean(np.atleast_2d(np.asarray(predicted_DN, np.float64)), axis=0)
+
+    @abstractmethod
+    def of_times(self, error_NK: np.ndarray, target_N: np.ndarray, times_RN: np.ndarray) -> np.ndarray:
+        """The values where each example counts so many times, (R, K); NaN where they make none."""
+
+    def by_draw(self, predicted_DN: np.ndarray, target_N: np.ndarray) -> list[float]:
+        """The value of each draw alone."""
+        return [value_of(self, predicted_N, target_N) for predicted_N in np.atleast_2d(predicted_DN)]
 
 
 @dataclass(frozen=True)
@@ -117,13 +138,15 @@ class MaskedError:
         return [value_of(self, predicted_NO, target_N) for predicted_NO in predicted_DNO]
 
 
-def drawn_together(measure: Measure) -> int:
+def drawn_together(measure: "Measure | Ranked") -> int:
     """How many neighbouring examples samples draw as one."""
     return int(getattr(measure, "together", 1))
 
 
-def value_of(measure: Measure, predicted_DN: np.ndarray, target_N: np.ndarray) -> float:
+def value_of(measure: Measure | Ranked, predicted_DN: np.ndarray, target_N: np.ndarray) -> float:
     """The value of all predictions together."""
     error_N1 = measure.errors(predicted_DN, target_N)[:, None]
+    if isinstance(measure, Ranked):
+        return float(measure.of_times(error_N1, target_N, np.ones((1, len(error_N1))))[0, 0])
     columns_NC = measure.columns(error_N1, target_N, np.ones(len(error_N1), bool))
     return float(measure.of_sums(columns_NC.sum(0, keepdims=True))[0, 0])

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from spectral_search.task.measure import MEAN_ABSOLUTE_ERROR, Measure
+from spectral_search.task.measure import MEAN_ABSOLUTE_ERROR, Measure, Ranked
 
 VAL = "val_"
 """What stands before a metric's name where it was measured on the val set."""
@@ -38,7 +38,7 @@ class Metric:
     digits: int = 4
     chance: float | None = None
     symbol: str = ""
-    measure: Measure = MEAN_ABSOLUTE_ERROR
+    measure: Measure | Ranked = MEAN_ABSOLUTE_ERROR
     tolerance: float = 0.0
     drawn_from: float | None = None
 

@@ -67,8 +67,10 @@ class Network:
         self.config, self.device = config, device
         self.model = model.to(device)
         self.precision = resolve_precision(config.fit.precision, device)
-        # A Ridge takes its product in float32.
-        self.input_format = FORMATS[self.precision] if config.fit.target == "direct" else torch.float32
+        # A Ridge takes its product in float32, and what an augmentation makes of rounded values is not what rounding
+        # makes of its values.
+        plain = config.fit.target == "direct" and all(item.EXACT for item in config.fit.augment)
+        self.input_format = FORMATS[self.precision] if plain else torch.float32
         self.input_key = config.data.input.model_dump_json()
         self._family = family_of(config.model.kind)
         self._needs_context = self._family.needs_bin(config.model)

@@ -8,6 +8,7 @@ from spectral_search.spec.spelling import nearest
 from spectral_search.spec.trial import TrialConfig
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
+from spectral_search.task.training import InputShape
 
 
 def require_techniques(config: TrialConfig, task: Task) -> None:
@@ -24,6 +25,17 @@ def require_techniques(config: TrialConfig, task: Task) -> None:
             f"fit.checkpoint_activations has no meaning for {config.model.kind}, whose networks keep what they need; "
             f"set it to false, or use one of {able}"
         )
+
+
+def require_augmentations(config: TrialConfig, shape: InputShape) -> None:
+    """Refuse augmentations that cannot change such inputs.
+
+    Raises:
+        RequestError: A sentence for each.
+    """
+    told = [item.input_faults(shape.channels, shape.length, shape.height) for item in config.fit.augment]
+    if faults := [fault for some in told for fault in some]:
+        raise RequestError(*faults)
 
 
 def metric_named(name: str, metrics: Sequence[Metric]) -> Metric:

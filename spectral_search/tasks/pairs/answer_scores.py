@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from spectral_search.task.measure import MEAN_ABSOLUTE_ERROR, value_of
+from spectral_search.task.measure import MEAN_ABSOLUTE_ERROR, Ranked, value_of
 
 
 class MeanOverPairs(ABC):
@@ -41,6 +41,29 @@ class LogLoss(MeanOverPairs):
     def of_each(self, logit_DN: np.ndarray, same_N: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # a logit that is none
             return np.logaddexp(0.0, np.where(same_N, -logit_DN, logit_DN))
+
+
+class AreaUnderCurve(Ranked):
+    """How often a pair of the same gets a higher logit than one of different things; equal logits count half."""
+
+    def of_times(self, error_NK: np.ndarray, target_N: np.ndarray, times_RN: np.ndarray) -> np.ndarray:
+        same_N = np.asarray(target_N) > 0.5
+        return np.column_stack([_area(logit_N, same_N, times_RN) for logit_N in error_NK.T])
+
+
+def _area(logit_N: np.ndarray, same_N: np.ndarray, times_RN: np.ndarray) -> np.ndarray:
+    """Of one method, for each row of how often pairs count; (R,), NaN where one of both answers is missing."""
+    if np.isnan(logit_N).any():
+        return np.full(len(times_RN), np.nan)
+    order_N = np.argsort(logit_N, kind="stable")
+    starts = np.flatnonzero(np.diff(logit_N[order_N], prepend=np.nan))  # of equal logits; the first differs from NaN
+    times_RN = np.asarray(times_RN, np.float64)[:, order_N]
+    same_RG, other_RG = (
+        np.add.reduceat(times_RN * of_N, starts, axis=1) for of_N in (same_N[order_N], ~same_N[order_N])
+    )
+    below_RG = np.cumsum(other_RG, axis=1) - other_RG
+    with np.errstate(invalid="ignore"):
+        return ((below_RG + 0.5 * other_RG) * same_RG).sum(1) / (same_RG.sum(1) * other_RG.sum(1))
 
 
 def probability(logit_N: np.ndarray) -> np.ndarray:

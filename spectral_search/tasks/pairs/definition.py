@@ -9,7 +9,7 @@ import numpy as np
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.metric import Metric
-from spectral_search.tasks.pairs.answer_scores import Accuracy, LogLoss
+from spectral_search.tasks.pairs.answer_scores import Accuracy, AreaUnderCurve, LogLoss
 from spectral_search.tasks.pairs.images.pair_source import FoundPairs, find_pairs
 from spectral_search.tasks.pairs.pairs_plan import PairsPlan, require_answers
 from spectral_search.train.array_task import FoundArrays, InMemoryTask
@@ -21,6 +21,7 @@ class Pairs(InMemoryTask):
     name = "pairs"
     metrics = (
         Metric("accuracy", "accuracy", True, worst=0.0, chance=0.5, measure=Accuracy(), tolerance=0.005),
+        Metric("auc", "AUC", True, worst=0.0, chance=0.5, measure=AreaUnderCurve(), tolerance=0.002),
         Metric("log_loss", "log loss", False, unit="nats", worst=2.0, measure=LogLoss()),
     )
     examples = "pairs"

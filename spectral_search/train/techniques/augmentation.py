@@ -5,7 +5,7 @@ Shape suffixes: B batch, C channels, L length.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -16,8 +16,11 @@ from spectral_search.task.counter import counter_seed
 class Augmentation(Protocol):
     """A section of `fit.augment` that knows what to do.
 
-    What it does commutes with rounding to a narrower number format: members with different formats share inputs.
+    Where what it does commutes with rounding to a narrower number format (`EXACT`), members with different formats
+    share inputs in the widest of them; others are given inputs in float32, whatever format their members have.
     """
+
+    EXACT: ClassVar[bool]
 
     @property
     def kind(self) -> str:
