@@ -9,6 +9,7 @@ import numpy as np
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.metric import Metric
+from spectral_search.task.verbs import Verb
 from spectral_search.tasks.pairs.answer_scores import Accuracy, AreaUnderCurve, LogLoss
 from spectral_search.tasks.pairs.images.pair_source import FoundPairs, find_pairs
 from spectral_search.tasks.pairs.pairs_plan import PairsPlan, require_answers
@@ -49,6 +50,16 @@ class Pairs(InMemoryTask):
 
     def recorded(self, spec: RunSpec, opened: FoundPairs, arrays: Mapping[str, np.ndarray]) -> PairsPlan:
         return PairsPlan.of(spec, opened, self)
+
+    def verbs(self) -> Mapping[str, Verb[Any, Any]]:
+        from spectral_search.tasks.pairs import pair_verbs
+
+        return {
+            "simulate": pair_verbs.SIMULATE,
+            "inspect": pair_verbs.INSPECT,
+            "baselines": pair_verbs.BASELINES,
+            "audit": pair_verbs.AUDIT,
+        }
 
     def evaluate(self, model: Path, data: Path, part: str, run: Any, *, observed: bool = False) -> dict[str, Any]:
         from spectral_search.tasks.pairs.training.exported_pairs import evaluate_pairs

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from small_pairs import drawings
 
-from spectral_search.spec.run import RunSpec
+from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.training import TrainBatch, Wanted
 from spectral_search.tasks.pairs.images.pair_part import PairPart, drawn_pairs
 from spectral_search.tasks.pairs.training.pair_set import GreyScale, PairSet
+from spectral_search.train.trainer import Trainer
 
 IMAGES_MHW, CLASS_M = drawings(4, 6, 6)
 TRAIN, VAL = (
@@ -69,3 +70,24 @@ def test_images_of_one_grey_are_only_centred() -> None:
     scale = GreyScale.of(np.full((3, 4), 9, np.uint8))
     assert (scale.mean, scale.std) == (9.0, 1.0)
     assert GreyScale.from_arrays(scale.to_arrays()) == scale
+
+
+def test_members_of_other_number_formats_change_nothing_where_images_are_turned() -> None:
+    augment = [{"kind": "affine", "images": 2}]
+
+    def config(precision: str) -> TrialConfig:
+        model = {"kind": "siamese_cnn", "layers": [1], "width": 4, "feat_dim": 8, "head": []}
+        fit = {"loss": "bce", "batch_size": 16, "precision": precision, "augment": augment}
+        return RunSpec.from_dict({"stage": "some", "task": "pairs", "model": model, "fit": fit}).base
+
+    def trained(*precisions: str) -> dict[str, float]:
+        trainer = Trainer(HELD, torch.device("cpu"))
+        members = [trainer.member(0, config(precision)) for precision in precisions]
+        for number, member in enumerate(members):
+            member.key = number
+        records = trainer.run_epoch(members)
+        return {name: records[number]["train_loss"] for number, name in enumerate(precisions)}  # type: ignore[index]
+
+    together = trained("bfloat16", "float32")
+    assert together["bfloat16"] == trained("bfloat16")["bfloat16"] != together["float32"]
+    assert together["float32"] == trained("float32")["float32"]
