@@ -1,12 +1,30 @@
-"""Sets up what every test relies on: helper modules that can be imported, threads that do not spin."""
+"""Sets up what every test relies on: helper modules that can be imported, threads that do not spin, no work twice."""
 
+import functools
+import gc
 import os
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does, for the tests in this process
 # What tests remember of their data is of no use in the user's own cache.
 os.environ.pop("SPECTRAL_SEARCH_CACHE", None)
 os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir()) / f"spectral-search-tests-{os.getuid()}")
 sys.path.insert(0, str(Path(__file__).parent))
+# The many processes that tests start read what the first has compiled; the workers' tests likewise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Once all modules of tests, and all that they import, are there."""
+    gc.collect()
+    gc.freeze()  # none of it is garbage any more: a collection looks at what the tests themselves have made
+    if "optuna" in sys.modules:
+        from alembic.util import pyfiles
+
+        # A study that is opened runs every file of its schema's history twice: here each file once a process.
+        pyfiles.load_module_py = functools.cache(pyfiles.load_module_py)

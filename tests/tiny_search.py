@@ -19,6 +19,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "heads": 2,
         **{f"{over}_depth_{stage}": 1 for over in ("temporal", "spatial") for stage in (1, 2)},
     },
+    "siamese_cnn": {"layers": [1, 1], "width": 4, "feat_dim": 8, "head": [4]},
+    "siamese_efficient": {"stem_channels": 4, "channels": [4, 8], "blocks": [1, 1], "feat_dim": 8, "head": [4]},
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "data.input.error_floor": {"data.input.kind": "whiten"},

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import pynvml
@@ -134,6 +135,7 @@ def _uuid(index: int) -> str:
     return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
 
 
+@cache  # reads and parses a file of torch's installation
 def _torch_has_cuda() -> bool:
     try:
         return "+cpu" not in version("torch")

@@ -62,7 +62,7 @@ def test_what_lies_within_is_taken_unless_another_key_forbids_it(leaf: Leaf) -> 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf.in_list and leaf.kind], ids=lambda leaf: leaf.name)
 def test_a_list_of_a_model_has_an_end(leaf: Leaf) -> None:
-    with pytest.raises(RequestError, match=rf"{leaf.key} must be a list of (1 to|2 to|at most) 64 values"):
+    with pytest.raises(RequestError, match=rf"{leaf.key} must be a list of (1 to|2 to|at most) \d+ values"):
         spec(leaf, [1] * 65)
 
 
