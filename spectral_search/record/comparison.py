@@ -171,14 +171,14 @@ def render_comparison(comparison: Comparison) -> RenderableType:
 
 
 def stability(run: Run) -> list[str]:
-    """Which trial would have been chosen under other noise draws, and which finalists tie; nothing where unknown."""
-    retest = run.record.retest or {}
-    chosen, lines = chosen_by_draw(retest, run.record.objective), []
-    if chosen:
+    """Which trial would have been chosen under other draws, and which finalists tie; nothing where unknown."""
+    retest, task = run.record.retest or {}, run.record.task
+    chosen, lines = chosen_by_draw(retest, task.objective), []
+    if chosen and task.redraws:
         draws, winner = sum(chosen.values()), retest.get("trial")
         told = ", ".join(f"trial {trial} in {count}" for trial, count in chosen.items())
         same = "its winner in all" if list(chosen) == [winner] else told
-        lines.append(f"{run.name}: under {draws} other noise draws the choice would have been {same}.")
+        lines.append(f"{run.name}: under {draws} draws of {task.retested_on} the choice would have been {same}.")
     if ties := tied(retest):
         lines.append(f"{run.name}: its winner ties with trial {', '.join(map(str, ties))}.")
     return lines

@@ -149,7 +149,8 @@ def score_lines(record: RunRecord) -> list[str]:
             low, high = objective.number(retest["low"]), objective.number(retest["high"])
             interval = f" (95% interval {low} to {high})"
         value = f"{objective.label} {objective.told(retest[objective.name])}{interval}"
-        lines.append(f"re-test{winner}: {value}, val set, {task.retested_on}: not used for selection")
+        seen = "not used for selection" if task.redraws else "as it was selected"
+        lines.append(f"re-test{winner}: {value}, val set, {task.retested_on}: {seen}")
         lines.extend(_seed_lines(retest, objective))
     if test and test.get(objective.name) is not None:
         known = [metric for metric in task.metrics if test.get(metric.name) is not None]

@@ -100,7 +100,7 @@ class TrialPaths:
 
     @property
     def retest_safetensors(self) -> Path:
-        """Predictions on fresh noise, in the folder of a re-test."""
+        """What a finalist predicts in a re-test, in its folder there."""
         return self.folder / "retest.safetensors"
 
     @property

@@ -156,9 +156,9 @@ def _finalists_caption(retest: dict[str, Any], task: Task) -> str:
     elif len(retest["finalists"]) > 1 and "tied" in retest["finalists"][1]:
         parts.append("No other finalist ties with it.")
     chosen = chosen_by_draw(retest, objective)
-    if len(chosen) > 1:
-        told = ", ".join(f"trial {trial} in {count}" for trial, count in chosen.items())
-        parts.append(f"The choice depends on the noise: of {sum(chosen.values())} fresh draws, {told} would have won.")
+    if len(chosen) > 1 and task.redraws:
+        told, draws = ", ".join(f"trial {trial} in {count}" for trial, count in chosen.items()), sum(chosen.values())
+        parts.append(f"The choice depends on the draw: of {draws} of {task.retested_on}, {told} would have won.")
     return " ".join(parts)
 
 
@@ -171,7 +171,7 @@ def _draw_finalists(layout: Layout, finalists: Sequence[dict[str, Any]], task: T
         ax.plot([entry["low"], entry["high"]], [place, place], color=INK, lw=2, solid_capstyle="round")
         label = f"{task.retested_on}, 95%" if first else None
         ax.plot([entry[objective.name]], [place], "o", color=INK, ms=6, label=label)
-        draws = entry.get(f"{objective.name}_by_draw", [])
+        draws = entry.get(f"{objective.name}_by_draw", []) if task.redraws else []
         ax.plot(draws, [place + 0.16] * len(draws), "|", color=MUTED, ms=8, label="each draw of it" if first else None)
         selected = "selected on val" if first else None
         value = entry[objective.val_name]

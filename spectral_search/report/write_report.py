@@ -184,10 +184,10 @@ def _summary(evidence: Evidence, chapters: Sequence[Chapter]) -> list[str]:
             trials = f"{dead} of {len(run.record.trials)} trials"
             sentences.append(f"{run.name}: {trials} collapsed, that is learnt nothing to their end; see its chapter.")
     task, closing = evidence.task, f" {evidence.reporting.closing}".rstrip()
+    used = f"used {task.retested_on} on the same val {task.examples}" if task.redraws else "measured it once more"
     sentences.append(
-        f"val {task.objective.shown} selected the winners and is a little too good for that; the re-test used "
-        f"{task.retested_on} on the same val {task.examples}; only the test numbers have seen no choice at all."
-        f"{closing}"
+        f"val {task.objective.shown} selected the winners and is a little too good for that; the re-test {used}; "
+        f"only the test numbers have seen no choice at all.{closing}"
     )
     return sentences
 

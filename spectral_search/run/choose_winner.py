@@ -1,4 +1,4 @@
-"""After the last trial: choose on val, re-test on fresh noise and other seeds, touch the test set once, export.
+"""After the last trial: choose on val, re-test afresh and with other seeds, touch the test set once, export.
 
 Every step leaves a file, and what has left its file is not done again: a process that dies here loses at most the
 training of the copies at hand since their last checkpoints.
@@ -88,13 +88,13 @@ def finish_run(
 def _as_trained(
     spec: RunSpec, record: RunRecord, finalists: list[TrialRecord], prepared: Prepared, device: torch.device
 ) -> list[Retest]:
-    """The weights of the search on noise that no choice has seen."""
+    """The weights of the search, on draws of the val examples that no choice has seen where the task has any."""
     own = [made for made in read_retests(record.paths, record.objective) if made.own]
     known = {(made.trial, made.seed, made.epoch): made for made in own}
     wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
     missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
     predictors = [prepared.predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
-    made_of = fresh_predictions(prepared, spec.search.retest_draws, predictors)
+    made_of = fresh_predictions(prepared, record.task.retest_draws(spec.search), predictors)
     for (trial, seed, epoch), predicted_DN in zip(missing, made_of, strict=True):
         made = Retest(trial.number, seed, True, epoch, epoch, trial.best_value, predicted_DN)
         write_retest(record.paths, record.objective, made)
@@ -134,7 +134,7 @@ def _retrained(
     device: torch.device,
     progress: CopyProgress,
 ) -> list[Retest]:
-    """The finalists trained anew with other seeds, on the same fresh noise; what is on disk is not trained again."""
+    """The finalists trained anew with other seeds, on the same examples; what is on disk is not trained again."""
     copies = planned_copies(spec, finalists, record.epochs_trained)
     anew = [retest for retest in read_retests(record.paths, record.objective) if not retest.own]
     known = {(retest.trial, retest.seed): retest for retest in anew}
@@ -148,7 +148,8 @@ def _retrained(
 
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:
-                made = replace(made, predicted_DN=fresh_predictions(prepared, spec.search.retest_draws, [predict])[0])
+                draws = record.task.retest_draws(spec.search)
+                made = replace(made, predicted_DN=fresh_predictions(prepared, draws, [predict])[0])
             write_retest(record.paths, record.objective, made)
             done.append(made)
 

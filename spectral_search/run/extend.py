@@ -66,7 +66,7 @@ def _longer_spec(record: RunRecord, spec: RunSpec, wanted: Extension) -> tuple[R
     if wanted.trials is not None:
         values["search.trials"] = wanted.trials
         told.append(f"{wanted.trials} trials in all, {max(0, wanted.trials - there)} of them new.")
-        if spec.search.sampler == "grid":
+        if spec.search.exhaustive:
             faults.append(f"--trials: {record.paths.name} runs the {planned_trials(spec)} points of a grid, no more.")
         elif wanted.trials <= there and wanted.trials != spec.search.trials:
             faults.append(f"--trials {wanted.trials}: {record.paths.name} has {there} trials already; ask for more.")

@@ -95,7 +95,7 @@ class _Comparison:
         self._corners = Corners(spec, traits.values, traits.train, gpu=self._on_gpu)
 
     def plan(self) -> MemoryPlan:
-        is_grid = self._spec.search.sampler == "grid"
+        is_grid = self._spec.search.exhaustive
         must = self._by_size(self._corners.grid()) if is_grid else [self._corners.smallest()]
         may = must if is_grid else [self._corners.largest()]
         free = self._unused.gpu.free if self._unused.gpu is not None else self._unused.host.free
@@ -126,7 +126,7 @@ class _Comparison:
 
     def _crowd(self, points: list[Sized], count: int) -> list[Sized]:
         """So many trials at a time: a grid's largest, or the same one again and again."""
-        return points[:count] if self._spec.search.sampler == "grid" else points[:1] * count
+        return points[:count] if self._spec.search.exhaustive else points[:1] * count
 
     def _fits(self, crowd: list[Sized]) -> bool:
         host, gpu = self._needed([sized.footprint for sized in crowd])
@@ -186,7 +186,7 @@ class _Comparison:
         return f"the {self._traits.examples_name} take {size(held)} of it; {self._traits.less}"
 
     def _which(self, too_large: list[Sized]) -> str:
-        if self._spec.search.sampler != "grid":
+        if not self._spec.search.exhaustive:
             return "No network of the space fits into memory. The smallest: " if self._corners_vary else ""
         if not any(sized.params for sized in too_large):
             return ""

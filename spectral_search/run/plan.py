@@ -56,8 +56,8 @@ class Plan:
     @property
     def epochs(self) -> int:
         """Most epochs of all trials; by promotion about as many as they take."""
-        epochs, search, domain = self.spec.fit.epochs, self.spec.search, self.spec.space.get("fit.epochs")
-        if search.sampler == "grid":
+        epochs, domain = self.spec.fit.epochs, self.spec.space.get("fit.epochs")
+        if self.spec.search.exhaustive:
             points = self.spec.grid_points()
             if any("fit.epochs" in point for point in points):
                 return sum(point.get("fit.epochs", epochs) for point in points)
@@ -92,7 +92,7 @@ class Plan:
         equivalent = after.equivalent_epochs(best, self.epochs)
         return {
             "finalists": len(best),
-            "draws": search.retest_draws,
+            "draws": task_of(self.spec.task).retest_draws(search),
             "copies": sum(count for count, _ in after.copies(best, self.epochs)),
             "epochs": after.training_epochs(best, self.epochs),
             "copy_epochs": next((epochs for count, epochs in after.copies(best, self.epochs) if count), None),
@@ -103,7 +103,7 @@ class Plan:
     def longest(self) -> int:
         """Most epochs of any trial."""
         key, spec = "fit.epochs", self.spec
-        if spec.search.sampler == "grid":
+        if spec.search.exhaustive:
             return max(point.get(key, spec.fit.epochs) for point in spec.grid_points())
         return int(max(spec.space[key].probes())) if key in spec.space else spec.fit.epochs
 
@@ -115,7 +115,7 @@ class Plan:
     def document(self) -> dict[str, Any]:
         """The plan as JSON."""
         spec = self.spec
-        grid = spec.grid_points() if spec.search.sampler == "grid" else None
+        grid = spec.grid_points() if spec.search.exhaustive else None
         return {
             "stage": spec.stage,
             "sampler": spec.search.sampler,
@@ -176,7 +176,12 @@ def make_plan(
         said.append(late)
     if data.sizes.test is None:
         said.append("The data root has no test set, so no test number will be reported.")
-    if spec.space and spec.search.sampler != "grid" and (points := planned_trials(spec)) < spec.search.trials:
+    if "search.retest_draws" in explicit and not task_of(spec.task).redraws:
+        examples = data.traits.examples_name
+        said.append(
+            f"Nothing about the {examples} is random: a re-test predicts them once, not search.retest_draws times."
+        )
+    if spec.space and not spec.search.exhaustive and (points := planned_trials(spec)) < spec.search.trials:
         said.append(f"The space holds {points} points, so {points} trials are made, not {spec.search.trials}.")
     if (late := _late_rung(spec)) is not None:
         said.append(late)

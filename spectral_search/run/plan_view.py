@@ -11,6 +11,7 @@ from spectral_search.run.memory_plan import MemoryPlan
 from spectral_search.run.plan import Plan
 from spectral_search.spec.domain import Domain
 from spectral_search.strategy.rule import rule_of
+from spectral_search.task.registry import task_of
 
 GRID_ROWS = 200
 
@@ -38,7 +39,7 @@ def render_plan(plan: Plan) -> RenderableType:
     for name, text in rows:
         table.add_row(name, Text(text))
     parts: list[RenderableType] = [table]
-    parts += [Text(), _grid_table(plan) if spec.search.sampler == "grid" else _space_table(plan)]
+    parts += [Text(), _grid_table(plan) if spec.search.exhaustive else _space_table(plan)]
     parts += [
         Text(f"\nnote: {note}" if not index else f"note: {note}", style="yellow")
         for index, note in enumerate(plan.notes)
@@ -61,8 +62,9 @@ def _search_text(plan: Plan) -> str:
 def _retest_text(plan: Plan) -> str:
     """What comes after the last trial, and how much of the time it takes."""
     found = plan.retest
-    one = found["finalists"] == 1
-    told = f"then the best {'trial' if one else found['finalists']} on {found['draws']} fresh noise draws"
+    task, best = task_of(plan.spec.task), "trial" if found["finalists"] == 1 else found["finalists"]
+    times = f"{found['draws']} draws of " if task.redraws else ""
+    told = f"then the best {best} on {times}{task.retested_on}"
     if found["copies"]:
         times = f"{found['copies']} time{'s' if found['copies'] > 1 else ''}"
         told += f", trained anew {times} with other seeds in at most {found['epochs']:,} epochs"

@@ -1,4 +1,4 @@
-"""What comes after the last trial, told beforehand: the re-test on fresh noise and the training with other seeds.
+"""What comes after the last trial, told beforehand: the re-test of the finalists and their training with other seeds.
 
 Work is counted in epochs of the search: the passes forward of the network over examples that it takes, over those of an
 epoch, in which each training example counts for three (forward, and backward for inputs and weights) and each noise
@@ -12,6 +12,7 @@ from spectral_search.spec.copies import Copies
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.search import SearchSpec
 from spectral_search.task.data_plan import Sizes
+from spectral_search.task.registry import task_of
 
 STEP_PASSES = 3
 
@@ -23,7 +24,7 @@ class Afterwards:
     Attributes:
         search: How often finalists are re-tested.
         epoch_passes: Passes forward of an epoch.
-        draw_passes: Of predicting one fresh noise draw of val.
+        retest_passes: Of re-testing one network on val, all draws of it.
         test_passes: Of predicting the test set.
         trains: Whether finalists are trained anew on this machine.
         lanes: Devices that the trials train on at a time; what comes after has one.
@@ -31,7 +32,7 @@ class Afterwards:
 
     search: SearchSpec
     epoch_passes: int
-    draw_passes: int
+    retest_passes: int
     test_passes: int
     trains: bool = True
     lanes: int = 1
@@ -40,7 +41,8 @@ class Afterwards:
     def of(cls, spec: RunSpec, sizes: Sizes, *, trains: bool = True, lanes: int = 1) -> "Afterwards":
         """What comes after a search on so many examples."""
         epoch = STEP_PASSES * sizes.train + sizes.val_draws * sizes.val
-        return cls(spec.search, epoch, sizes.val, sizes.test or 0, trains, lanes)
+        retest = task_of(spec.task).retest_draws(spec.search) * sizes.val
+        return cls(spec.search, epoch, retest, sizes.test or 0, trains, lanes)
 
     def copies(self, best_epochs: Sequence[int], epochs_trained: float) -> list[Copies]:
         """How many copies of each finalist are trained, and for how long.
@@ -61,6 +63,6 @@ class Afterwards:
         copies = self.copies(best_epochs, epochs_trained)  # those that are stopped early predict nothing
         whole = sum(made.times for made, best in zip(copies, best_epochs, strict=True) if made.epochs == best)
         networks = len(best_epochs) + whole
-        predicting = networks * self.search.retest_draws * self.draw_passes + self.test_passes
+        predicting = networks * self.retest_passes + self.test_passes
         training = self.training_epochs(best_epochs, epochs_trained)
         return self.lanes * (training + predicting / self.epoch_passes)

@@ -138,7 +138,7 @@ class RunSpec(Section):
             "space": {},
             "grid": {},
         }
-        sampler = "random" if self.search.sampler == "grid" else self.search.sampler
+        sampler = "random" if self.search.exhaustive else self.search.sampler
         search = self.search.model_copy(update={"sampler": sampler, "storage": None})
         rest = {"search": search, "inherit": None, "provenance": dict(provenance) if provenance is not None else None}
         return self.model_copy(update={**update, **rest})
@@ -189,8 +189,9 @@ def assemble(raw: dict[str, Any]) -> tuple[RunSpec | None, list[Fault]]:
     unread += [("grid", key) for key in _keys_of(raw.get("grid")) if base is None or grid_faults]
     kinds = [] if base is None else space_kinds(base, space)
     faults += [fault for section, key in unread if (fault := key_fault(section, key, kinds, data)) is not None]
-    if search is not None and search.sampler == "grid" and space and not products(grid) and not grid_faults:
-        faults.append(Fault("search.sampler", "search.sampler is grid, but there is no grid; add one, or use random"))
+    if search is not None and space and not products(grid) and not grid_faults and search.exhaustive:
+        told = f"search.sampler is {search.sampler}, but there is no grid; add one, or use random"
+        faults.append(Fault("search.sampler", told))
     faults += _inherit_key_faults(base, data, space, grid, inherit) + _provenance_faults(raw.get("provenance"))
     if faults or header is None or base is None:
         return None, faults

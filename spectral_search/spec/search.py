@@ -47,7 +47,9 @@ class SearchSpec(Section):
     )
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] = Field(42, description="seed of the proposals")
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
-    retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(5, description="fresh noise draws of the re-test")
+    retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(
+        5, description="fresh draws of the val examples in the re-test, where anything about them is random"
+    )
     retest_seeds: Annotated[int, Field(ge=1, le=16)] = Field(
         3, description="seeds of a finalist in the re-test, its own included; for the others it is trained anew"
     )
@@ -57,6 +59,11 @@ class SearchSpec(Section):
         "of the winner cost more, they are stopped earlier and compared with it as it was by then",
     )
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether the trials are the points of the grid, each once, and the space is left alone; the proposer says."""
+        return bool(PROPOSERS.find(self.sampler).exhaustive)
 
     def copies_of(self, best_epochs: Sequence[int], epochs_trained: float) -> list[Copies]:
         """How many copies of each finalist are trained with other seeds, and for how many epochs.

@@ -13,7 +13,7 @@ CHECKED_CHOICES = 500
 def values(spec: RunSpec, key: str) -> set[Any]:
     """The values that trials may have for a key; of a range its ends and what lies next to them."""
     base = spec.base.value(key)
-    if spec.search.sampler == "grid":
+    if spec.search.exhaustive:
         return {point.get(key, base) for point in spec.grid_points()}
     domain = spec.space.get(key)
     if domain is None:
@@ -23,9 +23,8 @@ def values(spec: RunSpec, key: str) -> set[Any]:
 
 def candidates(spec: RunSpec) -> list[TrialConfig]:
     """What trials may be: every grid point, or every value of the space by itself."""
-    points = spec.grid_points() if spec.search.sampler == "grid" else [{}]
-    if spec.search.sampler != "grid":
-        points += [{key: value} for key, domain in spec.space.items() for value in domain.probes()]
+    alone = [{}, *({key: value} for key, domain in spec.space.items() for value in domain.probes())]
+    points = spec.grid_points() if spec.search.exhaustive else alone
     found = []
     for point in points[:CHECKED_CHOICES]:
         with suppress(RequestError):  # a value that is possible only together with others

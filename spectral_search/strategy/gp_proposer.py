@@ -1,22 +1,29 @@
 """Optuna's Gaussian process."""
 
-import math
+from __future__ import annotations
 
-import optuna
-from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+import math
+from typing import TYPE_CHECKING
 
 from spectral_search.strategy.history import Trial
 from spectral_search.strategy.optuna_sampling import SamplerProposer
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
 
 class GpProposer(SamplerProposer):
     """Told of every trial's best value: it models complete trials only, of which early stops leave few."""
 
     def sampler(self, seed: int) -> BaseSampler:
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self.spec.search.startup_trials)
+        from optuna.samplers import GPSampler
+
+        return GPSampler(seed=seed, n_startup_trials=self.spec.search.startup_trials)
 
     def tell(self, trial: Trial) -> FrozenTrial:
+        from optuna.trial import TrialState
+
         failed = trial.state == "failed"
         if trial.state == "running" or not (trial.values or failed):
             return super().tell(trial)

@@ -10,6 +10,8 @@ from spectral_search.task.metric import Metric
 class GridProposer(Proposer):
     """Needs no history but its length."""
 
+    exhaustive = True
+
     def __init__(self, spec: RunSpec, metric: Metric) -> None:
         super().__init__(spec, metric)
         self._points = spec.grid_points()

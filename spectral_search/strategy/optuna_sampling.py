@@ -1,18 +1,21 @@
-"""What the proposers share that ask a sampler of Optuna."""
+"""What the proposers share that ask a sampler of Optuna, which they import when they are made: a plan makes none."""
+
+from __future__ import annotations
 
 from abc import abstractmethod
-
-from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from typing import TYPE_CHECKING
 
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.history import History, Trial
 from spectral_search.strategy.proposer import Proposer
-from spectral_search.strategy.shadow_study import STATES, ShadowStudy
 from spectral_search.strategy.space_points import Params
 from spectral_search.strategy.untried_points import UntriedPoints, tried_points
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
 ATTEMPTS = 10
 """Proposals asked of the sampler before a repeated or impossible one is replaced by a random one."""
@@ -22,6 +25,8 @@ class SamplerProposer(Proposer):
     """A sampler's proposal that no earlier trial has tried."""
 
     def __init__(self, spec: RunSpec, metric: Metric) -> None:
+        from spectral_search.strategy.shadow_study import ShadowStudy
+
         super().__init__(spec, metric)
         self.shadow, self._untried = ShadowStudy(spec), UntriedPoints(spec)
         # Telling a trial costs more than most proposals; one that has not changed is told as before.
@@ -37,6 +42,8 @@ class SamplerProposer(Proposer):
 
     def tell(self, trial: Trial) -> FrozenTrial:
         """A trial as the sampler must see it."""
+        from spectral_search.strategy.shadow_study import STATES
+
         gains = [self.metric.gain(value) for value in trial.values]
         value = trial.gain(self.metric) if trial.state == "complete" else None
         return self.shadow.told(trial, STATES[trial.state], value, gains)

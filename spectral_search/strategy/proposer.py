@@ -5,6 +5,7 @@ and of the history and of nothing else, so that a resumed search goes on as the 
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from spectral_search.spec.name_registry import PROPOSERS
 from spectral_search.spec.run import RunSpec
@@ -20,7 +21,13 @@ class Proposer(ABC):
     Args:
         spec: The search.
         metric: What it looks for the best of.
+
+    Attributes:
+        exhaustive: Whether it tries the points of the spec's grid, each once, and nothing of its space: what plans,
+            which make no proposer, ask by `search.exhaustive`.
     """
+
+    exhaustive: ClassVar[bool] = False
 
     def __init__(self, spec: RunSpec, metric: Metric) -> None:
         self.spec, self.metric = spec, metric

@@ -17,7 +17,7 @@ LARGEST_ENUMERATION = 5_000
 
 def planned_trials(spec: RunSpec) -> int:
     """Trials that a search will make: fewer than asked for where its space holds fewer."""
-    if spec.search.sampler == "grid":
+    if spec.search.exhaustive:
         return len(spec.grid_points())
     points = finite_points(spec)
     return spec.search.trials if points is None else min(spec.search.trials, len(points))
@@ -25,7 +25,7 @@ def planned_trials(spec: RunSpec) -> int:
 
 def searched_domains(spec: RunSpec) -> dict[str, Domain]:
     """The domain of every searched key, in an order in which conditions can be judged as values are drawn."""
-    if spec.search.sampler != "grid":
+    if not spec.search.exhaustive:
         return {key: spec.space[key] for key in spec.search_order()}
     values: dict[str, dict[str, Any]] = {}
     for point in spec.grid_points():

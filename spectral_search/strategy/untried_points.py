@@ -1,13 +1,14 @@
-"""Random points of a space that no trial has had."""
+"""Random points of a space that no trial has had. Optuna is imported with the first, so that plans need none of it."""
+
+from __future__ import annotations
 
 import random
 from collections.abc import Set
-
-import optuna
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.history import History
-from spectral_search.strategy.shadow_study import ShadowStudy
 from spectral_search.strategy.space_points import (
     Params,
     drawn_point,
@@ -16,6 +17,9 @@ from spectral_search.strategy.space_points import (
     point_key,
     searched_domains,
 )
+
+if TYPE_CHECKING:
+    from spectral_search.strategy.shadow_study import ShadowStudy
 
 RANDOM_ATTEMPTS = 1000
 """Random points drawn of a space that cannot be listed before it is taken to hold no more."""
@@ -30,7 +34,12 @@ class UntriedPoints:
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec, self._domains, self._finite = spec, searched_domains(spec), finite_points(spec)
-        self._shadow = ShadowStudy(spec)
+
+    @cached_property
+    def _shadow(self) -> ShadowStudy:
+        from spectral_search.strategy.shadow_study import ShadowStudy
+
+        return ShadowStudy(self._spec)
 
     def one(self, history: History, seed: int) -> Params | None:
         """A random point; None when there is none left."""
@@ -38,6 +47,8 @@ class UntriedPoints:
         if self._finite is not None:
             left = self._left(tried)
             return random.Random(seed).choice(left) if left else None
+        import optuna
+
         sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
         for _ in range(RANDOM_ATTEMPTS):
             if self.holds(params := self._shadow.ask(sampler, []), tried):

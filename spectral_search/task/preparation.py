@@ -62,7 +62,10 @@ class Prepared(Protocol):
     def has_test(self) -> bool: ...
 
     def fresh(self, draw: int) -> Any:
-        """The val examples as no choice has seen them, for a re-test: another draw of what is random about them."""
+        """The val examples for a re-test, another draw of what is random about them: no choice has seen it.
+
+        A task without `redraws` is asked once and gives those that every epoch is measured on.
+        """
 
     def predictor(self, bundle: Any, device: "torch.device") -> Any:
         """An exported model at work, see `Predictor`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.search import SearchSpec
 from spectral_search.task.data_plan import CheckNetworks, DataPlan, FoundData
 from spectral_search.task.measure import value_of
 from spectral_search.task.metric import Metric
@@ -26,6 +27,8 @@ class Task(ABC):
         target: Names the column of what is to be predicted in tables of predictions.
         labels: The columns of such a table beside the prediction, `target` among them.
         selected_on: What of the val set selects trials, for people.
+        redraws: Whether a re-test draws anew what is random about the val examples (`Prepared.fresh`). Where nothing
+            is, they are predicted once more, and what the re-test adds are its interval and the other seeds.
         retested_on: What the finalists are re-tested on, for people.
         training_target: What the training loss is of, for people.
     """
@@ -36,6 +39,7 @@ class Task(ABC):
     target: str = "target"
     labels: tuple[str, ...] = ("id", "target")
     selected_on: str = "the val set"
+    redraws: bool = True
     retested_on: str = "fresh examples"
     training_target: str = ""
 
@@ -43,6 +47,10 @@ class Task(ABC):
     def objective(self) -> Metric:
         """What searches look for the best of, on the val set."""
         return self.metrics[0]
+
+    def retest_draws(self, search: SearchSpec) -> int:
+        """How often a finalist predicts the val examples in a re-test."""
+        return search.retest_draws if self.redraws else 1
 
     @abstractmethod
     def open(self, spec: RunSpec) -> Any:

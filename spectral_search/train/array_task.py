@@ -118,6 +118,7 @@ class ArrayTask(InMemoryTask):
     """A task of arrays: a subclass names itself and its metrics, and loads its parts."""
 
     data_section: ClassVar[type[ArrayData]] = ArrayData
+    redraws, retested_on = False, "the same examples"
 
     @abstractmethod
     def load(self, data: Any) -> Parts:

@@ -11,8 +11,11 @@ from made_histories import FINITE, GRID, HIGHER, LOWER, MIXED, history_of, mirro
 from spectral_search.errors import RequestError
 from spectral_search.spec.name_registry import PROPOSERS
 from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.history import State, Trial
+from spectral_search.strategy.candidate_configs import candidates
+from spectral_search.strategy.grid_proposer import GridProposer
+from spectral_search.strategy.history import History, State, Trial
 from spectral_search.strategy.proposer import Proposer, proposer_of
+from spectral_search.strategy.space_points import Params, planned_trials, searched_domains
 
 COUNT = 6
 NAMES = PROPOSERS.names
@@ -112,3 +115,30 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         spec_of(MIXED, "tpee")
     with pytest.raises(RequestError, match="no proposer 'tpee'. Did you mean tpe.*gp, grid, parzen, random, tpe"):
         PROPOSERS.find("tpee")
+
+
+class Backwards(GridProposer):
+    """The points of the grid, the last one first."""
+
+    def propose(self, history: History) -> Params | None:
+        left = len(self._points) - len(history.trials)
+        return self._points[left - 1] if left else None
+
+
+def test_a_proposer_says_itself_that_it_tries_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [name for name in NAMES if PROPOSERS.find(name).exhaustive] == ["grid"]
+    monkeypatch.setitem(PROPOSERS._added, "backwards", Backwards)
+    grid = spec_for("grid")
+    spec = grid.model_copy(update={"search": grid.search.model_copy(update={"sampler": "backwards", "trials": 1})})
+    points = grid.grid_points()
+    assert planned_trials(spec) == len(points) > 1 and len(candidates(spec)) == len(points)
+    assert [trial.params for trial in proposed(proposer_of(spec, HIGHER), 99)] == points[::-1]
+    assert spec.fixed(points[0]).search.sampler == "random"
+
+
+def test_an_unknown_name_is_no_space_that_is_searched() -> None:
+    spec = spec_for("random")
+    unknown = spec.model_copy(update={"search": spec.search.model_copy(update={"sampler": "tpee"})})
+    for ask in (planned_trials, searched_domains, candidates):
+        with pytest.raises(RequestError, match="no proposer 'tpee'"):
+            ask(unknown)

@@ -82,6 +82,8 @@ def test_the_lowest_error_wins(place: Path) -> None:
     assert max(lasts["complete"]) < min(lasts["stopped"])  # at the rung the lower errors go on
     assert record.manifest.retest is not None
     assert record.manifest.retest["low"] < record.manifest.retest["mae"] < record.manifest.retest["high"]
+    # Nothing about a car is random: it is predicted once, to what selected the winner.
+    assert record.manifest.retest["mae_by_draw"] == [pytest.approx(best.best_value, rel=1e-6)]
 
 
 def test_what_was_exported_gives_the_numbers_again(place: Path) -> None:
@@ -106,6 +108,13 @@ def test_its_report_speaks_of_it(place: Path) -> None:
     assert not any(word in page for word in ("R²", "log g", "spectra ", "dex"))
     shown = call("status", "whole", "--results", place / "results", folder=place).require().stdout
     assert "val MAE" in shown and "R2" not in shown
+    assert "val set, the same examples: as it was selected" in " ".join(shown.split())
+    plan = (
+        call("run", place / "cars.yaml", "--dry-run", "--set", "search.retest_draws=4", folder=place).require().stdout
+    )
+    told = " ".join(plan.split())
+    assert "then the best 3 on the same examples" in told and "noise" not in told
+    assert "a re-test predicts them once, not search.retest_draws times" in told
 
 
 @pytest.mark.parametrize(

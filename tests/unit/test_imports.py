@@ -170,6 +170,13 @@ def test_families_are_known_without_torch() -> None:
     assert loaded_of({"torch", "ray", "optuna"}, code) == []
 
 
+def test_a_plan_asks_proposers_without_optuna() -> None:
+    code = (
+        "from spectral_search.spec.name_registry import PROPOSERS\n[PROPOSERS.find(name) for name in PROPOSERS.names]"
+    )
+    assert loaded_of({"torch", "ray", "optuna"}, code) == []
+
+
 def test_the_cache_is_listed_without_torch_ray_or_pandas() -> None:
     code = (
         "from spectral_search.run.cache_view import render_cache\nfrom spectral_search import service\n"

@@ -41,7 +41,7 @@ def plan(root: DataRoot, folder: Path, slots: Slots | None = None, executor: str
 
 
 def test_work_is_counted_in_epochs_of_the_search() -> None:
-    after = Afterwards(SEARCH, epoch_passes=100, draw_passes=20, test_passes=10)
+    after = Afterwards(SEARCH, epoch_passes=100, retest_passes=5 * 20, test_passes=10)
     # The winner's two copies in 10 passes, which cost 10 more, and one of the other's in the same: of 0.5 (70 + 10).
     assert after.copies([10, 10], 70) == [(2, 10), (1, 10)]
     assert after.training_epochs([10, 10], 70) == 30
@@ -50,18 +50,18 @@ def test_work_is_counted_in_epochs_of_the_search() -> None:
 
 
 def test_where_nothing_is_trained_anew_predicting_is_left() -> None:
-    after = Afterwards(SEARCH, 100, 20, 0, trains=False)
+    after = Afterwards(SEARCH, 100, 5 * 20, 0, trains=False)
     assert after.equivalent_epochs([10, 10], 60) == pytest.approx(2 * 5 * 20 / 100)
 
 
 def test_one_device_takes_longer_than_the_many_of_the_search() -> None:
-    one, two = (Afterwards(SEARCH, 100, 20, 0, lanes=lanes) for lanes in (1, 2))
+    one, two = (Afterwards(SEARCH, 100, 5 * 20, 0, lanes=lanes) for lanes in (1, 2))
     assert two.equivalent_epochs([10], 60) == 2 * one.equivalent_epochs([10], 60)
 
 
 def test_an_epoch_counts_its_training_spectra_three_times(root: DataRoot, tmp_path: Path) -> None:
     after = plan(root, tmp_path).afterwards  # 8 draws of so few val spectra
-    assert (after.epoch_passes, after.draw_passes, after.test_passes) == (3 * 60 + 8 * 20, 20, 10)
+    assert (after.epoch_passes, after.retest_passes, after.test_passes) == (3 * 60 + 8 * 20, 2 * 20, 10)
 
 
 def test_the_plan_says_it_before_anything_starts(root: DataRoot, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def told(made: Plan) -> str:
 
 def test_without_other_seeds_it_says_so_too(root: DataRoot, tmp_path: Path) -> None:
     text = told(plan(root, tmp_path, retest_seeds=1))
-    assert "the best 2 on 2 fresh noise draws; about" in text
+    assert "the best 2 on 2 draws of fresh noise; about" in text
     assert "trained anew" not in text
 
 

@@ -78,7 +78,7 @@ def _standing_in(spec: RunSpec, reason: str, otherwise: str) -> str:
 def _settled(spec: RunSpec) -> RunSpec:
     """The spec with nothing left to stand in, and with an input of its grid where that is run and never has its own."""
     update: dict[str, Any] = {"otherwise": None}
-    if spec.search.sampler == "grid" and spec.data.input.kind not in inputs(spec):
+    if spec.search.exhaustive and spec.data.input.kind not in inputs(spec):
         update["kind"] = spec.grid_points()[0][_KIND]
     return _with_input(spec, update)
 
