@@ -49,14 +49,14 @@ def simulated_root(train: int, val: int, pixels: int, progress: Callable[[int, i
     return folder
 
 
-def repeated_shard(path: Path, spectra: int, pixels: int, dtype: str) -> Path:
-    """A shard in chunks of 64 spectra, without a mask, that repeats one simulated block."""
+def repeated_shard(path: Path, spectra: int, pixels: int, dtype: str, *, with_mask: bool = False) -> Path:
+    """A shard in chunks of 64 spectra that repeats one simulated block; its mask, if it has one, marks nothing."""
     simulator = Simulator(pixels=pixels, seed=SEED)
     block = simulator.block("train", 0, noisy=False)
     labels = pd.DataFrame(block.labels).iloc[np.arange(spectra) % BLOCK_ROWS].reset_index(drop=True)
     wave_angstrom_L = simulator.wave_angstrom_L
     with ShardWriter(
-        path, spectra=spectra, pixels=pixels, wave_angstrom_L=wave_angstrom_L, with_mask=False, dtype=dtype
+        path, spectra=spectra, pixels=pixels, wave_angstrom_L=wave_angstrom_L, with_mask=with_mask, dtype=dtype
     ) as writer:
         for start in range(0, spectra, BLOCK_ROWS):
             rows = slice(0, min(BLOCK_ROWS, spectra - start))
