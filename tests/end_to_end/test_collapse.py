@@ -65,6 +65,7 @@ def test_inline_it_is_stopped_and_told(place: Path, inline: Done) -> None:
     check(record_of(place, "inline"), inline.json(), inline.stderr)
 
 
+@pytest.mark.slow
 def test_status_leaderboard_and_report_say_so(place: Path, inline: Done) -> None:
     shown = call("status", "inline", folder=place).require()
     text = " ".join((shown.stdout + shown.stderr).split())

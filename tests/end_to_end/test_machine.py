@@ -44,6 +44,7 @@ def as_nobody(place: Path, *arguments: object, **environment: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_a_user_without_name_and_home_inspects_and_is_asked_for_data(place: Path) -> None:
     as_nobody(place, "inspect", "data", "--plot", "spectra.png").require()
     as_nobody(place, "run", "small.yaml", "--dry-run").require()

@@ -56,6 +56,7 @@ def plan(place: Path, root: str, *more: str) -> list[str]:
     return notes
 
 
+@pytest.mark.slow
 def test_what_was_allowed_stands_on_every_page(place: Path) -> None:
     name = ["--name", "mixed", "--results", "mixed", "--executor", "inline"]
     done = call("run", "tiny.yaml", "--data-root", "cgs", *ALLOW, *name, folder=place).require()

@@ -36,6 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_in_an_odd_place_is_found_again(place: Path) -> None:
     there = ["--results", f"{ODD}/results"]
     (entry,) = call("status", *there, "--json", folder=place).require().json()
@@ -68,6 +69,7 @@ def test_results_are_shown_whatever_brackets_a_folder_has(place: Path) -> None:
     assert "train_[b]/dataset.h5" in call("inspect", f"{ODD}/more", folder=place).require().stdout
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_text_are_refused_before_any_work(place: Path) -> None:
     """As an argument, as the present folder, in the environment, and deep in the data."""
     spec, data = place / ODD / "tiny.yaml", place / ODD / "data"

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from command_line import call, errors, paths, write_spec
+from command_line import Done, call, errors, paths, write_spec
 from learnable_root import write_root
 from small_shards import fake_labels, make_shard
 
@@ -125,34 +126,41 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_wrong_request_is_answered_in_a_sentence(place: Path, case: str) -> None:
-    arguments, wanted = CASES[case]
-    done = call(*arguments, folder=place).require(2)
-    assert done.stdout == ""
-    assert len(errors(done)) == 1, done.stderr
-    missing = [text for text in wanted if text not in done.stderr]
-    assert not missing, done.stderr
-    assert [path.name for path in (place / "ray_results").iterdir()] == ["used"]
-
-
-def test_no_refusal_loads_ray_or_torch(place: Path) -> None:
+@pytest.fixture(scope="module")
+def answered(place: Path) -> dict[str, Any]:
+    """All of them, asked one after the other in a process of their own, and which heavy modules it has loaded since."""
     program = (
-        "import json, pathlib, sys\nfrom command_line import call\n"
-        "codes = [call(*case, folder=pathlib.Path.cwd()).code for case in json.loads(sys.argv[1])]\n"
-        "print(json.dumps([codes, sorted({'ray', 'torch', 'optuna'} & set(sys.modules))]))"
+        "import json, pathlib, sys\nfrom command_line import call\nhere, told = pathlib.Path.cwd(), {}\n"
+        "for case, arguments in json.loads(sys.argv[1]).items():\n"
+        "    done = call(*arguments, folder=here)\n"
+        "    runs = [path.name for path in (here / 'ray_results').iterdir()]\n"
+        "    told[case] = [done.code, done.stdout, done.stderr, runs]\n"
+        "print(json.dumps([told, sorted({'ray', 'torch', 'optuna'} & set(sys.modules))]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps([arguments for arguments, _ in CASES.values()])],
+        [sys.executable, "-c", program, json.dumps({case: arguments for case, (arguments, _) in CASES.items()})],
         cwd=place,
         env=paths(),
         capture_output=True,
         text=True,
         check=True,
     )
-    codes, loaded = json.loads(done.stdout)
-    assert set(codes) == {2}
-    assert loaded == []
+    told, loaded = json.loads(done.stdout)
+    return {"told": told, "loaded": loaded}
+
+
+def test_a_wrong_request_is_answered_in_a_sentence(answered: dict[str, Any]) -> None:
+    assert answered["told"].keys() == CASES.keys()
+    wrong = {}
+    for case, (code, stdout, stderr, runs) in answered["told"].items():
+        lacking = [text for text in CASES[case][1] if text not in stderr]
+        if (code, stdout, len(errors(Done(code, stdout, stderr))), lacking, runs) != (2, "", 1, [], ["used"]):
+            wrong[case] = {"code": code, "stdout": stdout, "stderr": stderr, "lacking": lacking, "runs": runs}
+    assert wrong == {}
+
+
+def test_no_refusal_loads_ray_or_torch(answered: dict[str, Any]) -> None:
+    assert answered["loaded"] == []
 
 
 def test_all_faults_of_a_file_are_told_at_once(place: Path) -> None:

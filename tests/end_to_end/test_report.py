@@ -192,6 +192,7 @@ def test_dark_and_printed(report: Report, probe: Callable[..., dict[str, Any]], 
     assert pages >= 4
 
 
+@pytest.mark.slow
 def test_runs_side_by_side(results: Path) -> None:
     found = service.compare("mlp", "more", str(results))
     assert found.gain is not None and found.gain.low <= found.gain.value <= found.gain.high
@@ -207,6 +208,7 @@ def test_runs_side_by_side(results: Path) -> None:
     assert "training spectra" in told and "400" in told and found.verdict.split(":")[0] in told
 
 
+@pytest.mark.slow
 def test_compare_refuses(results: Path) -> None:
     with pytest.raises(RequestError, match="twice"):
         service.compare("mlp", "mlp", str(results))
@@ -214,6 +216,7 @@ def test_compare_refuses(results: Path) -> None:
         service.compare("mlp", "absent", str(results))
 
 
+@pytest.mark.slow
 def test_runs_on_other_spectra_are_not_compared(results: Path, root: Path, tmp_path: Path) -> None:
     other = write_root(tmp_path / "other", train=400, val=100, test=200, with_noisy=True)
     make_run(results, "elsewhere", small_spec(other, MLP, trials=1, retest_seeds=1))
@@ -222,6 +225,7 @@ def test_runs_on_other_spectra_are_not_compared(results: Path, root: Path, tmp_p
     shutil.rmtree(results / "elsewhere")
 
 
+@pytest.mark.slow
 def test_evaluate_makes_the_predictions_of_an_old_run(results: Path, root: Path, tmp_path: Path) -> None:
     """A run of an earlier version keeps no predictions: it is told, and `evaluate` brings them back, the same."""
     old = tmp_path / "old"
@@ -237,6 +241,7 @@ def test_evaluate_makes_the_predictions_of_an_old_run(results: Path, root: Path,
     assert len(before) == len(file.read_bytes())
 
 
+@pytest.mark.slow
 def test_other_data_leave_a_run_as_it_is(results: Path, tmp_path: Path) -> None:
     other = write_root(tmp_path / "other", train=400, val=100, test=200, with_noisy=True)
     (file,) = RunPaths(results, "mlp").predictions_dir.glob("test_*.parquet")
@@ -245,6 +250,7 @@ def test_other_data_leave_a_run_as_it_is(results: Path, tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_score(results: Path) -> None:
     run = service.status("mlp", str(results))
     labels = service.compare("mlp", "more", str(results)).runs[0].method

@@ -116,6 +116,7 @@ def test_search_stops_in_good_order(spec: Path, tmp_path: Path, how: str, execut
     stopped.check_good_order(begun)
 
 
+@pytest.mark.slow
 def test_a_lost_terminal_ends_a_search_in_good_order(spec: Path, tmp_path: Path) -> None:
     """Of a dropped connection nothing is left to write to: each write fails."""
     paths, (master, terminal) = RunPaths(tmp_path, "run"), pty.openpty()

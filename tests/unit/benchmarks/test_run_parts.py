@@ -39,6 +39,7 @@ def test_json_is_one_document_and_the_record_keeps_it(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache" / "spectral-search" / "bench").iterdir())  # the scratch folder is gone
 
 
+@pytest.mark.slow
 def test_a_table_comes_first_and_one_json_line_last(tmp_path: Path) -> None:
     *table, last = call("bench", "training", "--quick", folder=tmp_path).require().stdout.splitlines()
     check(json.loads(last), "training")
@@ -74,6 +75,7 @@ def test_memory_counts_what_is_held_for_a_while() -> None:
     assert watch.peak_bytes >= before + (60 << 20)
 
 
+@pytest.mark.slow
 def test_figures_are_drawn(tmp_path: Path) -> None:
     points = [
         vars(Point(axis, executor, kind, trials, spectra, 2, 3.0 + trials))
