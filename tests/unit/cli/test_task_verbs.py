@@ -113,13 +113,14 @@ def test_help_is_that_of_the_task(place: Path) -> None:
     assert "Make hills, which are no landscape." in told and "The .npz file to make." in told
     assert "--train" in told and "[default: 400; x>=1]" in told and "--pixels" not in told
     own = re.sub(r"\s+", " ", call("simulate", "--help", folder=place).require().stdout)
-    assert "--pixels" in own and "in the layout of real shards" in own and "[spectra]" in own
+    assert "Pixels of a spectrum. [default: 4096]" in own and "in the layout of real shards" in own and "[spectra]" in own
 
 
 def test_the_options_of_spectra_are_what_they_were(place: Path) -> None:
-    found = call("simulate", "d", "--train", 8, "--val", 0, "--test", 0, "--json", folder=place).require().json()
+    sizes = ("--train", 8, "--val", 0, "--test", 0, "--pixels", 512)
+    found = call("simulate", "d", *sizes, "--json", folder=place).require().json()
     assert found == {
         **{"path": "d", "train": 8, "val": 0, "test": 0},
-        **{"shards": 1, "pixels": 4096, "seed": 42, "dtype": "float64"},
+        **{"shards": 1, "pixels": 512, "seed": 42, "dtype": "float64"},
     }
     assert list(found) == ["path", "train", "val", "test", "shards", "pixels", "seed", "dtype"]
