@@ -113,7 +113,15 @@ def test_help_is_that_of_the_task(place: Path) -> None:
     assert "Make hills, which are no landscape." in told and "The .npz file to make." in told
     assert "--train" in told and "[default: 400; x>=1]" in told and "--pixels" not in told
     own = re.sub(r"\s+", " ", call("simulate", "--help", folder=place).require().stdout)
-    assert "Pixels of a spectrum. [default: 4096]" in own and "in the layout of real shards" in own and "[spectra]" in own
+    assert (
+        "Pixels of a spectrum. [default: 4096]" in own and "in the layout of real shards" in own and "[spectra]" in own
+    )
+
+
+def test_what_a_task_says_may_have_braces(place: Path) -> None:
+    shown = (place / "hills.py").read_text().replace("Places to learn from.", "Writes {part}.npz of so many.")
+    (place / "braces.py").write_text(shown)
+    assert "Writes {part}.npz" in call("simulate", "--help", "--task", "braces.py", folder=place).require().stdout
 
 
 def test_the_options_of_spectra_are_what_they_were(place: Path) -> None:
