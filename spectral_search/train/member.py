@@ -16,7 +16,7 @@ from spectral_search.train.accumulation import Accumulation
 from spectral_search.train.adamw import AdamW
 from spectral_search.train.network import Network
 from spectral_search.train.optimiser_groups import optimiser_groups
-from spectral_search.train.techniques.augmentation import augmented_key
+from spectral_search.train.techniques.augmentation import Recipe
 from spectral_search.train.techniques.loss import Loss, loss_of
 from spectral_search.train.techniques.schedule import learning_rate, learning_rates, plateau_drops
 from spectral_search.train.techniques.weight_average import WeightAverage
@@ -68,7 +68,8 @@ class Member:
         self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
         self.average: WeightAverage = WEIGHT_AVERAGES.find(fit.weight_average)(self._parameters, fit)
         """What its weights are measured and kept as."""
-        self.train_key = augmented_key(network.input_key, fit)
+        self.recipe = Recipe(network.input_key, fit, network.shape.height)
+        self.train_key = self.recipe.key
         """Names the input that it trains on; it is measured on that of `network.input_key`."""
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=network.precision == "float16")
         self.history: list[EpochRecord] = []

@@ -64,7 +64,7 @@ class Network:
             recompute_blocks(model)
         if config.fit.target == "ridge_residual":
             model = ResidualOnRidge(_silenced(model), shape.features)
-        self.config, self.device = config, device
+        self.config, self.shape, self.device = config, shape, device
         self.model = model.to(device)
         self.precision = resolve_precision(config.fit.precision, device)
         # A Ridge takes its product in float32, and what an augmentation makes of rounded values is not what rounding

@@ -53,7 +53,7 @@ class SinglePack(LoneNetwork):
         member.drop_gradients()
         torch.manual_seed(member.dropout_seed(batch.index))
         output_B = network.output(batch.inputs[member.train_key], batch.context_B)
-        loss = member.loss.of_each(output_B, batch.target_B).mean()
+        loss = member.loss.of_each(output_B, batch.target(member.train_key)).mean()
         member.scaler.scale(loss).backward()
         self._loss, self._examples = loss.detach(), len(batch)
 
@@ -88,8 +88,8 @@ class StackPack:
     def compute(self, batch: TrainBatch) -> None:
         self._examples = len(batch)
         seeds = [member.dropout_seed(batch.index) for member in self.members]
-        dropout, target_B = StepDropout(seeds, self._network.device), batch.target_B
-        x_BCL = batch.inputs[self.members[0].train_key]
+        dropout, key = StepDropout(seeds, self._network.device), self.members[0].train_key
+        x_BCL, target_B = batch.inputs[key], batch.target(key)
         cast_BCL = x_BCL.to(self._format)
         if self._pieces is not None and in_pieces(cast_BCL):
             self._compute_in_pieces(self._pieces, x_BCL, cast_BCL.flatten(1), target_B, dropout)

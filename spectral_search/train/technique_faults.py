@@ -19,6 +19,13 @@ def require_techniques(config: TrialConfig, task: Task) -> None:
     """
     if config.fit.plateau_metric is not None:
         metric_named(config.fit.plateau_metric, task.metrics)
+    if family_of(config.model.kind).needs_bin(config.model) and any(
+        hasattr(item, "mix") for item in config.fit.augment
+    ):
+        raise RequestError(
+            "fit.augment mixes examples, and the gate of this network is told the bin of each, which a mixture does "
+            "not have; leave it out"
+        )
     if config.fit.checkpoint_activations and not family_of(config.model.kind).recomputes:
         able = ", ".join(kind for kind, family in families().items() if family.recomputes)
         raise RequestError(

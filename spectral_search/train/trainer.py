@@ -7,7 +7,6 @@ Shape suffixes: D draws, N examples, B batch, C channels, L length, F = C x L fe
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import reduce
 from typing import Any
 from weakref import WeakSet
@@ -26,7 +25,7 @@ from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.prediction import predict, rows_at_once
 from spectral_search.train.process_memory import is_out_of_memory, keep_freed_memory
 from spectral_search.train.technique_faults import metric_named
-from spectral_search.train.techniques.augmentation import augmented_inputs
+from spectral_search.train.techniques.augmentation import augmented, require_mixable
 from spectral_search.train.techniques.loss import Loss, loss_for
 
 RIDGE_BATCH = 2048
@@ -89,6 +88,7 @@ class Trainer:
         steps, name = self.data.steps(config), self.data.examples_name
         member = Member(number, network, steps, self.data.objective, pass_seed, name)
         member.loss = self._fitting(member.loss)
+        require_mixable(config.fit, member.loss)
         if config.fit.plateau_metric is not None:
             member.plateau_metric = metric_named(config.fit.plateau_metric, self.data.metrics)
         self._members.add(member)
@@ -152,10 +152,10 @@ class Trainer:
     def _pass_over(self, source: str, members: list[Member]) -> int:
         seed, size, epoch, examples = members[0].pass_seed, members[0].config.fit.batch_size, members[0].epoch + 1, 0
         counter = seed, "noise", epoch
-        recipes = {m.train_key: (m.network.input_key, m.config.fit) for m in members if m.config.fit.augment}
+        recipes = {m.train_key: m.recipe for m in members if m.config.fit.augment}
         for batch in self.data.batches(self._wanted(members), source, size, (seed, epoch), counter):
             if recipes:
-                batch = replace(batch, inputs=augmented_inputs(batch.inputs, recipes, seed, epoch, batch.index))
+                batch = augmented(batch, recipes, seed, epoch)
             self._step(members, batch)
             examples += len(batch)
         return examples

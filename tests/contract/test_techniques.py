@@ -11,7 +11,8 @@ from torch import Tensor
 from spectral_search.errors import RequestError
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.name_registry import AUGMENTATIONS, LOSSES, SCHEDULES, WEIGHT_AVERAGES, Registry
-from spectral_search.train.techniques.augmentation import augmented_inputs, augmented_key
+from spectral_search.task.training import TrainBatch
+from spectral_search.train.techniques.augmentation import Mixing, Recipe, augmented
 from spectral_search.train.techniques.loss import KnownOnly, Loss
 from spectral_search.train.techniques.schedule import learning_rate
 from spectral_search.train.techniques.weight_average import WeightAverage
@@ -185,38 +186,59 @@ class TestWeightAverage:
 
 # --- augmentations
 
-AUGMENTED = {"mask": {"share": 0.3, "run": 4}}
+AUGMENTED: dict[str, dict[str, Any]] = {
+    "mask": {"share": 0.3, "run": 4},
+    "noise": {"sigma": 0.1},
+    "shift": {"steps": 3},
+}
 """What an augmentation is given beside its kind, where its defaults would hardly be seen."""
+
+
 LENGTH = 36
 """Of a channel: six rows of six, where an augmentation is of images."""
 
 
-def augmented(kind: str, x_BCL: Tensor, *counter: int) -> Tensor:
+def changed(kind: str, x_BCL: Tensor, *counter: int, height: int = 1) -> list[Tensor]:
+    """Inputs and targets of a batch, changed by seed, epoch and batch."""
     fit = FitSpec.model_validate({"augment": [{"kind": kind, **AUGMENTED.get(kind, {})}]})
-    key = augmented_key("x", fit)
-    made = augmented_inputs({"x": x_BCL}, {key: ("x", fit)}, *counter)
-    assert key != "x" and made["x"] is x_BCL
-    return made[key]
+    recipe, (seed, epoch, index) = Recipe("x", fit, height), counter
+    target_B = torch.arange(float(len(x_BCL)))
+    batch = TrainBatch(index, {"x": x_BCL}, target_B, torch.zeros(len(x_BCL)))
+    made = augmented(batch, {recipe.key: recipe}, seed, epoch)
+    assert recipe.key != "x" and made.inputs["x"] is x_BCL and made.target("x") is target_B
+    assert torch.equal(target_B, torch.arange(float(len(x_BCL)))), "others have these targets too"
+    return [made.inputs[recipe.key], made.target(recipe.key)]
 
 
+@pytest.mark.parametrize("height", [1, 6])
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("kind", AUGMENTATIONS.names)
 class TestAugmentation:
-    def test_it_follows_from_its_counter_alone(self, kind: str, channels: int) -> None:
+    def test_it_follows_from_its_counter_alone(self, kind: str, channels: int, height: int) -> None:
         x_BCL = torch.randn(16, channels, LENGTH, generator=torch.Generator().manual_seed(0))
         before = x_BCL.clone()
         torch.manual_seed(1)
-        one = augmented(kind, x_BCL, 42, 3, 7)
+        one, target = changed(kind, x_BCL, 42, 3, 7, height=height)
         torch.manual_seed(2)
-        assert torch.equal(augmented(kind, x_BCL, 42, 3, 7), one)
+        again, same = changed(kind, x_BCL, 42, 3, 7, height=height)
+        assert torch.equal(one, again) and torch.equal(target, same)
         for other in ((43, 3, 7), (42, 4, 7), (42, 3, 8)):
-            assert not torch.equal(augmented(kind, x_BCL, *other), one)
+            assert not torch.equal(changed(kind, x_BCL, *other, height=height)[0], one)
         assert torch.equal(x_BCL, before), "others read this input too"
         assert one.shape == x_BCL.shape and torch.isfinite(one).all() and not torch.equal(one, x_BCL)
+        assert target.shape == (16,) and torch.isfinite(target).all()
 
-    def test_it_commutes_with_a_narrower_number_format_where_it_says_so(self, kind: str, channels: int) -> None:
+    def test_it_commutes_with_a_narrower_number_format_where_it_says_so(
+        self, kind: str, channels: int, height: int
+    ) -> None:
         x_BCL = torch.randn(16, channels, LENGTH, generator=torch.Generator().manual_seed(0))
-        narrow = augmented(kind, x_BCL.bfloat16(), 42, 1, 0)
-        wide = augmented(kind, x_BCL, 42, 1, 0)
+        narrow, _ = changed(kind, x_BCL.bfloat16(), 42, 1, 0, height=height)
+        wide, _ = changed(kind, x_BCL, 42, 1, 0, height=height)
         assert narrow.dtype == torch.bfloat16 and wide.dtype == torch.float32
         assert torch.equal(narrow, wide.bfloat16()) is AUGMENTATIONS.find(kind).EXACT
+
+    def test_targets_change_only_where_it_mixes(self, kind: str, channels: int, height: int) -> None:
+        x_BCL = torch.randn(16, channels, LENGTH, generator=torch.Generator().manual_seed(0))
+        mixes = isinstance(AUGMENTATIONS.find(kind)(kind=kind), Mixing)
+        found = [not torch.equal(changed(kind, x_BCL, 42, 1, index)[1], torch.arange(16.0)) for index in range(5)]
+        assert any(found) == mixes

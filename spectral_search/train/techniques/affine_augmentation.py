@@ -38,7 +38,7 @@ class _Affine(AugmentSection):
             ]
         return []
 
-    def apply(self, x_BCL: "torch.Tensor", seed: int) -> "torch.Tensor":
+    def apply(self, x_BCL: "torch.Tensor", seed: int, height: int = 1) -> "torch.Tensor":
         import torch  # specs that name it are read without it
         from torch.nn import functional
 

@@ -1,16 +1,20 @@
-"""What an augmentation is: a change of training inputs that follows from counters alone.
+"""What an augmentation is: a change of training inputs, and of targets where it mixes, by counters alone.
 
 Val and test inputs are never changed. Members with the same augmentations of the same input share what comes of it.
-Shape suffixes: B batch, C channels, L length.
+Shape suffixes: B batch, C channels, L length, which is H rows of W values one after the other.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 
+from spectral_search.errors import RequestError
 from spectral_search.spec.fit import FitSpec
 from spectral_search.task.counter import counter_seed
+from spectral_search.task.training import TrainBatch
+from spectral_search.train.techniques.loss import Loss
 
 
 class Augmentation(Protocol):
@@ -26,34 +30,88 @@ class Augmentation(Protocol):
     def kind(self) -> str:
         """Its name."""
 
-    def apply(self, x_BCL: torch.Tensor, seed: int) -> torch.Tensor:
-        """The changed inputs, a new tensor; `seed` is all its randomness follows from."""
+    def apply(self, x_BCL: torch.Tensor, seed: int, height: int = 1) -> torch.Tensor:
+        """The changed inputs, a new tensor in their number format; `seed` is all its randomness follows from.
+
+        Args:
+            x_BCL: Inputs.
+            seed: Of its random draws.
+            height: H, rows that the values of a channel lie in.
+        """
 
 
-def augmentations(fit: FitSpec) -> Sequence[Augmentation]:
+@runtime_checkable
+class Mixing(Protocol):
+    """A section of `fit.augment` that mixes examples of a batch."""
+
+    @property
+    def kind(self) -> str:
+        """Its name."""
+
+    def mix(
+        self, x_BCL: torch.Tensor, target_B: torch.Tensor, seed: int, height: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mixed inputs and targets, new tensors; what is unknown of either of two targets stays so (NaN)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What some members train on.
+
+    Attributes:
+        input_key: The input that they read.
+        fit: Says how it is changed.
+        height: H.
+    """
+
+    input_key: str
+    fit: FitSpec
+    height: int = 1
+
+    @property
+    def key(self) -> str:
+        """Names the input as they train on it."""
+        if not self.fit.augment:
+            return self.input_key
+        return " ".join([self.input_key, *(item.model_dump_json() for item in self.fit.augment)])
+
+
+def augmentations(fit: FitSpec) -> Sequence[Augmentation | Mixing]:
     """Those of a recipe, in their order."""
-    return fit.augment  # type: ignore[return-value]  # sections of the classes that are registered have `apply`
+    return fit.augment  # type: ignore[return-value]  # sections of the classes that are registered have either
 
 
-def augmented_key(input_key: str, fit: FitSpec) -> str:
-    """Names an input as a recipe trains on it."""
-    return " ".join([input_key, *(section.model_dump_json() for section in fit.augment)])
+def require_mixable(fit: FitSpec, loss: Loss) -> None:
+    """Refuse to mix targets for a loss that takes no mixtures.
+
+    Raises:
+        RequestError: It is asked for.
+    """
+    mixing = [item.kind for item in augmentations(fit) if isinstance(item, Mixing)]
+    if mixing and not loss.takes_mixtures:
+        raise RequestError(
+            f"fit.augment mixes targets ({', '.join(mixing)}), and fit.loss {fit.loss} takes none but whole ones: "
+            "leave it out."
+        )
 
 
-def augmented_inputs(
-    inputs: Mapping[str, torch.Tensor], recipes: Mapping[str, tuple[str, FitSpec]], *counter: int | str
-) -> dict[str, torch.Tensor]:
-    """The inputs of a batch, with those that recipes train on.
+def augmented(batch: TrainBatch, recipes: Mapping[str, Recipe], *counter: int | str) -> TrainBatch:
+    """A batch with the inputs, and the targets, that recipes train on.
 
     Args:
-        inputs: By key, each (B, C, L).
-        recipes: By `augmented_key`: the key of the input, and the recipe.
-        counter: Seed, epoch and batch.
+        batch: As the task makes it.
+        recipes: By their keys.
+        counter: Seed and epoch.
     """
-    made = dict(inputs)
-    for name, (input_key, fit) in recipes.items():
-        x_BCL = inputs[input_key]
-        for place, augmentation in enumerate(augmentations(fit)):
-            x_BCL = augmentation.apply(x_BCL, counter_seed(*counter, "augment", place, augmentation.kind))
-        made[name] = x_BCL
-    return made
+    inputs, mixed = dict(batch.inputs), {}
+    for key, recipe in recipes.items():
+        x_BCL, target_B = batch.inputs[recipe.input_key], batch.target_B
+        for place, item in enumerate(augmentations(recipe.fit)):
+            seed = counter_seed(*counter, batch.index, "augment", place, item.kind)
+            if isinstance(item, Mixing):
+                x_BCL, target_B = item.mix(x_BCL, target_B, seed, recipe.height)
+                mixed[key] = target_B
+            else:
+                x_BCL = item.apply(x_BCL, seed, recipe.height)
+        inputs[key] = x_BCL
+    return replace(batch, inputs=inputs, mixed=mixed)

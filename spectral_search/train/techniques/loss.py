@@ -19,7 +19,13 @@ aten: Any = torch.ops.aten
 
 
 class Loss(ABC):
-    """A loss; the training loss of a batch is the mean over its examples."""
+    """A loss; the training loss of a batch is the mean over its examples.
+
+    Attributes:
+        takes_mixtures: Whether a target may be a mean of two targets.
+    """
+
+    takes_mixtures: bool = True
 
     def of_fit(self, fit: FitSpec) -> "Loss":
         """The loss as a recipe asks for it; one without options is what it is.
@@ -88,6 +94,10 @@ class KnownOnly(Loss):
     """
 
     loss: Loss
+
+    @property
+    def takes_mixtures(self) -> bool:  # type: ignore[override]
+        return self.loss.takes_mixtures
 
     def of_each(self, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
         known_B = ~target_B.isnan()

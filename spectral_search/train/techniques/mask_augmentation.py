@@ -22,7 +22,7 @@ class _Mask(AugmentSection):
     )
     run: Annotated[int, Field(ge=1, le=MANY)] = Field(1, description="neighbouring values hidden together")
 
-    def apply(self, x_BCL: "torch.Tensor", seed: int) -> "torch.Tensor":
+    def apply(self, x_BCL: "torch.Tensor", seed: int, height: int = 1) -> "torch.Tensor":
         import torch  # specs that name the mask are read without it
 
         examples, _, length = x_BCL.shape

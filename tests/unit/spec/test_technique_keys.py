@@ -35,8 +35,11 @@ def faults(**sections: Any) -> str:
         ({"weight_average": "emma"}, "fit.weight_average must be one of ema, none, found 'emma'; did you mean ema?"),
         ({"weight_average": 3}, "fit.weight_average must be one of ema, none, found 3"),
         ({"average_decay": 1.0}, "fit.average_decay must be a number of at least 0 and below 1, found 1.0"),
-        ({"augment": [{"kind": "msk"}]}, "fit.augment.0.kind must be mask, found 'msk'; did you mean mask?"),
-        ({"augment": [{"share": 0.1}]}, "fit.augment.0.kind is missing; it must be mask"),
+        (
+            {"augment": [{"kind": "msk"}]},
+            "of affine, cutmix, mask, mixup, noise, shift, found 'msk'; did you mean mask?",
+        ),
+        ({"augment": [{"share": 0.1}]}, "fit.augment.0.kind is missing; it must be one of affine, cutmix,"),
         ({"augment": [MASK, {**MASK, "share": 1.0}]}, "fit.augment.1.share must be a number of at least 0 and below 1"),
         ({"augment": [{**MASK, "shar": 0.1}]}, "fit.augment.0.shar does not exist; did you mean fit.augment.0.share?"),
         ({"augment": ["mask"]}, "fit.augment.0 is 'mask', which is not a section of keys"),

@@ -9,6 +9,7 @@ from small_dataset import small_dataset, trial_config
 
 from spectral_search.errors import RequestError
 from spectral_search.record.paths import RunPaths
+from spectral_search.spec.name_registry import LOSSES
 from spectral_search.tasks.spectra.training.dataset import Dataset
 from spectral_search.train.capacity import footprint, member_bytes
 from spectral_search.train.checkpoint import load_checkpoint, read_best, save_checkpoint
@@ -101,6 +102,35 @@ def test_masked_inputs_are_the_members_own_in_a_pass_that_others_share(dataset: 
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     masked, plain = together[1].history[0]["train_loss"], trained(dataset, model, {}, {})[1].history[0]["train_loss"]
     assert masked != plain
+
+
+MIXING = {"augment": [{"kind": "noise", "sigma": 0.1}, {"kind": "mixup", "alpha": 1.0}, {"kind": "cutmix"}]}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_mixed_targets_go_with_their_inputs_alone_as_in_company(dataset: Dataset, model: str) -> None:
+    fits = [{}, MIXING, {**MIXING, "loss": "huber"}, {**MIXING, "precision": "bfloat16"}]
+    together = trained(dataset, model, *fits)
+    if model != "cnn":
+        assert [[m.number for m in pack.members] for pack in make_packs(together)] == [[0], [1, 2], [3]]
+    for number in (0, 1, 3):
+        trainer = Trainer(dataset, CPU)
+        alone = trainer.member(number, trial_config(MODELS[model], {"epochs": 4, **fits[number]}))
+        for _ in range(3):
+            trainer.run_epoch([alone])
+        losses = [[record["train_loss"] for record in member.history] for member in (alone, together[number])]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert together[0].history[0]["train_loss"] != pytest.approx(together[1].history[0]["train_loss"], rel=1e-2)
+
+
+def test_a_loss_that_takes_whole_targets_only_refuses_mixtures(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LOSSES.find("huber"), "takes_mixtures", False)
+    trainer = Trainer(dataset, CPU)
+    trainer.member(0, trial_config(None, {**MASK, "loss": "huber"}))
+    with pytest.raises(RequestError, match=r"mixes targets \(mixup, cutmix\), and fit.loss huber takes none but whole"):
+        trainer.member(1, trial_config(None, {**MIXING, "loss": "huber"}))
 
 
 def test_memory_counts_the_average_and_the_second_input() -> None:
