@@ -25,6 +25,8 @@ from spectral_search.strategy.space_points import planned_trials
 
 WHOLE_CYCLE = ("cosine", "one_cycle")
 """Schedules whose every step depends on the number of epochs: what was trained so is no part of a longer run."""
+LAST_EPOCHS = ("swa",)
+"""Averages of weights that begin a number of epochs before the last one, likewise."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _copied(storage: BaseStorage, record: RunRecord, spec: RunSpec) -> tuple[str
         config = spec.with_params(trial.user_attrs["params"])
         known = record.trials[trial.number]
         if trial.state == TrialState.COMPLETE and _has_epochs_left(known, config.fit.epochs, config.fit.patience):
-            if config.fit.schedule in WHOLE_CYCLE:
+            if config.fit.schedule in WHOLE_CYCLE or config.fit.weight_average in LAST_EPOCHS:
                 final += 1
             else:
                 longer += 1
@@ -106,10 +108,11 @@ def _copied(storage: BaseStorage, record: RunRecord, spec: RunSpec) -> tuple[str
         planned = RunSpec.from_dict(record.spec).fit.epochs
         optuna.delete_study(study_name=name, storage=storage)
         raise RequestError(
-            f"--epochs: the learning rate of every complete trial was planned to end at epoch {planned} "
-            f"(fit.schedule {' or '.join(WHOLE_CYCLE)}): `run` the spec, or `train` the best config, with more epochs."
+            f"--epochs: the learning rate or the average of every complete trial was planned to end at epoch {planned} "
+            f"(fit.schedule {' or '.join(WHOLE_CYCLE)}, fit.weight_average {' or '.join(LAST_EPOCHS)}): `run` the "
+            "spec, or `train` the best config, with more epochs."
         )
-    kept = f"; {final} stay as they are, since their learning rate was planned to its end" if final else ""
+    kept = f"; {final} stay as they are, since they were planned to their end" if final else ""
     return name, f"{longer} complete trials go on to epoch {spec.fit.epochs}{kept}."
 
 

@@ -81,10 +81,15 @@ class FitSpec(Section):
     )
     groups: list[GroupSpec] = Field([], description="parts of the network with rates of their own")
     weight_average: Annotated[str, WEIGHT_AVERAGES] = Field(
-        "none", description="ema: networks are measured and kept with a moving average of their weights over the steps"
+        "none",
+        description="networks are measured and kept with an average of their weights: ema, a moving one over steps; "
+        "swa, the equal one over the last epochs",
     )
     average_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.999, description="weight_average: what a step leaves of the average so far; less in the first steps"
+        0.999, description="ema: what a step leaves of the average so far; less in the first steps"
+    )
+    average_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.25, description="swa: part of the epochs, the last ones, whose weights are averaged"
     )
     augment: list[AugmentItem] = Field(
         [], description="changes of training inputs, in this order; mask: {kind: mask, share: 0.1, run: 1}"

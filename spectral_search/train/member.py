@@ -68,6 +68,7 @@ class Member:
         self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
         self.average: WeightAverage = WEIGHT_AVERAGES.find(fit.weight_average)(self._parameters, fit)
         """What its weights are measured and kept as."""
+        self.average.steps_per_epoch = -(-batches // fit.accumulate)
         self.recipe = Recipe(network.input_key, fit, network.shape.height)
         self.train_key = self.recipe.key
         """Names the input that it trains on; it is measured on that of `network.input_key`."""

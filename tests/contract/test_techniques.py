@@ -146,7 +146,8 @@ def walk(average: WeightAverage, parameters: list[Tensor], steps: range) -> None
 
 def fresh(name: str) -> tuple[WeightAverage, list[Tensor]]:
     parameters = [torch.ones(3, 2), torch.zeros(4)]
-    average: WeightAverage = WEIGHT_AVERAGES.find(name)(parameters, FitSpec(weight_average=name, average_decay=0.9))
+    fit = FitSpec(weight_average=name, average_decay=0.9, epochs=200, average_share=1.0)
+    average: WeightAverage = WEIGHT_AVERAGES.find(name)(parameters, fit)
     return average, parameters
 
 
@@ -158,10 +159,11 @@ class TestWeightAverage:
         walk(fresh(name)[0], alone, range(50))
         assert all(torch.equal(value, peer) for value, peer in zip(parameters, alone, strict=True))
         assert all(not torch.equal(v, p) for v, p in zip(average.values, parameters, strict=True))
-        for _ in range(200):
-            average.update(50)
-        for value, parameter in zip(average.values, parameters, strict=True):
-            torch.testing.assert_close(value, parameter, rtol=1e-3, atol=1e-4)
+        apart = [float((v - p).norm()) for v, p in zip(average.values, parameters, strict=True)]
+        for step in range(50, 200):
+            average.update(step)
+        for value, parameter, before in zip(average.values, parameters, apart, strict=True):
+            assert float((value - parameter).norm()) < 0.3 * before
 
     def test_resumed_it_goes_on_bit_for_bit(self, name: str) -> None:
         whole, parameters = fresh(name)

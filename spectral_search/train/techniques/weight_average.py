@@ -24,6 +24,8 @@ class WeightAverage(ABC):
         self.parameters, self.fit = parameters, fit
         self.values = [value.detach().clone() for value in parameters]
         """The average of each parameter."""
+        self.steps_per_epoch = 1
+        """Set before the first step, for averages that go by epochs."""
 
     @abstractmethod
     def update(self, step: int) -> None:

@@ -32,8 +32,11 @@ def faults(**sections: Any) -> str:
             {"label_smoothing": 0.1},
             "label_smoothing (0.1) is of classes, and loss mse of numbers; set it to 0, or use bce or focal",
         ),
-        ({"weight_average": "emma"}, "fit.weight_average must be one of ema, none, found 'emma'; did you mean ema?"),
-        ({"weight_average": 3}, "fit.weight_average must be one of ema, none, found 3"),
+        (
+            {"weight_average": "emma"},
+            "fit.weight_average must be one of ema, none, swa, found 'emma'; did you mean ema?",
+        ),
+        ({"weight_average": 3}, "fit.weight_average must be one of ema, none, swa, found 3"),
         ({"average_decay": 1.0}, "fit.average_decay must be a number of at least 0 and below 1, found 1.0"),
         (
             {"augment": [{"kind": "msk"}]},

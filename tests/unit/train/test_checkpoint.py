@@ -50,6 +50,7 @@ RECIPES = {
     "ridge-residual": trial_config(MLP, {"epochs": EPOCHS, "target": "ridge_residual"}, kind="whiten"),
     "bfloat16": trial_config(MLP, {"epochs": EPOCHS, "precision": "bfloat16"}),
     "averaged": trial_config(MLP, {"epochs": EPOCHS, "weight_average": "ema", "average_decay": 0.9}),
+    "averaged-at-last": trial_config(MLP, {"epochs": EPOCHS, "weight_average": "swa", "average_share": 0.75}),
     "accumulated": trial_config(MLP, {"epochs": EPOCHS, "accumulate": 3}),
     "stochastic-depth": trial_config(DEEP, {"epochs": EPOCHS, "checkpoint_activations": True}),
     "grouped-and-masked": trial_config(
