@@ -43,6 +43,7 @@ from spectral_search.run.under_way import RETRIES, asked_to_end, forget, found_d
 from spectral_search.task.preparation import Preparation, Prepared
 from spectral_search.task.registry import task_of
 from spectral_search.train.devices import Slots, cpu_count, visible_gpus
+from spectral_search.train.teacher_files import require_known_data
 
 if TYPE_CHECKING:
     import torch
@@ -224,7 +225,7 @@ def _search_trials(
     from spectral_search.run.inline_executor import run_inline
 
     preparation = _preparation(plan, paths, around)
-    prepared = preparation.keep(preparation.prepare(), around.say)
+    prepared = _kept(plan, paths, preparation, preparation.prepare(), around)
     run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots, suspects)
     return prepared
 
@@ -257,7 +258,8 @@ def _search_on_ray(
         stopping.listen()
         if ray.dashboard_url:
             around.say(f"Ray dashboard: http://{ray.dashboard_url}")
-        prepared = preparation().keep(ahead.result() or preparation().prepare(on_ray=True), around.say)
+        made = ahead.result() or preparation().prepare(on_ray=True)
+        prepared = _kept(plan, paths, preparation(), made, around)
         if plan.executor == "shared":
             run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
         else:
@@ -267,6 +269,13 @@ def _search_on_ray(
 
 def _preparation(plan: Plan, paths: RunPaths, around: Surroundings) -> Preparation:
     return plan.data.preparation(paths, around.view.step("compressing", plan.data.traits.examples_name))
+
+
+def _kept(plan: Plan, paths: RunPaths, preparation: Preparation, made: Prepared, around: Surroundings) -> Prepared:
+    """What was prepared, its statistics on disk and known to the teacher, where there is one."""
+    prepared = preparation.keep(made, around.say)
+    require_known_data(plan.spec.fit.distill, paths.preprocessing_safetensors)
+    return prepared
 
 
 def _prepared_ahead(preparation: Callable[[], Preparation], abandoned: Event) -> Prepared | None:

@@ -8,6 +8,7 @@ from spectral_search.record.paths import RunPaths, next_free_name, results_root
 from spectral_search.service.default_data import with_data
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
+from spectral_search.service.teachers import with_teacher
 from spectral_search.spec.base import SEEDS
 from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
@@ -38,6 +39,7 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     check_cluster(spec, options)
     spec, notes, parent = _inherited(spec, options)
     spec, data_notes = with_data(spec, shown, dry_run)
+    spec = with_teacher(spec, options.results)
     task = task_of(spec.task)
     opened, results = task.open(spec), results_root(options.results)
     if parent is not None and (told := task.parent_note(parent.paths, opened)):

@@ -38,10 +38,12 @@ def recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> Rec
         RequestError: The spec was edited, or the data are not the data that the run began with.
     """
     from spectral_search.task.registry import task_of
+    from spectral_search.train.teacher_files import require_same_teacher
 
     _require_own_spec(record)
     spec = recorded_spec(record, options)
     check_cluster(spec, options)
+    require_same_teacher(spec.fit.distill)
     task = task_of(spec.task)
     plan = task.recorded(spec, task.open(spec), read_arrays(record.paths.split_npz))
     return RecordedData(plan, task.require_same(record.paths, plan, shown.say))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_search.errors import RequestError, gathered
 from spectral_search.places import given_path
 from spectral_search.record.paths import RunPaths, results_root
+from spectral_search.service.found_model import find_model
 from spectral_search.service.runs import status
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.task_modules import DEFAULT_TASK
@@ -60,7 +61,7 @@ def evaluate(
     """
     if part not in _PARTS:
         raise RequestError(f"The part must be one of {', '.join(_PARTS)}, found {part!r}.")
-    path = _find_model(model, results)
+    path = find_model(model, results)
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
     return _task_of_model(path).evaluate(path, given_path(data, "--data"), part, run, observed=observed)
@@ -77,7 +78,7 @@ def predict(
         What to tell of them, how many they are first.
     """
     file, faults = Path(destination), list[str]()
-    path = gathered(faults, lambda: _find_model(model, results))
+    path = gathered(faults, lambda: find_model(model, results))
     task = task_of(DEFAULT_TASK) if path is None else _task_of_model(path)
     task.check_table_name(file)
     if path is None:
@@ -87,7 +88,7 @@ def predict(
 
 def told_scores(model: str, scores: dict[str, Any], results: str | None = None) -> str:
     """What `evaluate` found, in a line."""
-    task = _task_of_model(_find_model(model, results))
+    task = _task_of_model(find_model(model, results))
     measured = ", ".join(f"{metric.label} {metric.told(scores[metric.name])}" for metric in task.metrics)
     about = "; ".join(str(scores[key]) for key in ("part", "noise") if key in scores)
     return f"{measured} on {scores[task.examples]:,} {task.examples} ({about})"
@@ -98,21 +99,3 @@ def _task_of_model(path: Path) -> "Task":
     from spectral_search.record.bundle import read_bundle_config
 
     return task_of(str(read_bundle_config(path).get("task") or DEFAULT_TASK))
-
-
-def _find_model(model: str, results: str | None = None) -> Path:
-    """The exported model that a path or a run's name means.
-
-    Raises:
-        RequestError: It means none.
-    """
-    path = given_path(model, "The model")
-    if path.exists():
-        return path
-    root = results_root(results)
-    if "/" not in model and (root / model / "manifest.json").is_file():
-        best = RunPaths(root, model).best_dir
-        if best.is_dir():
-            return best
-        raise RequestError(f"Run {model} has no exported winner yet: `spectral-search resume {model}` finishes it.")
-    raise RequestError(f"{model} is neither an exported model nor a finished run in {root}: give a .yaml or a name.")

@@ -24,6 +24,21 @@ class GroupSpec(Section):
     )
 
 
+class DistillSpec(Section):
+    """A teacher: an exported model whose predictions a network learns from, beside the targets."""
+
+    model: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="an exported model of the same task and data, or the name of a run, for its winner"
+    )
+    weight: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.7, description="of the distance from the teacher; 1 - weight is that of fit.loss"
+    )
+    temperature: Annotated[float, Field(ge=0.01, le=1000.0)] = Field(
+        3.0, description="bce and focal: what both logits are divided by before they are compared"
+    )
+    sha256: str | None = Field(None, description="of the teacher, entered as a run begins: another one is then refused")
+
+
 class FitSpec(Section):
     """AdamW on the standardised target, with one learning-rate schedule and early stopping."""
 
@@ -79,6 +94,7 @@ class FitSpec(Section):
     ridge_alpha: Annotated[float, Field(ge=SMALL, le=LARGE)] = Field(
         200.0, description="ridge_residual: penalty of the Ridge"
     )
+    distill: DistillSpec = Field(default_factory=DistillSpec)
     groups: list[GroupSpec] = Field([], description="parts of the network with rates of their own")
     weight_average: Annotated[str, WEIGHT_AVERAGES] = Field(
         "none",

@@ -80,18 +80,18 @@ class TrainBatch:
         inputs: By key of the input, each (B, C, L).
         target_B: What networks learn, standardised; NaN where it is not known.
         context_B: What some networks are told beside their input.
-        mixed: Targets by key of the input, of inputs whose targets are other ones: each a mean of two examples.
+        targets: By key of the input, where others than `target_B` go with it: mixtures, or a teacher's beside them.
     """
 
     index: int
     inputs: "Mapping[str, torch.Tensor]"
     target_B: "torch.Tensor"
     context_B: "torch.Tensor"
-    mixed: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
+    targets: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
 
     def target(self, key: str) -> "torch.Tensor":
         """The targets that go with an input."""
-        return self.mixed.get(key, self.target_B)
+        return self.targets.get(key, self.target_B)
 
     def __len__(self) -> int:
         return len(self.target_B)

@@ -5,10 +5,12 @@ A member is handed its gradients, computed in whatever company (`pack`), and mak
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from spectral_search.errors import RequestError
 from spectral_search.spec.name_registry import WEIGHT_AVERAGES
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
@@ -16,7 +18,9 @@ from spectral_search.train.accumulation import Accumulation
 from spectral_search.train.adamw import AdamW
 from spectral_search.train.network import Network
 from spectral_search.train.optimiser_groups import optimiser_groups
+from spectral_search.train.teacher import Teacher
 from spectral_search.train.techniques.augmentation import Recipe
+from spectral_search.train.techniques.distillation import Distilled
 from spectral_search.train.techniques.loss import Loss, loss_of
 from spectral_search.train.techniques.schedule import learning_rate, learning_rates, plateau_drops
 from spectral_search.train.techniques.weight_average import WeightAverage
@@ -85,6 +89,23 @@ class Member:
         self._drops = 0
         self._rates: Iterator[tuple[float, ...]] = iter(())
         """Of each group of parameters, for every step that is left of the epoch."""
+
+    def learn_from(self, teacher: Teacher) -> None:
+        """Train on what a teacher makes of the examples, beside their targets.
+
+        Raises:
+            RequestError: One of the two tells classes apart and the other does not.
+        """
+        distill = self.config.fit.distill
+        if teacher.of_classes != self.loss.of_classes:
+            puts_out, wanted = ("classes", "numbers") if teacher.of_classes else ("numbers", "classes")
+            raise RequestError(
+                f"fit.distill.model tells {puts_out}, and fit.loss {self.config.fit.loss} is of {wanted}: give a model "
+                "that was trained with a loss of the same kind."
+            )
+        self.recipe = replace(self.recipe, teacher=teacher)
+        self.train_key = self.recipe.key
+        self.loss = Distilled(self.loss, distill.weight, distill.temperature)
 
     @property
     def epoch(self) -> int:

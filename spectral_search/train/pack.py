@@ -135,7 +135,7 @@ class StackPack:
     def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
         """The loss of each member, by its own measure."""
         # Each network's output for each example is an example of its own.
-        pair_P, target_P = output_KB.flatten(0, 1), target_B.expand_as(output_KB).flatten(0, 1)
+        pair_P, target_P = output_KB.flatten(0, 1), target_B.expand(len(output_KB), *target_B.shape).flatten(0, 1)
         losses, shape = {member.loss for member in self.members}, output_KB.shape[:2]
         of_loss = {loss: loss.of_each(pair_P, target_P).view(shape).mean(1).unbind() for loss in losses}
         return torch.stack([of_loss[member.loss][k] for k, member in enumerate(self.members)])

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import reduce
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 import torch
 
+from spectral_search.errors import RequestError
 from spectral_search.models.ridge_regression import RidgeAccumulator, RidgeSolution
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.counter import counter_seed
@@ -24,6 +26,8 @@ from spectral_search.train.network import Network, ResidualOnRidge
 from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.prediction import predict, rows_at_once
 from spectral_search.train.process_memory import is_out_of_memory, keep_freed_memory
+from spectral_search.train.teacher import Teacher
+from spectral_search.train.teacher_files import require_same_teacher
 from spectral_search.train.technique_faults import metric_named
 from spectral_search.train.techniques.augmentation import augmented, require_mixable
 from spectral_search.train.techniques.loss import Loss, loss_for
@@ -58,6 +62,7 @@ class Trainer:
         self._packs: list[Pack] = []
         self._most: int | None = None
         self._ridge_sums: tuple[str, RidgeAccumulator] | None = None
+        self._teachers: dict[str, Teacher] = {}
         self._losses: dict[Loss, Loss] = {}
         self._losses_of_mean: dict[Loss, float] = {}
 
@@ -75,12 +80,9 @@ class Trainer:
         """
         self._packs = []  # a member that left is otherwise kept until the next pass, with all that it holds
         self.admission.check(config, lambda: [(member.config, member.has_stepped) for member in self._members])
+        teacher = self._teacher(config)  # before the weights are drawn: its own are drawn too, and written over
         torch.manual_seed(counter_seed(config.fit.seed, "initialisation", number))
-        network = Network(config, self.data.shape(config), self.device)
-        buffers = dict(network.model.named_buffers())
-        for name, value in self.data.constants.items():
-            if name in buffers:
-                buffers[name].copy_(value)
+        network = self._network(config)
         if isinstance(network.model, ResidualOnRidge):
             ridge = self._ridge(config)
             network.model.get_buffer("ridge_weight_F").copy_(ridge.weight_F)
@@ -89,6 +91,8 @@ class Trainer:
         member = Member(number, network, steps, self.data.objective, pass_seed, name)
         member.loss = self._fitting(member.loss)
         require_mixable(config.fit, member.loss)
+        if teacher is not None:
+            member.learn_from(teacher)
         if config.fit.plateau_metric is not None:
             member.plateau_metric = metric_named(config.fit.plateau_metric, self.data.metrics)
         self._members.add(member)
@@ -129,6 +133,35 @@ class Trainer:
                 results[member.key] = record
         return results
 
+    def _network(self, config: TrialConfig) -> Network:
+        """A freshly initialised network that knows what all are told of the data."""
+        network = Network(config, self.data.shape(config), self.device)
+        buffers = dict(network.model.named_buffers())
+        for name, value in self.data.constants.items():
+            if name in buffers:
+                buffers[name].copy_(value)
+        return network
+
+    def _teacher(self, config: TrialConfig) -> Teacher | None:
+        """Whom a trial learns from, read once.
+
+        Raises:
+            RequestError: It is not the one that the run began with, or reads what is not at hand.
+        """
+        distill = config.fit.distill
+        if distill.model is None or distill.weight == 0.0:
+            return None
+        if distill.model not in self._teachers:
+            model = require_same_teacher(distill)
+            self._teachers[distill.model] = Teacher(Path(distill.model) if model is None else model, self._network)
+        teacher = self._teachers[distill.model]
+        if self.data.source(teacher.config) != self.data.source(config):
+            raise RequestError(
+                f"fit.distill.model reads {self.data.source(teacher.config)} and this network "
+                f"{self.data.source(config)}: give both an input of one kind."
+            )
+        return teacher
+
     def _fitting(self, loss: Loss) -> Loss:
         """The loss as the training targets need it, which are looked at once."""
         if loss not in self._losses:
@@ -139,7 +172,7 @@ class Trainer:
         """The training loss of always predicting the mean label: for mse the variance of the standardised label, 1."""
         if loss not in self._losses_of_mean:
             target_N = self.data.targets()
-            self._losses_of_mean[loss] = float(loss.of_each(loss.of_no_input(target_N), target_N).mean())
+            self._losses_of_mean[loss] = float(loss.of_each(loss.of_no_input(target_N), loss.answers(target_N)).mean())
         return self._losses_of_mean[loss]
 
     def _pass(self, members: list[Member]) -> int:
@@ -152,26 +185,23 @@ class Trainer:
     def _pass_over(self, source: str, members: list[Member]) -> int:
         seed, size, epoch, examples = members[0].pass_seed, members[0].config.fit.batch_size, members[0].epoch + 1, 0
         counter = seed, "noise", epoch
-        recipes = {m.train_key: m.recipe for m in members if m.config.fit.augment}
-        for batch in self.data.batches(self._wanted(members), source, size, (seed, epoch), counter):
+        recipes = {m.train_key: m.recipe for m in members if m.recipe.changes}
+        teachers = {recipe.teacher for recipe in recipes.values() if recipe.teacher is not None}
+        for batch in self.data.batches(self._wanted(members, teachers), source, size, (seed, epoch), counter):
             if recipes:
                 batch = augmented(batch, recipes, seed, epoch)
             self._step(members, batch)
             examples += len(batch)
         return examples
 
-    def _wanted(self, members: list[Member]) -> dict[str, Wanted]:
-        """The inputs that members read, by key, in the narrowest format that loses none of them anything."""
+    def _wanted(self, members: list[Member], teachers: Iterable[Teacher] = ()) -> dict[str, Wanted]:
+        """The inputs that networks read, by key, in the narrowest format that loses none of them anything."""
+        read = [(member.network.input_key, Wanted(member.config, member.network.input_format)) for member in members]
+        read += [(teacher.input_key, teacher.wanted) for teacher in teachers]
         formats: dict[str, set[torch.dtype]] = {}
-        for member in members:
-            formats.setdefault(member.network.input_key, set()).add(member.network.input_format)
-        return {
-            member.network.input_key: Wanted(
-                member.config,
-                reduce(torch.promote_types, formats[member.network.input_key]),
-            )
-            for member in members
-        }
+        for key, wanted in read:
+            formats.setdefault(key, set()).add(wanted.format)
+        return {key: Wanted(wanted.config, reduce(torch.promote_types, formats[key])) for key, wanted in read}
 
     def _step(self, members: list[Member], batch: TrainBatch) -> None:
         """Let every member take its step, in smaller packs from here on should memory run out."""

@@ -51,7 +51,8 @@ MUST_NOT_LOAD: dict[str, set[str]] = {
 WITHOUT_TORCH = {
     *(f"models/{name}.py" for name in ("input_fit", "layer_numbers", "pair_section", "parameter_count", "step_memory")),
     *(f"models/families/{path.name}" for path in (PACKAGE / "models" / "families").glob("*.py")),
-    *(f"train/{name}.py" for name in ("capacity", "cpu_formats", "free_memory", "memory_wording", "technique_faults")),
+    *(f"train/{name}.py" for name in ("capacity", "cpu_formats", "free_memory", "memory_wording")),
+    *(f"train/{name}.py" for name in ("technique_faults", "teacher_files")),
 }
 EXEMPT = {
     "tasks/spectra/shards/ray_blocks.py": {"ray"},

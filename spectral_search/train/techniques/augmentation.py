@@ -6,7 +6,7 @@ Shape suffixes: B batch, C channels, L length, which is H rows of W values one a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -14,7 +14,11 @@ from spectral_search.errors import RequestError
 from spectral_search.spec.fit import FitSpec
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.training import TrainBatch
+from spectral_search.train.techniques.distillation import taught
 from spectral_search.train.techniques.loss import Loss
+
+if TYPE_CHECKING:
+    from spectral_search.train.teacher import Teacher
 
 
 class Augmentation(Protocol):
@@ -62,18 +66,27 @@ class Recipe:
         input_key: The input that they read.
         fit: Says how it is changed.
         height: H.
+        teacher: Whose outputs come with the targets.
     """
 
     input_key: str
     fit: FitSpec
     height: int = 1
+    teacher: "Teacher | None" = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether members train on anything but what the task makes."""
+        return bool(self.fit.augment) or self.teacher is not None
 
     @property
     def key(self) -> str:
         """Names the input as they train on it."""
-        if not self.fit.augment:
+        if not self.changes:
             return self.input_key
-        return " ".join([self.input_key, *(item.model_dump_json() for item in self.fit.augment)])
+        taught_by = [] if self.teacher is None else [self.teacher.key]
+        changes = [item.model_dump_json() for item in self.fit.augment]
+        return " ".join([self.input_key, *taught_by, *changes])
 
 
 def augmentations(fit: FitSpec) -> Sequence[Augmentation | Mixing]:
@@ -103,15 +116,19 @@ def augmented(batch: TrainBatch, recipes: Mapping[str, Recipe], *counter: int | 
         recipes: By their keys.
         counter: Seed and epoch.
     """
-    inputs, mixed = dict(batch.inputs), {}
+    inputs, targets = dict(batch.inputs), {}
+    outputs: dict[str, torch.Tensor] = {}
     for key, recipe in recipes.items():
         x_BCL, target_B = batch.inputs[recipe.input_key], batch.target_B
+        if (teacher := recipe.teacher) is not None:
+            if teacher.key not in outputs:
+                outputs[teacher.key] = teacher.outputs(batch)
+            target_B = taught(target_B, outputs[teacher.key])
         for place, item in enumerate(augmentations(recipe.fit)):
             seed = counter_seed(*counter, batch.index, "augment", place, item.kind)
             if isinstance(item, Mixing):
                 x_BCL, target_B = item.mix(x_BCL, target_B, seed, recipe.height)
-                mixed[key] = target_B
             else:
                 x_BCL = item.apply(x_BCL, seed, recipe.height)
-        inputs[key] = x_BCL
-    return replace(batch, inputs=inputs, mixed=mixed)
+        inputs[key], targets[key] = x_BCL, target_B
+    return replace(batch, inputs=inputs, targets=targets)

@@ -20,6 +20,10 @@ class ClassLoss(Loss):
 
     smoothing: float = 0.0
 
+    @property
+    def of_classes(self) -> bool:  # type: ignore[override]
+        return True
+
     def of_fit(self, fit: FitSpec) -> Self:
         return replace(self, smoothing=fit.label_smoothing)
 

@@ -23,9 +23,11 @@ class Loss(ABC):
 
     Attributes:
         takes_mixtures: Whether a target may be a mean of two targets.
+        of_classes: Whether outputs are logits of two classes.
     """
 
     takes_mixtures: bool = True
+    of_classes: bool = False
 
     def of_fit(self, fit: FitSpec) -> "Loss":
         """The loss as a recipe asks for it; one without options is what it is.
@@ -50,6 +52,10 @@ class Loss(ABC):
     def of_no_input(self, target_N: torch.Tensor) -> torch.Tensor:
         """What a network puts out that knows of the training targets and not of its input, in their shape."""
         return torch.zeros_like(target_N)  # targets are standardised: their mean
+
+    def answers(self, target_N: torch.Tensor) -> torch.Tensor:
+        """What `of_each` is to be given for training targets, where nothing but these is at hand."""
+        return target_N
 
     @abstractmethod
     def of_each(self, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
@@ -98,6 +104,10 @@ class KnownOnly(Loss):
     @property
     def takes_mixtures(self) -> bool:  # type: ignore[override]
         return self.loss.takes_mixtures
+
+    @property
+    def of_classes(self) -> bool:  # type: ignore[override]
+        return self.loss.of_classes
 
     def of_each(self, output_B: torch.Tensor, target_B: torch.Tensor) -> torch.Tensor:
         known_B = ~target_B.isnan()
