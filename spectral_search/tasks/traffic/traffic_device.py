@@ -3,7 +3,7 @@
 Shape suffixes: B examples of a batch, C channels, S sensors, T steps, H steps to predict, N windows, O = S x H.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -117,6 +117,10 @@ class TrafficOnDevice:
     @property
     def objective(self) -> Metric:
         return TASK.objective
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return TASK.metrics
 
     @property
     def examples_name(self) -> str:

@@ -3,7 +3,7 @@
 Shape suffixes: D draws, of which there is one, M images, P pixels of an image, N pairs, B pairs of a batch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -124,6 +124,10 @@ class PairsOnDevice:
     @property
     def objective(self) -> Metric:
         return self._task.objective
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self._task.metrics
 
     @property
     def examples_name(self) -> str:
