@@ -24,6 +24,9 @@ GRID_SIZES = {
     "signal_cnn": 4,
     "vit_sweep": 1,
     "pairs_stage1": 20,
+    "pairs_stage2": 56,
+    "pairs_stage3": 12,
+    "pairs_drawings": 1,
     "traffic_stage1": 10,
 }
 BY_SIGNAL = ["step1", "step2", "mlp_residual", "mlp_deep", "mlp_wide", "mlp_big", "mvp_mlp1"]

@@ -263,3 +263,11 @@ def test_every_package_is_shipped() -> None:
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = [".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")]
     assert sorted(shipped) == sorted(["spectral_search.tune_specs", *there])
+
+
+def test_one_task_loads_nothing_of_another() -> None:
+    code = (
+        "from spectral_search.task.registry import task_of\nfrom spectral_search.spec.load import load_spec\n"
+        "load_spec('step1')\ntask = task_of('spectra')\ntask.reporting()\ntask.verbs()"
+    )
+    assert loaded_of({"spectral_search.tasks.pairs", "PIL.Image", "sklearn"}, code) == []

@@ -61,6 +61,11 @@ class Pairs(InMemoryTask):
             "audit": pair_verbs.AUDIT,
         }
 
+    def reporting(self) -> object:
+        from spectral_search.tasks.pairs.report.pair_reporting import REPORTING
+
+        return REPORTING
+
     def evaluate(self, model: Path, data: Path, part: str, run: Any, *, observed: bool = False) -> dict[str, Any]:
         from spectral_search.tasks.pairs.training.exported_pairs import evaluate_pairs
 

@@ -3,6 +3,7 @@
 A class is the folder that an image lies in, whatever the folders around it: `Futurama/character01/0001_01.png`.
 """
 
+import os.path
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,7 +93,11 @@ def _of_folders(place: Path, names: list[str], images_MP: np.ndarray) -> ClassIm
         raise RequestError(f"The image {loose} of {place} lies in no folder of a class: give a folder for each class.")
     number = {name: at for at, name in enumerate(classes)}
     class_M = np.array([number[str(folder)] for folder in folders], np.int32)
-    return ClassImages(images_MP, class_M, tuple(classes), part_M)
+    # The folder that a zip or a root holds all the others in tells nothing of a class.
+    around = os.path.commonpath([str(PurePosixPath(name).parent) for name in classes])
+    return ClassImages(
+        images_MP, class_M, tuple(str(PurePosixPath(name).relative_to(around)) for name in classes), part_M
+    )
 
 
 @contextmanager
