@@ -284,8 +284,7 @@ def _prepared_ahead(preparation: Callable[[], Preparation], abandoned: Event) ->
     if not preparation().goes_ahead:
         return None
     with lone_blas():  # Ray's start forks
-        prepared: Prepared = preparation().prepare(abandoned=abandoned)
-        return prepared
+        return preparation().prepare(abandoned=abandoned)
 
 
 @contextmanager

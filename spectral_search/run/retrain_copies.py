@@ -24,7 +24,6 @@ from spectral_search.run.trial_session import Course, Step, TrialRun
 from spectral_search.spec.base import SEEDS
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.space_points import Params
-from spectral_search.task.metric import Metric
 from spectral_search.task.registry import task_of
 from spectral_search.train.checkpoint import discard_checkpoint, read_best
 from spectral_search.train.trainer import Trainer
@@ -74,17 +73,11 @@ def planned_copies(spec: RunSpec, finalists: Sequence[TrialRecord], epochs_train
     best_epochs, copies = [trial.best_epoch or 0 for trial in finalists], []
     for trial, (count, epochs) in zip(finalists, spec.search.copies_of(best_epochs, epochs_trained), strict=True):
         own = spec.with_params(trial.params).fit.seed
-        by_then = None if epochs == trial.best_epoch else _best_by(trial, epochs, task_of(spec.task).objective)
+        by_then = None if epochs == trial.best_epoch else task_of(spec.task).objective.best_until(trial.values, epochs)
         copies += [
             Copy(trial.number, trial.params, (own + number) % SEEDS, epochs, by_then) for number in range(1, count + 1)
         ]
     return copies
-
-
-def _best_by(trial: TrialRecord, epochs: int, objective: Metric) -> float | None:
-    """The best value that a trial had after so many epochs."""
-    values = [value for epoch, value in trial.values.items() if epoch <= epochs]
-    return max(values, key=objective.gain, default=None)
 
 
 def train_copies(

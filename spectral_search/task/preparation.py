@@ -67,14 +67,14 @@ class Prepared(Protocol):
         A task without `redraws` is asked once and gives those that every epoch is measured on.
         """
 
-    def predictor(self, bundle: Any, device: "torch.device") -> Any:
-        """An exported model at work, see `Predictor`."""
+    def predictor(self, bundle: Any, device: "torch.device") -> Predictor:
+        """An exported model at work."""
 
     def test(self, predictor: Any, recorded: Mapping[str, Any]) -> Tested:
         """Predict the test set once.
 
         Args:
-            predictor: Of `predictor`.
+            predictor: Of `predictor`, of the task's own kind.
             recorded: What the run has recorded of its data.
         """
 
@@ -86,8 +86,8 @@ class Preparation(Protocol):
     def goes_ahead(self) -> bool:
         """Whether a thread can read while other processes start."""
 
-    def prepare(self, *, on_ray: bool = False, abandoned: Event | None = None) -> Any:
-        """Read and make what trials train on, see `Prepared`; nothing is written.
+    def prepare(self, *, on_ray: bool = False, abandoned: Event | None = None) -> Prepared:
+        """Read and make what trials train on; nothing is written.
 
         Args:
             on_ray: Whether processes of Ray may read.
@@ -97,8 +97,12 @@ class Preparation(Protocol):
             RequestError: The data cannot be used.
         """
 
-    def keep(self, prepared: Any, say: Callable[[str], None]) -> Any:
+    def keep(self, prepared: Any, say: Callable[[str], None]) -> Prepared:
         """Write down what was read, once it is certain what it is of.
+
+        Args:
+            prepared: Of `prepare`, of the task's own kind.
+            say: Shows a sentence.
 
         Raises:
             RequestError: It is not what the run has read before.

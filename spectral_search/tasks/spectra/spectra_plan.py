@@ -85,7 +85,7 @@ class SpectraPlan:
         return planned_shape(config, self.root.pixels)
 
     def reader_note(self) -> str | None:
-        if self.spec.data.residency != "stream":
+        if not self.traits.streams:
             return None
         return tell_reader(self.spec.resources, self.splits.train)
 
