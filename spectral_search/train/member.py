@@ -169,7 +169,7 @@ class Member:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
-            self.optimizer.take_step()
+            self.optimizer.step()
         self.average.update(self._step)
         self._step += 1
         self.has_stepped = True

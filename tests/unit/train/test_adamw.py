@@ -38,24 +38,3 @@ def test_the_numbers_are_those_of_torch(weight_decay: float) -> None:
             optimizer.step()
         found.append(layer.weight.detach())
     assert torch.equal(*found)
-
-
-@pytest.mark.parametrize("amsgrad_of_head", [False, True])
-def test_a_step_without_detours_is_the_same_step(amsgrad_of_head: bool) -> None:
-    """Also where torch must take it, since one of several groups needs more than the fused operation."""
-    found = []
-    for kind in (AdamW, torch.optim.AdamW):
-        torch.manual_seed(0)
-        body, head = torch.nn.Linear(8, 3), torch.nn.Linear(3, 1)
-        groups = [
-            {"params": list(body.parameters()), "weight_decay": 0.1},
-            {"params": list(head.parameters()), "lr": 0.03, "amsgrad": amsgrad_of_head},
-        ]
-        optimizer = kind(groups, 0.01, fused=True)
-        for step in range(5):
-            optimizer.zero_grad()
-            head(body(torch.ones(4, 8))).square().sum().backward()
-            # Torch makes its moments in the first step, as those of a member are made before it.
-            optimizer.take_step() if step and isinstance(optimizer, AdamW) else optimizer.step()
-        found.append(torch.cat([value.detach().flatten() for value in (*body.parameters(), *head.parameters())]))
-    assert torch.equal(*found)
