@@ -14,26 +14,12 @@ from torch import Tensor, nn
 from spectral_search.models.families.shared_mlp import answers_of_row
 from spectral_search.models.families.space_time_attention import CROSS_HEADS, MAX_RELATIVE, SpaceTimeAttentionSpec
 from spectral_search.models.row_answers import in_rows, to_outputs
+from spectral_search.models.stochastic_depth import StochasticDepth
 from spectral_search.spec.family import InputShape
 
 WEIGHT_STD = 0.02
 FARTHEST = 0.01
 """How near rows count as that are not near at all: heads that look at neighbours see the others a hundredth as much."""
-
-
-class StochasticDepth(nn.Module):
-    """Leaves out what a block adds, for some of the examples, in training (Huang et al. 2016)."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, x_BSTD: Tensor) -> Tensor:
-        if not self.training or self.share == 0.0:
-            return x_BSTD
-        shape = (len(x_BSTD), *[1] * (x_BSTD.dim() - 1))
-        stays = torch.empty(shape, dtype=x_BSTD.dtype, device=x_BSTD.device).bernoulli_(1.0 - self.share)
-        return x_BSTD * stays / (1.0 - self.share)
 
 
 class RelativeBias(nn.Module):
@@ -86,7 +72,7 @@ class Block(nn.Module):
         self.feedforward = nn.Sequential(
             nn.Linear(width, hidden), nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(hidden, width)
         )
-        self.drop, self.skip = nn.Dropout(spec.dropout), StochasticDepth(skipped)
+        self.drop, self.skip = nn.Dropout(spec.dropout), StochasticDepth(skipped) if skipped else nn.Identity()
 
     def attend(self, x_BSTD: Tensor, near_HSS: Tensor | None) -> Tensor:
         """Multi-head self-attention over one axis."""

@@ -11,7 +11,7 @@ from spectral_search.models.build import build_model
 from spectral_search.models.families.space_time_attention import SpaceTimeAttentionSpec
 from spectral_search.models.input_fit import input_faults
 from spectral_search.models.parameter_count import count_parameters
-from spectral_search.models.space_time_network import Rotary, SpaceTimeAttention, StochasticDepth
+from spectral_search.models.space_time_network import Rotary, SpaceTimeAttention
 from spectral_search.spec.run import RunSpec
 
 ROWS, STEPS, CHANNELS = 5, 6, 3
@@ -94,15 +94,6 @@ def test_rotary_products_go_by_the_steps_between() -> None:
         along = product_LL.diagonal(apart)
         torch.testing.assert_close(along, along[:1].expand_as(along), rtol=1e-4, atol=1e-4)
     assert product_LL.std() > 0.0
-
-
-def test_stochastic_depth_leaves_out_examples_and_keeps_the_mean() -> None:
-    torch.manual_seed(0)
-    skip, x_BSTD = StochasticDepth(0.25), torch.ones(4000, 1, 1, 1)
-    made = skip.train()(x_BSTD)
-    assert made.unique().tolist() == [0.0, pytest.approx(1 / 0.75)]
-    assert made.mean() == pytest.approx(1.0, abs=0.05)
-    assert torch.equal(skip.eval()(x_BSTD), x_BSTD)
 
 
 @pytest.mark.parametrize(
