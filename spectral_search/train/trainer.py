@@ -155,10 +155,13 @@ class Trainer:
             model = require_same_teacher(distill)
             self._teachers[distill.model] = Teacher(Path(distill.model) if model is None else model, self._network)
         teacher = self._teachers[distill.model]
-        if self.data.source(teacher.config) != self.data.source(config):
+        try:
+            sources = self.data.source(teacher.config), self.data.source(config)
+        except ValueError as error:
+            raise RequestError(f"fit.distill.model: {error}: let the search read the teacher's input too.") from error
+        if sources[0] != sources[1]:
             raise RequestError(
-                f"fit.distill.model reads {self.data.source(teacher.config)} and this network "
-                f"{self.data.source(config)}: give both an input of one kind."
+                f"fit.distill.model reads {sources[0]} and this network {sources[1]}: give both inputs of one kind."
             )
         return teacher
 

@@ -147,6 +147,15 @@ def test_a_teacher_of_another_kind_of_targets_or_of_other_examples_is_refused(
         trainer.member(1, config("stack", **distill(file)))
 
 
+def test_a_teacher_that_reads_from_elsewhere_is_refused(
+    dataset: ArraySet, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, recipe = Trainer(dataset, CPU), config("stack", **distill(teacher))
+    monkeypatch.setattr(trainer.data, "source", lambda asked: "own" if asked is recipe else "other")
+    with pytest.raises(RequestError, match="reads other and this network own: give both inputs of one kind"):
+        trainer.member(1, recipe)
+
+
 def test_a_teacher_that_knows_examples_by_other_statistics_is_refused(
     dataset: ArraySet, teacher: Path, tmp_path: Path
 ) -> None:
