@@ -37,6 +37,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "fit.step_epochs": {"fit.schedule": "step"},
     "fit.step_factor": {"fit.schedule": "step"},
     "fit.accumulate": {"fit.batch_size": 8},
+    "fit.average_share": {"fit.weight_average": "swa"},
     "fit.ridge_alpha": {"fit.target": "ridge_residual"},
     "model.parallel_kernels": {},
     "data.split_seed": {"data.num_train": 40, "data.num_val": 16, "data.input.top_pixels": 16},

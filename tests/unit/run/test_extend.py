@@ -84,8 +84,9 @@ def test_asha_judges_complete_trials_where_they_had_ended(tmp_path: Path, data: 
     assert states == {number: ("complete", 6) if number == best else ("stopped", 3) for number in at_rung}
 
 
-def test_planned_learning_rates_are_not_prolonged(tmp_path: Path, data: Path) -> None:
-    paths = run(tmp_path, data, "cosine", fit={"epochs": 2, "schedule": "cosine"}, **GRID)
+@pytest.mark.parametrize("planned", [{"schedule": "cosine"}, {"weight_average": "swa"}], ids=["cosine", "swa"])
+def test_what_was_planned_to_its_end_is_not_prolonged(tmp_path: Path, data: Path, planned: dict[str, str]) -> None:
+    paths = run(tmp_path, data, "planned", fit={"epochs": 2, **planned}, **GRID)
     before = facts(paths)
     with pytest.raises(RequestError, match="planned to end at epoch 2"):
         resume(paths, epochs=4)
