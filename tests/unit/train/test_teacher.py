@@ -89,7 +89,8 @@ def test_with_all_weight_on_the_teacher_a_student_comes_to_predict_what_it_does(
 def test_it_is_asked_once_a_batch_and_a_student_trains_as_it_does_alone(
     dataset: ArraySet, teacher: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fits = [distill(teacher), {}, distill(teacher, weight=0.2), distill(teacher, weight=0.0)]
+    noisy = {"augment": [{"kind": "noise", "sigma": 0.1}]}
+    fits = [distill(teacher), {}, {**distill(teacher, weight=0.2), **noisy}, distill(teacher, weight=0.0)]
     asked, outputs = [], Teacher.outputs
     monkeypatch.setattr(Teacher, "outputs", lambda self, batch: asked.append(batch.index) or outputs(self, batch))
     company = Trainer(dataset, CPU)
