@@ -9,13 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from command_line import Done, call, paths, spawn, write_spec
 from learnable_root import write_root
+from small_pairs import write_folders
 
 from spectral_search.spec.load import list_specs, load_spec
 
 STAGES = [info.name for info in list_specs()]
+ROOTS = {"spectra": "data", "pairs": "images", "traffic": "readings.csv"}
+"""The data of each task."""
 HEAVY = ("torch", "ray", "optuna", "lightgbm", "matplotlib")
 
 
@@ -30,6 +35,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a data root of a size that every published network fits."""
     folder = tmp_path_factory.mktemp("cli")
     write_root(folder / "data", train=64, val=32, test=16, pixels=2048, with_noisy=True)
+    write_folders(folder / "images", classes=20, side=28)
+    times = pd.date_range("2024-01-01", periods=2016, freq="5min")
+    pd.DataFrame(np.random.default_rng(0).uniform(20.0, 70.0, (2016, 8)), times).to_csv(folder / "readings.csv")
     return folder
 
 
@@ -89,8 +97,13 @@ def test_light_commands_are_fast_and_load_nothing_heavy(place: Path, arguments: 
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_resolves_quick(place: Path, stage: str, sampler: str) -> None:
-    options = ["--data-root", "data", "--dry-run", "--quick", "--sampler", sampler, "--json"]
-    plan = call("run", stage, *options, *given(stage), folder=place).require().json()
+    root = ROOTS[load_spec(stage).task]
+    options = ["--data-root", root, "--dry-run", "--quick", "--sampler", sampler, "--json"]
+    done = call("run", stage, *options, *given(stage), folder=place)
+    if sampler == "grid" and not load_spec(stage).grid:
+        assert "there is no grid" in done.require(2).stderr
+        return
+    plan = done.require().json()
     assert plan["stage"] == stage
     assert 1 <= plan["trials"] <= 8
     assert plan["base_parameters"] > 1000
