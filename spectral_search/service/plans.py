@@ -132,7 +132,7 @@ def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str],
     parent = RunSpec.from_dict(record.spec).data
     other = [
         f"{key} {getattr(parent, key)} there and {getattr(spec.data, key)} here"
-        for key in ("num_train", "noise_level")
+        for key in type(parent).SETTING
         if getattr(parent, key) != getattr(spec.data, key)
     ]
     if other:

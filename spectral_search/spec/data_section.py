@@ -1,6 +1,6 @@
 """What the `data` section of every task has, and what it may decide about the rest of a spec."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from spectral_search.spec.base import Section
@@ -46,6 +46,9 @@ class DataSection(Section):
 
     FIXED: ClassVar[Mapping[str, str]] = {}
     """Keys below `data.input` that cannot vary between trials, and why, each a clause."""
+
+    SETTING: ClassVar[Sequence[str]] = ()
+    """Keys without which the best values of one run say little of another: where they differ, it is told."""
 
     def check_beside(self, model: ModelSection) -> None:
         """Refuse a network that cannot read these inputs, with a `linked_fault`.

@@ -107,6 +107,16 @@ def test_a_report_shows_pairs_and_baselines(place: Path) -> None:
 
 
 @pytest.mark.slow
+def test_another_stage_takes_over_what_was_found(place: Path) -> None:
+    other = {**SPEC, "data": {**SPEC["data"], "num_train": 400}, "inherit": {"from": "small", "keys": ["fit.lr"]}}
+    (place / "next.yaml").write_text(json.dumps({**other, "space": {"model.dropout": {"uniform": [0.0, 0.5]}}}))
+    told = " ".join(call("run", "next.yaml", "--dry-run", *options(place), folder=place).require().stdout.split())
+    best = record(place).best
+    assert best is not None and f"fit.lr={best.params['fit.lr']:.6g}"[:12] in told and "taken from trial" in told
+    assert "had another setting (num_train 800 there and 400 here)" in told
+
+
+@pytest.mark.slow
 def test_a_kill_loses_nothing(place: Path, tmp_path: Path) -> None:
     paths = RunPaths(place / "results", "killed")
     words = ["run", place / "small.yaml", "--name", "killed", *options(place)]

@@ -130,10 +130,12 @@ class SiameseCnnFamily(Family[SiameseCnnSpec]):
         kept, largest = (1 + of_conv) * stem, stem
         for block in blocks(section, shape):
             values = block.outputs * block.height * block.width
+            # Of each attention: what it reads and what it makes of it.
             attended = (section.attention in ("channel", "both")) + (section.attention in ("spatial", "both"))
-            kept += values * (2 * of_conv + 2 + extra + attended + (2 if block.projects else 0))
+            kept += values * (2 * of_conv + 2 + extra + 2 * attended + (2 if block.projects else 0))
             largest = max(largest, values)
-        return IMAGES * (kept * element + 3 * largest * FULL) + comparison_bytes(section, element)
+        on_the_way_back = (5 if normed else 3) * largest * FULL
+        return IMAGES * (kept * element + on_the_way_back) + comparison_bytes(section, element)
 
 
 def _conv(section: SiameseCnnSpec, inputs: int, outputs: int, kernel: int) -> int:

@@ -73,6 +73,8 @@ class PairData(DataSection):
     )
     input: PairInput = PairInput()
 
+    SETTING = ("num_train", "quarter_turns")
+
     @model_validator(mode="after")
     def _parts_leave_some(self) -> "PairData":
         if self.val_fraction + self.test_fraction > 0.9:
@@ -101,7 +103,8 @@ class PairData(DataSection):
 
     @classmethod
     def quick(cls, limits: Mapping[str, int]) -> dict[str, int]:
-        return {"num_train": limits["train"], "num_val": limits["val"], "num_test": limits["val"]}
+        # Pairs are small, and few of them show nothing.
+        return {"num_train": max(limits["train"], 2000), "num_val": limits["val"], "num_test": limits["val"]}
 
 
 DATA = PairData

@@ -109,6 +109,7 @@ class DataSpec(DataSection):
     )
     input: InputSpec = InputSpec()
 
+    SETTING = ("num_train", "noise_level")
     FIXED: ClassVar[Mapping[str, str]] = {"otherwise": "it stands in for all trials; vary data.input.kind"}
 
     def check_beside(self, model: ModelSection) -> None:

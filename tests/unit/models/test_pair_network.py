@@ -1,5 +1,8 @@
 """Networks that compare two images."""
 
+import json
+import subprocess
+import sys
 from typing import Any, get_args
 
 import pytest
@@ -16,6 +19,45 @@ from spectral_search.spec.families import ModelSpec, family_of
 from spectral_search.spec.family import InputShape
 
 SPECS = TypeAdapter(ModelSpec)
+MEASURE = """
+import json, re, sys
+from pathlib import Path
+import numpy as np
+import torch
+from spectral_search.spec.run import RunSpec
+from spectral_search.tasks.pairs.images.pair_part import drawn_pairs
+from spectral_search.tasks.pairs.training.pair_set import GreyScale, PairSet
+from spectral_search.train.capacity import footprint
+from spectral_search.train.trainer import Trainer
+torch.set_num_threads(1)
+SIDE, BATCH = 28, 64
+
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+def config(model):
+    fit = {"loss": "bce", "batch_size": BATCH, "precision": sys.argv[2]}
+    raw = {"stage": "some", "task": "pairs", "data": {"size": SIDE}, "model": model, "fit": fit}
+    return RunSpec.from_dict(raw).base
+
+images_MP = np.random.default_rng(0).integers(0, 256, (40, SIDE * SIDE)).astype(np.uint8)
+part = drawn_pairs(images_MP, np.repeat(np.arange(10), 4), BATCH, tuple("abcdefghij"), 1)
+trainer = Trainer(PairSet(part, part, GreyScale.of(images_MP), "pairs", False), torch.device("cpu"))
+small = {"kind": "siamese_cnn", "layers": [1], "width": 4, "feat_dim": 8, "head": []}
+trainer.run_epoch([trainer.member(1, config(small))])  # what libraries take once
+before = status("VmRSS")
+member = trainer.member(0, config(json.loads(sys.argv[1])))
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+trainer.run_epoch([member])
+one = footprint(member.config, 2 * SIDE * SIDE)
+print(json.dumps([status("VmHWM") - before, one.state + one.step + one.inputs]))
+"""
+MEASURED = [
+    {"kind": "siamese_cnn"},
+    {"kind": "siamese_cnn", "attention": "both"},
+    {"kind": "siamese_cnn", "norm": "none", "activation": "gelu"},
+    {"kind": "siamese_efficient"},
+]
 FUSIONS = get_args(Fusion)
 ATTENTIONS = [
     {"attention": kind, "norm": norm} for kind in ("none", "channel", "spatial", "both") for norm in ("none", "batch")
@@ -119,3 +161,14 @@ def test_images_are_read_row_by_row() -> None:
     first.encoder.register_forward_pre_hook(lambda module, given: seen_BCHW.append(given[0]))
     model.eval()(wide_BCL)
     assert (seen_BCHW[0][0, 0, 1] == 1.0).all() and seen_BCHW[0].sum() == 6.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("model", MEASURED)
+def test_a_training_step_takes_what_it_is_said_to_take(model: dict[str, str], precision: str) -> None:
+    command = [sys.executable, "-c", MEASURE, json.dumps(model), precision]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    measured, estimated = json.loads(done.stdout)
+    assert 0.8 < estimated / measured < 1.6, f"{estimated / 1e6:.0f} MB estimated, {measured / 1e6:.0f} MB measured"
