@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.retest_verdict import early_values, seed_values, tied
 from spectral_search.record.run_records import RunRecord, TrialRecord
 from spectral_search.record.wording import Fitted, aligned, duration, params_text, short_keys, short_value
@@ -156,6 +157,8 @@ def score_lines(record: RunRecord) -> list[str]:
         known = [metric for metric in task.metrics if test.get(metric.name) is not None]
         told = ", ".join(f"{metric.label} {metric.told(test[metric.name])}" for metric in known)
         lines.append(f"test: {told}; test data, used once")
+    if (gate := gate_verdict(record)) is not None:
+        lines.append(gate.text)
     return lines
 
 

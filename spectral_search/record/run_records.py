@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import read_lines, read_yaml
 from spectral_search.record.epoch_log import joined
+from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
 from spectral_search.spec.load import expand
@@ -274,6 +275,8 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         document["collapsed"] = [{"trial": trial.number, "reason": trial.collapsed} for trial in record.collapsed]
     if best is not None:
         document["best"] = _best_document(best, objective)
+    if (gate := gate_verdict(record)) is not None:
+        document["gate"] = gate.to_dict()
     if record.state == "running":
         document["live"] = [_live_document(trial, objective) for trial in record.trials if trial.state == "running"]
     return document

@@ -14,6 +14,7 @@ from spectral_search.errors import RequestError
 from spectral_search.places import require_output, writing
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.evidence import Evidence, Run
+from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.retest_verdict import tied
 from spectral_search.record.wording import duration
@@ -180,6 +181,8 @@ def _summary(evidence: Evidence, chapters: Sequence[Chapter]) -> list[str]:
             sentences.append(
                 f"{run.name}: its winner ties with {told}; the difference is within the noise and the seeds."
             )
+        if (gate := gate_verdict(run.record)) is not None:
+            sentences.append(f"{run.name}: {gate.text}.")
         if dead := len(run.record.collapsed):
             trials = f"{dead} of {len(run.record.trials)} trials"
             sentences.append(f"{run.name}: {trials} collapsed, that is learnt nothing to their end; see its chapter.")

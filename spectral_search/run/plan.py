@@ -10,6 +10,7 @@ from typing import Any
 from spectral_search.errors import RequestError, gathered
 from spectral_search.models.input_fit import require_fit
 from spectral_search.models.parameter_count import count_parameters
+from spectral_search.record.gate_verdict import gate_metric
 from spectral_search.run.executor_choice import Executor, choose_executor
 from spectral_search.run.memory_plan import MemoryPlan, Unused, plan_memory
 from spectral_search.run.retest_outlook import Afterwards
@@ -163,6 +164,8 @@ def make_plan(
     """
     faults: list[str] = []
     gathered(faults, lambda: plan_slots(spec.resources))
+    if (gate := spec.gate) is not None:
+        gathered(faults, lambda: gate_metric(gate, task_of(spec.task)))
     found = gathered(faults, lambda: task_of(spec.task).look_at(spec, opened, explicit, _check_networks))
     if faults or found is None:
         raise RequestError(*faults)

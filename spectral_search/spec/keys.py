@@ -13,6 +13,7 @@ from spectral_search.spec.base import Section
 from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.families import families
 from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.gate import GateSpec
 from spectral_search.spec.name_registry import Registry
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
 from spectral_search.spec.spelling import nearest
@@ -23,10 +24,11 @@ _SECTIONS: dict[str, type[Section]] = {
     "search": SearchSpec,
     "resources": ResourcesSpec,
     "inherit": InheritSpec,
+    "gate": GateSpec,
 }
 TOP_KEYS = (
     *("stage", "description", "task", "data", "model", "fit", "space", "grid"),
-    *("search", "resources", "inherit", "provenance"),
+    *("search", "resources", "inherit", "gate", "provenance"),
 )
 SEARCHED_SECTIONS = ("data.input", "model", "fit")
 # What people write for a key when they come from other tools; difflib cannot bridge these.
@@ -90,7 +92,7 @@ def _all_leaves(data: type[DataSection]) -> dict[str, FieldInfo]:
     leaves: dict[str, FieldInfo] = {}
     for kind in reversed(list(families())):
         leaves |= trial_leaves(kind, data)
-    for name in ("search", "resources", "inherit"):
+    for name in ("search", "resources", "inherit", "gate"):
         leaves |= section_leaves(_SECTIONS[name], name)
     return leaves
 

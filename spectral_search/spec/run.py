@@ -12,6 +12,7 @@ from spectral_search.spec.domain import Domain
 from spectral_search.spec.families import ModelSpec
 from spectral_search.spec.faults import Fault, build_section, unknown_key
 from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.gate import GateSpec
 from spectral_search.spec.grid import Product, check_grid, grid_points, parse_grid, products
 from spectral_search.spec.keys import TOP_KEYS, all_leaves
 from spectral_search.spec.search import InheritSpec, ResourcesSpec, SearchSpec
@@ -47,6 +48,7 @@ class RunSpec(Section):
         search: Who proposes trials and when they are stopped.
         resources: What the trials may use.
         inherit: Keys still to be filled from another stage's best trial; None when there are none.
+        gate: What the stage must reach for the next to begin; None where it has no such bound.
         provenance: Where an exported configuration comes from, in free form.
     """
 
@@ -61,6 +63,7 @@ class RunSpec(Section):
     search: SearchSpec = SearchSpec()
     resources: ResourcesSpec = ResourcesSpec()
     inherit: InheritSpec | None = None
+    gate: GateSpec | None = None
     provenance: dict[str, Any] | None = None
 
     @classmethod
@@ -76,7 +79,7 @@ class RunSpec(Section):
         return spec
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, every default spelt out; `inherit` and `provenance` only where there are any."""
+        """Plain values, every default spelt out; `inherit`, `gate` and `provenance` only where there are any."""
         values = self.model_dump(by_alias=True, exclude={"space"})
         values["space"] = {key: domain.to_yaml() for key, domain in self.space.items()}
         return {key: values[key] for key in TOP_KEYS if values[key] is not None}
@@ -140,7 +143,12 @@ class RunSpec(Section):
         }
         sampler = "random" if self.search.exhaustive else self.search.sampler
         search = self.search.model_copy(update={"sampler": sampler, "storage": None})
-        rest = {"search": search, "inherit": None, "provenance": dict(provenance) if provenance is not None else None}
+        rest = {
+            "search": search,
+            "inherit": None,
+            "gate": None,
+            "provenance": dict(provenance) if provenance is not None else None,
+        }
         return self.model_copy(update={**update, **rest})
 
     def grid_points(self) -> list[dict[str, Any]]:
@@ -179,9 +187,21 @@ def assemble(raw: dict[str, Any]) -> tuple[RunSpec | None, list[Fault]]:
     inherit_faults: list[Fault] = []
     if raw.get("inherit") is not None:
         inherit, inherit_faults = build_section(InheritSpec, "inherit", raw["inherit"])
+    gate: GateSpec | None = None
+    gate_faults: list[Fault] = []
+    if raw.get("gate") is not None:
+        gate, gate_faults = build_section(GateSpec, "gate", raw["gate"])
     space, space_faults = parse_space(raw.get("space"))
     grid, grid_faults = parse_grid(raw.get("grid"))
-    faults += [*base_faults, *search_faults, *resource_faults, *inherit_faults, *space_faults, *grid_faults]
+    faults += [
+        *base_faults,
+        *search_faults,
+        *resource_faults,
+        *inherit_faults,
+        *gate_faults,
+        *space_faults,
+        *grid_faults,
+    ]
     if base is not None:
         faults += [*check_space(base, space), *check_grid(base, grid)]
     # Values can be tried only on a sound base and a sound domain; misspelt keys can be named regardless.
@@ -196,7 +216,7 @@ def assemble(raw: dict[str, Any]) -> tuple[RunSpec | None, list[Fault]]:
     if faults or header is None or base is None:
         return None, faults
     sections = {"data": base.data, "model": base.model, "fit": base.fit, "search": search, "resources": resources}
-    varied = {"space": space, "grid": grid, "inherit": inherit, "provenance": raw.get("provenance")}
+    varied = {"space": space, "grid": grid, "inherit": inherit, "gate": gate, "provenance": raw.get("provenance")}
     return RunSpec.model_validate({**header.model_dump(), **sections, **varied}), []
 
 

@@ -27,7 +27,10 @@ GRID_SIZES = {
     "pairs_stage2": 56,
     "pairs_stage3": 12,
     "pairs_drawings": 1,
+    "traffic_mlp": 5,
     "traffic_stage1": 10,
+    "traffic_stage2": 80,
+    "traffic_stage3": 5,
 }
 BY_SIGNAL = ["step1", "step2", "mlp_residual", "mlp_deep", "mlp_wide", "mlp_big", "mvp_mlp1"]
 DENOISED = ["cnn_stage1a", "cnn_stage1b", "cnn_stage2", "mvp_cnn1", "mvp_cnn2", "mvp_moe_cnn0"]
@@ -201,3 +204,27 @@ def test_a_patch_of_the_sweep_never_gets_a_stride_that_skips_pixels() -> None:
     spec = load_spec("vit_sweep")
     assert not spec.is_active("model.stride", {"model.patch": 8})
     assert spec.with_params({"model.patch": 8}).model.stride == 8
+
+
+def test_traffic_is_tuned_in_the_published_order() -> None:
+    first, second, third = (load_spec(f"traffic_stage{number}") for number in (1, 2, 3))
+    assert (first.fit.epochs, first.fit.schedule, second.fit.epochs) == (10, "one_cycle", 150)
+    assert {point["model.fusion"] for point in first.grid_points()} == {
+        *("gated", "concat", "cross_attn", "gated_residual", "adaptive")
+    }
+    depths = [f"model.{over}_depth_{stage}" for stage in (1, 2) for over in ("temporal", "spatial")]
+    models = [first.with_params(point).model.model_dump() for point in first.grid_points()]
+    assert {tuple(model[key.removeprefix("model.")] for key in depths) for model in models} == {
+        (2, 2, 2, 2),
+        (1, 1, 3, 3),
+    }
+    assert second.grid["fit.lr"] == [1e-4, 3e-4, 5e-4, 1e-3, 2e-3]  # type: ignore[index]
+    assert second.grid["model.embed_dim"] == [48, 64, 96, 128]  # type: ignore[index]
+    assert [spec.inherit.from_ for spec in (second, third) if spec.inherit] == ["traffic_stage1", "traffic_stage2"]
+    rates = [first.fit.lr * group.lr_factor for group in first.fit.groups]
+    assert rates == pytest.approx([3e-4, 5e-4]) and first.fit.lr == 1e-3
+    gates = [spec.gate for spec in (first, second) if spec.gate is not None]
+    assert [(gate.go_on, gate.start_over, gate.next) for gate in gates] == [
+        (4.0, 4.5, "traffic_stage2"),
+        (4.0, 4.5, "traffic_stage3"),
+    ]

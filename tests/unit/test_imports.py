@@ -270,4 +270,6 @@ def test_one_task_loads_nothing_of_another() -> None:
         "from spectral_search.task.registry import task_of\nfrom spectral_search.spec.load import load_spec\n"
         "load_spec('step1')\ntask = task_of('spectra')\ntask.reporting()\ntask.verbs()"
     )
-    assert loaded_of({"spectral_search.tasks.pairs", "PIL.Image", "sklearn"}, code) == []
+    assert (
+        loaded_of({"spectral_search.tasks.pairs", "spectral_search.tasks.traffic", "PIL.Image", "sklearn"}, code) == []
+    )

@@ -26,7 +26,7 @@ class Traffic(InMemoryTask):
     target = "reading"
     labels = ("id", "reading")
     selected_on = "val, the time after training"
-    retested_on = "val once more, and other seeds"
+    redraws, retested_on = False, "the same windows"
     training_target = "standardised readings"
 
     def open(self, spec: RunSpec) -> Readings:
@@ -43,9 +43,14 @@ class Traffic(InMemoryTask):
         return TrafficPlan(spec, replace(parts, windows=windows))
 
     def verbs(self) -> Mapping[str, Verb[Any, Any]]:
-        from spectral_search.tasks.traffic.traffic_verbs import INSPECT, SIMULATE
+        from spectral_search.tasks.traffic.traffic_verbs import AUDIT, BASELINES, INSPECT, SIMULATE
 
-        return {"simulate": SIMULATE, "inspect": INSPECT}
+        return {"simulate": SIMULATE, "inspect": INSPECT, "baselines": BASELINES, "audit": AUDIT}
+
+    def reporting(self) -> object:
+        from spectral_search.tasks.traffic.traffic_reporting import REPORTING
+
+        return REPORTING
 
     def default_data(self) -> DefaultData:
         from spectral_search.tasks.traffic.traffic_verbs import small_network

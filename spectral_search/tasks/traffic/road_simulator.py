@@ -13,6 +13,8 @@ from spectral_search.tasks.traffic.readings import DAY_MINUTES, Readings
 
 FREE_SPEED, JAM_SPEED = 65.0, 12.0
 """Without anybody else, and in a standing queue."""
+THURSDAY = 3
+"""Days after Monday."""
 QUEUE_STEPS = 2
 """Steps that a queue takes from one sensor to the one before it."""
 INCIDENTS_A_DAY = 2.0
@@ -22,7 +24,7 @@ INCIDENTS_A_DAY = 2.0
 def simulate_roads(
     days: int = 7, roads: int = 4, sensors_a_road: int = 3, missing: float = 0.05, seed: int = 0, step_minutes: int = 5
 ) -> Readings:
-    """Readings of some days, beginning on a Monday.
+    """Readings of some days, beginning on a Thursday: the end of a week, which is the test time, is two working days.
 
     Args:
         days: How long.
@@ -41,13 +43,13 @@ def simulate_roads(
     values_TS = np.clip(speed_TS, 3.0, 75.0).astype(np.float32)
     values_TS[_gaps(steps, sensors, missing, step_minutes, draws)] = np.nan
     names = tuple(f"road{road}_{place}" for road in range(roads) for place in range(sensors_a_road))
-    start = np.datetime64("2024-01-01T00:00", "m")
+    start = np.datetime64("2024-01-04T00:00", "m")
     return Readings(values_TS, names, start, step_minutes, _adjacency(roads, sensors_a_road))
 
 
 def _road(hour_T: np.ndarray, sensors: int, step_minutes: int, draws: np.random.Generator) -> np.ndarray:
     """The load at the sensors of a road."""
-    working_T = ((hour_T // 24) % 7 < 5).astype(float)
+    working_T = ((hour_T // 24 + THURSDAY) % 7 < 5).astype(float)
     day_T, load_T = hour_T % 24, np.full(len(hour_T), 0.25)
     for hour, strength in ((8.0, draws.uniform(0.2, 0.5)), (17.5, draws.uniform(0.2, 0.5))):
         peak = hour + draws.uniform(-0.75, 0.75)

@@ -22,7 +22,7 @@ class TrafficInput(InputSection):
 
     steps: Steps = Field(12, description="steps of the past that a network reads")
     time: Literal["none", "day", "week"] = Field(
-        "week",
+        "day",
         description="what is told of the time of each step: nothing, the time of day, that of the week beside it",
     )
     known: bool = Field(True, description="a channel that says which readings are there, and which are filled in")

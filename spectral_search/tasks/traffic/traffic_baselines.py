@@ -63,6 +63,7 @@ def time_of_day(parts: Split) -> Forecaster:
 def ridge(parts: Split) -> Forecaster:
     """Ridge regression, its penalty the best on val of a few."""
     from sklearn.linear_model import Ridge
+    from threadpoolctl import ThreadpoolController
 
     scale, near = TrafficScale.of(parts), _nearest(parts)
     train, val = parts.windows["train"], parts.windows["val"]
@@ -75,17 +76,10 @@ def ridge(parts: Split) -> Forecaster:
         """Weights of each sensor and step, the bias last, (S, H, F + 1)."""
         weights = np.zeros((sensors, HORIZON, features[0].shape[1] + 1))
         for sensor, (x_NF, (mean_F, std_F)) in enumerate(zip(features, centre, strict=True)):
-            known_NH = np.isfinite(target_NSH[:, sensor])
-            whole_N, x_NF = known_NH.all(1), (x_NF - mean_F) / std_F
-            if whole_N.all():
-                made = Ridge(alpha=penalty).fit(x_NF, target_NSH[:, sensor])
-                weights[sensor] = np.column_stack([made.coef_, made.intercept_])
-                continue
-            for step in range(HORIZON):
-                rows_N = known_NH[:, step]
-                if rows_N.any():
-                    made = Ridge(alpha=penalty).fit(x_NF[rows_N], target_NSH[rows_N, sensor, step])
-                    weights[sensor, step] = [*made.coef_, made.intercept_]
+            known_NH, scaled_NF = np.isfinite(target_NSH[:, sensor]), (x_NF - mean_F) / std_F
+            for steps, rows_N in _alike(known_NH):
+                made = Ridge(alpha=penalty).fit(scaled_NF[rows_N], target_NSH[rows_N, sensor][:, steps])
+                weights[sensor, steps] = np.column_stack([np.atleast_2d(made.coef_), np.atleast_1d(made.intercept_)])
         return weights
 
     def predicted(windows: Windows, weights: np.ndarray) -> np.ndarray:
@@ -95,13 +89,21 @@ def ridge(parts: Split) -> Forecaster:
             made.append(x_NF @ weights[sensor, :, :-1].T + weights[sensor, :, -1])
         return np.concatenate(made, axis=1)
 
-    tried = {penalty: fitted(penalty) for penalty in PENALTIES}
+    with ThreadpoolController().limit(limits=1):  # thousands of small systems: threads cost more than they bring
+        tried = {penalty: fitted(penalty) for penalty in PENALTIES}
     errors = {
         penalty: value_of(METRICS[0].measure, predicted(val, weights)[None], val.target_NO)
         for penalty, weights in tried.items()
     }
     best = min(errors, key=errors.__getitem__)
     return Forecaster(lambda windows: predicted(windows, tried[best]), {"penalty": best})
+
+
+def _alike(known_NH: np.ndarray) -> list[tuple[list[int], np.ndarray]]:
+    """Steps with the windows in which they are known: all at once where each is known in all."""
+    if known_NH.all():
+        return [(list(range(HORIZON)), np.ones(len(known_NH), bool))]
+    return [([step], known_NH[:, step]) for step in range(HORIZON) if known_NH[:, step].any()]
 
 
 def _nearest(parts: Split) -> list[list[int]]:

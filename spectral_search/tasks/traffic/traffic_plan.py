@@ -94,7 +94,11 @@ class TrafficPlan:
         return {**counts, "sensors": self.traits.values, "steps": len(self.readings), "missing_share": self._missing}
 
     def record(self) -> dict[str, Any]:
-        return {"sha256": self.parts.sha256()}
+        return {
+            "sha256": self.parts.sha256(),
+            "test_windows": self.sizes.test,
+            "step_minutes": self.readings.step_minutes,
+        }
 
     def arrays(self) -> Mapping[str, np.ndarray]:
         return {f"{part}_rows": windows.origin_N for part, windows in self.parts.windows.items()}

@@ -8,11 +8,12 @@ import numpy as np
 
 from spectral_search.places import require_output, writing
 from spectral_search.record.durable import replacing
-from spectral_search.task.verbs import Answer, Audience, DefaultData, Verb, VerbOptions, option
-from spectral_search.tasks.traffic.readings import Readings
+from spectral_search.task.verbs import Answer, Audience, DefaultData, Subject, Verb, VerbOptions, option
+from spectral_search.tasks.traffic.readings import Readings, split
 from spectral_search.tasks.traffic.road_simulator import simulate_roads
 from spectral_search.tasks.traffic.section import TrafficData
 from spectral_search.tasks.traffic.traffic_files import read_traffic, readings_arrays
+from spectral_search.tasks.traffic.traffic_plan import TrafficPlan
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +27,7 @@ DEAD_SHARE = 0.95
 class SimulateOptions(VerbOptions):
     """How large a network, for how long."""
 
-    days: int = option(7, "Days, from a Monday on.", ge=1, le=366)
+    days: int = option(7, "Days, from a Thursday on.", ge=1, le=366)
     roads: int = option(4, "Roads.", ge=1, le=64)
     sensors_a_road: int = option(3, "Sensors along each.", ge=1, le=64)
     missing: float = option(0.05, "Part of the readings that are not there.", ge=0.0, le=0.9)
@@ -96,6 +97,69 @@ def _shown(document: dict[str, Any]) -> "Table":
     return table
 
 
+class BaselinesOptions(VerbOptions):
+    """Whether what is kept is fitted anew."""
+
+    again: bool = option(False, "Fit also what is stored already.")
+
+
+def _plan_of(subject: Subject) -> TrafficPlan:
+    """That of a run, else of the data that are named."""
+    if subject.data is not None:
+        plan: TrafficPlan = subject.data
+        return plan
+    data = subject.spec.data
+    return TrafficPlan(subject.spec, split(read_traffic(data), data, data.history or data.input.steps))
+
+
+def _fit(subject: Subject, options: BaselinesOptions, audience: Audience) -> Answer:
+    from spectral_search.tasks.traffic.kept_traffic import fit_baselines
+
+    plan = _plan_of(subject)
+    found = fit_baselines(plan.parts, plan.record(), subject.results, audience, options.again)
+    document = {
+        name: {f"test_{key}": value for key, value in entry.items()} for name, entry in found["methods"].items()
+    }
+    return Answer(document, _baselines_table(found, plan.sizes.test or 0))
+
+
+def _baselines_table(found: dict[str, Any], windows: int) -> "Table":
+    from rich.table import Table
+
+    from spectral_search.tasks.traffic.kept_traffic import CALLED
+    from spectral_search.tasks.traffic.traffic_metrics import METRICS
+
+    shown = [metric for metric in METRICS if metric.name.startswith("mae")]
+    title = f"Baselines, {found['train_windows']:,} training windows: {windows:,} test windows"
+    table = Table(title=title, title_justify="left", box=None)
+    for heading in ("method", shown[0].label, "95% interval", *(metric.label for metric in shown[1:]), "seconds"):
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    for name, entry in found["methods"].items():
+        first, *rest = (metric.number(entry[metric.name]) for metric in shown)
+        interval = f"{shown[0].number(entry['low'])} to {shown[0].number(entry['high'])}"
+        table.add_row(CALLED[name], first, interval, *rest, f"{entry['seconds']:.1f}")
+    return table
+
+
+def _look(subject: Subject, options: VerbOptions, audience: Audience) -> Answer:
+    from spectral_search.tasks.traffic.traffic_audit import audit_readings
+
+    found = audit_readings(_plan_of(subject).parts)
+    lines = [
+        f"{'fault' if finding['fault'] else 'ok'}: {name}: {finding['told']}"
+        + (f" ({', '.join(finding['sensors'])})" if finding["sensors"] else "")
+        for name, finding in found.items()
+    ]
+    faults = any(finding["fault"] for finding in found.values())
+    return Answer({"findings": found, "faults": faults}, lines=tuple(lines))
+
+
+BASELINES = Verb(
+    "Fit the last value, the usual one of the time of day, and ridge regression; what is done is kept.",
+    BaselinesOptions,
+    _fit,
+)
+AUDIT = Verb("Look for dead, stuck and twin sensors, missing parts, and leaks across time.", VerbOptions, _look)
 SIMULATE = Verb(
     "Write the readings of a simulated road network as an .npz file. No substitute for a real one.",
     SimulateOptions,

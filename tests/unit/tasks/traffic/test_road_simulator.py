@@ -21,7 +21,7 @@ def test_all_follows_from_the_seed() -> None:
 
 
 def test_working_days_are_slower_at_rush_hour_than_by_night() -> None:
-    readings = simulate_roads(days=5)
+    readings = simulate_roads(days=2)
     hour_T = readings.minute_T / 60
     speed_T = np.nanmean(readings.values_TS, axis=1)
     rush = speed_T[(np.abs(hour_T - 8) < 1) | (np.abs(hour_T - 17.5) < 1)].mean()

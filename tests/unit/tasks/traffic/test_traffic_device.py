@@ -34,7 +34,7 @@ def test_inputs_have_the_shape_that_the_section_says(steps: int, time: str, told
 
 
 def test_rows_are_sensors_in_the_order_of_time() -> None:
-    x_CST = Series(READINGS, SCALE, CPU).inputs(torch.tensor([40]), TrafficInput())[0].unflatten(-1, (6, 12))
+    x_CST = Series(READINGS, SCALE, CPU).inputs(torch.tensor([40]), TrafficInput(time="week"))[0].unflatten(-1, (6, 12))
     target = SCALE.target
     np.testing.assert_allclose(
         target.restore(x_CST[0]).T, np.nan_to_num(READINGS.filled_TS[28:40], nan=target.mean), rtol=1e-5
