@@ -167,9 +167,9 @@ def sensors_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
         count_S = inside_NSH.sum((0, 2))
         sum_S = np.where(inside_NSH, error_NSH, 0.0).sum((0, 2))
         mean_SK[:, place] = np.where(count_S > 0, sum_S / np.maximum(count_S, 1), np.nan)
-    whole_S = np.nanmean(np.where(np.isfinite(mean_SK), mean_SK, np.nan), axis=1)
+    whole_S = np.array([np.nanmean(mean_K) if np.isfinite(mean_K).any() else np.nan for mean_K in mean_SK])
     order = np.argsort(-np.nan_to_num(whole_S))
-    hours = np.nanmean(mean_SK, axis=0)
+    hours = np.array([np.nanmean(mean_S) if np.isfinite(mean_S).any() else np.nan for mean_S in mean_SK.T])
     worst = int(np.nanargmax(hours))
     caption = (
         f"{lead.name} errs most between {worst * HOURS} and {(worst + 1) * HOURS} o'clock "

@@ -29,7 +29,10 @@ def test_words(key: str, words: str) -> None:
 
 
 def test_kinds() -> None:
-    assert list(families()) == ["cnn", "mlp", "moe_cnn", "res_cnn", "vit"]
+    assert list(families()) == [
+        *("cnn", "mlp", "moe_cnn", "res_cnn", "shared_mlp", "siamese_cnn", "siamese_efficient"),
+        *("space_time_attention", "vit"),
+    ]
     assert kinds_with("model.kernel_size") == ["cnn", "moe_cnn", "res_cnn"]
     assert kinds_with("fit.lr") == list(families())
     assert kinds_with("model.nothing") == []
