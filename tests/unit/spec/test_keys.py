@@ -33,7 +33,7 @@ def test_kinds() -> None:
         *("cnn", "mlp", "moe_cnn", "res_cnn", "shared_mlp", "siamese_cnn", "siamese_efficient"),
         *("space_time_attention", "vit"),
     ]
-    assert kinds_with("model.kernel_size") == ["cnn", "moe_cnn", "res_cnn"]
+    assert kinds_with("model.kernel_size") == ["cnn", "moe_cnn", "res_cnn", "siamese_efficient"]
     assert kinds_with("fit.lr") == list(families())
     assert kinds_with("model.nothing") == []
     assert "inherit.from" in all_leaves()
