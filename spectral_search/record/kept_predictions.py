@@ -80,6 +80,15 @@ def write_val_labels(paths: RunPaths, labels: "pd.DataFrame") -> None:
     write_table(labels, paths.val_labels)
 
 
+def read_val_labels(paths: RunPaths) -> "pd.DataFrame | None":
+    """The labels of the val set; None where the run holds none.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    return _read_table(paths.val_labels) if paths.val_labels.exists() else None
+
+
 def original_name(objective: Metric) -> str:
     """The key on disk of what an original had reached."""
     return f"original_{objective.val_name}"
