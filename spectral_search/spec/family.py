@@ -61,7 +61,7 @@ class Family(ABC, Generic[S]):
         several_outputs: Whether its networks can give several numbers an example; others are refused where a task asks
             for that.
         recomputes: Whether its networks can compute activations once more on the way back instead of keeping them:
-            their blocks are then one `nn.Sequential`, called `blocks` or `layers`.
+            their blocks then lie in an `nn.Sequential` called `blocks` or `layers`.
         high_lr: Learning rate from which on such networks have been seen to die.
         make_smaller: What to change in a spec whose network is too large.
     """

@@ -15,10 +15,10 @@ def recompute_blocks(model: nn.Module) -> None:
     """Let each block of a network keep no more than its input; numbers and names of weights stay as they are.
 
     Args:
-        model: A network whose blocks are one `nn.Sequential`, called `blocks` or `layers`.
+        model: A network whose blocks lie in an `nn.Sequential` called `blocks` or `layers`, perhaps of a part of it.
     """
-    blocks: nn.Module = model.get_submodule("blocks" if hasattr(model, "blocks") else "layers")
-    for block in blocks.children():
+    found = [part for name, part in model.named_modules() if name.rpartition(".")[2] in ("blocks", "layers")]
+    for block in [block for part in found if isinstance(part, nn.Sequential) for block in part.children()]:
         # By its class and not by a wrapper, which would rename weights, nor by a closure, which would outlive it.
         kind: type[nn.Module] = type(block)
         block.__class__ = _recomputing(kind)  # type: ignore[arg-type]  # torch's stubs make modules' types unhashable

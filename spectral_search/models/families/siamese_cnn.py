@@ -86,6 +86,7 @@ class SiameseCnnFamily(Family[SiameseCnnSpec]):
     colour = Colour("#7a3f9d", "#c79be3")
     network = "spectral_search.models.siamese_cnn_network:SiameseCnn"
     make_smaller = "make model.width smaller"
+    recomputes = True
 
     def input_faults(self, section: SiameseCnnSpec, shape: InputShape) -> list[str]:
         return pair_faults(shape)
@@ -122,18 +123,28 @@ class SiameseCnnFamily(Family[SiameseCnnSpec]):
 
     def step_bytes(self, section: SiameseCnnSpec, shape: InputShape, element: int) -> int:
         """Of a block: both convolutions' outputs, what norms and activations make of them, and attention's products."""
+        return self._bytes(section, shape, element, recomputed=False)
+
+    def recomputed_bytes(self, section: SiameseCnnSpec, shape: InputShape, element: int) -> int:
+        """What each block puts out, and the rest of the largest."""
+        return self._bytes(section, shape, element, recomputed=True)
+
+    @staticmethod
+    def _bytes(section: SiameseCnnSpec, shape: InputShape, element: int, *, recomputed: bool) -> int:
         extra = section.activation not in KEEPS_OUTPUT
         normed = section.norm != "none"
         of_conv = 1 + (normed and extra)
         height, width = (halved(length, section.stem_stride) for length in (shape.height, shape.width))
         stem = section.scaled(section.width) * height * width
-        kept, largest = (1 + of_conv) * stem, stem
+        kept, largest, fullest = (1 + of_conv) * stem, stem, 0
         for block in blocks(section, shape):
             values = block.outputs * block.height * block.width
             # Of each attention: what it reads and what it makes of it.
             attended = (section.attention in ("channel", "both")) + (section.attention in ("spatial", "both"))
-            kept += values * (2 * of_conv + 2 + extra + 2 * attended + (2 if block.projects else 0))
-            largest = max(largest, values)
+            of_block = values * (2 * of_conv + 2 + extra + 2 * attended + (2 if block.projects else 0))
+            kept += values if recomputed else of_block
+            largest, fullest = max(largest, values), max(fullest, of_block)
+        kept += fullest if recomputed else 0
         on_the_way_back = (5 if normed else 3) * largest * FULL
         return IMAGES * (kept * element + on_the_way_back) + comparison_bytes(section, element)
 

@@ -7,10 +7,14 @@ import torch
 from small_dataset import small_dataset, trial_config
 
 from spectral_search.errors import RequestError
+from spectral_search.models.build import build_model
+from spectral_search.models.step_memory import step_bytes
+from spectral_search.spec.run import RunSpec
 from spectral_search.task.registry import task_of
 from spectral_search.tasks.spectra.training.dataset import Dataset
 from spectral_search.train.capacity import footprint
 from spectral_search.train.member import Member
+from spectral_search.train.recomputation import recompute_blocks
 from spectral_search.train.technique_faults import require_techniques
 from spectral_search.train.trainer import Trainer
 
@@ -70,6 +74,25 @@ def test_a_plan_counts_less(model: str) -> None:
     assert recomputed.step < 0.9 * plain.step and recomputed.state == plain.state
 
 
+def test_an_encoder_of_two_images_is_recomputed_too() -> None:
+    model = {"kind": "siamese_cnn", "layers": [2, 1], "feat_dim": 8, "width": 4, "attention": "both"}
+    spec = RunSpec.from_dict({"stage": "test", "task": "pairs", "model": model}).model
+    found = []
+    for recomputed in (False, True):
+        torch.manual_seed(0)
+        network = build_model(spec, pixels=64, channels=2, height=8)
+        if recomputed:
+            recompute_blocks(network)
+            kinds = {type(block).__name__ for block in network.get_submodule("encoder.blocks").children()}
+            assert kinds == {"Recomputing"}
+        network(torch.randn(6, 2, 64)).square().sum().backward()
+        found.append([value.grad for value in network.parameters()] + list(network.buffers()))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    pictures = {"pixels": 784, "channels": 2, "height": 28, "batch": 64}
+    sizes = [step_bytes(spec, **pictures, recomputed=recomputed) for recomputed in (False, True)]
+    assert sizes[1] < 0.9 * sizes[0]
+
+
 def test_a_family_that_cannot_says_so() -> None:
-    with pytest.raises(RequestError, match="no meaning for mlp, .*; set it to false, or use one of cnn, res_cnn, vit"):
+    with pytest.raises(RequestError, match="no meaning for mlp, .*; set it to false, or use one of .*cnn, .*vit"):
         require_techniques(trial_config(None, RECOMPUTED), task_of("spectra"))
