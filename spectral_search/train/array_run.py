@@ -3,6 +3,7 @@
 Shape suffixes: D draws, of which there is one, N examples, F features.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,7 +30,8 @@ from spectral_search.train.array_task import ArrayPlan, Arrays, ArrayTask
 from spectral_search.train.network import Network
 from spectral_search.train.prediction import LoneNetwork, predict, rows_at_once
 
-_SOURCE = "arrays"
+InputsOf = Callable[[torch.Tensor, Mapping[str, Wanted]], Mapping[str, torch.Tensor]]
+"""The inputs of some examples, by key: of their rows, and of what is wanted."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,21 @@ class MeasuredArrays:
             yield MeasuredPart(0, part, {key: x_BCF.to(want.format) for key, want in wanted.items()}, context_B)
 
 
-class ArraysOnDevice:
-    """See `task.training.DeviceData`."""
+class RowsOnDevice(ABC):
+    """What `task.training.DeviceData` of examples in memory share: whose they are, their order and their batches.
+
+    Args:
+        held: Has `task`, `examples` and `values`.
+        device: Where they are.
+    """
 
     constants: Mapping[str, torch.Tensor] = {}
 
-    def __init__(self, held: ArraySet, device: torch.device) -> None:
+    def __init__(self, held: Any, device: torch.device) -> None:
         from spectral_search.task.registry import task_of
 
-        self._held, self._device, self._task = held, device, task_of(held.task)
-        self.scale, self.examples, self.values = held.scale.target, held.examples, held.values
-        self._x_NCF = held.scale(held.train.x_NF).to(device)
-        self._target_N = self.scale.standardise(torch.from_numpy(held.train.y_N)).to(device)
-        self._val = self._made(held.val)
+        self._device, self._task = device, task_of(held.task)
+        self.examples, self.values = held.examples, held.values
 
     @property
     def objective(self) -> Metric:
@@ -133,10 +137,18 @@ class ArraysOnDevice:
         return InputShape.of(config.data.input, self.values)
 
     def source(self, config: TrialConfig) -> str:
-        return _SOURCE
+        return self._task.name
 
     def steps(self, config: TrialConfig) -> int:
         return len(batch_bounds(self.examples, config.fit.batch_size)) - 1
+
+    @abstractmethod
+    def inputs_of(self, seed: int, epoch: int) -> InputsOf:
+        """What gives the inputs of some examples of an epoch, by their rows."""
+
+    @abstractmethod
+    def targets(self) -> torch.Tensor:
+        """See `task.training.DeviceData`."""
 
     def batches(
         self,
@@ -149,12 +161,29 @@ class ArraysOnDevice:
         seed, epoch = order
         drawn = torch.Generator().manual_seed(counter_seed(seed, "order", epoch))
         order_N = torch.randperm(self.examples, generator=drawn).to(self._device)
-        bounds = batch_bounds(self.examples, batch_size).tolist()
-        for index, (start, stop) in enumerate(pairwise(bounds)):
+        inputs_of, target_N = self.inputs_of(seed, epoch), self.targets()
+        for index, (start, stop) in enumerate(pairwise(batch_bounds(self.examples, batch_size).tolist())):
             rows_B = order_N[start:stop]
-            x_BCF = self._x_NCF.index_select(0, rows_B)
-            inputs = {key: x_BCF.to(want.format) for key, want in wanted.items()}
-            yield TrainBatch(index, inputs, self._target_N.index_select(0, rows_B), torch.zeros_like(rows_B))
+            target_B = target_N.index_select(0, rows_B)
+            yield TrainBatch(index, inputs_of(rows_B, wanted), target_B, torch.zeros_like(rows_B))
+
+
+class ArraysOnDevice(RowsOnDevice):
+    """See `task.training.DeviceData`."""
+
+    def __init__(self, held: ArraySet, device: torch.device) -> None:
+        super().__init__(held, device)
+        self._held, self.scale = held, held.scale.target
+        self._x_NCF = held.scale(held.train.x_NF).to(device)
+        self._target_N = self.scale.standardise(torch.from_numpy(held.train.y_N)).to(device)
+        self._val = self._made(held.val)
+
+    def inputs_of(self, seed: int, epoch: int) -> InputsOf:
+        return self._inputs
+
+    def _inputs(self, rows_B: torch.Tensor, wanted: Mapping[str, Wanted]) -> dict[str, torch.Tensor]:
+        x_BCF = self._x_NCF.index_select(0, rows_B)
+        return {key: x_BCF.to(want.format) for key, want in wanted.items()}
 
     def targets(self) -> torch.Tensor:
         return self._target_N

@@ -3,23 +3,20 @@
 Shape suffixes: D draws, of which there is one, M images, P pixels of an image, N pairs, B pairs of a batch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 
-from spectral_search.spec.run import RunSpec, TrialConfig
-from spectral_search.task.batch_bounds import batch_bounds
+from spectral_search.spec.run import RunSpec
 from spectral_search.task.counter import counter_seed
-from spectral_search.task.metric import Metric
-from spectral_search.task.training import InputShape, MeasuredPart, Reader, TargetScale, TrainBatch, Wanted
+from spectral_search.task.training import MeasuredPart, Reader, TargetScale, Wanted
 from spectral_search.tasks.pairs.images.pair_part import PairPart
+from spectral_search.train.array_run import InputsOf, RowsOnDevice
 
 LOGITS = TargetScale(0.0, 1.0)
 """Targets are 0 and 1, and outputs logits, as they are."""
-_SOURCE = "pairs"
 
 
 @dataclass(frozen=True)
@@ -107,63 +104,26 @@ class MeasuredPairs:
             yield MeasuredPart(0, part, self._pairs.inputs(part, wanted), context_B)
 
 
-class PairsOnDevice:
+class PairsOnDevice(RowsOnDevice):
     """See `task.training.DeviceData`."""
 
     scale = LOGITS
-    constants: Mapping[str, torch.Tensor] = {}
 
     def __init__(self, held: PairSet, device: torch.device) -> None:
-        from spectral_search.task.registry import task_of
-
-        self._held, self._device, self._task = held, device, task_of(held.task)
-        self.examples, self.values = held.examples, held.values
+        super().__init__(held, device)
+        self._held = held
         self._images_MP = torch.from_numpy(held.train.images_MP).to(device)
+        self._same_N = torch.from_numpy(held.train.same_N).to(device)
         self._val = MeasuredPairs(held.val, held.scale, device)
 
-    @property
-    def objective(self) -> Metric:
-        return self._task.objective
-
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        return self._task.metrics
-
-    @property
-    def examples_name(self) -> str:
-        return self._task.examples
-
-    def shape(self, config: TrialConfig) -> InputShape:
-        return InputShape.of(config.data.input, self.values)
-
-    def source(self, config: TrialConfig) -> str:
-        return _SOURCE
-
-    def steps(self, config: TrialConfig) -> int:
-        return len(batch_bounds(self.examples, config.fit.batch_size)) - 1
-
-    def batches(
-        self,
-        wanted: Mapping[str, Wanted],
-        source: str,
-        batch_size: int,
-        order: tuple[int, int],
-        counter: tuple[int | str, ...],
-    ) -> Iterator[TrainBatch]:
-        seed, epoch = order
+    def inputs_of(self, seed: int, epoch: int) -> InputsOf:
         train = self._held.train
         if self._held.fresh:
             train = train.redrawn(counter_seed(seed, "pairs", epoch))
-        pairs = ImagePairs(train, self._held.scale, self._images_MP)
-        drawn = torch.Generator().manual_seed(counter_seed(seed, "order", epoch))
-        order_N = torch.randperm(self.examples, generator=drawn).to(self._device)
-        target_N = self.targets()
-        for index, (start, stop) in enumerate(pairwise(batch_bounds(self.examples, batch_size).tolist())):
-            rows_B = order_N[start:stop]
-            yield TrainBatch(index, pairs.inputs(rows_B, wanted), target_N[rows_B], torch.zeros_like(rows_B))
+        return ImagePairs(train, self._held.scale, self._images_MP).inputs
 
     def targets(self) -> torch.Tensor:
-        return torch.from_numpy(self._held.train.same_N).to(self._device)
+        return self._same_N
 
     def measured(self, examples: PairPart) -> MeasuredPairs:
         return self._val if examples is self._held.val else MeasuredPairs(examples, self._held.scale, self._device)
