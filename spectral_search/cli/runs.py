@@ -157,7 +157,9 @@ def train(
     name: _Name = None,
     num_train: NumTrain = None,
     epochs: _Epochs = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Retrain with this many seeds.")] = 3,
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="N|LIST", help="How many seeds, or which: 42,2023; one model each.")
+    ] = "3",
     sets: Sets = None,
     gpus: _Gpus = None,
     concurrent: _Concurrent = None,

@@ -11,6 +11,7 @@ from rich.text import Text
 from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.retest_verdict import early_values, seed_values, tied
 from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.record.seed_table import seed_lines
 from spectral_search.record.wording import Fitted, aligned, duration, params_text, short_keys, short_value
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
@@ -71,6 +72,7 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
         parts.append(Text(f"... and {left} more trial{'s' if left > 1 else ''}", style="dim"))
     parts.append(_summary(record))
     parts.extend(Text(line) for line in score_lines(record))
+    parts.extend(Text(line) for line in seed_lines(record))
     parts.extend(Text(note, style="yellow") for note in caveats(record))
     parts.extend(Text(f"trial {row.trial} failed: {row.error}", style="red") for row in rows if row.error)
     parts.extend(Text(f"trial {row.trial} collapsed: {row.collapsed}", style="yellow") for row in rows if row.collapsed)

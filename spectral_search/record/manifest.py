@@ -60,6 +60,9 @@ class Manifest(BaseModel):
     retest: dict[str, Any] | None = Field(None, description="objective, low, high of the winner, and of each finalist")
     test: dict[str, Any] | None = Field(None, description="metrics of the winner on test data")
     best: dict[str, Any] | None = Field(None, description="trial, epoch, objective of the winner")
+    seeds: list[dict[str, Any]] | None = Field(
+        None, description="of a run that trains one config with several seeds: each with its model and its metrics"
+    )
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":

@@ -231,6 +231,10 @@ class RunPaths:
         """The exported winner: a bundle folder."""
         return self.folder / "best"
 
+    def seed_model(self, seed: int) -> Path:
+        """The exported model of one seed, where a run trains one config with several."""
+        return self.folder / "seeds" / f"seed{seed}.yaml"
+
     def exists(self) -> bool:
         """Whether a run of this name was begun here."""
         return self.manifest_json.is_file()
@@ -344,7 +348,14 @@ class RunPaths:
     def sweep(self) -> None:
         """Remove what a writer that was killed left half-written. Only for the process that holds the run."""
         trials = [*self.trials_dir.glob("*"), *self.retest_dir.glob("*")]
-        folders = [self.folder, self.best_dir, self.predictions_dir, *trials, *(t / "checkpoint" for t in trials)]
+        folders = [
+            self.folder,
+            self.best_dir,
+            self.predictions_dir,
+            self.seed_model(0).parent,
+            *trials,
+            *(t / "checkpoint" for t in trials),
+        ]
         for leftover in (file for folder in folders for file in folder.glob(".*.tmp")):
             leftover.unlink(missing_ok=True)
 

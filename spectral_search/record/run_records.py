@@ -16,6 +16,7 @@ from spectral_search.record.epoch_log import joined
 from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
+from spectral_search.record.seed_table import seeds_document
 from spectral_search.spec.load import expand
 from spectral_search.spec.task_modules import DEFAULT_TASK
 from spectral_search.task.metric import Metric
@@ -277,6 +278,8 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         document["best"] = _best_document(best, objective)
     if (gate := gate_verdict(record)) is not None:
         document["gate"] = gate.to_dict()
+    if record.manifest.seeds:
+        document["seeds"] = seeds_document(record.manifest.seeds)
     if record.state == "running":
         document["live"] = [_live_document(trial, objective) for trial in record.trials if trial.state == "running"]
     return document

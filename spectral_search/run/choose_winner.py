@@ -32,6 +32,7 @@ from spectral_search.record.run_records import RunRecord, TrialRecord
 from spectral_search.record.tables import column
 from spectral_search.run.copy_progress import CopyProgress
 from spectral_search.run.retrain_copies import planned_copies, train_copies
+from spectral_search.run.seed_models import export_seeds, trains_seeds
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.preparation import Prepared
 from spectral_search.task.registry import task_of
@@ -74,6 +75,8 @@ def finish_run(
     config = export_best(RunRecord.load(paths))
     if prepared.has_test:
         _test(record, finalists[0], prepared, device, config)
+    if trains_seeds(spec):
+        export_seeds(record, prepared, device)
     if reseed:
         retests += _retrained(spec, record, finalists, prepared, device, progress)
         _enter_retest(spec, paths, prepared, finalists, retests)

@@ -90,7 +90,7 @@ def trial_course(spec: RunSpec, paths: RunPaths, number: int, params: Params) ->
     def judged(history: Sequence[EpochRecord]) -> bool:
         return len(history) in rungs or has_collapsed(history, config.fit, after, metric)
 
-    return Course(number, config, paths.trial(number), config.fit.epochs, judged=judged)
+    return Course(number, config, paths.trial(number), config.fit.epochs, spec.search.pass_seed, judged)
 
 
 class TrialRun:

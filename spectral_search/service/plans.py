@@ -3,15 +3,15 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spectral_search.errors import RequestError
+from spectral_search.errors import RequestError, gathered
 from spectral_search.record.paths import RunPaths, next_free_name, results_root
 from spectral_search.service.default_data import with_data
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.service.teachers import with_teacher
-from spectral_search.spec.base import SEEDS
 from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.seeds import wanted_seeds
 from spectral_search.spec.yaml_io import show
 
 if TYPE_CHECKING:
@@ -67,23 +67,34 @@ def run_name(spec: RunSpec, options: RunOptions, *, dry_run: bool = False) -> st
     return paths.name
 
 
-def train_spec(config: str, options: RunOptions, seeds: int) -> tuple[str, RunOptions]:
+def train_spec(config: str, options: RunOptions, seeds: str | int) -> tuple[str, RunOptions]:
     """The run that retrains a fixed config with several seeds: a grid over fit.seed, where none is stopped for another.
 
+    All share the order of the examples and their random draws, and with them their passes.
+
+    Args:
+        config: An exported config.
+        options: Of the run.
+        seeds: How many, counted on from that of the config; or which, with commas between them.
+
     Raises:
-        RequestError: The config still has something to search.
+        RequestError: The config still has something to search, or the seeds are none.
     """
-    spec = load_spec(config, sets=options.sets)
+    faults = list[str]()
+    spec = gathered(faults, lambda: load_spec(config, sets=options.sets))
+    wanted = gathered(faults, lambda: wanted_seeds(str(seeds), 0 if spec is None else spec.fit.seed))
+    if spec is None or wanted is None:
+        raise RequestError(*faults)
     if spec.space or spec.grid_size() > 0:
         raise RequestError(
             f"{config} is a search, not one config: `run` it, or `export` the best config of a run and train that."
         )
-    first = spec.fit.seed
     sets = (
         *options.sets,
-        f"grid.fit.seed={[(first + number) % SEEDS for number in range(seeds)]}",
+        f"grid.fit.seed={wanted}",
         "search.sampler=grid",
         "search.pruner=none",
+        f"search.pass_seed={spec.fit.seed}",
         "search.retest_seeds=1",  # the trials are the seeds
         f"stage={spec.stage if spec.stage.endswith('-train') else spec.stage + '-train'}",
     )

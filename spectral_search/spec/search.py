@@ -46,6 +46,11 @@ class SearchSpec(Section):
         "fit.epochs, and at least 12; more than fit.epochs for never",
     )
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] = Field(42, description="seed of the proposals")
+    pass_seed: Annotated[int, Field(ge=0, lt=SEEDS)] | None = Field(
+        None,
+        description="of the order of the examples and their random draws, for trials of several fit.seed that are to "
+        "share their passes; fit.seed of each when absent",
+    )
     finalists: Annotated[int, Field(ge=1, le=32)] = Field(3, description="best trials that are re-tested")
     retest_draws: Annotated[int, Field(ge=2, le=64)] = Field(
         5, description="fresh draws of the val examples in the re-test, where anything about them is random"
