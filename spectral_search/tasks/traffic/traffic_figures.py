@@ -82,8 +82,8 @@ def day_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
                 ax.fill_between(hour_N, *bounds, color=colour(lead.family), alpha=0.2, linewidth=0)
             ax.plot(hour_N, target_NS[:, sensor], color=INK, linewidth=1.0, label="read")
             ax.plot(hour_N, predicted_NS[:, sensor], color=colour(lead.family), label=f"foretold {ahead} min before")
-            ax.set_title(f"sensor {sensor}")
-        axes[-1].set_xlabel("hour")
+            ax.set_title(f"sensor {sensor}, counted from 0")
+        axes[-1].set_xlabel("hours since midnight")
         legend(canvas, axes[0], layout)
         return canvas
 
