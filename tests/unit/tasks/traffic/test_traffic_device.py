@@ -11,6 +11,7 @@ from spectral_search.tasks.traffic.road_simulator import simulate_roads
 from spectral_search.tasks.traffic.section import HORIZON, TrafficInput
 from spectral_search.tasks.traffic.traffic_device import Series, TrafficOnDevice, TrafficSet
 from spectral_search.tasks.traffic.traffic_scale import TrafficScale
+from spectral_search.train.trainer import Trainer
 
 CPU = torch.device("cpu")
 SPEC = RunSpec.from_dict({"stage": "some", "task": "traffic", "model": {"kind": "shared_mlp"}})
@@ -97,3 +98,15 @@ def test_perfect_forecasts_score_no_error_and_those_of_nothing_known_do_not_coun
 
 def test_networks_are_told_the_adjacency() -> None:
     np.testing.assert_array_equal(on_device().constants["adjacency"], READINGS.adjacency_SS)
+
+
+@pytest.mark.parametrize("adjacency", ["bias", "none"])
+def test_a_member_holds_the_adjacency_where_its_network_has_a_place_for_it(adjacency: str) -> None:
+    depths = {f"{over}_depth_{stage}": 1 for over in ("temporal", "spatial") for stage in (1, 2)}
+    model = {"kind": "space_time_attention", "embed_dim": 8, "heads": 2, "adjacency": adjacency, **depths}
+    spec = RunSpec.from_dict({"stage": "some", "task": "traffic", "model": model})
+    trainer = Trainer(TrafficSet(PARTS.windows["train"], PARTS.windows["val"], SCALE), CPU)
+    state = trainer.member(0, spec.base).model.state_dict()
+    assert ("adjacency" in state) is (adjacency == "bias")
+    if adjacency == "bias":
+        np.testing.assert_array_equal(state["adjacency"], READINGS.adjacency_SS)
