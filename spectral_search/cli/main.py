@@ -20,6 +20,7 @@ from spectral_search.cli.reference_methods import audit, baselines
 from spectral_search.cli.reports import compare, report
 from spectral_search.cli.runs import resume, run, status, stop, train
 from spectral_search.cli.shared import PROGRAM, answering
+from spectral_search.cli.stacks import stack
 from spectral_search.cli.stages import show, specs
 from spectral_search.cli.streams import guarded, lost_output, lost_sentence
 from spectral_search.cli.task_verbs import OfTask
@@ -36,7 +37,7 @@ app = typer.Typer(
     epilog="First steps: `spectral-search specs`, then `spectral-search run cnn_stage1a --quick`.",
 )
 _VERBS = (
-    *(run, resume, stop, status, specs, show, best, export, train, simulate, inspect, evaluate, predict),
+    *(run, resume, stop, status, specs, show, best, export, train, stack, simulate, inspect, evaluate, predict),
     *(baselines, audit, report, compare, cache, bench),
 )
 _OF_A_TASK = (simulate, inspect, baselines, audit)

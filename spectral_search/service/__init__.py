@@ -14,6 +14,7 @@ _DEFINED_IN = {
     "service.plans": ("plan", "run_name", "train_spec"),
     "service.runs": ("run", "begin", "search", "resume", "stop", "status", "follow", "all_runs"),
     "service.trained_models": ("best", "export", "evaluate", "predict"),
+    "service.stacks": ("stack",),
     "service.data_sets": ("simulate", "inspect"),
     "service.reference_methods": ("baselines", "audit"),
     "service.reports": ("report", "compare", "stop_signals"),

@@ -62,6 +62,15 @@ def evaluate(
     if part not in _PARTS:
         raise RequestError(f"The part must be one of {', '.join(_PARTS)}, found {part!r}.")
     path = find_model(model, results)
+    from spectral_search.record.bundle import read_bundle, read_bundle_config
+    from spectral_search.record.stack_bundle import is_stack
+
+    if is_stack(read_bundle_config(path)):
+        from spectral_search.service.stacks import evaluate_stack
+
+        if observed:
+            raise RequestError("A stack is evaluated as its models were: leave --observed out.")
+        return evaluate_stack(read_bundle(path), _task_of_model(path), given_path(data, "--data"), part)
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
     return _task_of_model(path).evaluate(path, given_path(data, "--data"), part, run, observed=observed)

@@ -14,10 +14,31 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """An exported model at work."""
+    """An exported model at work; its configuration says how examples are read."""
+
+    @property
+    def config(self) -> Any: ...
 
     def predict(self, examples: Any) -> "np.ndarray":
         """Predictions for examples as the task holds them, in the unit of the labels, shape (D, N)."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What an exported model predicts for examples whose targets are known.
+
+    Attributes:
+        predicted_DN: In the unit of the labels, of shape (D, N) or, of several outputs, (D, N, O).
+        target_N: Of shape (N,) or (N, O).
+        part: Which part of the data they are.
+        group_NG: What examples have in common with others, whole numbers of shape (N, G): those that share one are not
+            to be learnt from where the other is predicted. Each is for itself where absent.
+    """
+
+    predicted_DN: "np.ndarray"
+    target_N: "np.ndarray"
+    part: str
+    group_NG: "np.ndarray | None" = None
 
 
 @dataclass(frozen=True)

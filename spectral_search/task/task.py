@@ -16,6 +16,8 @@ from spectral_search.task.verbs import DefaultData, Verb
 if TYPE_CHECKING:
     import numpy as np
 
+    from spectral_search.task.preparation import Examined
+
 
 class Task(ABC):
     """A kind of data with what is to be learnt of them.
@@ -31,6 +33,7 @@ class Task(ABC):
             is, they are predicted once more, and what the re-test adds are its interval and the other seeds.
         retested_on: What the finalists are re-tested on, for people.
         training_target: What the training loss is of, for people.
+        logits: Whether predictions of targets that are 0 or 1 are logits.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Task(ABC):
     redraws: bool = True
     retested_on: str = "fresh examples"
     training_target: str = ""
+    logits: bool = False
 
     @property
     def objective(self) -> Metric:
@@ -158,6 +162,19 @@ class Task(ABC):
         Raises:
             RequestError: The model or the data cannot be read, do not fit each other, or the part is absent.
         """
+
+    def examined(self, bundle: Any, data: Path, part: str) -> "Examined":
+        """What an exported model predicts for a part of data, in the order that every model of the task has.
+
+        Args:
+            bundle: The exported model as it was read, which is no stack.
+            data: The data.
+            part: train, val or test; auto takes test where there is one, else val.
+
+        Raises:
+            RequestError: The model does not fit the data, the part is absent, or the task cannot say it.
+        """
+        raise RequestError(f"The task {self.name} does not say what its models predict, so that they make no stack.")
 
     @abstractmethod
     def predict(

@@ -20,13 +20,14 @@ from spectral_search.places import writing
 from spectral_search.record.bundle import Bundle, read_bundle, read_safetensors, to_safetensors
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.stack_bundle import at_work
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.batch_bounds import batch_bounds
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
-from spectral_search.task.preparation import Tested
+from spectral_search.task.preparation import Examined, Predictor, Tested
 from spectral_search.task.training import InputShape, MeasuredPart, Reader, TargetScale, TrainBatch, Wanted
-from spectral_search.train.array_task import ArrayPlan, Arrays, ArrayTask
+from spectral_search.train.array_task import ArrayPlan, Arrays, ArrayTask, Parts
 from spectral_search.train.network import Network
 from spectral_search.train.prediction import LoneNetwork, predict, rows_at_once
 
@@ -272,25 +273,33 @@ class ArrayPreparation:
         return prepared
 
 
+def examined(task: ArrayTask, bundle: Bundle, data: Path, part: str) -> Examined:
+    """What an exported model predicts for a part of data.
+
+    Raises:
+        RequestError: The part is absent, or the model does not fit the data.
+    """
+    predictor, parts = _model_and_parts(task, bundle, data)
+    chosen = ("test" if "test" in parts else "val") if part == "auto" else part
+    if chosen not in parts:
+        raise RequestError(f"{data} has no {chosen} examples: it has {', '.join(parts)}.")
+    return Examined(predictor.predict(parts[chosen]), parts[chosen].y_N, chosen)
+
+
 def evaluated(task: ArrayTask, model: Path, data: Path, part: str) -> dict[str, Any]:
     """The task's metrics of an exported model on a part of data.
 
     Raises:
         RequestError: The part is absent, or the model does not fit the data.
     """
-    predictor = ArrayPredictor(read_bundle(model), _device())
-    parts = task.parts(predictor.config.data.model_copy(update={"root": str(data)}))
-    chosen = ("test" if "test" in parts else "val") if part == "auto" else part
-    if chosen not in parts:
-        raise RequestError(f"{data} has no {chosen} examples: it has {', '.join(parts)}.")
-    scores = task.scores(predictor.predict(parts[chosen]), parts[chosen].y_N)
-    return {**scores, task.examples: len(parts[chosen]), "part": chosen}
+    found = examined(task, read_bundle(model), data, part)
+    scores = task.scores(found.predicted_DN, found.target_N)
+    return {**scores, task.examples: len(found.target_N), "part": found.part}
 
 
 def predicted(task: ArrayTask, model: Path, data: Path, file: Path) -> dict[str, Any]:
     """Write predictions for the test, else val examples of data, beside their targets, as a CSV or Parquet file."""
-    predictor = ArrayPredictor(read_bundle(model), _device())
-    parts = task.parts(predictor.config.data.model_copy(update={"root": str(data)}))
+    predictor, parts = _model_and_parts(task, read_bundle(model), data)
     chosen = parts["test" if "test" in parts else "val"]
     table = _table(task, chosen).assign(**{task.predicted: predictor.predict(chosen)[0]})
     with writing(file):
@@ -298,9 +307,11 @@ def predicted(task: ArrayTask, model: Path, data: Path, file: Path) -> dict[str,
     return {task.examples: len(table)}
 
 
+def _model_and_parts(task: ArrayTask, bundle: Bundle, data: Path) -> tuple[Predictor, Parts]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    predictor = at_work(bundle, lambda model: ArrayPredictor(model, device))
+    return predictor, task.parts(predictor.config.data.model_copy(update={"root": str(data)}))
+
+
 def _table(task: ArrayTask, part: Arrays) -> pd.DataFrame:
     return pd.DataFrame({"id": np.arange(len(part)), task.target: part.y_N})
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

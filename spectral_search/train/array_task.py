@@ -20,6 +20,7 @@ from spectral_search.errors import RequestError
 from spectral_search.spec.data_section import DataSection, InputSection
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.data_plan import CheckNetworks, Sizes, Traits
+from spectral_search.task.preparation import Examined
 from spectral_search.task.task import Task
 from spectral_search.task.training import InputShape
 from spectral_search.task.verbs import Verb, VerbOptions
@@ -156,6 +157,11 @@ class ArrayTask(InMemoryTask):
         from spectral_search.train.array_run import evaluated
 
         return evaluated(self, model, data, part)
+
+    def examined(self, bundle: Any, data: Path, part: str) -> Examined:
+        from spectral_search.train.array_run import examined
+
+        return examined(self, bundle, data, part)
 
     def predict(
         self, model: Path, data: Path, file: Path, *, called: str = "", observed: bool = False

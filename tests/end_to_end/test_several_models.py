@@ -1,10 +1,11 @@
-"""Several models of one task: one config with several seeds."""
+"""Several models of one task: one config with several seeds, and stacks of models."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from command_line import call
 
@@ -67,3 +68,66 @@ def test_seeds_that_are_none_are_refused_before_anything_begins(place: Path) -> 
     done = call("train", "best.yaml", "--seeds", "42,42", "--name", "none", folder=place).require(2)
     assert done.stderr == "error: --seeds names 42 more than once: list each seed once.\n"
     assert not (place / "ray_results" / "none").exists()
+
+
+def test_a_stack_is_compared_exported_and_gives_its_numbers_again(place: Path) -> None:
+    told = asked(place, "stack", "found", "ray_results/seeds/seeds", "-o", "out/stack.yaml", "--data-root", "cars.npz")
+    models = ["found", "seed2023", "seed42", "seed7"]
+    assert told["models"] == models and not told["classes"]
+    for part in ("val", "test"):
+        values, apart = told[part]["values"], told[part]["differences"]
+        assert list(values) == ["stack", *models, "mean"] and list(apart) == [*models, "mean"]
+        for name, found in apart.items():
+            assert found["mae"]["value"] == pytest.approx(values["stack"]["mae"] - values[name]["mae"], abs=1e-4)
+            assert found["mae"]["low"] < found["mae"]["value"] < found["mae"]["high"]
+        again = asked(place, "evaluate", "out/stack.yaml", "--data", "cars.npz", "--part", part)
+        assert again["mae"] == values["stack"]["mae"]
+        one = asked(place, "evaluate", "found", "--data", "cars.npz", "--part", part)
+        assert one["mae"] == values["found"]["mae"]
+    call("predict", "out/stack.yaml", "cars.npz", "-o", "power.csv", folder=place).require()
+    table = pd.read_csv(place / "power.csv")
+    off = np.abs(table["power_predicted"] - table["power"]).mean()
+    assert off == pytest.approx(told["test"]["values"]["stack"]["mae"], rel=1e-5)
+    assert {file.name.split(".", 1)[1] for file in (place / "out").iterdir()} == {
+        "yaml",
+        "model.safetensors",
+        "preprocessing.safetensors",
+        "metrics.json",
+    }
+    shown = call("stack", "found", "best.yaml", "-o", "x.yaml", "--data-root", "cars.npz", folder=place).require()
+    assert "stack - mean" in shown.stdout and "wrote x.yaml" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["found"], "A stack needs two models at least, and 1 is named."),
+        (["found", "found"], "found is named twice"),
+        (["found", "gone", "lost"], "lost is neither an exported model nor a finished run"),
+        (["found", "results"], "results holds no exported model"),
+    ],
+)
+def test_what_makes_no_stack_is_refused(place: Path, arguments: list[str], told: str) -> None:
+    (place / "results").mkdir(exist_ok=True)
+    done = call("stack", *arguments, "-o", "none.yaml", "--data-root", "cars.npz", folder=place).require(2)
+    assert told in done.stderr and not (place / "none.yaml").exists()
+
+
+def test_pairs_are_voted_on(tmp_path: Path) -> None:
+    spec = {
+        "task": "pairs",
+        "data": {"size": 8, "num_val": 300},
+        "model": {"kind": "siamese_cnn", "layers": [1], "width": 4, "feat_dim": 8, "head": [4]},
+        "fit": {"epochs": 1, "batch_size": 128, "lr": 3e-3, "loss": "bce"},
+        "grid": {"fit.seed": [1, 2, 3]},
+        "search": {"sampler": "grid", "pruner": "none", "retest_seeds": 1, "finalists": 1},
+        "resources": {"gpus": []},
+    }
+    (tmp_path / "pairs.yaml").write_text(json.dumps(spec))
+    call("run", "pairs.yaml", "--name", "pairs", *INLINE, folder=tmp_path).require()
+    told = asked(tmp_path, "stack", "ray_results/pairs/seeds", "-o", "stack.yaml", "--data-root", "digits")
+    assert told["classes"] and list(told["test"]["differences"])[-1] == "majority vote"
+    assert set(told["test"]["values"]["stack"]) == {"accuracy", "auc", "log_loss"}
+    for part in ("val", "test"):
+        again = asked(tmp_path, "evaluate", "stack.yaml", "--data", "digits", "--part", part)
+        assert again["accuracy"] == told[part]["values"]["stack"]["accuracy"]

@@ -9,6 +9,7 @@ import numpy as np
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.metric import Metric
+from spectral_search.task.preparation import Examined
 from spectral_search.task.verbs import Verb
 from spectral_search.tasks.pairs.answer_scores import Accuracy, AreaUnderCurve, LogLoss
 from spectral_search.tasks.pairs.images.pair_source import FoundPairs, find_pairs
@@ -31,6 +32,7 @@ class Pairs(InMemoryTask):
     selected_on = "frozen pairs"
     retested_on = "fresh pairs"
     training_target = "whether both show the same"
+    logits = True
 
     @property
     def predicted(self) -> str:
@@ -70,6 +72,11 @@ class Pairs(InMemoryTask):
         from spectral_search.tasks.pairs.training.exported_pairs import evaluate_pairs
 
         return evaluate_pairs(self, model, data, part)
+
+    def examined(self, bundle: Any, data: Path, part: str) -> Examined:
+        from spectral_search.tasks.pairs.training.exported_pairs import examined_pairs
+
+        return examined_pairs(bundle, data, part)
 
     def predict(
         self, model: Path, data: Path, file: Path, *, called: str = "", observed: bool = False

@@ -12,6 +12,7 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks
 from spectral_search.task.measure import MeanError
 from spectral_search.task.metric import Metric
+from spectral_search.task.preparation import Examined
 from spectral_search.task.task import Task
 from spectral_search.task.verbs import DefaultData, Verb
 from spectral_search.tasks.spectra.scores import R2, scores
@@ -76,6 +77,11 @@ class Spectra(Task):
         from spectral_search.tasks.spectra.training.exported_models import evaluate_model
 
         return evaluate_model(model, data, part, observed, run)
+
+    def examined(self, bundle: Any, data: Path, part: str) -> Examined:
+        from spectral_search.tasks.spectra.training.exported_models import examined
+
+        return examined(bundle, data, part)
 
     def predict(
         self, model: Path, data: Path, file: Path, *, called: str = "", observed: bool = False

@@ -9,6 +9,7 @@ import numpy as np
 
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import CheckNetworks
+from spectral_search.task.preparation import Examined
 from spectral_search.task.verbs import DefaultData, Verb
 from spectral_search.tasks.traffic.readings import Readings, Windows, split
 from spectral_search.tasks.traffic.traffic_files import read_traffic
@@ -61,6 +62,11 @@ class Traffic(InMemoryTask):
         from spectral_search.tasks.traffic.traffic_preparation import evaluated
 
         return evaluated(model, data, part)
+
+    def examined(self, bundle: Any, data: Path, part: str) -> Examined:
+        from spectral_search.tasks.traffic.traffic_preparation import examined
+
+        return examined(bundle, data, part)
 
     def predict(
         self, model: Path, data: Path, file: Path, *, called: str = "", observed: bool = False

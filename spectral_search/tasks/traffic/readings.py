@@ -17,6 +17,9 @@ DAY_MINUTES = 24 * 60
 MONDAY = np.datetime64("2001-01-01T00:00", "m")
 """Stands for the first row of a table without times: only differences count then."""
 
+BLOCKS = 20
+"""Of time in a part, those of one fold of cross-validation going together."""
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -91,6 +94,18 @@ class Windows:
     def times_N(self) -> np.ndarray:
         """When the first step is that is to be predicted."""
         return self.readings.times_T[self.origin_N]
+
+    def block_N2(self, rows: tuple[int, int]) -> np.ndarray:
+        """The blocks of time that the first and the last predicted step of each lie in, int64 (N, 2).
+
+        Windows that predict the same hour are alike, so that those of one block go together.
+
+        Args:
+            rows: Of the part: its first row and the row after its last.
+        """
+        start, end = rows
+        length = max(HORIZON, -(-(end - start) // BLOCKS))
+        return np.stack([(self.origin_N + step - start) // length for step in (0, HORIZON - 1)], axis=1)
 
 
 @dataclass(frozen=True)

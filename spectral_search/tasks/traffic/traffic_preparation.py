@@ -15,9 +15,10 @@ from spectral_search.places import writing
 from spectral_search.record.bundle import Bundle, read_bundle, read_safetensors, to_safetensors
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.stack_bundle import at_work
 from spectral_search.record.tables import column_of
 from spectral_search.spec.run import RunSpec
-from spectral_search.task.preparation import Tested
+from spectral_search.task.preparation import Examined, Predictor, Tested
 from spectral_search.task.training import InputShape, Wanted
 from spectral_search.tasks.traffic.definition import TASK
 from spectral_search.tasks.traffic.readings import Split, Windows, split
@@ -112,16 +113,26 @@ def window_table(windows: Windows) -> pd.DataFrame:
     return pd.DataFrame({"id": times_N, TASK.target: column_of(windows.target_NO)})
 
 
+def examined(bundle: Bundle, data: Path, part: str) -> Examined:
+    """What an exported model predicts for a part of data, in blocks of time.
+
+    Raises:
+        RequestError: The model does not fit the data.
+    """
+    predictor, parts = _model_and_parts(bundle, data)
+    chosen = "test" if part == "auto" else part
+    windows = parts.windows[chosen]
+    return Examined(predictor.predict(windows), windows.target_NO, chosen, windows.block_N2(parts.rows[chosen]))
+
+
 def evaluated(model: Path, data: Path, part: str) -> dict[str, Any]:
     """The metrics of an exported model on a part of data.
 
     Raises:
         RequestError: The model does not fit the data.
     """
-    predictor, parts = _model_and_parts(model, data)
-    chosen = "test" if part == "auto" else part
-    windows = parts.windows[chosen]
-    return {**TASK.scores(predictor.predict(windows), windows.target_NO), TASK.examples: len(windows), "part": chosen}
+    found = examined(read_bundle(model), data, part)
+    return {**TASK.scores(found.predicted_DN, found.target_N), TASK.examples: len(found.target_N), "part": found.part}
 
 
 def forecast(model: Path, data: Path, file: Path) -> dict[str, Any]:
@@ -130,7 +141,7 @@ def forecast(model: Path, data: Path, file: Path) -> dict[str, Any]:
     Raises:
         RequestError: The model does not fit the data.
     """
-    predictor, parts = _model_and_parts(model, data)
+    predictor, parts = _model_and_parts(read_bundle(model), data)
     windows = parts.windows["test"]
     table = forecast_table(windows, predictor.predict(windows)[0])
     with writing(file):
@@ -154,7 +165,8 @@ def forecast_table(windows: Windows, predicted_NO: np.ndarray) -> pd.DataFrame:
     )
 
 
-def _model_and_parts(model: Path, data: Path) -> tuple[TrafficPredictor, Split]:
-    predictor = TrafficPredictor(read_bundle(model), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+def _model_and_parts(bundle: Bundle, data: Path) -> tuple[Predictor, Split]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    predictor = at_work(bundle, lambda model: TrafficPredictor(model, device))
     section = predictor.config.data.model_copy(update={"root": str(data)})
     return predictor, split(read_traffic(section), section, section.history or section.input.steps)

@@ -12,6 +12,9 @@ import numpy as np
 from spectral_search.spec.seeds import numpy_seed
 from spectral_search.task.counter import counter_seed
 
+MANY_CLASSES = 20
+"""So many classes of val pairs that folds of cross-validation go by them, and otherwise by images."""
+
 
 @dataclass(frozen=True)
 class PairPart:
@@ -60,6 +63,18 @@ class PairPart:
     def _by_class(self) -> "_Classes":
         assert self.class_M is not None
         return _Classes.of(self.class_M)
+
+    def group_N2(self) -> np.ndarray:
+        """What both images of each pair have in common with others, int64 (N, 2): their classes, else themselves.
+
+        Classes count where there are many of them. Of few, hardly a pair would be without those of some others.
+        """
+        rows_N2 = np.stack([self.first_N, self.second_N], axis=1).astype(np.int64)
+        if self.class_M is not None and len(np.unique(self.class_M[rows_N2])) >= MANY_CLASSES:
+            return self.class_M[rows_N2].astype(np.int64)
+        # Equal images are one, wherever they lie.
+        _, same_M = np.unique(self.images_MP, axis=0, return_inverse=True)
+        return same_M.reshape(-1)[rows_N2].astype(np.int64)
 
     def redrawn(self, seed: int) -> "PairPart":
         """Other pairs with the same labels, in their order, a function of the seed.

@@ -14,7 +14,9 @@ from spectral_search.record.bundle import Bundle, read_bundle
 from spectral_search.record.kept_predictions import read_test_predictions, write_test_predictions
 from spectral_search.record.manifest import Manifest, sampled, utc_now
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.stack_bundle import Stack
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.preparation import Examined
 from spectral_search.task.registry import task_of
 from spectral_search.tasks.spectra.noise.val_draws import val_draws
 from spectral_search.tasks.spectra.report.kept_baselines import data_key
@@ -117,6 +119,20 @@ def _score_shards(
 
 def _score_val(predictor: Predictor, root: DataRoot, known: Mapping[str, Any]) -> dict[str, Any]:
     """The model on val spectra and frozen noise exactly as its search drew them."""
+    predicted_DN, log_g_N, content = _predicted_val(predictor, root)
+    measured = scores(predicted_DN, np.broadcast_to(log_g_N, predicted_DN.shape))
+    noise = f"{len(predicted_DN)} frozen draws, as in the search"
+    document = {**measured, "spectra": len(log_g_N), "part": "val", "noise": noise}
+    recorded = known.get("content", {}).get("val")
+    if recorded and not same_bytes(recorded, content):
+        document["note"] = (
+            "These are not the val spectra that the model was chosen on: the leaderboard has another number."
+        )
+    return document
+
+
+def _predicted_val(predictor: Predictor, root: DataRoot) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """Predictions (D, N) of the val spectra, their log g, and digests of what was read."""
     data = predictor.config.data
     selection = val_selection(root, data)
     predictor.require_grid(selection)
@@ -126,16 +142,26 @@ def _score_val(predictor: Predictor, root: DataRoot, known: Mapping[str, Any]) -
     draws = val_draws(data.val_draws, len(val))
     counter = (data.split_seed, "val")
     frozen = freeze(val, spectra.noisy_NL, draws=draws, noise_level=data.noise_level, counter=counter)
-    predicted_DN = predictor.predict(frozen)
-    measured = scores(predicted_DN, np.broadcast_to(val.log_g_N, predicted_DN.shape))
-    noise = f"{draws} frozen draws, as in the search"
-    document = {**measured, "spectra": len(val), "part": "val", "noise": noise}
-    recorded = known.get("content", {}).get("val")
-    if recorded and not same_bytes(recorded, digests_of(selection, gathering.whole())):
-        document["note"] = (
-            "These are not the val spectra that the model was chosen on: the leaderboard has another number."
-        )
-    return document
+    return predictor.predict(frozen), val.log_g_N, digests_of(selection, gathering.whole())
+
+
+def examined(bundle: Bundle, data: Path, part: str) -> Examined:
+    """What an exported model predicts for a part of a data root.
+
+    Raises:
+        RequestError: The data cannot be read, do not fit the model, or the part is absent.
+    """
+    predictor, root = Predictor(bundle, best_device()), DataRoot.find(data, need_train=False)
+    chosen = ("test" if root.test else "val") if part == "auto" else part
+    if chosen == "val":
+        predicted_DN, log_g_N, _ = _predicted_val(predictor, root)
+        return Examined(predicted_DN, log_g_N, chosen)
+    shards = {"train": root.train, "test": root.test}[chosen]
+    if not shards:
+        raise RequestError(f"{data} has no {chosen}*/{SHARD_FILE}: choose another --part.")
+    table = predictor.predict_shards(Selection.all_of(shards)).table
+    table = table[np.isfinite(table["log_g"])]
+    return Examined(table["log_g_predicted"].to_numpy()[None], table["log_g"].to_numpy(), chosen)
 
 
 def predict_shards(
@@ -153,16 +179,21 @@ def predict_shards(
         RequestError: The model or the data cannot be read, or do not fit each other.
     """
     bundle = read_bundle(model)
-    predictor = Predictor(bundle, best_device())
+    stack = Stack.of(bundle)
+    predictors = [Predictor(one, best_device()) for one in ([bundle] if stack is None else stack.models)]
     root = DataRoot.find(_shard_file(data), need_train=False, need_labels=False)
     selection = Selection.all_of(root.test or root.val or root.train)
-    made = predictor.predict_shards(selection, observed=observed, accept=accept)
+    each = [model.predict_shards(selection, observed=observed, accept=accept) for model in predictors]
+    made = each[0]
+    if stack is not None:
+        predicted_N = stack.trees.combined(np.stack([one.table["log_g_predicted"].to_numpy() for one in each]))
+        made = replace(made, table=made.table.assign(log_g_predicted=predicted_N))
     shards = [shard.name for shard in selection.shards]
     about = {"model": str(model), "data": str(data), "shards": shards, "noise": made.noise}
-    return replace(made, provenance={**_origin(bundle), **about})
+    return replace(made, provenance={**_origin(bundle, predictors[0].config.data.noise_level), **about})
 
 
-def _origin(bundle: Bundle) -> dict[str, Any]:
+def _origin(bundle: Bundle, noise_level: float) -> dict[str, Any]:
     """What a model is from, and when it was used."""
     known = bundle.provenance
     trained_on = known.get("data_fingerprint")
@@ -172,5 +203,5 @@ def _origin(bundle: Bundle) -> dict[str, Any]:
         **{key: known.get(key) for key in ("run", "trial", "epoch", "val_r2")},
         "weights_sha256": (known.get("sha256") or {}).get("model"),
         "trained_on": data_key(trained_on) if trained_on else None,
-        "noise_level": RunSpec.from_dict(bundle.config).data.noise_level,
+        "noise_level": noise_level,
     }
