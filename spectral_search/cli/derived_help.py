@@ -22,6 +22,10 @@ def _allowed(key: re.Match[str]) -> str:
         from spectral_search.spec.task_modules import DEFAULT_TASK
 
         return DEFAULT_TASK
+    if key[1] == "tasks":
+        from spectral_search.spec.task_modules import task_names
+
+        return ", ".join(task_names())
     from spectral_search.spec.keys import all_leaves, allowed
 
     leaf = all_leaves().get(key[1])

@@ -34,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Search hyperparameters of neural networks: the best one for a task with the least compute.",
-    epilog="First steps: `spectral-search specs`, then `spectral-search run cnn_stage1a --quick`.",
+    epilog="First steps: `spectral-search specs`, then `spectral-search run STAGE --quick`.",
 )
 _VERBS = (
     *(run, resume, stop, status, specs, show, best, export, train, stack, simulate, inspect, evaluate, predict),

@@ -47,7 +47,7 @@ _Dashboard = Annotated[
 
 
 def run(
-    spec: Annotated[str, typer.Argument(help="A stage, such as cnn_stage1a, or the path of a YAML file.")],
+    spec: Annotated[str, typer.Argument(help="A stage, such as cnn_stage1a (`specs` lists them), or a YAML file.")],
     data_root: DataRoot = None,
     name: _Name = None,
     num_train: NumTrain = None,
@@ -56,7 +56,7 @@ def run(
     sampler: Annotated[str | None, typer.Option("--sampler", help="Who proposes trials: {search.sampler}.")] = None,
     input_kind: Annotated[
         str | None,
-        typer.Option("--input", metavar="KIND", help="What networks see: {data.input.kind}."),
+        typer.Option("--input", metavar="KIND", help="What networks see; of {task}: {data.input.kind}."),
     ] = None,
     sets: Sets = None,
     gpus: _Gpus = None,

@@ -33,7 +33,7 @@ DataRoot = Annotated[
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, such as fit.batch_size=512.")
 ]
-NumTrain = Annotated[int | None, typer.Option("--num-train", help="Training examples, a stratified subset.")]
+NumTrain = Annotated[int | None, typer.Option("--num-train", help="Most training examples.")]
 
 
 @contextmanager

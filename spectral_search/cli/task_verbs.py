@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spectral_search.task.verbs import Answer
 
 TaskName = Annotated[
-    str | None, typer.Option("--task", metavar="NAME", help="The task whose data they are, or its .py file [{task}].")
+    str | None, typer.Option("--task", metavar="NAME", help="Whose data they are: {tasks}, or a .py file [{task}].")
 ]
 _CARRY_OUT: dict[str, Callable[..., None]] = {}
 """The functions of these verbs; each takes the options of a task as its last keywords."""

@@ -49,7 +49,7 @@ def _tell_files(files: list[Any]) -> None:
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
-    data: Annotated[str, typer.Option("--data", metavar="PATH", help="A shard or a data root.")],
+    data: Annotated[str, typer.Option("--data", metavar="PATH", help="Data of the model's task: a root, or one file.")],
     part: Annotated[
         str, typer.Option("--part", help="Of a data root: auto (test, else val), train, val or test.")
     ] = "auto",
@@ -72,7 +72,7 @@ def evaluate(
 
 def predict(
     model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
-    path: Annotated[str, typer.Argument(help="A shard or a data root.")],
+    path: Annotated[str, typer.Argument(help="Data of the model's task: a root, or one file.")],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Table to write: .csv, .parquet, .fits or .ecsv.")
     ],

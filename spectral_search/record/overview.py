@@ -48,10 +48,10 @@ def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
 
 def render_specs(stages: Sequence[StageInfo]) -> RenderableType:
     """The stages that can be run."""
-    table = _table("stage", "trials", "grid", "what it searches", right=(1, 2))
+    table = _table("stage", "task", "trials", "grid", "what it searches", right=(2, 3))
     for stage in stages:
         what = stage.description.strip() if not stage.faults else f"faulty: {stage.faults[0]}"
-        table.add_row(Text(stage.name), str(stage.trials), str(stage.grid_size or "-"), Text(what))
+        table.add_row(Text(stage.name), stage.task or "-", str(stage.trials), str(stage.grid_size or "-"), Text(what))
     return table
 
 

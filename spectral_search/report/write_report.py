@@ -213,7 +213,7 @@ def _records(evidence: Evidence) -> list[list[str]]:
                 run.name,
                 manifest.stage,
                 manifest.created_at[:16],
-                f"{len(shards)} shards, {count:,} {examples}",
+                f"{len(shards)} shards, {count:,} {examples}" if shards else f"{run.train_size:,} training {examples}",
                 device,
                 versions,
                 command,

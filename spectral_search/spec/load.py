@@ -34,6 +34,7 @@ class StageInfo:
         name: Name by which `run` takes it.
         path: The file.
         description: Its description.
+        task: Whose data it searches on.
         trials: Trials of its search.
         grid_size: Points of its published grid, 0 when it has none.
         faults: What is wrong with the file; the other fields are then empty.
@@ -42,6 +43,7 @@ class StageInfo:
     name: str
     path: Path
     description: str
+    task: str
     trials: int
     grid_size: int
     faults: tuple[str, ...] = ()
@@ -131,10 +133,10 @@ def _stage_info(name: str, path: Path) -> StageInfo:
     try:
         spec, faults = assemble(_with_stage(_read(path), path))
     except RequestError as error:
-        return StageInfo(name, path, "", 0, 0, error.faults)
+        return StageInfo(name, path, "", "", 0, 0, error.faults)
     if spec is None:
-        return StageInfo(name, path, "", 0, 0, tuple(fault.text for fault in faults))
-    return StageInfo(name, path, spec.description, spec.search.trials, spec.grid_size())
+        return StageInfo(name, path, "", "", 0, 0, tuple(fault.text for fault in faults))
+    return StageInfo(name, path, spec.description, spec.task, spec.search.trials, spec.grid_size())
 
 
 def load_spec(

@@ -25,8 +25,14 @@ def told(notebook: Any) -> str:
     return "\n".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
-def test_there_are_three() -> None:
-    assert [file.stem for file in NOTEBOOKS] == ["inputs", "signal", "tour"]
+def test_there_are_four() -> None:
+    assert [file.stem for file in NOTEBOOKS] == ["inputs", "own_task", "signal", "tour"]
+
+
+def test_a_task_of_ones_own_takes_forty_lines_of_code() -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / "own_task.ipynb", 4)
+    lines = [line for cell in code(notebook) for line in cell.source.splitlines() if line.strip()]
+    assert 0 < len(lines) <= 40
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
@@ -88,3 +94,13 @@ def test_a_few_components_are_enough_and_a_cnn_gains_by_them(tmp_path: Path, mon
     }
     assert r2["32"] > r2["all pixels"] + 0.02 and r2["2"] < 0.3
     assert r2["denoised"] > r2["standardize"] + 0.2
+
+
+@pytest.mark.slow
+def test_a_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = told(run(ROOT / "notebooks" / "own_task.ipynb", tmp_path, monkeypatch))
+    network, linear = map(float, re.findall(r"test MAE: network (\S+), linear regression (\d+\.\d+)", said)[0])
+    assert network < linear + 5.0 < 60.0  # who always says the mean is off by more
+    assert "'val_mae'" in said and "progression_predicted" in said
+    (folder,) = tmp_path.glob("spectral-search-own-task-*")
+    assert "diabetes" in (folder / "report.html").read_text() and any((folder / "report_figures").iterdir())

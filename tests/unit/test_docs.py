@@ -10,6 +10,7 @@ from typer.main import get_command
 from spectral_search.cli.main import app
 from spectral_search.cli.task_verbs import OfTask
 from spectral_search.spec.load import find_spec
+from spectral_search.spec.task_modules import task_names
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,3 +45,16 @@ def test_shown_commands_exist(line: str) -> None:
 
 def test_no_placeholder_is_left() -> None:
     assert not [page.name for page in PAGES if "@@" in page.read_text()]
+
+
+def test_files_on_the_walks_exist() -> None:
+    named = re.findall(r"`([\w/*]+/[\w*]+(?:\.py)?|\w+\.py)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(named) > 20
+    folders = (ROOT, ROOT / "spectral_search", ROOT / "spectral_search" / "tasks" / "spectra")
+    names = {path.name for path in (ROOT / "spectral_search").rglob("*.py")}
+    assert not [name for name in named if name not in names and not any(list(folder.glob(name)) for folder in folders)]
+
+
+def test_the_readme_and_the_architecture_name_every_task() -> None:
+    for page in ("README.md", "docs/architecture.md"):
+        assert not [name for name in task_names() if name not in (ROOT / page).read_text()]

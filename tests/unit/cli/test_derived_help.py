@@ -7,6 +7,7 @@ import pytest
 from command_line import call, errors
 
 from spectral_search.spec.keys import all_leaves, allowed
+from spectral_search.spec.task_modules import task_names
 from spectral_search.tasks.spectra.report.baseline_methods import METHODS
 
 
@@ -42,3 +43,7 @@ def test_a_help_of_a_spec_key_is_what_the_key_allows(tmp_path: Path) -> None:
 def test_the_help_of_baselines_names_every_method(tmp_path: Path) -> None:
     told = help_of("baselines", tmp_path)
     assert [name for name in METHODS if name not in told] == []
+
+
+def test_a_help_names_the_tasks_that_can_be_named(tmp_path: Path) -> None:
+    assert f"Whose data they are: {', '.join(task_names())}, or a .py file" in help_of("inspect", tmp_path)
