@@ -29,6 +29,9 @@ def export(
     name: Annotated[str, typer.Argument(help="The run.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="YAML file of the best config.")],
     top: Annotated[int, typer.Option("--top", min=1, help="Export this many configs: FILE, FILE-2, ...")] = 1,
+    unlike: Annotated[
+        bool, typer.Option("--unlike", help="Trials that differ in their model section, the best of each; -o FOLDER.")
+    ] = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -36,6 +39,10 @@ def export(
     with answering():
         from spectral_search.service import trained_models
 
+        if unlike:
+            document, lines = trained_models.export_unlike(name, output, top, results)
+            print_json(document) if as_json else typer.echo("\n".join(lines))
+            return
         files = trained_models.export(name, output, top, results)
         print_json({"files": [str(file) for file in files]}) if as_json else _tell_files(files)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,72 @@ def export_top(record: RunRecord, destination: Path, top: int = 1, *, created_at
         return _export(record, chosen, destination, created_at)
 
 
+@dataclass(frozen=True)
+class Unlike:
+    """One of several exported trials, each of another architecture than all before it.
+
+    Attributes:
+        file: Its YAML file.
+        trial: It.
+        model: Its model section.
+        apart: Its value less that of the best.
+    """
+
+    file: Path
+    trial: TrialRecord
+    model: dict[str, Any]
+    apart: float
+
+
+@dataclass(frozen=True)
+class UnlikeExport:
+    """Trials that differ in their architecture, best first, and the numbers of those whose weights were not kept."""
+
+    exported: list[Unlike]
+    not_kept: list[int]
+
+
+def export_unlike(record: RunRecord, folder: Path, top: int, *, created_at: str | None = None) -> UnlikeExport:
+    """Export the best trial of each of the best architectures into a folder, as best.yaml, best-2.yaml and on.
+
+    Two trials differ where any value of their model sections does. A trial without weights leaves its place to the
+    next one of its architecture. There may be fewer than were asked for.
+
+    Args:
+        record: The run.
+        folder: Made where it is not there.
+        top: How many at most.
+        created_at: Time to enter in the provenance, ISO 8601; the present where absent.
+
+    Raises:
+        RequestError: The run has no trial with a result, or the folder is a file or cannot be written.
+        RunError: The disk is full.
+    """
+    if folder.is_file() or folder.suffix:
+        raise RequestError(f"{folder} is to be a folder, for several models: give a name without an ending.")
+    ranked, spec = _winners(record, 1, everyone=True), RunSpec.from_dict(record.spec)
+    chosen, models, not_kept = list[TrialRecord](), list[dict[str, Any]](), list[int]()
+    for trial in ranked:
+        model = spec.with_params(trial.params).model.model_dump(mode="json")
+        if len(chosen) == top or model in models:
+            continue
+        if not record.paths.trial(trial.number).best_safetensors.exists():
+            not_kept.append(trial.number)
+            continue
+        chosen.append(trial)
+        models.append(model)
+    if not chosen:
+        raise RequestError(f"Run {record.paths.name} keeps the weights of none of its trials: nothing to export.")
+    first = folder / "best.yaml"
+    require_output(first, makes_folders=True)
+    with writing(first):
+        files = _export(record, chosen, first, created_at)
+    best = ranked[0].best_value or 0.0
+    made = zip(files, chosen, models, strict=True)
+    exported = [Unlike(file, trial, model, (trial.best_value or 0.0) - best) for file, trial, model in made]
+    return UnlikeExport(exported, not_kept)
+
+
 def export_best(record: RunRecord) -> Path:
     """Write the winner into the run's own best/ folder; returns its config.yaml.
 
@@ -70,7 +137,7 @@ def _ranked(destination: Path, rank: int) -> Path:
     return destination.with_name(f"{destination.stem}-{rank}{destination.suffix}")
 
 
-def _winners(record: RunRecord, top: int) -> list[TrialRecord]:
+def _winners(record: RunRecord, top: int, *, everyone: bool = False) -> list[TrialRecord]:
     if top < 1:
         raise RequestError(f"{top} trials cannot be exported; ask for at least 1.")
     scored = [trial for trial in record.ranked() if trial.best_value is not None and trial.state != "failed"]
@@ -82,7 +149,7 @@ def _winners(record: RunRecord, top: int) -> list[TrialRecord]:
             f"Run {record.paths.name!r} has {len(scored)} trials with a result, not {top}; "
             + (f"ask for at most {len(scored)}." if scored else f"continue it with `resume {record.paths.name}`.")
         )
-    return scored[:top]
+    return scored if everyone else scored[:top]
 
 
 def trial_bundle(record: RunRecord, trial: TrialRecord, *, created_at: str | None = None) -> Bundle:

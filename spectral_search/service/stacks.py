@@ -91,7 +91,7 @@ def _models(named: str, results: str | None) -> list[tuple[str, Path]]:
     path = find_model(named, results)
     if not path.is_dir() or (path / "config.yaml").exists():
         return [(named, path)]
-    files = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml"))
+    files = sorted((file for file in path.iterdir() if file.suffix in (".yaml", ".yml")), key=lambda file: file.stem)
     if not files:
         raise RequestError(f"{path} holds no exported model: give a folder with config.yaml, or with .yaml files.")
     return [(file.stem, file) for file in files]

@@ -35,10 +35,42 @@ def best(name: str, results: str | None = None) -> tuple[str, dict[str, Any]]:
 
 
 def export(name: str, destination: str, top: int = 1, results: str | None = None) -> list[Path]:
-    """Write the best configs of a run, with their weights, as FILE.yaml, FILE-2.yaml, ..."""
+    """Write the best configs of a run, with their weights, as FILE.yaml, FILE-2.yaml, ... or into a folder."""
     from spectral_search.record.export import export_top
 
-    return export_top(status(name, results), Path(destination), top)
+    file = Path(destination)
+    if top > 1 and not file.suffix:  # several models may have a folder of their own
+        file /= "best.yaml"
+    return export_top(status(name, results), file, top)
+
+
+def export_unlike(name: str, folder: str, top: int = 1, results: str | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Write the best trials of a run that differ in their architecture into a folder; as JSON, and for people.
+
+    Raises:
+        RequestError: There is no such run, it has no trial with weights, or the folder cannot be written.
+    """
+    from spectral_search.record import export
+    from spectral_search.record.wording import short_value
+
+    record = status(name, results)
+    found, objective = export.export_unlike(record, Path(folder), top), record.objective
+    models = [{"file": str(one.file), "trial": one.trial.number, "model": one.model} for one in found.exported]
+    every, lines = [one.model for one in found.exported], list[str]()
+    telling = [key for key in every[0] if any(model.get(key) != every[0][key] for model in every)]
+    for one, model in zip(found.exported, models, strict=True):
+        model |= {objective.val_name: one.trial.best_value, "apart": one.apart}
+        own = one.model if one.model["kind"] != every[0]["kind"] else {key: one.model[key] for key in telling}
+        values = (f"{key}={short_value(value)}" for key, value in own.items() if key != "kind")
+        told = " ".join([str(one.model["kind"]), *values])
+        value = f"val {objective.label} {objective.told(one.trial.best_value)}"
+        far = f"{one.apart:+.{objective.digits}f} from the best" if one.apart else "the best"
+        lines.append(f"wrote {one.file}: trial {one.trial.number}, {told}; {value}, {far}")
+    if len(models) < top:
+        lines.append(f"Run {name} has {len(models)} architectures with weights, fewer than the {top} asked for.")
+    if found.not_kept:
+        lines.append(f"The weights of trials {', '.join(map(str, found.not_kept))} were not kept: they were left out.")
+    return {"models": models, "asked": top, "not_kept": found.not_kept}, lines
 
 
 def evaluate(

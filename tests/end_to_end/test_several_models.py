@@ -131,3 +131,17 @@ def test_pairs_are_voted_on(tmp_path: Path) -> None:
     for part in ("val", "test"):
         again = asked(tmp_path, "evaluate", "stack.yaml", "--data", "digits", "--part", part)
         assert again["accuracy"] == told[part]["values"]["stack"]["accuracy"]
+
+
+def test_models_unlike_each_other_are_exported_and_stacked(place: Path) -> None:
+    told = asked(place, "export", "found", "--top", 5, "--unlike", "-o", "unlike")
+    assert sorted(map(str, (one["model"]["hidden"] for one in told["models"]))) == ["[16]", "[8, 8]"]
+    assert told["models"][0]["apart"] == 0.0 < told["models"][1]["apart"]
+    assert (told["asked"], told["not_kept"]) == (5, [])
+    shown = call("export", "found", "--top", 5, "--unlike", "-o", "unlike", folder=place).require().stdout
+    assert "found has 2 architectures with weights, fewer than the 5 asked for." in shown
+    assert "mlp hidden=[16]" in shown and "mlp hidden=[8,8]" in shown and "from the best" in shown
+    ranked = asked(place, "export", "found", "--top", 3, "-o", "ranked")["files"]
+    assert [Path(file).name for file in ranked] == ["best.yaml", "best-2.yaml", "best-3.yaml"]
+    made = asked(place, "stack", "unlike", "-o", "two.yaml", "--data-root", "cars.npz")
+    assert made["models"] == ["best", "best-2"]

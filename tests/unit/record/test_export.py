@@ -10,7 +10,7 @@ import pytest
 from spectral_search.errors import RequestError
 from spectral_search.record.bundle import read_bundle, to_safetensors
 from spectral_search.record.durable import read_yaml, write_atomic
-from spectral_search.record.export import export_best, export_top
+from spectral_search.record.export import export_best, export_top, export_unlike
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 from spectral_search.spec.run import RunSpec
@@ -123,3 +123,33 @@ def test_a_checkpoint_without_a_record_is_refused(finished_run: RunPaths, tmp_pa
     write_atomic(finished_run.trial(1).best_safetensors, to_safetensors({"w": np.ones(1)}))
     with pytest.raises(RequestError, match="which epoch"):
         export_top(RunRecord.load(finished_run), tmp_path / "a.yaml")
+
+
+def test_trials_of_other_architectures_are_exported_the_best_of_each(finished_run: RunPaths, tmp_path: Path) -> None:
+    """Kernels 7, 9, 15, 7 (failed) and 7: trial 0 stands for its architecture beside the winner and trial 2."""
+    add_checkpoints(finished_run)
+    found = export_unlike(RunRecord.load(finished_run), tmp_path / "unlike", 5, created_at="2025-03-01")
+    assert [(one.trial.number, one.model["kernel_size"]) for one in found.exported][:2] == [(1, 9), (2, 15)]
+    kernels = [one.model["kernel_size"] for one in found.exported]
+    assert sorted(kernels) == [7, 9, 15]
+    assert [one.apart for one in found.exported][:2] == [0.0, pytest.approx(-0.06)]
+    assert [one.file.name for one in found.exported] == ["best.yaml", "best-2.yaml", "best-3.yaml"]
+    assert read_bundle(found.exported[1].file).config["model"]["kernel_size"] == 15
+
+
+def test_weights_that_were_not_kept_leave_their_place_to_the_next(finished_run: RunPaths, tmp_path: Path) -> None:
+    add_checkpoints(finished_run, numbers=(1,))
+    found = export_unlike(RunRecord.load(finished_run), tmp_path / "unlike", 2)
+    assert [one.trial.number for one in found.exported] == [1]
+    assert 2 in found.not_kept and 1 not in found.not_kept
+
+
+def test_a_folder_of_several_models_is_no_file(finished_run: RunPaths, tmp_path: Path) -> None:
+    add_checkpoints(finished_run)
+    with pytest.raises(RequestError, match="is to be a folder"):
+        export_unlike(RunRecord.load(finished_run), tmp_path / "best.yaml", 2)
+    with pytest.raises(RequestError, match="keeps the weights of none"):
+        add_none = RunRecord.load(finished_run)
+        for trial in add_none.trials:
+            finished_run.trial(trial.number).best_safetensors.unlink(missing_ok=True)
+        export_unlike(add_none, tmp_path / "unlike", 2)
