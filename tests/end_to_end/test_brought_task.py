@@ -105,6 +105,7 @@ def test_its_report_speaks_of_it(place: Path) -> None:
     said = call("report", "whole", "-o", "page.html", "--results", place / "results", folder=place).require()
     page = (place / "page.html").read_text()
     assert "test MAE" in page and " hp" in page and "page.html" in said.stdout
+    assert "600 training cars" in page and "0 shards" not in page
     assert not any(word in page for word in ("R²", "log g", "spectra ", "dex"))
     shown = call("status", "whole", "--results", place / "results", folder=place).require().stdout
     assert "val MAE" in shown and "R2" not in shown
