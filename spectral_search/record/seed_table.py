@@ -55,17 +55,17 @@ def _spread(values: Sequence[float]) -> float | None:
 
 def seed_lines(record: "RunRecord") -> list[str]:
     """A table for people: a line a seed, mean and standard deviation below; nothing of other runs."""
-    seeds, metrics = record.manifest.seeds, record.task.metrics
+    seeds, metrics = record.manifest.seeds, record.task.metrics[:2]  # --json has them all
     if not seeds:
         return []
     trained = [entry for entry in seeds if "failure" not in entry]
     columns = [(f"val {metric.headed}", metric.val_name, metric) for metric in metrics]
     columns += [(f"test {metric.headed}", _on_test(metric), metric) for metric in metrics]
     columns = [column for column in columns if any(column[1] in entry for entry in trained)]
-    rows = [["seed", *(head for head, _, _ in columns), "model"]]
+    rows = [["seed", *(head for head, _, _ in columns)]]
     document = seeds_document(seeds)
     whole = [("mean", document["mean"]), *([("std", document["std"])] if len(trained) > 1 else [])]
     for name, entry in [*((str(entry["seed"]), entry) for entry in trained), *whole]:
-        rows.append([name, *(metric.number(entry.get(key)) for _, key, metric in columns), entry.get("model", "")])
-    lines = aligned(rows, left=frozenset([len(columns) + 1])) if trained else []
+        rows.append([name, *(metric.number(entry.get(key)) for _, key, metric in columns)])
+    lines = [*aligned(rows), f"models: {trained[0]['model']}{' and on' * (len(trained) > 1)}"] if trained else []
     return lines + [f"seed {entry['seed']} failed: {entry['failure']}" for entry in seeds if "failure" in entry]

@@ -19,6 +19,7 @@ def with_teacher(spec: RunSpec, results: str | None) -> RunSpec:
         RequestError: There is no such model, it is of another task, or it is not the one that the spec names.
     """
     from spectral_search.record.bundle import read_bundle_config
+    from spectral_search.record.stack_bundle import is_stack
     from spectral_search.train.teacher_files import require_same_teacher, teacher_digest
 
     distill = spec.fit.distill
@@ -35,5 +36,7 @@ def with_teacher(spec: RunSpec, results: str | None) -> RunSpec:
     named, own = task_of(str(config.get("task") or DEFAULT_TASK)).name, task_of(spec.task).name
     if named != own:
         raise RequestError(f"fit.distill.model: {model} is a model of {named}, and this search is of {own}.")
+    if is_stack(config):
+        raise RequestError(f"fit.distill.model: {model} is a stack, and what is learnt from is one network.")
     require_same_teacher(distill.model_copy(update={"model": str(model)}))
     return spec.override({"fit.distill.model": str(model), "fit.distill.sha256": teacher_digest(model)})

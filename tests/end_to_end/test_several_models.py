@@ -60,7 +60,7 @@ def test_every_seed_has_a_model_that_gives_its_numbers_again(place: Path) -> Non
 
 def test_the_table_shows_them(place: Path) -> None:
     shown = call("status", "seeds", folder=place).require().stdout
-    assert "seeds/seed2023.yaml" in shown and "mean" in shown and " std" in shown
+    assert "models: seeds/seed42.yaml and on" in shown and "2023 " in shown and "mean" in shown and " std" in shown
     assert "seeds/seed" not in call("status", "found", folder=place).require().stdout
 
 

@@ -32,9 +32,10 @@ def test_each_seed_has_a_line_and_all_have_mean_and_spread() -> None:
     seeds = entries(2.0, 4.0, 6.0)
     assert seeds_document(seeds)["mean"] == {"val_mae": 4.0, "test_mae": 5.0}
     assert seeds_document(seeds)["std"] == {"val_mae": pytest.approx(2.0), "test_mae": pytest.approx(2.0)}
-    head, first, *_, mean, std = (line.split() for line in lines(seeds))
-    assert head == ["seed", "val", "MAE", "hp", "test", "MAE", "hp", "model"]
-    assert first == ["40", "2.000", "3.000", "seeds/seed40.yaml"]
+    head, first, *_, mean, std, models = (line.split() for line in lines(seeds))
+    assert head == ["seed", "val", "MAE", "hp", "test", "MAE", "hp"]
+    assert first == ["40", "2.000", "3.000"]
+    assert models == ["models:", "seeds/seed40.yaml", "and", "on"]
     assert (mean, std) == (["mean", "4.000", "5.000"], ["std", "2.000", "2.000"])
 
 
@@ -42,7 +43,7 @@ def test_one_seed_has_no_spread_and_none_without_a_test_set_a_column_of_it() -> 
     (entry,) = seeds = entries(2.0, test=False)
     assert seeds_document(seeds)["std"] == {"val_mae": None}
     assert "test_mae" not in entry
-    assert [line.split()[0] for line in lines(seeds)] == ["seed", "40", "mean"]
+    assert [line.split()[0] for line in lines(seeds)] == ["seed", "40", "mean", "models:"]
     assert "test" not in lines(seeds)[0]
 
 

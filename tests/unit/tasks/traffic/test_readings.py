@@ -66,3 +66,14 @@ def test_the_clock_tells_the_time_of_day_and_of_the_week() -> None:
 def test_what_is_too_short_or_empty_is_refused(readings: Readings, said: str) -> None:
     with pytest.raises(RequestError, match=said):
         split(readings, TrafficData(), 12)
+
+
+def test_windows_that_predict_the_same_step_share_a_block_of_time() -> None:
+    parts = split(counted(3000), TrafficData(), 12)
+    windows, rows = parts.windows["val"], parts.rows["val"]
+    block_N2 = windows.block_N2(rows)
+    assert len(np.unique(block_N2)) == -(-(rows[1] - rows[0]) // max(HORIZON, -(-(rows[1] - rows[0]) // 20)))
+    for apart in range(1, HORIZON):
+        left_N2, right_N2 = block_N2[:-apart], block_N2[apart:]
+        assert (left_N2[:, :, None] == right_N2[:, None]).any((1, 2)).all()
+    assert not (block_N2[:-30, :, None] == block_N2[30:, None]).any((1, 2)).all()

@@ -37,3 +37,16 @@ def test_given_pairs_are_turned_round() -> None:
     kept = (other.first_N == given.first_N) & (other.second_N == given.second_N)
     turned = (other.first_N == given.second_N) & (other.second_N == given.first_N)
     assert (kept | turned).all() and 0.4 < kept.mean() < 0.6
+
+
+def test_pairs_have_their_classes_in_common_where_there_are_many_and_else_their_images() -> None:
+    rng = np.random.default_rng(0)
+    images_MP = rng.integers(0, 256, (60, 4)).astype(np.uint8)
+    images_MP[1] = images_MP[0]  # one image, twice
+    many = drawn_pairs(images_MP, np.arange(60) % 20, 200, tuple(map(str, range(20))), 1)
+    assert many.class_M is not None
+    assert np.array_equal(many.group_N2(), np.stack([many.class_M[many.first_N], many.class_M[many.second_N]], 1))
+    few = drawn_pairs(images_MP, np.arange(60) % 3, 200, ("a", "b", "c"), 1)
+    group_N2, rows_N2 = few.group_N2(), np.stack([few.first_N, few.second_N], 1)
+    by_image = {int(row): int(group) for row, group in zip(rows_N2.ravel(), group_N2.ravel(), strict=True)}
+    assert by_image[0] == by_image[1] and len(set(by_image.values())) == len(by_image) - 1
