@@ -116,8 +116,10 @@ def look_at(spec: RunSpec, readings: Readings, check_networks: CheckNetworks) ->
         RequestError: They are too short, or a network cannot read them.
     """
     if spec.data.history is None:
-        # The same windows for all trials, however far back each looks.
-        spec = spec.override({"data.history": max(values(spec, "data.input.steps"))})
+        # The same windows for all trials, however far back each looks; a grid leaves the space as valid as it was.
+        domain = spec.space.get("data.input.steps")
+        steps = values(spec, "data.input.steps") | set(domain.probes() if domain is not None else ())
+        spec = spec.override({"data.history": max(steps)})
     plan = TrafficPlan(spec, split(readings, spec.data, spec.data.history), _notes(readings))
     check_networks(spec, plan.shape)
     return FoundTraffic(plan)

@@ -61,7 +61,7 @@ def test_the_time_left_holds_that_of_the_retest(tmp_path: Path) -> None:
     """Two trials of 4 epochs, an epoch a second; the winner's two copies take as long as it took to its best."""
     search = {"trials": 2, "pruner": "none", "finalists": 1, "retest_seeds": 3, "retest_draws": 2, "retest_share": 9.0}
     spec, view, now = make_spec(tmp_path, tmp_path, fit={"epochs": 4}, search=search), Kept(), [0.0]
-    after = Afterwards(spec.search, epoch_passes=10, draw_passes=5, test_passes=0)
+    after = Afterwards(spec.search, epoch_passes=10, retest_passes=2 * 5, test_passes=0)
     paths = RunPaths(tmp_path / "results", "run").create()
     with open_storage(paths.study_url) as storage:
         study = Study(spec, paths, storage, "run")
