@@ -12,6 +12,8 @@ from spectral_search import service
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 
+pytestmark = pytest.mark.slow
+
 SEARCH = """
 model: {kind: mlp, hidden: [16]}
 data: {noise_level: 1.0}
@@ -65,7 +67,6 @@ def test_inline_it_is_stopped_and_told(place: Path, inline: Done) -> None:
     check(record_of(place, "inline"), inline.json(), inline.stderr)
 
 
-@pytest.mark.slow
 def test_status_leaderboard_and_report_say_so(place: Path, inline: Done) -> None:
     shown = call("status", "inline", folder=place).require()
     text = " ".join((shown.stdout + shown.stderr).split())
@@ -78,14 +79,12 @@ def test_status_leaderboard_and_report_say_so(place: Path, inline: Done) -> None
     assert "1 of 3 trials collapsed" in words and CAUSE in words
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("executor", ON_RAY)
 def test_on_ray_it_is_the_same(place: Path, executor: str) -> None:
     done = spawn("run", "search.yaml", "--name", executor, "--executor", executor, *OPTIONS, folder=place).require()
     check(record_of(place, executor), done.json(), done.stderr)
 
 
-@pytest.mark.slow
 def test_in_a_search_by_promotion_too(place: Path) -> None:
     options = [*OPTIONS, "--set", "search.pruner=promote", "--set", "search.min_epochs=4"]
     done = call("run", "search.yaml", "--name", "promoted", "--executor", "inline", *options, folder=place).require()

@@ -17,6 +17,8 @@ from spectral_search import service
 from spectral_search.record.paths import RunPaths
 from spectral_search.service import RunOptions, Shown
 
+pytestmark = pytest.mark.slow
+
 NAME = "small"
 MOST_WRITES = 1000
 """More than a run makes."""
@@ -100,7 +102,6 @@ def test_dying_at_a_write_changes_nothing(search: Callable[[str], Search], whole
     assert differences(facts(one.paths), whole) == []
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_dying_at_each_write_in_turn_changes_nothing(search: Callable[[str], Search], whole: dict[str, Any]) -> None:
     for change in range(1, MOST_WRITES, STRIDE):
@@ -113,7 +114,6 @@ def test_dying_at_each_write_in_turn_changes_nothing(search: Callable[[str], Sea
     assert 200 < change < MOST_WRITES, "the deaths reach from the first write to the last"
 
 
-@pytest.mark.slow
 def test_dying_again_and_again_changes_nothing(search: Callable[[str], Search], whole: dict[str, Any]) -> None:
     one = search("often")
     deaths = 0

@@ -16,6 +16,8 @@ from rich.console import Console
 from spectral_search import service
 from spectral_search.tasks.spectra.scores import r2
 
+pytestmark = pytest.mark.slow
+
 SEARCH = """
 model: {kind: mlp, hidden: [16], dropout: 0.1}
 fit: {epochs: 5, batch_size: 64}
@@ -32,7 +34,7 @@ INLINE = ["--executor", "inline", "--json"]
     scope="module",
     params=[
         pytest.param(True, id="recorded noise"),
-        pytest.param(False, id="drawn noise, no val set", marks=pytest.mark.slow),
+        pytest.param(False, id="drawn noise, no val set"),
     ],
 )
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
 from spectral_search.tasks.spectra.training.predictor import Predictor
 from spectral_search.train.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 DOC = Path(__file__).parents[2] / "docs" / "export.md"
 CODE = "\n".join(re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL))
 TOLERANCE_DEX = 1e-4

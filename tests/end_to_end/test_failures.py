@@ -17,6 +17,8 @@ from spectral_search.service import RunOptions, Shown
 from spectral_search.train.member import Member
 from spectral_search.train.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 Fault = Callable[[Member], Exception | None]
 EPOCHS = 4
 

@@ -9,6 +9,8 @@ from command_line import Done, paths, spawn
 from default_signals import default_signals
 from small_search import ON_RAY, make_data, make_spec
 
+pytestmark = pytest.mark.slow
+
 NOBODY = "12345"
 UNKNOWN = ("HOME", "USER", "LOGNAME", "USERNAME", "XDG_CACHE_HOME")
 AS_NOBODY = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"]
@@ -44,7 +46,6 @@ def as_nobody(place: Path, *arguments: object, **environment: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.slow
 def test_a_user_without_name_and_home_inspects_and_is_asked_for_data(place: Path) -> None:
     as_nobody(place, "inspect", "data", "--plot", "spectra.png").require()
     as_nobody(place, "run", "small.yaml", "--dry-run").require()
@@ -59,7 +60,6 @@ def test_a_simulated_set_that_cannot_be_kept_is_told_of(place: Path) -> None:
     assert "cannot be kept in /proc/none/.cache" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("home", [None, "/proc/none"], ids=["none", "not writable"])
 def test_a_search_on_ray_needs_neither_name_nor_home(place: Path, tmp_path: Path, home: str | None) -> None:
     where = ["--name", "run", "--results", tmp_path, "--executor", ON_RAY[0], "--no-dashboard"]
@@ -67,7 +67,6 @@ def test_a_search_on_ray_needs_neither_name_nor_home(place: Path, tmp_path: Path
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_a_search_on_ray_starts_under_a_deep_tmpdir_and_leaves_nothing_there(place: Path, tmp_path: Path) -> None:
     deep = tmp_path / ("job" * 30) / ("tmp" * 30)
     deep.mkdir(parents=True)

@@ -7,6 +7,8 @@ from changed_root import changed, noise, times, write_good_root
 from command_line import call, errors, write_spec
 from learnable_root import write_root
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 model: {kind: mlp, hidden: [8], dropout: 0.0}
 fit: {epochs: 1, batch_size: 64}
@@ -56,7 +58,6 @@ def plan(place: Path, root: str, *more: str) -> list[str]:
     return notes
 
 
-@pytest.mark.slow
 def test_what_was_allowed_stands_on_every_page(place: Path) -> None:
     name = ["--name", "mixed", "--results", "mixed", "--executor", "inline"]
     done = call("run", "tiny.yaml", "--data-root", "cgs", *ALLOW, *name, folder=place).require()

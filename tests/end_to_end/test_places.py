@@ -14,6 +14,8 @@ from small_search import command
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 
+pytestmark = pytest.mark.slow
+
 ODD = "exp #1?%41 {x}[1] é"
 SEARCH = """
 model: {kind: mlp, hidden: [16]}
@@ -36,7 +38,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_a_run_in_an_odd_place_is_found_again(place: Path) -> None:
     there = ["--results", f"{ODD}/results"]
     (entry,) = call("status", *there, "--json", folder=place).require().json()
@@ -69,7 +70,6 @@ def test_results_are_shown_whatever_brackets_a_folder_has(place: Path) -> None:
     assert "train_[b]/dataset.h5" in call("inspect", f"{ODD}/more", folder=place).require().stdout
 
 
-@pytest.mark.slow
 def test_bytes_that_are_no_text_are_refused_before_any_work(place: Path) -> None:
     """As an argument, as the present folder, in the environment, and deep in the data."""
     spec, data = place / ODD / "tiny.yaml", place / ODD / "data"
@@ -162,7 +162,6 @@ def test_a_fault_in_the_data_is_an_exit_code(place: Path) -> None:
     call("inspect", root, folder=place).require(0)
 
 
-@pytest.mark.slow
 def test_a_disk_that_gets_full_under_predictions_leaves_none(place: Path) -> None:
     """One of room for the try of a block, and for no table."""
     model = place / ODD / "results" / "found" / "best"
@@ -175,7 +174,6 @@ def test_a_disk_that_gets_full_under_predictions_leaves_none(place: Path) -> Non
     assert not list(place.parent.glob("*x.csv*"))
 
 
-@pytest.mark.slow
 def test_a_run_on_a_full_or_read_only_disk_says_so(place: Path, tmp_path: Path) -> None:
     source = place / ODD / "results"
     with mounted(tmp_path / "disk", "size=16m") as disk:
@@ -192,7 +190,6 @@ def test_a_run_on_a_full_or_read_only_disk_says_so(place: Path, tmp_path: Path) 
             assert "cannot be written (Read-only file system)" in told
 
 
-@pytest.mark.slow
 def test_a_search_whose_output_nobody_reads_any_more_is_kept_and_goes_on(place: Path, tmp_path: Path) -> None:
     arguments = [place / ODD / "tiny.yaml", "--data-root", place / ODD / "data", "--results", tmp_path / "r"]
     process = subprocess.Popen(
@@ -217,7 +214,6 @@ def test_a_search_whose_output_nobody_reads_any_more_is_kept_and_goes_on(place: 
     call("resume", "piped", "--executor", "inline", *there, folder=place).require()
 
 
-@pytest.mark.slow
 def test_a_search_goes_on_when_the_disk_of_its_log_is_full(place: Path, tmp_path: Path) -> None:
     """Only what it says is lost; and where it shows beforehand, nothing is begun."""
     arguments = [place / ODD / "tiny.yaml", "--data-root", place / ODD / "data", "--results", tmp_path / "r"]
@@ -237,7 +233,6 @@ def test_a_search_goes_on_when_the_disk_of_its_log_is_full(place: Path, tmp_path
     assert os.listdir(tmp_path / "r") == ["logged"]
 
 
-@pytest.mark.slow
 def test_ray_in_an_odd_place(place: Path, tmp_path: Path) -> None:
     """Its session, its scratch folders, and the run."""
     scratch = Path("/tmp") / f"odd #1?%41 {os.getpid()}"  # short: Ray puts sockets there

@@ -24,6 +24,8 @@ from spectral_search.report.write_report import Report, csv_columns
 from spectral_search.service import RunOptions
 from spectral_search.tasks.spectra.definition import TASK
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 
@@ -93,7 +95,6 @@ def report(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     return service.report(["mlp", "more", "cnn"], str(page), service.silent(), str(results))
 
 
-@pytest.mark.slow
 def test_every_figure_is_drawn_or_says_what_is_missing(report: Report) -> None:
     for figure in report.figures:
         assert figure.caption, figure.key
@@ -114,7 +115,6 @@ def test_every_figure_is_drawn_or_says_what_is_missing(report: Report) -> None:
     } <= drawn
 
 
-@pytest.mark.slow
 def test_the_table_of_results(report: Report, results: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(report.table.read_text())))
     assert list(rows[0]) == csv_columns(TASK)
@@ -128,7 +128,6 @@ def test_the_table_of_results(report: Report, results: Path) -> None:
     )
 
 
-@pytest.mark.slow
 def test_the_page_says_what_the_records_say(report: Report, results: Path) -> None:
     text = report.page.read_text()
     record = service.status("mlp", str(results))
@@ -165,7 +164,6 @@ def probe(report: Report, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return measure
 
 
-@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize(("width", "layout"), [(1100, "wide"), (390, "narrow")])
 def test_a_browser_shows_it_all_offline(
@@ -180,7 +178,6 @@ def test_a_browser_shows_it_all_offline(
     assert found["layouts"] == [layout]
 
 
-@pytest.mark.slow
 @needs_browser
 def test_dark_and_printed(report: Report, probe: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     assert probe(800)["ink"] == "rgb(27, 31, 36)"
@@ -192,7 +189,6 @@ def test_dark_and_printed(report: Report, probe: Callable[..., dict[str, Any]], 
     assert pages >= 4
 
 
-@pytest.mark.slow
 def test_runs_side_by_side(results: Path) -> None:
     found = service.compare("mlp", "more", str(results))
     assert found.gain is not None and found.gain.low <= found.gain.value <= found.gain.high
@@ -208,7 +204,6 @@ def test_runs_side_by_side(results: Path) -> None:
     assert "training spectra" in told and "400" in told and found.verdict.split(":")[0] in told
 
 
-@pytest.mark.slow
 def test_compare_refuses(results: Path) -> None:
     with pytest.raises(RequestError, match="twice"):
         service.compare("mlp", "mlp", str(results))
@@ -216,7 +211,6 @@ def test_compare_refuses(results: Path) -> None:
         service.compare("mlp", "absent", str(results))
 
 
-@pytest.mark.slow
 def test_runs_on_other_spectra_are_not_compared(results: Path, root: Path, tmp_path: Path) -> None:
     other = write_root(tmp_path / "other", train=400, val=100, test=200, with_noisy=True)
     make_run(results, "elsewhere", small_spec(other, MLP, trials=1, retest_seeds=1))
@@ -225,7 +219,6 @@ def test_runs_on_other_spectra_are_not_compared(results: Path, root: Path, tmp_p
     shutil.rmtree(results / "elsewhere")
 
 
-@pytest.mark.slow
 def test_evaluate_makes_the_predictions_of_an_old_run(results: Path, root: Path, tmp_path: Path) -> None:
     """A run of an earlier version keeps no predictions: it is told, and `evaluate` brings them back, the same."""
     old = tmp_path / "old"
@@ -241,7 +234,6 @@ def test_evaluate_makes_the_predictions_of_an_old_run(results: Path, root: Path,
     assert len(before) == len(file.read_bytes())
 
 
-@pytest.mark.slow
 def test_other_data_leave_a_run_as_it_is(results: Path, tmp_path: Path) -> None:
     other = write_root(tmp_path / "other", train=400, val=100, test=200, with_noisy=True)
     (file,) = RunPaths(results, "mlp").predictions_dir.glob("test_*.parquet")
@@ -250,7 +242,6 @@ def test_other_data_leave_a_run_as_it_is(results: Path, tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-@pytest.mark.slow
 def test_predictions_are_those_of_the_score(results: Path) -> None:
     run = service.status("mlp", str(results))
     labels = service.compare("mlp", "more", str(results)).runs[0].method

@@ -28,6 +28,8 @@ from spectral_search.record.run_records import RunRecord
 from spectral_search.service import RunOptions, Shown
 from spectral_search.train.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 Copy = Callable[[str], RunPaths]
 
 
@@ -203,7 +205,6 @@ class Evil:
         return os.mkdir, (str(self.mark),)
 
 
-@pytest.mark.slow
 def test_pickles_in_a_run_are_never_loaded(copy: Copy, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     evil = pickle.dumps(Evil(mark))
@@ -289,7 +290,6 @@ SMALL = {"before it begins": 0.5, "while it runs": 1.3}
 """Sizes of a file system, in units of what the whole run takes; files take whole pages of it."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("when", SMALL)
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small file system")
 def test_full_file_system_on_ray_ends_in_a_sentence(
@@ -333,7 +333,6 @@ def test_status_tells_of_a_process_that_is_gone(copy: Copy) -> None:
     assert "on disk:" in shown.stdout
 
 
-@pytest.mark.slow
 def test_watch_follows_a_run_to_its_end(copy: Copy) -> None:
     paths = copy("interrupted")
     running = Running("resume", paths.name, "--results", paths.root, "--executor", "inline")

@@ -14,6 +14,8 @@ from learnable_root import write_root
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 
+pytestmark = pytest.mark.slow
+
 SEARCH = """
 model: {kind: mlp, hidden: [16]}
 data: {noise_level: 1.0}
@@ -63,7 +65,6 @@ def leaderboard(place: Path, name: str) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.slow
 def test_the_document_is_as_designed(on_ray: Done) -> None:
     document = on_ray.json()
     keys = ["name", "path", "state", "best", "retest", "trials", "epochs_trained", "wall_seconds"]
@@ -83,7 +84,6 @@ def test_the_document_is_as_designed(on_ray: Done) -> None:
     assert document["wall_seconds"] > 0
 
 
-@pytest.mark.slow
 def test_nothing_of_ray_or_python_leaks_to_the_terminal(on_ray: Done) -> None:
     for noise in ("Warning", "warning", "ray::", "INFO", "Traceback", "(pid", "site-packages"):
         assert noise not in on_ray.stderr
@@ -91,7 +91,6 @@ def test_nothing_of_ray_or_python_leaks_to_the_terminal(on_ray: Done) -> None:
     assert "new best val R2" in on_ray.stderr
 
 
-@pytest.mark.slow
 def test_the_folder_is_as_designed(place: Path, on_ray: Done) -> None:
     folder = place / on_ray.json()["path"]
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
@@ -114,7 +113,6 @@ def test_the_folder_is_as_designed(place: Path, on_ray: Done) -> None:
     assert manifest["command"][:3] == ["spectral-search", "run", "search.yaml"] or "run" in manifest["command"]
 
 
-@pytest.mark.slow
 def test_optuna_reads_the_study_and_tells_stopped_from_complete(place: Path, on_ray: Done) -> None:
     record = record_of(place, "ray")
     study = optuna.load_study(study_name=record.manifest.study_name, storage=record.paths.study_url)
@@ -126,7 +124,6 @@ def test_optuna_reads_the_study_and_tells_stopped_from_complete(place: Path, on_
             assert trial.value == record.trials[trial.number].best_value
 
 
-@pytest.mark.slow
 def test_the_winner_is_chosen_by_its_best_epoch(place: Path, on_ray: Done) -> None:
     record = record_of(place, "ray")
     values = {(trial.number, epoch["epoch"]): epoch["val_r2"] for trial in record.trials for epoch in trial.epochs}
@@ -135,7 +132,6 @@ def test_the_winner_is_chosen_by_its_best_epoch(place: Path, on_ray: Done) -> No
     assert values[best["trial"], best["epoch"]] == best["val_r2"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["ray", "thread"])
 def test_whatever_streams_the_spectra_the_numbers_are_the_same(place: Path, reader: str) -> None:
     streamed = ["--set", "data.residency=stream", "--set", f"resources.reader={reader}"]
@@ -147,13 +143,11 @@ def test_whatever_streams_the_spectra_the_numbers_are_the_same(place: Path, read
     assert leaderboard(place, f"by-{reader}") == leaderboard(place, f"beside-{reader}")
 
 
-@pytest.mark.slow
 def test_inline_and_ray_give_the_same_numbers(place: Path, on_ray: Done, inline: Done) -> None:
     assert leaderboard(place, "inline") == leaderboard(place, "ray")
     assert inline.json()["retest"] == on_ray.json()["retest"]
 
 
-@pytest.mark.slow
 def test_one_seed_gives_one_leaderboard(place: Path, inline: Done) -> None:
     again = ["run", "search.yaml", "--name", "again", "--executor", "inline", "--json", *OPTIONS]
     assert call(*again, folder=place).require().json()["best"] == inline.json()["best"]

@@ -28,6 +28,8 @@ from spectral_search.tasks.spectra.shards.data_root import DataRoot, sampled_sha
 from spectral_search.tasks.spectra.training import spectra_preparation
 from spectral_search.train.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 SPEC: dict[str, Any] = {
     "stage": "step1",
     "model": {"kind": "mlp", "hidden": [16]},

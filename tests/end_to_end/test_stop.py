@@ -28,13 +28,10 @@ from spectral_search.record.paths import RunPaths
 from spectral_search.run import driver
 from spectral_search.run.run_lock import Stopping
 
-pytestmark = pytest.mark.usefixtures("heard")
+pytestmark = [pytest.mark.usefixtures("heard"), pytest.mark.slow]
 
 STOP_SECONDS = 120.0
 """Generous on a busy machine: a stop takes about two seconds on a quiet one."""
-
-
-ON_RAY_SLOWLY = [pytest.param("ctrl-c", name, marks=pytest.mark.slow) for name in ON_RAY]
 
 
 @pytest.fixture
@@ -97,9 +94,8 @@ class Stopped:
     ("how", "executor"),
     [
         ("ctrl-c", "inline"),
-        *ON_RAY_SLOWLY,
-        *[pytest.param("hangup", name, marks=pytest.mark.slow) for name in ON_RAY],
-        pytest.param("stop", ON_RAY[0], marks=pytest.mark.slow),
+        *[(how, name) for how in ("ctrl-c", "hangup") for name in ON_RAY],
+        ("stop", ON_RAY[0]),
     ],
 )
 def test_search_stops_in_good_order(spec: Path, tmp_path: Path, how: str, executor: str) -> None:
@@ -116,7 +112,6 @@ def test_search_stops_in_good_order(spec: Path, tmp_path: Path, how: str, execut
     stopped.check_good_order(begun)
 
 
-@pytest.mark.slow
 def test_a_lost_terminal_ends_a_search_in_good_order(spec: Path, tmp_path: Path) -> None:
     """Of a dropped connection nothing is left to write to: each write fails."""
     paths, (master, terminal) = RunPaths(tmp_path, "run"), pty.openpty()
@@ -152,7 +147,6 @@ def read_until_closed(master: int, enough: Callable[[], bool]) -> None:
             os.read(master, 65536)
 
 
-@pytest.mark.slow
 def test_second_ctrl_c_stops_at_once(spec: Path, tmp_path: Path) -> None:
     stopped = Stopped(spec, tmp_path)
     os.kill(stopped.pid, signal.SIGINT)
@@ -165,7 +159,6 @@ def test_second_ctrl_c_stops_at_once(spec: Path, tmp_path: Path) -> None:
     stopped.check_record()
 
 
-@pytest.mark.slow
 def test_nothing_outlives_a_killed_driver(spec: Path, tmp_path: Path) -> None:
     stopped = Stopped(spec, tmp_path)
     os.kill(stopped.pid, signal.SIGKILL)
@@ -198,7 +191,6 @@ def has_a_trial(running: Running, folder: Path) -> bool:
     return (folder / "trials" / "0000").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("moment", [has_begun, has_started("gcs_server"), has_started("raylet"), has_a_trial])
 def test_sigterm_during_the_start(spec: Path, tmp_path: Path, moment: Callable[[Running, Path], bool]) -> None:
     running = Running("run", spec, "--name", "early", "--results", tmp_path, "--no-dashboard")

@@ -87,6 +87,7 @@ def test_curves_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
         run_bench(["efficiency"], None, curves=tmp_path / "none.npz")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_finds_the_best_the_same_way_twice(tmp_path: Path, method: str) -> None:
     (task,) = read_tasks(write_tasks(tmp_path / "tasks.npz"))

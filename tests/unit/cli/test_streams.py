@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from command_line import call, paths
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-c", "from spectral_search.cli.main import main; main()"]
 LOST = "error: The output cannot be written (No space left on device): send it to another place.\n"
 

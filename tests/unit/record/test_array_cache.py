@@ -128,6 +128,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(cache: ArrayCache
     assert not old.exists() and young.exists() and other.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [keep, lambda cache, number: cache.clear()], ids=["keep", "clear"])
 def test_death_at_any_change_leaves_whole_entries(cache: ArrayCache, work: Callable[[ArrayCache, int], object]) -> None:
     change = 1

@@ -40,6 +40,7 @@ def test_every_blas_is_held_and_let_go() -> None:
     assert blas_threads() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="OpenBLAS has one thread")
 def test_products_beside_a_thread_that_forks_come_to_an_end() -> None:
     environment = {**paths(), "OPENBLAS_NUM_THREADS": "2"}

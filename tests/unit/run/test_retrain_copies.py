@@ -130,6 +130,7 @@ def test_a_copy_that_diverges_is_recorded_and_the_others_go_on(tmp_path: Path) -
     assert "became" in (by_trial[9].failure or "") and by_trial[9].value is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("most", "failed"), [(1, 0), (0, 3)])
 def test_a_copy_without_room_comes_after_the_others_or_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, failed: int

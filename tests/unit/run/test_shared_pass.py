@@ -186,6 +186,7 @@ class Crowd:
         monkeypatch.setattr(Admission, "check", check)
 
 
+@pytest.mark.slow
 def test_a_trial_without_room_waits_until_others_leave(
     make: Callable[[], Trials], passes: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_trial_without_room_waits_until_others_leave(
     assert [steps[number][0].note for number in (0, 1)] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_trial_without_room_even_alone_fails(make: Callable[[], Trials], monkeypatch: pytest.MonkeyPatch) -> None:
     crowd = Crowd(monkeypatch, 0)
     shared = make()

@@ -80,7 +80,8 @@ def assert_alike(member: Member, other: Member) -> None:
         torch.testing.assert_close(value, peer, rtol=1e-3, atol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_whatever_else_is_in_the_pack_a_members_curve_is_its_own(dataset: Dataset, precision: str) -> None:
     configs = [config_of(model, fit, precision) for model, fit in MIXED]
     trainer = Trainer(dataset, CPU)

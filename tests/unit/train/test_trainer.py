@@ -312,6 +312,7 @@ def test_the_oracle_sees_the_true_bin_in_training_and_val(dataset: Dataset) -> N
     assert torch.equal(output_B.round().long(), batch.context_B)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["standardize", "whiten"])
 def test_nan_error_at_the_edges_of_train_alone_does_not_lower_r2(kind: str) -> None:
     """The trap: no noise on the edges in train, real noise there in val, and a val input that is huge."""
