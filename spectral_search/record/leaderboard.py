@@ -12,7 +12,7 @@ from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.retest_verdict import early_values, seed_values, tied
 from spectral_search.record.run_records import RunRecord, TrialRecord
 from spectral_search.record.seed_table import seed_lines
-from spectral_search.record.wording import Fitted, aligned, duration, params_text, short_keys, short_value
+from spectral_search.record.wording import Fitted, aligned, duration, fitting, params_text, short_keys, short_value
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
 
@@ -93,7 +93,10 @@ def _columns(task: Task) -> list[str]:
 
 
 def _table(rows: list[LeaderboardRow], task: Task, width: int) -> list[Text]:
-    """A column for each parameter where they fit, else a line of parameters under each trial."""
+    """A column for each parameter where they fit, else a line of parameters under each trial.
+
+    Metrics that do not fit either are left out, the last first: `--json` has all of them.
+    """
     keys = sorted({key for row in rows for key in row.params})
     names = list(short_keys(keys).values())
     styles = ["bold", *map(_style, rows)]
@@ -104,10 +107,13 @@ def _table(rows: list[LeaderboardRow], task: Task, width: int) -> list[Text]:
     lines = aligned([[*columns, *names], *(a + b for a, b in zip(cells, params, strict=True))], left)
     if max(map(len, lines)) <= width:
         return [Text(line, style=style) for line, style in zip(lines, styles, strict=True)]
-    header, *lines = aligned([columns, *cells], left)
+    metrics = range(4, len(columns) - 2)
+    (header, *lines), hidden = fitting([columns, *cells], width, metrics, left)
     texts = [Text(header, style=styles[0])]
     for row, line, style in zip(rows, lines, styles[1:], strict=True):
         texts += [Text(line, style=style), *_indented(params_text(row.params), width, style)]
+    if hidden:
+        texts.append(Text(f"... and {hidden} more metric{'s' if hidden > 1 else ''} with --json", style="dim"))
     return texts
 
 

@@ -8,17 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.run_records import RunRecord, RunSummary
-from spectral_search.record.wording import amount, duration
-from spectral_search.spec.load import StageInfo
+from spectral_search.record.wording import Fitted, amount, duration, fitting
+from spectral_search.spec.load import StageInfo, list_specs
 from spectral_search.task.metric import Metric
 
-NEXT_STAGE = {
-    "step1": "step2",
-    "cnn_stage1a": "cnn_stage1b",
-    "cnn_stage1b": "cnn_stage2",
-}
-"""Stages that take values from the one before."""
+TAKES = "    (takes this run's best values)"
 
 
 def summary_document(run: RunSummary) -> dict[str, Any]:
@@ -35,15 +31,21 @@ def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
     labels = {run.objective.label for run in runs}
     # Where runs of several objectives stand below each other, each value says what it is of.
     ending, alone = (f" {next(iter(labels))}", True) if len(labels) == 1 else ("", False)
-    table = _table(
-        "name", "state", "stage", f"best val{ending}", f"re-test{ending}", "trials", "time", right=(3, 4, 5, 6)
-    )
+    rows = [["name", "state", "stage", f"best val{ending}", f"re-test{ending}", "trials", "time"]]
     for run in runs:
         values = [_value(run.objective, value, alone) for value in (run.best_value, run.retest_value)]
-        values.append(str(run.planned_trials or "-"))
-        table.add_row(run.name, run.state, run.stage or "-", *values, duration(run.wall_seconds))
+        values += [str(run.planned_trials or "-"), duration(run.wall_seconds)]
+        rows.append([run.name, run.state, run.stage or "-", *values])
+    # Names are typed again, so that they stay whole; a stage that begins the name is said twice.
+    named = all(run.name.startswith(run.stage or "-") for run in runs)
+    spare = (5, 6, 2) if named else (2, 5, 6)
     faults = [Text(f"{run.name}: {run.fault}", style="red") for run in runs if run.fault]
-    return Group(table, *faults)
+    return Group(Fitted(lambda width: _run_lines(rows, width, spare)), *faults)
+
+
+def _run_lines(rows: Sequence[Sequence[str]], width: int, spare: Sequence[int]) -> list[Text]:
+    (header, *lines), _ = fitting(rows, width, spare, frozenset({0, 1, 2}))
+    return [Text(header, style="bold"), *map(Text, lines)]
 
 
 def render_specs(stages: Sequence[StageInfo]) -> RenderableType:
@@ -63,7 +65,7 @@ def next_steps(record: RunRecord, results: str | None = None) -> list[str]:
         results: The results folder as it was given, without which the commands would look in another; None for the
             usual one.
     """
-    name, stage = record.paths.name, record.manifest.stage
+    name = record.paths.name
     if record.state != "finished":
         return [f"Every trial failed; the first reason is above. Look into {record.paths.trials_dir}."]
     place = f" --results {shlex.quote(results)}" if results else ""
@@ -73,9 +75,19 @@ def next_steps(record: RunRecord, results: str | None = None) -> list[str]:
         f"next: spectral-search export {name} -o best.yaml --top 3{place}",
         f"      spectral-search train {shlex.quote(str(record.paths.best_dir))} --seeds 3{place}",
     ]
-    if stage in NEXT_STAGE:
-        lines.append(f"      spectral-search run {NEXT_STAGE[stage]}{place}    (takes this run's best values)")
+    for stage, takes in _next_stages(record):
+        lines.append(f"      spectral-search run {stage}{place}{TAKES if takes else ''}")
     return lines
+
+
+def _next_stages(record: RunRecord) -> list[tuple[str, bool]]:
+    """The stages that come after this run's, and whether each takes over its best values; none that its gate bars."""
+    gate, stage = gate_verdict(record), record.manifest.stage
+    if gate is not None and gate.answer != "go_on":
+        return []
+    taking = [info.name for info in list_specs() if info.takes_from == stage]
+    onward = (record.spec.get("gate") or {}).get("next")
+    return [(name, name in taking) for name in ([onward] if onward else taking)]
 
 
 def progress_line(record: RunRecord) -> str:

@@ -42,6 +42,29 @@ def aligned(rows: Sequence[Sequence[str]], left: frozenset[int] = frozenset()) -
     return lines
 
 
+def fitting(
+    rows: Sequence[Sequence[str]], width: int, spare: Sequence[int], left: frozenset[int] = frozenset()
+) -> tuple[list[str], int]:
+    """Rows as `aligned` has them, without those spare columns that would make them wider than a terminal.
+
+    Args:
+        rows: Cells, the same number in each row.
+        width: Of the terminal, in characters.
+        spare: Numbers of the columns that may be left out, the last of them first.
+        left: As of `aligned`.
+
+    Returns:
+        The lines, and how many columns were left out.
+    """
+    lines, kept = aligned(rows, left), len(spare)
+    while kept and max(map(len, lines)) > width:
+        kept -= 1
+        columns = [column for column in range(len(rows[0])) if column not in spare[kept:]]
+        flush = frozenset(place for place, column in enumerate(columns) if column in left)
+        lines = aligned([[row[column] for column in columns] for row in rows], flush)
+    return lines, len(spare) - kept
+
+
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
     """The shortest ending of each dotted key that no other key shares: fit.lr is lr, unless model.lr is there too."""
     short: dict[str, str] = {}
@@ -53,8 +76,8 @@ def short_keys(keys: Sequence[str]) -> dict[str, str]:
     return short
 
 
-def short_value(value: object) -> str:
-    """A parameter as a person would write it, in at most 24 characters."""
+def short_value(value: object, longest: int = _LONGEST_VALUE) -> str:
+    """A parameter as a person would write it in a spec, in at most so many characters."""
     if isinstance(value, bool) or value is None:
         text = json.dumps(value)
     elif isinstance(value, float):
@@ -63,10 +86,12 @@ def short_value(value: object) -> str:
         usual = not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e4
         text = f"{value:.3g}" if usual else f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     elif isinstance(value, list | tuple):
-        text = "[" + ",".join(short_value(item) for item in value) + "]"
+        text = "[" + ",".join(short_value(item, longest) for item in value) + "]"
+    elif isinstance(value, Mapping):
+        text = "{" + ", ".join(f"{key}: {short_value(item, longest)}" for key, item in value.items()) + "}"
     else:
         text = str(value)
-    return cropped(text, _LONGEST_VALUE)
+    return cropped(text, longest)
 
 
 def params_text(params: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Figures of searches: learning curves, finalists under other noise and seeds, trials over time, cost and result."""
 
+import re
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +32,8 @@ def curves_figure(runs: Sequence[Run], family: str, command: str | None = None) 
         family: Which.
         command: What would search one.
     """
-    key, title = f"learning_curves_{family.lower().replace('-', '_')}", f"Learning curves: {family}"
+    key = f"learning_curves_{re.sub('[^a-z0-9]+', '_', family.lower())}"
+    title = f"Learning curves: {family}"
     mine = [run for run in runs if run.family == family]
     if not mine:
         return lacking(key, title, f"No run of this report searched a {family}.", command or "spectral-search specs")

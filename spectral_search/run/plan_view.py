@@ -14,6 +14,7 @@ from spectral_search.strategy.rule import rule_of
 from spectral_search.task.registry import task_of
 
 GRID_ROWS = 200
+_LONGEST_CHOICE = 72
 
 
 def render_plan(plan: Plan) -> RenderableType:
@@ -108,5 +109,5 @@ def _domain_text(domain: Domain) -> str:
 
 
 def _alternatives(values: list[Any]) -> str:
-    *most, last = [short_value(value) for value in values]
+    *most, last = [short_value(value, _LONGEST_CHOICE) for value in values]
     return f"{', '.join(most)} or {last}" if most else last

@@ -37,6 +37,7 @@ class StageInfo:
         task: Whose data it searches on.
         trials: Trials of its search.
         grid_size: Points of its published grid, 0 when it has none.
+        takes_from: The stage from whose best trial it takes values; None where it takes none.
         faults: What is wrong with the file; the other fields are then empty.
     """
 
@@ -46,6 +47,7 @@ class StageInfo:
     task: str
     trials: int
     grid_size: int
+    takes_from: str | None = None
     faults: tuple[str, ...] = ()
 
 
@@ -133,10 +135,11 @@ def _stage_info(name: str, path: Path) -> StageInfo:
     try:
         spec, faults = assemble(_with_stage(_read(path), path))
     except RequestError as error:
-        return StageInfo(name, path, "", "", 0, 0, error.faults)
+        return StageInfo(name, path, "", "", 0, 0, faults=error.faults)
     if spec is None:
-        return StageInfo(name, path, "", "", 0, 0, tuple(fault.text for fault in faults))
-    return StageInfo(name, path, spec.description, spec.task, spec.search.trials, spec.grid_size())
+        return StageInfo(name, path, "", "", 0, 0, faults=tuple(fault.text for fault in faults))
+    parent = None if spec.inherit is None else spec.inherit.from_
+    return StageInfo(name, path, spec.description, spec.task, spec.search.trials, spec.grid_size(), parent)
 
 
 def load_spec(

@@ -26,7 +26,7 @@ class Traffic(InMemoryTask):
     examples = "windows"
     target = "reading"
     labels = ("id", "reading")
-    selected_on = "val, the time after training"
+    selected_on = "the time after training"
     redraws, retested_on = False, "the same windows"
     training_target = "standardised readings"
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console, RenderableType
@@ -11,6 +12,7 @@ from spectral_search.record.leaderboard import leaderboard, render_leaderboard
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord, run_document
+from spectral_search.task.metric import Metric
 
 MakeRun = Callable[..., RunPaths]
 
@@ -89,6 +91,23 @@ def test_a_run_with_many_keys_still_fits_in_80_columns(make_run: MakeRun) -> Non
     place = next(place for place, line in enumerate(lines) if line.startswith("1 "))
     assert lines[place + 1].startswith("    lr=0.003 kernel_size=9 some_long_key_0=[32,64,128]")
     assert len(lines) < 20
+
+
+def test_metrics_that_do_not_fit_are_left_out_whole(finished_run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = RunRecord.load(finished_run).task
+    more = [Metric(f"mae_{step}", f"MAE {step} min", higher_is_better=False) for step in range(15, 150, 15)]
+    many = SimpleNamespace(metrics=(*task.metrics, *more), objective=task.objective)
+    many.selected_on, many.redraws, many.caveats, many.retested_on = "the val set", True, task.caveats, "fresh noise"
+    monkeypatch.setattr(RunRecord, "task", many)
+    record = RunRecord.load(finished_run)
+    told = {width: text_of(render_leaderboard(record), width).splitlines() for width in (80, 200)}
+    (header,) = [line for line in told[80] if line.startswith("#")]
+    assert "RMSE dex" in header and header.endswith("MAE 15 min  time  state")
+    place = told[80].index(header)
+    # Below each row its parameters, and nothing of its numbers.
+    assert [line[:1] for line in told[80][place + 1 : place + 9]] == ["1", " ", "2", " ", "3", " ", "4", " "]
+    assert told[80][place + 9] == "... and 8 more metrics with --json"
+    assert not any("more metric" in line for line in told[200]) and any("MAE 135 min" in line for line in told[200])
 
 
 def test_only_the_top_is_shown_and_the_rest_is_counted(make_run: MakeRun) -> None:

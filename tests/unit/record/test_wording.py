@@ -2,7 +2,7 @@
 
 import pytest
 
-from spectral_search.record.wording import aligned, cropped, duration, rate, short_keys, short_value
+from spectral_search.record.wording import aligned, cropped, duration, fitting, rate, short_keys, short_value
 
 
 def test_short_keys_stay_apart() -> None:
@@ -25,6 +25,7 @@ def test_short_keys_stay_apart() -> None:
         (None, "null"),
         ([32, 64], "[32,64]"),
         ("batch", "batch"),
+        ([{"kind": "mask", "run": 1}], "[{kind: mask, run: 1}]"),
         (list(range(20)), "[0,1,2,3,4,5,6,7,8,9,..."),
     ],
 )
@@ -51,3 +52,11 @@ def test_columns_align() -> None:
 
 def test_crops() -> None:
     assert (cropped("abcdef", 6), cropped("abcdefg", 6)) == ("abcdef", "abc...")
+
+
+def test_spare_columns_are_left_out_until_the_others_fit() -> None:
+    rows = [["name", "first", "second", "state"], ["a", "1", "2", "ok"]]
+    assert fitting(rows, 80, (1, 2), frozenset({0, 3})) == (aligned(rows, frozenset({0, 3})), 0)
+    assert fitting(rows, 20, (1, 2), frozenset({0, 3})) == (["name  first  state", "a         1  ok"], 1)
+    assert fitting(rows, 20, (2, 1), frozenset({0, 3})) == (["name  second  state", "a          2  ok"], 1)
+    assert fitting(rows, 3, (1, 2), frozenset({0, 3})) == (["name  state", "a     ok"], 2)
