@@ -34,6 +34,8 @@ def _tell(made: "Report") -> None:
         typer.echo(sentence)
     for finding in sorted(made.evidence.verdicts, key=lambda finding: finding.is_open):
         typer.echo(f"{finding.question} {finding.answer}")
+    for note in made.evidence.notes:
+        typer.echo(f"note: {note}")
     lacking = [figure.title for figure in made.figures if figure.draw is None]
     if lacking:
         typer.echo(f"no data yet for: {'; '.join(lacking)} (the page says which commands bring them)")

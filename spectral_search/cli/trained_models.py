@@ -7,6 +7,7 @@ import typer
 
 from spectral_search.cli.shared import Json, Results, answering, print_json
 
+_DATA_HELP = "Data of the model's task: a root, one file, or digits for those that pairs have by default."
 _Observed = Annotated[
     bool, typer.Option("--observed", help="The data are as observed: add no noise to them (where they hold none).")
 ]
@@ -56,7 +57,7 @@ def _tell_files(files: list[Any]) -> None:
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
-    data: Annotated[str, typer.Option("--data", metavar="PATH", help="Data of the model's task: a root, or one file.")],
+    data: Annotated[str, typer.Option("--data", metavar="PATH", help=_DATA_HELP)],
     part: Annotated[
         str, typer.Option("--part", help="Of a data root: auto (test, else val), train, val or test.")
     ] = "auto",
@@ -79,7 +80,7 @@ def evaluate(
 
 def predict(
     model: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a run.")],
-    path: Annotated[str, typer.Argument(help="Data of the model's task: a root, or one file.")],
+    path: Annotated[str, typer.Argument(help=_DATA_HELP)],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Table to write: .csv, .parquet, .fits or .ecsv.")
     ],

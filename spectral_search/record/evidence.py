@@ -15,7 +15,7 @@ from spectral_search.record.kept_predictions import read_test_predictions
 from spectral_search.record.methods import SAMPLED, Method
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.reporting import Reporting, reporting_of
-from spectral_search.record.run_records import RunRecord, list_runs
+from spectral_search.record.run_records import RunRecord, RunSummary, list_runs
 from spectral_search.record.tables import column
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
@@ -195,7 +195,7 @@ def load_evidence(root: Path, names: Sequence[str] = ()) -> Evidence:
     wanted = list(dict.fromkeys(names)) or [run.name for run in finished if run.task == finished[0].task]
     if not wanted:
         raise RequestError(f"{root} holds no finished run: `spectral-search run step1` makes one.")
-    named, notes = [], []
+    named, notes = [], [] if names else _left_out(finished)
     for name in wanted:
         run = load_run(RunRecord.load(RunPaths(root, name)))
         if run is None:
@@ -217,6 +217,18 @@ def load_evidence(root: Path, names: Sequence[str] = ()) -> Evidence:
     reporting = reporting_of(task)
     baselines = reporting.baselines(root, [run.record.manifest.data for run in named])
     return Evidence(task, reporting, named, others, baselines, notes + _apart(named, task, reporting))
+
+
+def _left_out(finished: Sequence[RunSummary]) -> list[str]:
+    """A sentence on the finished runs of other tasks than the oldest one's, where no run is named."""
+    others = [run for run in finished if run.task != finished[0].task]
+    if not others:
+        return []
+    told = ", ".join(f"{run.name} of {run.task}" for run in others)
+    task = others[0].task
+    alike = " ".join(run.name for run in others if run.task == task)
+    told = f"A report is of one task, here {finished[0].task}, that of the oldest run; left out: {told}."
+    return [f"{told} For {task}: `spectral-search report {alike}`."]
 
 
 def _one_task(runs: Sequence[Run]) -> Task:

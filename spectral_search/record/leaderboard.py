@@ -12,7 +12,16 @@ from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.retest_verdict import early_values, seed_values, tied
 from spectral_search.record.run_records import RunRecord, TrialRecord
 from spectral_search.record.seed_table import seed_lines
-from spectral_search.record.wording import Fitted, aligned, duration, fitting, params_text, short_keys, short_value
+from spectral_search.record.wording import (
+    Fitted,
+    aligned,
+    duration,
+    fitting,
+    more_with_json,
+    params_text,
+    short_keys,
+    short_value,
+)
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
 
@@ -113,7 +122,7 @@ def _table(rows: list[LeaderboardRow], task: Task, width: int) -> list[Text]:
     for row, line, style in zip(rows, lines, styles[1:], strict=True):
         texts += [Text(line, style=style), *_indented(params_text(row.params), width, style)]
     if hidden:
-        texts.append(Text(f"... and {hidden} more metric{'s' if hidden > 1 else ''} with --json", style="dim"))
+        texts.append(more_with_json(hidden, "metric"))
     return texts
 
 

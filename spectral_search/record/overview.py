@@ -10,7 +10,7 @@ from rich.text import Text
 
 from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.run_records import RunRecord, RunSummary
-from spectral_search.record.wording import Fitted, amount, duration, fitting
+from spectral_search.record.wording import amount, duration, fitted_table
 from spectral_search.spec.load import StageInfo, list_specs
 from spectral_search.task.metric import Metric
 
@@ -40,12 +40,7 @@ def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
     named = all(run.name.startswith(run.stage or "-") for run in runs)
     spare = (5, 6, 2) if named else (2, 5, 6)
     faults = [Text(f"{run.name}: {run.fault}", style="red") for run in runs if run.fault]
-    return Group(Fitted(lambda width: _run_lines(rows, width, spare)), *faults)
-
-
-def _run_lines(rows: Sequence[Sequence[str]], width: int, spare: Sequence[int]) -> list[Text]:
-    (header, *lines), _ = fitting(rows, width, spare, frozenset({0, 1, 2}))
-    return [Text(header, style="bold"), *map(Text, lines)]
+    return Group(fitted_table(rows, spare, frozenset({0, 1, 2})), *faults)
 
 
 def render_specs(stages: Sequence[StageInfo]) -> RenderableType:

@@ -65,6 +65,33 @@ def fitting(
     return lines, len(spare) - kept
 
 
+def fitted_table(
+    rows: Sequence[Sequence[str]], spare: Sequence[int], left: frozenset[int] = frozenset({0}), called: str = ""
+) -> Fitted:
+    """A table, its heads first, as wide as the terminal allows.
+
+    Args:
+        rows: As of `fitting`, the heads first.
+        spare: As of `fitting`.
+        left: As of `aligned`.
+        called: What a spare column is, in the singular, to tell of those that are left out; no word of them if empty.
+    """
+
+    def lines(width: int) -> Iterable[Text]:
+        (header, *others), hidden = fitting(rows, width, spare, left)
+        yield Text(header, style="bold")
+        yield from map(Text, others)
+        if hidden and called:
+            yield more_with_json(hidden, called)
+
+    return Fitted(lines)
+
+
+def more_with_json(hidden: int, called: str) -> Text:
+    """That a terminal was too narrow for some numbers, and where they are."""
+    return Text(f"... and {hidden} more {called}{'s' if hidden > 1 else ''} with --json", style="dim")
+
+
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
     """The shortest ending of each dotted key that no other key shares: fit.lr is lr, unless model.lr is there too."""
     short: dict[str, str] = {}

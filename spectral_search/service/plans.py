@@ -9,6 +9,7 @@ from spectral_search.service.default_data import with_data
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.service.teachers import with_teacher
+from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.seeds import wanted_seeds
@@ -112,6 +113,24 @@ def check_cluster(spec: RunSpec, options: RunOptions) -> None:
     check_address(spec.resources.address)
 
 
+def setting_note(name: str, parent: DataSection, data: DataSection, quick: bool) -> str | None:
+    """What to say where values are taken over from a run of other data settings.
+
+    Args:
+        name: Of that run.
+        parent: Its data section.
+        data: That of the search which takes them over.
+        quick: Whether that search is shrunk, each stage by what its own networks take.
+    """
+    unlike = [key for key in type(parent).SETTING if getattr(parent, key) != getattr(data, key)]
+    if not unlike:
+        return None
+    other = "; ".join(f"{key} {getattr(parent, key)} there and {getattr(data, key)} here" for key in unlike)
+    shrunk = quick and set(unlike) <= set(type(data).quick({"train": 1, "val": 1, "draws": 1}))
+    end = " --quick sizes each stage by its networks, so this may well be." if shrunk else ""
+    return f"{name} had another setting ({other}): its best may not be the best here.{end}"
+
+
 def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str], RunRecord | None]":
     """Fill the keys that a stage takes from another stage's winner; what to say of it, and whose they are."""
     keys = spec.pending_inherit(options.explicit())
@@ -141,11 +160,6 @@ def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str],
     told = ", ".join(f"{key}={show(value)}" for key, value in values.items())
     notes = [f"{told}, taken from trial {record.best.number} of {found.name} (stage {stage})."]
     parent = RunSpec.from_dict(record.spec).data
-    other = [
-        f"{key} {getattr(parent, key)} there and {getattr(spec.data, key)} here"
-        for key in type(parent).SETTING
-        if getattr(parent, key) != getattr(spec.data, key)
-    ]
-    if other:
-        notes.append(f"{found.name} had another setting ({'; '.join(other)}): its best may not be the best here.")
+    if (said := setting_note(found.name, parent, spec.data, options.quick)) is not None:
+        notes.append(said)
     return spec.inheriting(values), notes, record

@@ -1,15 +1,16 @@
 """The verbs of pairs: what makes them, looks into them, and what networks on them are measured against."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectral_search.task.metric import Metric
 from spectral_search.task.verbs import Answer, Audience, Subject, Verb, VerbOptions, option
 from spectral_search.tasks.pairs.section import PairData
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from spectral_search.tasks.pairs.images.pair_part import PairPart
 
@@ -98,19 +99,20 @@ def _fit(subject: Subject, options: BaselinesOptions, audience: Audience) -> Ans
     return Answer(document, _table(found, task.metrics))
 
 
-def _table(found: Mapping[str, Any], metrics: Any) -> "Table":
-    from rich.table import Table
+def _table(found: Mapping[str, Any], metrics: Sequence[Metric]) -> "Group":
+    from rich.console import Group
 
-    pairs = found["pairs"]
+    from spectral_search.record.wording import fitted_table
+    from spectral_search.tasks.pairs.baselines.pair_baselines import BASELINES as METHODS
+
+    pairs, (first, *others) = found["pairs"], metrics
     title = f"Baselines, {pairs['train']:,} training pairs: {pairs[found['part']]:,} pairs of {found['part']}"
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in ("method", metrics[0].label, "95% interval", *(m.headed for m in metrics[1:]), "seconds"):
-        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    rows = [["method", first.label, "95% interval", *(metric.headed for metric in others), "seconds"]]
     for name, entry in found["methods"].items():
-        interval = f"{entry['low']:.4f} to {entry['high']:.4f}"
-        rest = [metric.number(entry[metric.name]) for metric in metrics[1:]]
-        table.add_row(name, metrics[0].number(entry[metrics[0].name]), interval, *rest, f"{entry['seconds']:.1f}")
-    return table
+        interval = f"{first.number(entry['low'])} to {first.number(entry['high'])}"
+        rest = [metric.number(entry[metric.name]) for metric in others]
+        rows.append([METHODS[name][0], first.number(entry[first.name]), interval, *rest, f"{entry['seconds']:.1f}"])
+    return Group(title, fitted_table(rows, range(3, len(rows[0])), called="column"))
 
 
 def _look(subject: Subject, options: VerbOptions, audience: Audience) -> Answer:

@@ -16,6 +16,7 @@ from spectral_search.tasks.traffic.traffic_files import read_traffic, readings_a
 from spectral_search.tasks.traffic.traffic_plan import TrafficPlan
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 _CACHE_VERSION = 1
@@ -123,22 +124,21 @@ def _fit(subject: Subject, options: BaselinesOptions, audience: Audience) -> Ans
     return Answer(document, _baselines_table(found, plan.sizes.test or 0))
 
 
-def _baselines_table(found: dict[str, Any], windows: int) -> "Table":
-    from rich.table import Table
+def _baselines_table(found: dict[str, Any], windows: int) -> "Group":
+    from rich.console import Group
 
+    from spectral_search.record.wording import fitted_table
     from spectral_search.tasks.traffic.kept_traffic import CALLED
     from spectral_search.tasks.traffic.traffic_metrics import METRICS
 
-    shown = [metric for metric in METRICS if metric.name.startswith("mae")]
+    first, *others = (metric for metric in METRICS if metric.name.startswith("mae"))
     title = f"Baselines, {found['train_windows']:,} training windows: {windows:,} test windows"
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in ("method", shown[0].label, "95% interval", *(metric.label for metric in shown[1:]), "seconds"):
-        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    rows = [["method", first.label, "95% interval", *(metric.label for metric in others), "seconds"]]
     for name, entry in found["methods"].items():
-        first, *rest = (metric.number(entry[metric.name]) for metric in shown)
-        interval = f"{shown[0].number(entry['low'])} to {shown[0].number(entry['high'])}"
-        table.add_row(CALLED[name], first, interval, *rest, f"{entry['seconds']:.1f}")
-    return table
+        interval = f"{first.number(entry['low'])} to {first.number(entry['high'])}"
+        rest = [metric.number(entry[metric.name]) for metric in others]
+        rows.append([CALLED[name], first.number(entry[first.name]), interval, *rest, f"{entry['seconds']:.1f}"])
+    return Group(title, fitted_table(rows, range(3, len(rows[0])), called="column"))
 
 
 def _look(subject: Subject, options: VerbOptions, audience: Audience) -> Answer:
