@@ -66,6 +66,7 @@ def heavy_modules(*arguments: str, folder: Path) -> tuple[list[str], float]:
 ATTEMPTS = 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "pandas"),
     [

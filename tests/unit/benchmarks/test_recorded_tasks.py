@@ -87,7 +87,6 @@ def test_curves_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
         run_bench(["efficiency"], None, curves=tmp_path / "none.npz")  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_finds_the_best_the_same_way_twice(tmp_path: Path, method: str) -> None:
     (task,) = read_tasks(write_tasks(tmp_path / "tasks.npz"))
@@ -95,6 +94,7 @@ def test_every_method_finds_the_best_the_same_way_twice(tmp_path: Path, method: 
     assert epochs_to_find(task, search) == epochs_to_find(task, search) <= task.values_CE.size
 
 
+@pytest.mark.slow
 def test_the_default_learns_from_hyperparameters_and_partial_curves(tmp_path: Path) -> None:
     (task,) = read_tasks(write_tasks(tmp_path / "tasks.npz"))
     summary = on_tasks([task], BenchContext(True, tmp_path, lambda text: None, lambda title: lambda done, of: None))

@@ -65,12 +65,12 @@ def test_what_is_abandoned_is_over_before_the_block_is_left() -> None:
     assert threading.active_count() == threads
 
 
-@pytest.mark.slow
 def test_what_was_never_begun_holds_nothing_up() -> None:
     with Ahead(lambda abandoned: abandoned.wait()):
         pass
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_torch_works_ahead_ends_the_process_in_order() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED],

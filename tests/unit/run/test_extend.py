@@ -48,6 +48,7 @@ def test_more_trials_are_those_of_a_longer_search(tmp_path: Path, data: Path, sa
     assert RunRecord.load(paths).manifest.planned_trials == 7
 
 
+@pytest.mark.slow
 def test_by_halving_more_trials_are_judged_with_those_before(tmp_path: Path, data: Path) -> None:
     search = {"pruner": "halving", "min_epochs": 2, "reduction_factor": 5, "finalists": 1}
     paths = run(tmp_path, data, "extended", search={"trials": 3, **search})
@@ -71,6 +72,7 @@ def test_more_epochs_are_those_of_longer_trials(tmp_path: Path, data: Path) -> N
     assert RunRecord.load(paths).epochs_trained <= 24
 
 
+@pytest.mark.slow
 def test_asha_judges_complete_trials_where_they_had_ended(tmp_path: Path, data: Path) -> None:
     """Epoch 3 was the last and becomes a rung: the best of the four goes on beyond it."""
     search = {"sampler": "grid", "pruner": "asha", "min_epochs": 3, "reduction_factor": 4}

@@ -377,6 +377,7 @@ def test_resumed_proposer_sees_every_earlier_trial_told_apart(reopen: Open, seen
     assert params == begin(reopen()).params
 
 
+@pytest.mark.slow
 def test_proposals_after_a_resume_are_those_of_a_search_in_one_go(
     spec: RunSpec, tmp_path: Path, studies: Callable[[RunSpec, RunPaths], Study]
 ) -> None:
