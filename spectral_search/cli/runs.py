@@ -109,6 +109,7 @@ def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
     require_output()
     shown.console.print()
     _carry_out(
+        name,
         lambda: runs.begin(made, name, options, shown, _command()),
         lambda taken: runs.search(made, taken, options, shown),
         as_json,
@@ -148,7 +149,7 @@ def resume(
             results=results,
         )
         shown = make_shown(as_json)
-        _carry_out(lambda: name, lambda taken: runs.resume(taken, options, shown, _command()), as_json, results)
+        _carry_out(name, lambda: name, lambda taken: runs.resume(taken, options, shown, _command()), as_json, results)
 
 
 def train(
@@ -268,9 +269,17 @@ def _command() -> list[str]:
 
 
 def _carry_out(
-    begin: Callable[[], str], work: Callable[[str], "RunRecord"], as_json: bool, results: str | None
+    name: str, begin: Callable[[], str], work: Callable[[str], "RunRecord"], as_json: bool, results: str | None
 ) -> None:
-    """Do a run's work under the name that `begin` gives and print its leaderboard or its JSON document."""
+    """Do a run's work under the name that `begin` gives and print its leaderboard or its JSON document.
+
+    Args:
+        name: What the run is to be called: a signal may come when its folder is there and `begin` has not yet returned.
+        begin: Makes the run; the name that it got.
+        work: Does it.
+        as_json: Whether to print its document.
+        results: The results root.
+    """
     from spectral_search.record.leaderboard import render_leaderboard
     from spectral_search.record.overview import next_steps
     from spectral_search.record.paths import RunPaths, results_root
@@ -278,12 +287,11 @@ def _carry_out(
     from spectral_search.service import runs
     from spectral_search.service.reports import stop_signals
 
-    name = ""
     try:
         name = begin()
         record = work(name)
     except (KeyboardInterrupt, OutputClosedError):
-        if not name or not RunPaths(results_root(results), name).exists():
+        if not RunPaths(results_root(results), name).exists():
             typer.echo("Interrupted before the run began.", err=True)
             raise typer.Exit(130) from None
         again = [PROGRAM, "resume", name, *(["--results", results] if results else [])]

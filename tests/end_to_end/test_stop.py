@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from types import FrameType
+from typing import Any
 
 import psutil
 import pytest
@@ -330,3 +331,17 @@ def test_signal_before_a_run_began(spec: Path, tmp_path: Path, monkeypatch: pyte
     assert (done.code, done.stdout) == (130, "")
     assert "Interrupted before the run began" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_signal_as_the_folder_of_a_run_appears(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is not told of yet, and it goes on all the same."""
+    begin = driver.begin
+
+    def struck(*arguments: Any) -> None:
+        begin(*arguments)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(driver, "begin", struck)
+    done = call("run", spec, "--name", "early", "--results", "results", "--executor", "inline", folder=tmp_path)
+    assert done.code == 130
+    assert "resume early --results results" in done.stderr
