@@ -5,6 +5,7 @@ N sequences of L tokens, whichever axis is attended over.
 """
 
 import math
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -14,12 +15,15 @@ from torch import Tensor, nn
 from spectral_search.models.families.shared_mlp import answers_of_row
 from spectral_search.models.families.space_time_attention import CROSS_HEADS, MAX_RELATIVE, SpaceTimeAttentionSpec
 from spectral_search.models.row_answers import in_rows, to_outputs
-from spectral_search.models.stochastic_depth import StochasticDepth
+from spectral_search.models.stochastic_depth import StochasticDepth, depth_of
 from spectral_search.spec.family import InputShape
 
 WEIGHT_STD = 0.02
 FARTHEST = 0.01
 """How near rows count as that are not near at all: heads that look at neighbours see the others a hundredth as much."""
+
+Depths = list[StochasticDepth | None]
+"""Of the blocks of one axis in a stage."""
 
 
 class RelativeBias(nn.Module):
@@ -59,7 +63,7 @@ class Block(nn.Module):
     """Pre-norm self-attention over time or over rows, and feed-forward, each added to its input."""
 
     def __init__(
-        self, spec: SpaceTimeAttentionSpec, over: Literal["time", "rows"], length: int, skipped: float
+        self, spec: SpaceTimeAttentionSpec, over: Literal["time", "rows"], length: int, depth: StochasticDepth | None
     ) -> None:
         super().__init__()
         width, hidden = spec.embed_dim, spec.feedforward * spec.embed_dim
@@ -72,7 +76,7 @@ class Block(nn.Module):
         self.feedforward = nn.Sequential(
             nn.Linear(width, hidden), nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(hidden, width)
         )
-        self.drop, self.skip = nn.Dropout(spec.dropout), StochasticDepth(skipped) if skipped else nn.Identity()
+        self.drop, self.skip = nn.Dropout(spec.dropout), nn.Identity() if depth is None else depth
 
     def attend(self, x_BSTD: Tensor, near_HSS: Tensor | None) -> Tensor:
         """Multi-head self-attention over one axis."""
@@ -185,10 +189,10 @@ def fusion(spec: SpaceTimeAttentionSpec) -> nn.Module:
 class Stage(nn.Module):
     """Blocks over time, blocks over rows on what comes of them, and both streams fused."""
 
-    def __init__(self, spec: SpaceTimeAttentionSpec, shape: InputShape, temporal: list[float], spatial: list[float]):
+    def __init__(self, spec: SpaceTimeAttentionSpec, shape: InputShape, temporal: Depths, spatial: Depths):
         super().__init__()
-        self.temporal = nn.ModuleList(Block(spec, "time", shape.width, skipped) for skipped in temporal)
-        self.spatial = nn.ModuleList(Block(spec, "rows", shape.height, skipped) for skipped in spatial)
+        self.temporal = nn.ModuleList(Block(spec, "time", shape.width, depth) for depth in temporal)
+        self.spatial = nn.ModuleList(Block(spec, "rows", shape.height, depth) for depth in spatial)
         self.fusion = fusion(spec)
 
     def forward(self, x_BSTD: Tensor, near_HSS: Tensor | None) -> Tensor:
@@ -236,7 +240,7 @@ def sine_positions(length: int, width: int) -> Tensor:
 class Encoder(nn.Module):
     """The tokens and the first stage."""
 
-    def __init__(self, spec: SpaceTimeAttentionSpec, shape: InputShape, temporal: list[float], spatial: list[float]):
+    def __init__(self, spec: SpaceTimeAttentionSpec, shape: InputShape, temporal: Depths, spatial: Depths):
         super().__init__()
         self.embedding, self.drop = Embedding(spec, shape), nn.Dropout(spec.dropout)
         self.stage = Stage(spec, shape, temporal, spatial)
@@ -270,13 +274,9 @@ class SpaceTimeAttention(nn.Module):
         super().__init__()
         self.shape, self.anchor, self.heads = shape, spec.anchor, spec.heads
         blocks = spec.temporal + spec.spatial
-        # Later blocks are left out more often, the first hardly ever.
-        skipped = [spec.stochastic_depth * (place + 1) / blocks for place in range(blocks)]
+        depths = (depth_of(spec.stochastic_depth, block, blocks) for block in range(blocks))
         cut = spec.temporal_depth_1, spec.spatial_depth_1, spec.temporal_depth_2, spec.spatial_depth_2
-        shares: list[list[float]] = []
-        for depth in cut:
-            shares.append(skipped[:depth])
-            skipped = skipped[depth:]
+        shares: list[Depths] = [list(islice(depths, count)) for count in cut]
         self.encoder = Encoder(spec, shape, *shares[:2])
         self.decoder = Stage(spec, shape, *shares[2:])
         self.head = Head(spec, shape)

@@ -151,6 +151,10 @@ class RowsOnDevice(ABC):
     def targets(self) -> torch.Tensor:
         """See `task.training.DeviceData`."""
 
+    def targets_of(self, rows_B: torch.Tensor) -> torch.Tensor:
+        """The targets of some examples, by their rows."""
+        return self.targets().index_select(0, rows_B)
+
     def batches(
         self,
         wanted: Mapping[str, Wanted],
@@ -162,11 +166,10 @@ class RowsOnDevice(ABC):
         seed, epoch = order
         drawn = torch.Generator().manual_seed(counter_seed(seed, "order", epoch))
         order_N = torch.randperm(self.examples, generator=drawn).to(self._device)
-        inputs_of, target_N = self.inputs_of(seed, epoch), self.targets()
+        inputs_of = self.inputs_of(seed, epoch)
         for index, (start, stop) in enumerate(pairwise(batch_bounds(self.examples, batch_size).tolist())):
             rows_B = order_N[start:stop]
-            target_B = target_N.index_select(0, rows_B)
-            yield TrainBatch(index, inputs_of(rows_B, wanted), target_B, torch.zeros_like(rows_B))
+            yield TrainBatch(index, inputs_of(rows_B, wanted), self.targets_of(rows_B), torch.zeros_like(rows_B))
 
 
 class ArraysOnDevice(RowsOnDevice):

@@ -3,24 +3,19 @@
 Shape suffixes: B examples of a batch, C channels, S sensors, T steps, H steps to predict, N windows, O = S x H.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 
-from spectral_search.spec.run import RunSpec, TrialConfig
-from spectral_search.task.batch_bounds import batch_bounds
-from spectral_search.task.counter import counter_seed
-from spectral_search.task.metric import Metric
-from spectral_search.task.training import InputShape, MeasuredPart, Reader, TrainBatch, Wanted
+from spectral_search.spec.run import RunSpec
+from spectral_search.task.training import MeasuredPart, Reader, Wanted
 from spectral_search.tasks.traffic.definition import TASK
 from spectral_search.tasks.traffic.readings import Readings, Windows
 from spectral_search.tasks.traffic.section import HORIZON, TIME_CHANNELS, TrafficInput
 from spectral_search.tasks.traffic.traffic_scale import TrafficScale
-
-_SOURCE = "windows"
+from spectral_search.train.array_run import InputsOf, RowsOnDevice
 
 
 @dataclass(frozen=True)
@@ -30,6 +25,7 @@ class TrafficSet:
     train: Windows
     val: Windows
     scale: TrafficScale
+    task: str = TASK.name
 
     @property
     def examples(self) -> int:
@@ -103,53 +99,22 @@ def made_inputs(series: Series, origin_B: torch.Tensor, wanted: Mapping[str, Wan
     return {key: series.inputs(origin_B, want.config.data.input).to(want.format) for key, want in wanted.items()}
 
 
-class TrafficOnDevice:
+class TrafficOnDevice(RowsOnDevice):
     """See `task.training.DeviceData`."""
 
     def __init__(self, held: TrafficSet, device: torch.device) -> None:
-        self._held, self._device = held, device
-        self.scale, self.examples, self.values = held.scale.target, held.examples, held.values
+        super().__init__(held, device)
+        self._held, self.scale = held, held.scale.target
         self._series = Series(held.train.readings, held.scale, device)
-        self.constants: Mapping[str, torch.Tensor] = {"adjacency": torch.from_numpy(held.scale.adjacency_SS).to(device)}
+        self.constants = {"adjacency": torch.from_numpy(held.scale.adjacency_SS).to(device)}
         self._origin_N = torch.from_numpy(held.train.origin_N).to(device)
         self._val, self._val_target_NO = MeasuredWindows(held.val, self._series), held.val.target_NO
 
-    @property
-    def objective(self) -> Metric:
-        return TASK.objective
+    def inputs_of(self, seed: int, epoch: int) -> InputsOf:
+        return lambda rows_B, wanted: made_inputs(self._series, self._origin_N[rows_B], wanted)
 
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        return TASK.metrics
-
-    @property
-    def examples_name(self) -> str:
-        return TASK.examples
-
-    def shape(self, config: TrialConfig) -> InputShape:
-        return InputShape.of(config.data.input, self.values)
-
-    def source(self, config: TrialConfig) -> str:
-        return _SOURCE
-
-    def steps(self, config: TrialConfig) -> int:
-        return len(batch_bounds(self.examples, config.fit.batch_size)) - 1
-
-    def batches(
-        self,
-        wanted: Mapping[str, Wanted],
-        source: str,
-        batch_size: int,
-        order: tuple[int, int],
-        counter: tuple[int | str, ...],
-    ) -> Iterator[TrainBatch]:
-        seed, epoch = order
-        drawn = torch.Generator().manual_seed(counter_seed(seed, "order", epoch))
-        order_N = torch.randperm(self.examples, generator=drawn).to(self._device)
-        for index, (start, stop) in enumerate(pairwise(batch_bounds(self.examples, batch_size).tolist())):
-            origin_B = self._origin_N[order_N[start:stop]]
-            inputs = made_inputs(self._series, origin_B, wanted)
-            yield TrainBatch(index, inputs, self._series.targets(origin_B), torch.zeros_like(origin_B))
+    def targets_of(self, rows_B: torch.Tensor) -> torch.Tensor:
+        return self._series.targets(self._origin_N[rows_B])  # those of all windows repeat each reading HORIZON times
 
     def targets(self) -> torch.Tensor:
         return self._series.targets(self._origin_N)
@@ -158,4 +123,4 @@ class TrafficOnDevice:
         return self._val if examples is self._held.val else MeasuredWindows(examples, self._series)
 
     def val_scores(self, predicted_DN: np.ndarray) -> dict[str, float]:
-        return TASK.scores(predicted_DN, self._val_target_NO)
+        return self._task.scores(predicted_DN, self._val_target_NO)
