@@ -7,7 +7,7 @@ import typer
 
 from spectral_search.cli.shared import Json, Results, answering, print_json
 
-_DATA_HELP = "Data of the model's task: a root, one file, or digits for those that pairs have by default."
+_DATA_HELP = "Data of the model's task: a root or a file, or what its own page calls the data that it has by default."
 _Observed = Annotated[
     bool, typer.Option("--observed", help="The data are as observed: add no noise to them (where they hold none).")
 ]

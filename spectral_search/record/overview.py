@@ -11,7 +11,7 @@ from rich.text import Text
 from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.run_records import RunRecord, RunSummary
 from spectral_search.record.wording import amount, duration, fitted_table
-from spectral_search.spec.load import StageInfo, list_specs
+from spectral_search.spec.load import StageInfo, stages_after
 from spectral_search.task.metric import Metric
 
 TAKES = "    (takes this run's best values)"
@@ -80,7 +80,7 @@ def _next_stages(record: RunRecord) -> list[tuple[str, bool]]:
     gate, stage = gate_verdict(record), record.manifest.stage
     if gate is not None and gate.answer != "go_on":
         return []
-    taking = [info.name for info in list_specs() if info.takes_from == stage]
+    taking = stages_after(stage) if stage else []
     onward = (record.spec.get("gate") or {}).get("next")
     return [(name, name in taking) for name in ([onward] if onward else taking)]
 

@@ -4,6 +4,7 @@ import importlib.resources
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,6 @@ class StageInfo:
         task: Whose data it searches on.
         trials: Trials of its search.
         grid_size: Points of its published grid, 0 when it has none.
-        takes_from: The stage from whose best trial it takes values; None where it takes none.
         faults: What is wrong with the file; the other fields are then empty.
     """
 
@@ -47,7 +47,6 @@ class StageInfo:
     task: str
     trials: int
     grid_size: int
-    takes_from: str | None = None
     faults: tuple[str, ...] = ()
 
 
@@ -124,11 +123,27 @@ def find_spec(ref: str, *, beside: Path | None = None) -> Path:
 
 def list_specs() -> list[StageInfo]:
     """Every stage by name: those of ./tune_specs, then those of the package that they do not shadow."""
+    return [_stage_info(name, path) for name, path in _stage_files().items()]
+
+
+def stages_after(stage: str) -> list[str]:
+    """The stages that take over values of this one's best trial, by their files alone: none of them is checked."""
+    found = []
+    for name, path in _stage_files().items():
+        with suppress(RequestError):
+            inherit = _read(path).value.get("inherit")
+            if isinstance(inherit, dict) and inherit.get("from") == stage:
+                found.append(name)
+    return found
+
+
+def _stage_files() -> dict[str, Path]:
+    """The file of each stage, in the order of their names."""
     paths: dict[str, Path] = {}
     for folder in (Path(_LOCAL_DIR), packaged_specs_dir()):
         for path in sorted(folder.glob("*.yaml")):
             paths.setdefault(path.stem, path)
-    return [_stage_info(name, path) for name, path in sorted(paths.items())]
+    return dict(sorted(paths.items()))
 
 
 def _stage_info(name: str, path: Path) -> StageInfo:
@@ -138,8 +153,7 @@ def _stage_info(name: str, path: Path) -> StageInfo:
         return StageInfo(name, path, "", "", 0, 0, faults=error.faults)
     if spec is None:
         return StageInfo(name, path, "", "", 0, 0, faults=tuple(fault.text for fault in faults))
-    parent = None if spec.inherit is None else spec.inherit.from_
-    return StageInfo(name, path, spec.description, spec.task, spec.search.trials, spec.grid_size(), parent)
+    return StageInfo(name, path, spec.description, spec.task, spec.search.trials, spec.grid_size())
 
 
 def load_spec(
