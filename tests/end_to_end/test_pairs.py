@@ -165,5 +165,5 @@ def test_wrong_specs_are_refused_in_a_sentence(tmp_path: Path, change: dict[str,
 
 @pytest.mark.skipif(not OMNIGLOT.exists(), reason="Omniglot does not lie beside the checkout")
 def test_omniglot_is_planned_with_unseen_characters(tmp_path: Path) -> None:
-    told = call("run", "pairs_drawings", "--data-root", OMNIGLOT, "--dry-run", "--results", tmp_path).require().stdout
+    told = call("run", "pairs_drawings", "--data-root", OMNIGLOT, "--dry-run", folder=tmp_path).require().stdout
     assert "2,720 images of 136 classes, as 28 x 28 pixels" in " ".join(told.split())
