@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"spec", "task", "drawing", "models", "strategy", "record", "train", "run"},
     "service": {"spec", "task", "models", "strategy", "record", "train", "run", "report"},
     "cli": {"spec", "task", "record", "run", "report", "service", "terminal"},
+    "__main__": {"cli"},
 }
 """What each layer may import of the others; in one line: spec, task, {models, strategy, record}, train, tasks, run.
 
