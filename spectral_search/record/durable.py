@@ -126,6 +126,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return document.value
 
 
+def read_end(path: Path, most: int = 1 << 16) -> str:
+    """The end of a text file, at most so many bytes of it; empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def append_line(path: Path, line: str | Mapping[str, Any]) -> None:
     """Append one line durably; a mapping is written as JSON with null for non-finite numbers.
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spectral_search.errors import RequestError
-from spectral_search.record.durable import read_lines, read_yaml
+from spectral_search.record.durable import read_end, read_lines, read_yaml
 from spectral_search.record.epoch_log import joined
+from spectral_search.record.failure_causes import Failed, FailureGroup, failure_groups, own_file
 from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
@@ -153,6 +154,17 @@ class RunRecord:
         """The trials that learnt nothing to their end, by number; they count as stopped or complete too."""
         return [trial for trial in self.trials if trial.collapsed is not None]
 
+    @cached_property
+    def failures(self) -> list[FailureGroup]:
+        """The failed trials by cause, the largest group first; those that collapsed are none of them."""
+        failed = [
+            Failed(trial.number, trial.params, trial.error or "", read_end(self.paths.trial(trial.number).log_txt))
+            for trial in self.trials
+            if trial.state == "failed"
+        ]
+        sound = [trial.params for trial in self.trials if trial.state != "failed" and trial.epochs]
+        return failure_groups(failed, sound, len(self.trials), own_file(self.spec.get("task")))
+
     @property
     def counts(self) -> str:
         """How many trials are in which state, and how many of them collapsed, for people."""
@@ -274,6 +286,8 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         document["mismatches"] = record.mismatches
     if record.collapsed:
         document["collapsed"] = [{"trial": trial.number, "reason": trial.collapsed} for trial in record.collapsed]
+    if record.failures:
+        document["failures"] = [group.to_dict() for group in record.failures]
     if best is not None:
         document["best"] = _best_document(best, objective)
     if (gate := gate_verdict(record)) is not None:

@@ -154,7 +154,8 @@ def _run_text(run: Run) -> str:
     trials = f"{len(record.trials)} trials, {record.epochs_trained} epochs in {duration(record.wall_seconds)}"
     stage = f"Stage {record.manifest.stage}{f': {description}' if description else ''}. "
     collapsed = "".join(f" Trial {trial.number} collapsed: {trial.collapsed}" for trial in record.collapsed)
-    return f"{stage}{run.train_size:,} training {record.task.examples}; {trials}.{collapsed}"
+    failed = "".join(f" {group.told[0].upper()}{group.told[1:]}." for group in record.failures)
+    return f"{stage}{run.train_size:,} training {record.task.examples}; {trials}.{failed}{collapsed}"
 
 
 def _page(evidence: Evidence, chapters: Sequence[Chapter]) -> Page:
@@ -183,6 +184,7 @@ def _summary(evidence: Evidence, chapters: Sequence[Chapter]) -> list[str]:
             )
         if (gate := gate_verdict(run.record)) is not None:
             sentences.append(f"{run.name}: {gate.text}.")
+        sentences += [f"{run.name}: {group.told}." for group in run.record.failures]
         if dead := len(run.record.collapsed):
             trials = f"{dead} of {len(run.record.trials)} trials"
             sentences.append(f"{run.name}: {trials} collapsed, that is learnt nothing to their end; see its chapter.")

@@ -74,7 +74,7 @@ def test_the_rendering_fits_and_names_its_numbers(finished_run: RunPaths, width:
     assert "val R2, frozen noise: numbers used for selection" in text
     assert "re-test of trial 1: R2 0.6030 (95% interval 0.5880 to 0.6170)" in text
     assert "test: R2 0.5980, MAE 0.3100 dex, RMSE 0.4000 dex" in text
-    assert "trial 3 failed: loss became NaN in epoch 2" in text
+    assert "trial 3 failed: not a finite loss: loss became NaN in epoch 2" in text
     (winner,) = [line for line in lines if line.startswith("1 ")]
     assert winner.split() == ["1", "1", "0.6100", "3/4", "0.3475", "0.4475", "8", "s", "complete", "0.003", "9"]
     (header,) = [line for line in lines if line.startswith("#")]

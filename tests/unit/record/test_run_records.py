@@ -77,6 +77,17 @@ def test_the_document_of_a_finished_run_is_exactly_the_contract(finished_run: Ru
         "trials": {"complete": 2, "stopped": 1, "failed": 1},
         "epochs_trained": 12,
         "wall_seconds": 754.2,
+        "failures": [
+            {
+                "cause": "not a finite loss",
+                "count": 1,
+                "of": 4,
+                "trials": [3],
+                "where": None,
+                "condition": None,
+                "example": {"trial": 3, "error": "loss became NaN in epoch 2", "log": "trials/0003/log.txt"},
+            }
+        ],
     }
 
 
