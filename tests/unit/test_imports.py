@@ -29,8 +29,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"spec", "task", "drawing", "models", "strategy", "record", "train"},
     "run": {"spec", "task", "models", "strategy", "record", "train", "terminal"},
     "report": {"spec", "task", "drawing", "models", "strategy", "record", "train", "run"},
-    "service": {"spec", "task", "models", "strategy", "record", "train", "run", "report"},
-    "cli": {"spec", "task", "record", "run", "report", "service", "terminal"},
+    "cluster": {"spec", "task", "drawing", "models", "strategy", "record", "train", "run"},
+    "service": {"spec", "task", "models", "strategy", "record", "train", "run", "report", "cluster"},
+    "cli": {"spec", "task", "record", "run", "report", "cluster", "service", "terminal"},
     "__main__": {"cli"},
 }
 """What each layer may import of the others; in one line: spec, task, {models, strategy, record}, train, tasks, run.
