@@ -14,7 +14,7 @@ import numpy as np
 
 from spectral_search.record.methods import BOOTSTRAP_SEED, Method
 from spectral_search.record.resampling import Estimate, estimates, resampled_sums
-from spectral_search.tasks.spectra.label_bins import REPORT_EDGES, SNR_EDGES
+from spectral_search.tasks.spectra.label_bins import BIN_EDGES, SNR_EDGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class BinScore:
             ("[M/H]", "M_H", self.m_h, ""),
         )
         return ", ".join(
-            f"{name} {interval_text(REPORT_EDGES[label], place, unit)}" for name, label, place, unit in named
+            f"{name} {interval_text(BIN_EDGES[label], place, unit)}" for name, label, place, unit in named
         )
 
 
@@ -70,8 +70,8 @@ def bin_scores(method: Method) -> list[BinScore]:
     if method.labels is None or not method.covered_N.any():
         return []
     labels, usable_N = method.labels, method.covered_N & _known(method.labels)
-    place_3N = [np.digitize(labels[name].to_numpy(np.float64), edges) for name, edges in REPORT_EDGES.items()]
-    sizes = [len(edges) + 1 for edges in REPORT_EDGES.values()]
+    place_3N = [np.digitize(labels[name].to_numpy(np.float64), edges) for name, edges in BIN_EDGES.items()]
+    sizes = [len(edges) + 1 for edges in BIN_EDGES.values()]
     cells = list(product(*map(range, sizes)))
     member_NK = np.column_stack(
         [usable_N & np.logical_and.reduce([p == q for p, q in zip(place_3N, cell, strict=True)]) for cell in cells]
@@ -95,7 +95,7 @@ def bin_scores(method: Method) -> list[BinScore]:
 
 
 def _known(labels: "pd.DataFrame") -> np.ndarray:
-    return labels[list(REPORT_EDGES)].notna().all(axis=1).to_numpy()
+    return labels[list(BIN_EDGES)].notna().all(axis=1).to_numpy()
 
 
 def worst_bin(scores: Sequence[BinScore]) -> BinScore | None:

@@ -22,7 +22,7 @@ from spectral_search.drawing.plotting import (
 )
 from spectral_search.record.methods import Method, comparable, leading, part_estimates
 from spectral_search.record.resampling import Estimate
-from spectral_search.tasks.spectra.label_bins import REPORT_EDGES
+from spectral_search.tasks.spectra.label_bins import BIN_EDGES
 from spectral_search.tasks.spectra.report.score_bins import (
     MIN_SPECTRA,
     BinScore,
@@ -169,7 +169,7 @@ def _bin_row(score: BinScore) -> list[str]:
 def _draw_bins(layout: Layout, scores: Sequence[BinScore], worst: BinScore) -> Canvas:
     panels = sorted({score.m_h for score in scores})
     canvas, axes = layout.panels(len(panels), 2.5 if layout.narrow else 2.9, columns=3)
-    rows, columns = len(REPORT_EDGES["log_g"]) + 1, len(REPORT_EDGES["T_eff"]) + 1
+    rows, columns = len(BIN_EDGES["log_g"]) + 1, len(BIN_EDGES["T_eff"]) + 1
     scale = Normalize(-0.5, 1.0)
     colours = ScalarMappable(scale, "cividis")
     for ax, panel in zip(axes, panels, strict=True):
@@ -184,12 +184,12 @@ def _draw_bins(layout: Layout, scores: Sequence[BinScore], worst: BinScore) -> C
             corner = (worst.t_eff, worst.log_g)
             frame = Rectangle(corner, 1, 1, fill=False, edgecolor=colour("CNN"), lw=2.4, clip_on=False, zorder=5)
             ax.add_patch(frame)
-        ax.set_title(f"[M/H] {interval_text(REPORT_EDGES['M_H'], panel)}")
-        names = [interval_text(REPORT_EDGES["T_eff"], place).replace(" to ", "\nto ") for place in range(columns)]
+        ax.set_title(f"[M/H] {interval_text(BIN_EDGES['M_H'], panel)}")
+        names = [interval_text(BIN_EDGES["T_eff"], place).replace(" to ", "\nto ") for place in range(columns)]
         ax.set_xticks(
             np.arange(columns) + 0.5, [name.replace(" ", "\n", 1) if "\n" not in name else name for name in names]
         )
-        ax.set_yticks(np.arange(rows) + 0.5, [interval_text(REPORT_EDGES["log_g"], place) for place in range(rows)])
+        ax.set_yticks(np.arange(rows) + 0.5, [interval_text(BIN_EDGES["log_g"], place) for place in range(rows)])
         ax.grid(visible=False)
         ax.tick_params(length=0)
         ax.set_xlabel("T_eff in K")

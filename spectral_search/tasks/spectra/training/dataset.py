@@ -14,7 +14,7 @@ import torch
 
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.training import DeviceData, Reader
-from spectral_search.tasks.spectra.label_bins import EXPERT_EDGES
+from spectral_search.tasks.spectra.label_bins import BIN_EDGES
 from spectral_search.tasks.spectra.noise.noise_model import add_noise
 from spectral_search.tasks.spectra.shards.blocks import Block
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra
@@ -137,8 +137,8 @@ def shared_tensor(values: np.ndarray, device: torch.device | str = "cpu") -> tor
 
 def oracle_bins(labels: "pd.DataFrame") -> np.ndarray:
     """Index 0..8 of each spectrum's T_eff x [M/H] bin, int64; -1 where a label is absent."""
-    t_eff = np.digitize(labels["T_eff"].to_numpy(), EXPERT_EDGES["T_eff"])
-    m_h = np.digitize(labels["M_H"].to_numpy(), EXPERT_EDGES["M_H"])
+    t_eff = np.digitize(labels["T_eff"].to_numpy(), BIN_EDGES["T_eff"])
+    m_h = np.digitize(labels["M_H"].to_numpy(), BIN_EDGES["M_H"])
     known = labels[["T_eff", "M_H"]].notna().all(axis=1).to_numpy()
     return np.where(known, t_eff * 3 + m_h, -1).astype(np.int64)
 
