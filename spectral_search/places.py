@@ -1,8 +1,12 @@
 """Paths that people name and files that commands leave: refused in a sentence before the work, not after it."""
 
 import errno
+import grp
 import os
+import pwd
 import secrets
+import shlex
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +67,43 @@ def require_text(path: Path) -> Path:
 def _readable(text: str) -> str:
     """Text that any terminal takes: bytes that are no UTF-8, as they come from the system, are written as \\xff."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def require_own(folder: Path) -> None:
+    """Refuse to take what lies in a folder for one's own where others may put something there.
+
+    What is there decides what is computed, and a task that a spec names by its file is code. A group that is one
+    user's own, as most systems make it, is no other.
+
+    Raises:
+        RequestError: Others may write there; says what to do. A folder that is not there is nobody's.
+    """
+    try:
+        found = folder.stat()
+    except OSError:
+        return
+    remedy = f"`chmod go-w {shlex.quote(str(folder))}`, or choose another folder"
+    if found.st_uid not in (os.getuid(), 0):
+        raise RequestError(f"{folder} belongs to another user, who may change what runs: choose a folder of your own.")
+    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        raise RequestError(f"Everybody may write to {folder} and so change what runs: {remedy}.")
+    if found.st_mode & stat.S_IWGRP and not found.st_mode & stat.S_ISVTX and _is_shared(found.st_gid):
+        raise RequestError(f"A group of several may write to {folder} and so change what runs: {remedy}.")
+
+
+def _is_shared(gid: int) -> bool:
+    """Whether a group may have more members than this user."""
+    try:
+        return bool(set(grp.getgrgid(gid).gr_mem) - {_user_name()}) or gid != os.getgid()
+    except KeyError:  # a group without a name has no other members that this system knows
+        return gid != os.getgid()
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def partial_name(path: Path) -> Path:

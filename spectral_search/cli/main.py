@@ -16,6 +16,7 @@ from spectral_search.cli.benchmark import bench
 from spectral_search.cli.caches import cache
 from spectral_search.cli.data_sets import inspect, simulate
 from spectral_search.cli.derived_help import DerivedHelp
+from spectral_search.cli.jobs import jobs, logs, submit, work
 from spectral_search.cli.reference_methods import audit, baselines
 from spectral_search.cli.reports import compare, report
 from spectral_search.cli.runs import resume, run, status, stop, train
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 _VERBS = (
     *(run, resume, stop, status, specs, show, best, export, train, stack, simulate, inspect, evaluate, predict),
-    *(baselines, audit, report, compare, cache, bench),
+    *(baselines, audit, report, compare, cache, bench, submit, jobs, logs),
 )
 _OF_A_TASK = (simulate, inspect, baselines, audit)
 
@@ -57,6 +58,7 @@ def _main(
 
 for _verb in _VERBS:
     app.command(cls=OfTask if _verb in _OF_A_TASK else DerivedHelp)(_verb)
+app.command(hidden=True)(work)
 
 
 def main() -> NoReturn:

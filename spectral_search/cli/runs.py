@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord
     from spectral_search.service.run_options import RunOptions
 
-_Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
-_Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
-_Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
-_Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
-_Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
-_Executor = Annotated[
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
+Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
+Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
+Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
+Executor = Annotated[
     str,
     typer.Option(
         "--executor",
@@ -49,29 +49,29 @@ _Dashboard = Annotated[
 def run(
     spec: Annotated[str, typer.Argument(help="A stage, such as cnn_stage1a (`specs` lists them), or a YAML file.")],
     data_root: DataRoot = None,
-    name: _Name = None,
+    name: Name = None,
     num_train: NumTrain = None,
     trials: Annotated[int | None, typer.Option("--trials", help="Trials of the search.")] = None,
-    epochs: _Epochs = None,
+    epochs: Epochs = None,
     sampler: Annotated[str | None, typer.Option("--sampler", help="Who proposes trials: {search.sampler}.")] = None,
     input_kind: Annotated[
         str | None,
         typer.Option("--input", metavar="KIND", help="What networks see; of {task}: {data.input.kind}."),
     ] = None,
     sets: Sets = None,
-    gpus: _Gpus = None,
-    concurrent: _Concurrent = None,
-    address: _Address = None,
+    gpus: Gpus = None,
+    concurrent: Concurrent = None,
+    address: Address = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Shrink the stage to minutes on two CPU cores.")] = False,
-    executor: _Executor = "auto",
+    executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
     """Run a staged search to a leaderboard and an exported best config."""
     with answering():
-        options = _run_options(
+        options = make_options(
             data_root=data_root,
             name=name,
             num_train=num_train,
@@ -110,7 +110,7 @@ def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
     shown.console.print()
     _carry_out(
         name,
-        lambda: runs.begin(made, name, options, shown, _command()),
+        lambda: runs.begin(made, name, options, shown, typed_command()),
         lambda taken: runs.search(made, taken, options, shown),
         as_json,
         options.results,
@@ -124,19 +124,20 @@ def resume(
         int | None, typer.Option("--epochs", min=1, help="Let complete trials go on to so many epochs.")
     ] = None,
     data_root: DataRoot = None,
-    gpus: _Gpus = None,
-    concurrent: _Concurrent = None,
-    address: _Address = None,
-    executor: _Executor = "auto",
+    gpus: Gpus = None,
+    concurrent: Concurrent = None,
+    address: Address = None,
+    executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
     """Go on with an interrupted run, or extend a finished one; the data may have moved and the devices be others."""
     with answering():
-        from spectral_search.service import runs
+        from spectral_search.cluster.ray_jobs import is_job_address
+        from spectral_search.service import job_work, submissions
 
-        options = _run_options(
+        options = make_options(
             trials=trials,
             epochs=epochs,
             data_root=data_root,
@@ -148,24 +149,31 @@ def resume(
             dashboard=dashboard,
             results=results,
         )
+        if is_job_address(address):
+            from spectral_search.cli.jobs import show_submitted
+
+            show_submitted([submissions.resubmit(name, options)], as_json, results)
+            return
         shown = make_shown(as_json)
-        _carry_out(name, lambda: name, lambda taken: runs.resume(taken, options, shown, _command()), as_json, results)
+        _carry_out(
+            name, lambda: name, lambda taken: job_work.resume(taken, options, shown, typed_command()), as_json, results
+        )
 
 
 def train(
     config: Annotated[str, typer.Argument(help="An exported YAML file, or a folder with config.yaml.")],
     data_root: DataRoot = None,
-    name: _Name = None,
+    name: Name = None,
     num_train: NumTrain = None,
-    epochs: _Epochs = None,
+    epochs: Epochs = None,
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="N|LIST", help="How many seeds, or which: 42,2023; one model each.")
     ] = "3",
     sets: Sets = None,
-    gpus: _Gpus = None,
-    concurrent: _Concurrent = None,
-    address: _Address = None,
-    executor: _Executor = "auto",
+    gpus: Gpus = None,
+    concurrent: Concurrent = None,
+    address: Address = None,
+    executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
     as_json: Json = False,
@@ -174,7 +182,7 @@ def train(
     with answering():
         from spectral_search.service.plans import train_spec
 
-        options = _run_options(
+        options = make_options(
             data_root=data_root,
             name=name,
             num_train=num_train,
@@ -191,15 +199,19 @@ def train(
 
 
 def stop(
-    name: Annotated[str, typer.Argument(help="The run.")],
+    name: Annotated[str, typer.Argument(help="The run or the job.")],
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="URL", help="Ask this cluster, where the results folder cannot be seen."),
+    ] = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Stop a running search on this machine; its state is kept."""
+    """Stop a search on this machine, or a job wherever it runs; its state is kept."""
     with answering():
-        from spectral_search.service import runs
+        from spectral_search.service import jobs
 
-        stopped = runs.stop(name, results)
+        stopped = jobs.stop(name, results, address)
         if as_json:
             print_json({"name": name, "stopping": stopped})
         else:
@@ -214,9 +226,10 @@ def status(
 ) -> None:
     """Show the runs of the results folder, or one run's leaderboard so far."""
     with answering():
+        from spectral_search.cluster.jobs_view import told_of
         from spectral_search.record.overview import render_runs, summary_document
         from spectral_search.record.run_records import run_document
-        from spectral_search.service import runs
+        from spectral_search.service import jobs, runs
 
         if name is None and watch:
             raise RequestError("--watch follows one run: name it.")
@@ -226,14 +239,21 @@ def status(
                 render_runs(found)
             )
             return
+        job = jobs.job(name, results)
+        if job is not None and not job.paths.exists() and not watch:
+            named = {"name": name, "path": str(job.paths.folder), "state": job.state}
+            print_json({**named, "job": job.document()}) if as_json else typer.echo(told_of(job))
+            return
         record = _watched(name, results, as_json) if watch else runs.status(name, results)
         if as_json:
-            print_json(run_document(record))
+            print_json(run_document(record) | ({} if job is None else {"job": job.document()}))
         elif not watch:
             _show_record(make_console(False), record)
+            if job is not None:
+                typer.echo(told_of(job))
 
 
-def _run_options(
+def make_options(
     *,
     gpus: str | None,
     data_root: list[str] | None,
@@ -242,6 +262,7 @@ def _run_options(
     dashboard: bool | None,
     **rest: Any,
 ) -> "RunOptions":
+    """The options of a run as the command line gave them."""
     from spectral_search.service.run_options import RunOptions
 
     return RunOptions(
@@ -264,7 +285,8 @@ def _gpu_indices(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in text.split(","))
 
 
-def _command() -> list[str]:
+def typed_command() -> list[str]:
+    """The command line of this process, for records."""
     return [PROGRAM, *sys.argv[1:]]
 
 
@@ -280,8 +302,6 @@ def _carry_out(
         as_json: Whether to print its document.
         results: The results root.
     """
-    from spectral_search.record.leaderboard import render_leaderboard
-    from spectral_search.record.overview import next_steps
     from spectral_search.record.paths import RunPaths, results_root
     from spectral_search.record.run_records import run_document
     from spectral_search.service import runs
@@ -299,17 +319,28 @@ def _carry_out(
         if as_json:
             print_json(run_document(runs.status(name, results)))
         raise typer.Exit(130) from None
-    for sentence in stop_signals(record):
-        typer.echo(sentence, err=as_json)
     if as_json:
+        for sentence in stop_signals(record):
+            typer.echo(sentence, err=True)
         print_json(run_document(record))
     else:
-        console = make_console(as_json)
-        console.print(render_leaderboard(record))
-        for line in next_steps(record, results):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        show_ending(record, results)
     if record.state == "failed":
         raise typer.Exit(1)
+
+
+def show_ending(record: "RunRecord", results: str | None) -> None:
+    """A run that is over, and what to do next."""
+    from spectral_search.record.leaderboard import render_leaderboard
+    from spectral_search.record.overview import next_steps
+    from spectral_search.service.reports import stop_signals
+
+    for sentence in stop_signals(record):
+        typer.echo(sentence)
+    console = make_console(False)
+    console.print(render_leaderboard(record))
+    for line in next_steps(record, results):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_record(console: "Console", record: "RunRecord") -> None:

@@ -113,11 +113,16 @@ class Manifest(BaseModel):
 
     def process_is_alive(self) -> bool:
         """Whether that very process lives on this host: a process that got the same number later does not count."""
-        if self.pid is None or self.process_started is None or not self.on_this_host():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.process_started) < _START_TOLERANCE_S
-            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.Error:
-            return False
+        return self.on_this_host() and same_process(self.pid, self.process_started)
+
+
+def same_process(pid: int | None, started: float | None) -> bool:
+    """Whether a process of this host lives, and is the one that started then, in seconds since the epoch."""
+    if pid is None or started is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < _START_TOLERANCE_S
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

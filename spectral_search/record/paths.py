@@ -121,6 +121,7 @@ class RunPaths:
     Args:
         root: The results root.
         name: The run's name, which is its folder in the root.
+        reserved: Whether the folder of a submitted job, whose run has not begun, is where the run is to begin.
 
     Raises:
         RequestError: The name cannot name a run.
@@ -128,6 +129,7 @@ class RunPaths:
 
     root: Path
     name: str
+    reserved: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -235,6 +237,41 @@ class RunPaths:
         """The exported model of one seed, where a run trains one config with several."""
         return self.folder / "seeds" / f"seed{seed}.yaml"
 
+    @property
+    def job_dir(self) -> Path:
+        """What is known of the run as a job of a cluster; there before the run itself is."""
+        return self.folder / "job"
+
+    @property
+    def job_json(self) -> Path:
+        """Who submitted it, when, where to, and what became of it."""
+        return self.job_dir / "job.json"
+
+    @property
+    def job_spec(self) -> Path:
+        """The spec as it was submitted."""
+        return self.job_dir / "spec.yaml"
+
+    @property
+    def job_log(self) -> Path:
+        """All that the job's own process has said."""
+        return self.job_dir / "log.txt"
+
+    @property
+    def job_lock(self) -> Path:
+        """Locked by the job's process."""
+        return self.job_dir / "lock"
+
+    @property
+    def job_alive(self) -> Path:
+        """Touched every few seconds by the job's process."""
+        return self.job_dir / "alive"
+
+    @property
+    def job_stop(self) -> Path:
+        """There when somebody asked the job's process to stop."""
+        return self.job_dir / "stop"
+
     def exists(self) -> bool:
         """Whether a run of this name was begun here."""
         return self.manifest_json.is_file()
@@ -247,6 +284,11 @@ class RunPaths:
         """
         if self.exists():
             return self
+        if self.is_queued():
+            raise RequestError(
+                f"The run of job {self.name} has not begun: `spectral-search jobs` says why, `logs {self.name}` what "
+                "its process said."
+            )
         known = run_names(self.root)
         there = f"it holds {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else "it holds no runs"
         raise RequestError(f"No run {self.name!r} in {self.root}; {there}. Choose one of these or give --results DIR.")
@@ -269,14 +311,45 @@ class RunPaths:
         sync_folder(self.root)
         return self
 
+    def reserve(self) -> "RunPaths":
+        """Make the folder of a job, whose run begins later; where a run is to be gone on with, only the job's part.
+
+        Raises:
+            FileExistsError: The name is taken.
+            RequestError: The folder cannot be written.
+        """
+        _make_folders(self.root)
+        try:
+            if not self.exists():
+                self.folder.mkdir(mode=0o755)
+            self.job_dir.mkdir(mode=0o755)
+        except FileExistsError:
+            raise
+        except OSError as fault:
+            raise RequestError(_unwritable(self.root, fault)) from None
+        return self
+
+    def remove_job(self) -> None:
+        """Remove what `reserve` made, and all that is known of the job."""
+        shutil.rmtree(self.job_dir, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
     def require_unused(self) -> None:
         """Refuse a name that is taken; writes nothing, not even for a moment.
 
         Raises:
             NameTakenError: It is.
         """
-        if os.path.lexists(self.folder):
+        if os.path.lexists(self.folder) and not self._is_mine():
             raise NameTakenError(self._taken())
+
+    def is_queued(self) -> bool:
+        """Whether the folder is that of a submitted job whose run has not begun."""
+        return self.job_json.is_file() and not self.exists()
+
+    def _is_mine(self) -> bool:
+        return self.reserved and self.is_queued()
 
     def require_free(self) -> None:
         """Refuse early what `create` would refuse later; what is written to try it is gone at once.
@@ -325,9 +398,9 @@ class RunPaths:
         hidden = self.root / f".{self.name}.{secrets.token_hex(4)}.tmp"
         try:
             yield RunPaths(hidden, self.name).create()
-            os.rename(hidden / self.name, self.folder)
+            self._appear(hidden / self.name)
         except OSError as fault:
-            if os.path.lexists(self.folder):  # somebody else was faster
+            if os.path.lexists(self.folder) and not self._is_mine():  # somebody else was faster
                 raise NameTakenError(self._taken()) from None
             if fault.errno in UNWRITABLE and fault.errno not in FULL:
                 raise RequestError(_unwritable(self.root, fault)) from None
@@ -335,6 +408,29 @@ class RunPaths:
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
         sync_folder(self.root)
+
+    def _appear(self, whole: Path) -> None:
+        """Put a folder in the place of the run's; that of a submitted job is filled, the manifest last."""
+        if not self._is_mine():
+            os.rename(whole, self.folder)
+            return
+        for path in sorted(whole.iterdir(), key=lambda path: path.name == self.manifest_json.name):
+            if path.name == self.trials_dir.name:  # empty, as whatever a process left that died in here
+                shutil.rmtree(self.trials_dir, ignore_errors=True)
+            os.replace(path, self.folder / path.name)
+        sync_folder(self.folder)
+
+    def remove_run(self) -> None:
+        """Remove a run; what is known of it as a job stays."""
+        self.manifest_json.unlink(missing_ok=True)  # without it there is no run, whatever else is left
+        if not self.job_dir.is_dir():
+            shutil.rmtree(self.folder)
+            return
+        for path in self.folder.iterdir():
+            if path.is_dir() and path != self.job_dir:
+                shutil.rmtree(path)
+            elif not path.is_dir():
+                path.unlink()
 
     def bytes_on_disk(self) -> int:
         """What the run's files hold together."""
@@ -365,6 +461,8 @@ class RunPaths:
                 f"A run named {self.name!r} is already in {self.root}; "
                 f"continue it with `resume {self.name}` or choose another name with `--name`."
             )
+        if self.is_queued():
+            return f"A submitted job has the name {self.name!r} already; choose another with `--name`."
         return f"{self.folder} is already there and holds no run; choose another name with `--name`."
 
 
@@ -441,15 +539,23 @@ def run_names(root: Path) -> list[str]:
     Raises:
         RequestError: The results root cannot be listed.
     """
+    return [name for name in _folder_names(root) if (root / name / "manifest.json").is_file()]
+
+
+def job_names(root: Path) -> list[str]:
+    """Names of all submitted jobs in a results root, whether their runs have begun or not; otherwise as `run_names`."""
+    return [name for name in _folder_names(root) if (root / name / "job" / "job.json").is_file()]
+
+
+def _folder_names(root: Path) -> list[str]:
     try:
-        entries = sorted(path.name for path in root.iterdir() if _NAME.fullmatch(path.name))
+        return sorted(path.name for path in root.iterdir() if _NAME.fullmatch(path.name))
     except FileNotFoundError:
         return []
     except OSError as fault:
         raise RequestError(
             f"The results folder {root} cannot be read ({fault.strerror}); give --results DIR."
         ) from None
-    return [name for name in entries if (root / name / "manifest.json").is_file()]
 
 
 def require_root(folder: Path) -> None:

@@ -18,6 +18,8 @@ _DEFINED_IN = {
     "service.data_sets": ("simulate", "inspect"),
     "service.reference_methods": ("baselines", "audit"),
     "service.reports": ("report", "compare", "stop_signals"),
+    "service.submissions": ("submit",),
+    "service.jobs": ("jobs", "logs"),
     "service.caches": ("cache",),
     "service.benchmark": ("bench",),
     "spec.load": ("list_specs", "load_spec"),

@@ -60,7 +60,8 @@ def run_name(spec: RunSpec, options: RunOptions, *, dry_run: bool = False) -> st
     A dry run tries no writing.
     """
     root = results_root(options.results)
-    paths = RunPaths(root, next_free_name(root, spec.stage) if options.name is None else options.name)
+    name = next_free_name(root, spec.stage) if options.name is None else options.name
+    paths = RunPaths(root, name, options.reserved)
     if dry_run:
         paths.require_unused()
     else:

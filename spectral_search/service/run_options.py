@@ -28,6 +28,7 @@ class RunOptions:
         executor: auto, shared (passes that trials share, on Ray), separate (a process a trial, on Ray) or inline (this
             process).
         dashboard: Whether a local Ray gets its dashboard.
+        reserved: Whether the run is a submitted job's, whose folder is there.
     """
 
     data_root: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class RunOptions:
     results: str | None = None
     executor: str = "auto"
     dashboard: bool = True
+    reserved: bool = False
 
     def overrides(self) -> dict[str, Any]:
         """The options as spec keys."""

@@ -1,7 +1,6 @@
 """Runs: begun, carried out, gone on with, stopped, followed and listed."""
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -52,7 +51,7 @@ def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: S
     _check_ray(made)
     root = results_root(options.results)
     while True:
-        paths = RunPaths(root, name)
+        paths = RunPaths(root, name, options.reserved)
         try:
             with told_plainly(paths):
                 make(made, paths, command)
@@ -76,7 +75,7 @@ def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRe
     except RequestError:
         # What a whole reading alone shows must not leave a run without a trial that blocks its name.
         if not any(paths.trials_dir.iterdir()):
-            shutil.rmtree(paths.folder)
+            paths.remove_run()
         raise
 
 

@@ -1,0 +1,137 @@
+"""What the process of a job does beside its search: its log, a sign of life, an ear for `stop`."""
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from spectral_search.cluster.job_record import BEAT_SECONDS, JobRecord
+from spectral_search.errors import RequestError
+from spectral_search.record.durable import append_line
+from spectral_search.record.manifest import utc_now
+from spectral_search.record.paths import RunPaths
+
+LOOK_SECONDS = 1.0
+"""How often it looks whether it is to stop."""
+
+
+@contextmanager
+def attending(paths: RunPaths, job: JobRecord) -> Iterator[None]:
+    """Be the process of a job: the only one, with its output in the job's log.
+
+    Raises:
+        RequestError: Another process is that already.
+    """
+    paths.job_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(paths.job_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise RequestError(f"Another process carries out job {paths.name} already.") from None
+    except OSError:  # a file system without locks
+        pass
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(paths, over), name="attendance", daemon=True)
+    try:
+        with _logged(paths):
+            print(f"--- {utc_now()}: job {job.submission_id or paths.name} begins", flush=True)
+            paths.job_stop.unlink(missing_ok=True)  # that was for the process before
+            paths.job_alive.touch()
+            watcher.start()
+            yield
+    finally:
+        over.set()
+        if watcher.is_alive():
+            watcher.join()
+        paths.job_alive.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _watch(paths: RunPaths, over: threading.Event) -> None:
+    beat = time.monotonic()
+    while not over.wait(LOOK_SECONDS):
+        with suppress(OSError):
+            if time.monotonic() - beat >= BEAT_SECONDS:
+                beat = time.monotonic()
+                paths.job_alive.touch()
+            if paths.job_stop.exists():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+
+def ask_to_stop(paths: RunPaths, who: str) -> None:
+    """Ask the process of a job, wherever it runs, to keep its state and end: it looks every second."""
+    append_line(paths.job_stop, who)
+
+
+def who_asked(paths: RunPaths) -> str | None:
+    """Who asked the job to stop; None where nobody did."""
+    try:
+        return paths.job_stop.read_text().strip().splitlines()[-1]
+    except (OSError, IndexError):
+        return None
+
+
+@contextmanager
+def _logged(paths: RunPaths) -> Iterator[None]:
+    """Let all that this process writes go to the job's log, and from there to where it went before.
+
+    The file comes first, so that what a killed process said last is in it; the cluster's own log gets a copy.
+    """
+    descriptor = os.open(paths.job_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    start = os.fstat(descriptor).st_size
+    before = [os.dup(number) for number in (1, 2)]
+    over = threading.Event()
+    copier = threading.Thread(target=_copy, args=(paths, start, before[0], over), name="log", daemon=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for number in (1, 2):
+        os.dup2(descriptor, number)
+    os.close(descriptor)
+    copier.start()
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        over.set()
+        copier.join()
+        for number, old in zip((1, 2), before, strict=True):
+            os.dup2(old, number)
+            os.close(old)
+
+
+def _copy(paths: RunPaths, start: int, target: int, over: threading.Event) -> None:
+    with suppress(OSError), open(paths.job_log, "rb") as log:
+        log.seek(start)
+        ended = False
+        while not ended:
+            ended = over.wait(LOOK_SECONDS / 2)
+            while chunk := log.read(1 << 16):
+                os.write(target, chunk)
+
+
+def growing(paths: RunPaths, is_over: Callable[[], bool], sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
+    """What the log of a job holds, and what is added to it until the job is over.
+
+    Args:
+        paths: The run.
+        is_over: Whether nothing will be added any more.
+        sleep: Waits so many seconds.
+    """
+    position = 0
+    while True:
+        ended = is_over()  # before reading: what is written in between is then read all the same
+        with suppress(FileNotFoundError), open(paths.job_log, "rb") as log:
+            log.seek(position)
+            if text := log.read():
+                position += len(text)
+                yield text.decode(errors="replace")
+        if ended:
+            return
+        sleep(LOOK_SECONDS / 2)

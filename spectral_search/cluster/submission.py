@@ -1,0 +1,132 @@
+"""How a job gets to a cluster: a command line, what it is to do, and the check that some node could do it."""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from spectral_search.cluster.job_record import JobRecord
+from spectral_search.cluster.ray_jobs import RayJobs
+from spectral_search.errors import RequestError, RunError
+from spectral_search.record.durable import write_atomic
+from spectral_search.record.paths import RunPaths
+from spectral_search.record.wording import size
+from spectral_search.spec.search import ResourcesSpec
+
+KEY = "spectral_search"
+"""Of what a job finds in its metadata."""
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""The variable in which Ray hands a job its metadata."""
+STOP_SECONDS = 120
+"""What a job that Ray stops may take to keep its state; Ray's own 3 are too few to write a checkpoint."""
+MOST_METADATA_BYTES = 60_000
+"""An environment variable has room for twice as much."""
+
+
+def entrypoint(python: str, name: str, results: str) -> str:
+    """The shell's command line that carries out a job; `exec`, so that a signal reaches the search and no shell."""
+    return f"exec {shlex.join([python, '-m', 'spectral_search', 'work', name, '--results', results])}"
+
+
+def hand_over(job: JobRecord, text: str, python: str) -> None:
+    """Send a job to its cluster.
+
+    Args:
+        job: With address and submission id.
+        text: The spec.
+        python: The command of Python on the cluster.
+    """
+    assert job.address is not None and job.submission_id is not None
+    shipped = json.dumps({"job": job.model_dump(mode="json", exclude={"history", "claim"}), "spec": text})
+    # Where it is too long, the results folder, which the cluster sees, has it.
+    metadata = {KEY: shipped, "name": job.name} if len(shipped) <= MOST_METADATA_BYTES else {"name": job.name}
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+    RayJobs(job.address).submit(entrypoint(python, job.name, job.results), job.submission_id, metadata, variables)
+
+
+def received(paths: RunPaths, environ: Mapping[str, str] = os.environ) -> JobRecord:
+    """What a job's process is to do: as its folder says, else as the cluster handed it over, which is then written.
+
+    Raises:
+        RequestError: Neither says anything.
+    """
+    if paths.job_json.is_file():
+        return JobRecord.load(paths.job_json)
+    metadata = json.loads(environ.get(_JOB_CONFIG) or "{}").get("metadata") or {}
+    if KEY not in metadata:
+        raise RequestError(
+            f"There is no job {paths.name} in {paths.root}, as this machine sees it: the results folder must lie where "
+            "every node of the cluster sees it under the same path."
+        )
+    shipped = json.loads(metadata[KEY])
+    job = JobRecord.of(shipped["job"], "The job's metadata")
+    job.enter("submitted", None)
+    job.save(paths)
+    write_atomic(paths.job_spec, shipped["spec"])
+    return job
+
+
+def require_same_version(job: JobRecord, here: str, python: str) -> None:
+    """Refuse to carry out what another version of this package submitted.
+
+    Raises:
+        RunError: It was.
+    """
+    if job.version != here:
+        raise RunError(
+            f"The cluster has spectral-search {here} ({python}) and {job.name} was submitted by {job.version}: install "
+            f"{job.version} on its nodes, or submit with {here}."
+        )
+
+
+def require_room(resources: ResourcesSpec, nodes: Sequence[Mapping[str, float]], name: str) -> None:
+    """Refuse at once what no node of a cluster could ever run.
+
+    Args:
+        resources: What each trial asks for.
+        nodes: What each node has.
+        name: Of the search.
+
+    Raises:
+        RequestError: It asks for more than any node has.
+    """
+    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    wanted = {key: float(value) for key, value in asked.items() if value != "auto"}
+    if not nodes:
+        raise RequestError("The cluster has no living node: add one.")
+    if any(all(node.get(key, 0.0) >= value for key, value in wanted.items()) for node in nodes):
+        return
+    raise RequestError(
+        f"{name} can never run there: a trial asks for {_counted(wanted)} and the nodes have {_told(nodes)}. Lower "
+        "resources.cpus_per_trial or resources.gpus_per_trial, or add a node."
+    )
+
+
+def _told(nodes: Iterable[Mapping[str, float]]) -> str:
+    return "; ".join(sorted({f"{_counted(node)}, {size(node.get('memory', 0.0))}" for node in nodes}))
+
+
+def _counted(asked: Mapping[str, float]) -> str:
+    """CPUs and GPUs for people."""
+    named = {"CPU": asked.get("CPU", 0.0), "GPU": asked.get("GPU", 0.0)}
+    return " and ".join(f"{count:g} {key}{'' if count == 1 else 's'}" for key, count in named.items())
+
+
+def why_failed(info: Mapping[str, Any], log: str) -> str:
+    """Why a job failed that never wrote a word into its folder, by what the cluster knows.
+
+    Args:
+        info: Of the job.
+        log: What its process wrote.
+    """
+    if missing := re.search(r"No module named '?(spectral_search|[\w.]+)", log):
+        return (
+            f"the cluster's Python has no {missing[1]}: install the package on its nodes, or name the Python that has "
+            "it by --python"
+        )
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("Running entrypoint")]
+    errors = [line for line in lines if line.startswith("error: ")]
+    said = errors[-1].removeprefix("error: ") if errors else lines[-1] if lines else ""
+    return said or str(info.get("message") or "no reason given").splitlines()[0]

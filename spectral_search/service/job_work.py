@@ -1,0 +1,153 @@
+"""The process of a job: it waits for its turn, searches, and writes down what became of it."""
+
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectral_search import __version__
+from spectral_search.cluster.attendance import attending, who_asked
+from spectral_search.cluster.job_record import JobRecord, JobState
+from spectral_search.cluster.submission import received, require_same_version
+from spectral_search.cluster.turn import unfinished, wait_until
+from spectral_search.errors import RequestError, RunError
+from spectral_search.places import require_own
+from spectral_search.record.paths import RunPaths, results_root
+from spectral_search.service import plans, runs
+from spectral_search.service.jobs import require_over
+from spectral_search.service.run_options import RunOptions
+from spectral_search.service.shown import Shown
+from spectral_search.service.submissions import OWN_PLACE
+
+if TYPE_CHECKING:
+    from spectral_search.record.run_records import RunRecord
+
+
+@contextmanager
+def attended(name: str, results: str | None) -> Iterator[JobRecord]:
+    """Be the process of a job on its cluster: what it writes goes to the job's log.
+
+    Raises:
+        RequestError: There is no such job, or another process carries it out.
+    """
+    paths = RunPaths(results_root(results).absolute(), name)
+    job = received(paths)
+    with attending(paths, job):
+        yield job
+
+
+def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[str] = ()) -> "RunRecord":
+    """Carry out a job on the cluster that this process was started on: wait for its turn, then search.
+
+    Raises:
+        RequestError: As `run` and `resume`.
+        RunError: The package is of another version, or the search failed.
+        KeyboardInterrupt: It was asked to stop; everything is kept.
+    """
+    paths = RunPaths(results_root(results).absolute(), job.name)
+    with _entered(paths, job):
+        require_same_version(job, __version__, sys.executable)
+        os.environ.update({key: value for key, value in job.environment.items() if key not in os.environ})
+        if Path(job.working_folder).is_dir():
+            os.chdir(job.working_folder)
+        job.cluster = os.environ.get("RAY_ADDRESS")
+        wait_until(lambda: unfinished(job, paths), job, paths)
+        job.enter("running")
+        job.save(paths)
+        return _search(paths, _options_of(job, paths, address=job.cluster or "auto"), shown, command)
+
+
+def _options_of(job: JobRecord, paths: RunPaths, **changes: Any) -> RunOptions:
+    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in job.options.items()}
+    known = {key: value for key, value in kept.items() if key in RunOptions.__dataclass_fields__}
+    placed = {"name": job.name, "results": str(paths.root), "reserved": True}
+    values: dict[str, Any] = {**{key: value for key, value in known.items() if key not in OWN_PLACE}, **placed}
+    return RunOptions(**{**values, **changes})
+
+
+def _search(paths: RunPaths, options: RunOptions, shown: Shown, command: Sequence[str]) -> "RunRecord":
+    """Begin a job's run, or go on with it."""
+    if paths.exists():
+        # Trials and epochs of the submitted options are in its spec.
+        return runs.resume(paths.name, replace(options, trials=None, epochs=None, data_root=()), shown, command)
+    made = plans.plan(str(paths.job_spec), options, shown, dry_run=False)
+    from spectral_search.run.plan_view import render_plan
+
+    shown.console.print(render_plan(made))
+    # Where it is carried out is no part of what it computes: whoever goes on with it may be elsewhere.
+    begun = replace(made, spec=made.spec.override({"resources.address": None}))
+    name = runs.begin(begun, paths.name, options, shown, command)
+    return runs.search(made, name, options, shown)
+
+
+@contextmanager
+def _entered(paths: RunPaths, job: JobRecord) -> Iterator[None]:
+    """Enter this process as the job's, and in the end what became of it.
+
+    Raises:
+        RunError: It failed for a reason that nobody foresaw; the traceback is in the log.
+    """
+    job.take()
+    job.save(paths)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _leave(paths, job, "stopped", who_asked(paths) or "by a signal, as when a cluster stops a job")
+        raise
+    except (RequestError, RunError) as error:
+        _leave(paths, job, "failed", str(error))
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        _leave(paths, job, "failed", told)
+        raise RunError(f"{told}. The log has more: `spectral-search logs {job.name}`.") from error
+    else:
+        found = runs.status(paths.name, str(paths.root))
+        why = next((trial.error for trial in found.trials if trial.error), None) if found.state == "failed" else None
+        _leave(paths, job, "finished" if found.state == "finished" else "failed", why)
+
+
+def _leave(paths: RunPaths, job: JobRecord, state: JobState, why: str | None) -> None:
+    job.claim = {}
+    job.enter(state, why)
+    job.save(paths)
+
+
+def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
+    """Go on with a run, submitted as a job or not: here, or on a cluster that is joined.
+
+    Raises:
+        RequestError: As `runs.resume`; or the job is not over.
+        KeyboardInterrupt: It was interrupted again.
+    """
+    paths = RunPaths(results_root(options.results), name)
+    if not paths.job_json.is_file():
+        return runs.resume(name, options, shown, command)
+    record = require_over(paths)
+    require_own(paths.folder)
+    if (
+        paths.exists()
+        and runs.status(name, options.results).state == "finished"
+        and not (options.trials or options.epochs)
+    ):
+        return runs.resume(name, options, shown, command)
+    with _going_on_here(paths, record):
+        if paths.exists():
+            return runs.resume(name, options, shown, command)
+        given = {key: value for key, value in vars(options).items() if value not in (None, (), "auto")}
+        return _search(paths, _options_of(record, paths, **given), shown, command)
+
+
+@contextmanager
+def _going_on_here(paths: RunPaths, record: JobRecord) -> Iterator[None]:
+    record.address = record.submission_id = record.cluster = None
+    with _entered(paths, record):
+        record.enter("running", f"gone on with on {socket.gethostname()}")
+        record.save(paths)
+        yield

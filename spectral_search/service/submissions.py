@@ -1,0 +1,242 @@
+"""Handing searches over to a cluster, anew or to be gone on with."""
+
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from spectral_search import __version__
+from spectral_search.cluster.job_record import ALIVE, JobRecord, submitter
+from spectral_search.cluster.ray_jobs import DEFAULT_ADDRESS, RayJobs, job_address, on_this_machine, open_to_others
+from spectral_search.cluster.standing import Standing, standing, standings
+from spectral_search.cluster.submission import hand_over, require_room
+from spectral_search.errors import RequestError
+from spectral_search.places import given_path, require_own
+from spectral_search.record.durable import write_atomic
+from spectral_search.record.paths import RunPaths, check_name, next_free_name, results_root
+from spectral_search.service.jobs import require_over
+from spectral_search.service.run_options import RunOptions
+from spectral_search.service.shown import Shown
+from spectral_search.spec.load import find_spec, load_spec
+from spectral_search.spec.run import RunSpec
+
+OWN_PLACE = ("name", "results", "address", "reserved")
+"""Options of a run that its job's record has a place of its own for."""
+
+
+def submit(
+    refs: Sequence[str],
+    options: RunOptions,
+    shown: Shown,
+    *,
+    address: str | None = None,
+    after: Sequence[str] = (),
+    python: str | None = None,
+) -> list[Standing]:
+    """Hand searches over to a cluster and return at once; those that inherit from one another wait for it.
+
+    Args:
+        refs: Stages or YAML files.
+        options: Of each run; the results folder must lie where the cluster sees it under the same path.
+        shown: Where warnings are shown.
+        address: Where the cluster takes jobs.
+        after: Jobs or runs that must have finished before any of these begins.
+        python: The command of Python on the cluster; this one's where the cluster is on this machine.
+
+    Raises:
+        RequestError: A spec is wrong, a name is taken, nothing answers, or no node could ever run a trial.
+    """
+    address = job_address(address or DEFAULT_ADDRESS)
+    if open_to_others(address):
+        shown.say(
+            f"warning: requests to {address}, the token among them, are not encrypted: reach it through an SSH tunnel "
+            "or by https where you do not trust the network."
+        )
+    if len(refs) > 1 and options.name is not None:
+        raise RequestError("--name is the name of one run: leave it out where several are submitted.")
+    options = replace(options, data_root=tuple(_absolute(root) for root in options.data_root))
+    specs = _specs(refs, options)
+    root = results_root(options.results).absolute()
+    require_own(root)
+    _require_there(root, after)
+    nodes = RayJobs(address).nodes()
+    for spec in specs.values():
+        require_room(spec.resources, nodes, spec.stage)
+    python = _python_for(address, python)
+    names: dict[str, str] = {}
+    done = []
+    for ref in _parents_first(specs):
+        spec = specs[ref]
+        before = [*after, *_before(spec, names, root, options)]
+        job = _job(spec, options, root, address, before)
+        text = find_spec(ref).read_text(encoding="utf-8-sig")
+        names[spec.stage] = _submit(job, text, root, python, named=options.name is not None)
+        done.append(standing(RunPaths(root, names[spec.stage])))
+    return done
+
+
+def _absolute(root: str) -> str:
+    return str(given_path(root, "--data-root").absolute())
+
+
+def _specs(refs: Sequence[str], options: RunOptions) -> dict[str, RunSpec]:
+    """The searches, every fault of every file told at once."""
+    faults: list[str] = []
+    specs: dict[str, RunSpec] = {}
+    for ref in refs:
+        try:
+            specs[ref] = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
+        except RequestError as error:
+            faults += error.faults
+    if len(set(refs)) < len(refs) or len({spec.stage for spec in specs.values()}) < len(specs):
+        faults.append("A stage is named twice: submit each once.")
+    if any(spec.search.storage is None for spec in specs.values()) and options.executor == "inline":
+        faults.append("The inline executor joins no cluster: leave --executor out.")
+    if faults:
+        raise RequestError(*faults)
+    return specs
+
+
+def _require_there(root: Path, after: Sequence[str]) -> None:
+    missing = [name for name in after if not _is_known(RunPaths(root, name))]
+    if missing:
+        raise RequestError(f"--after {missing[0]}: there is no such job or run in {root} (`spectral-search jobs`).")
+
+
+def _is_known(paths: RunPaths) -> bool:
+    return paths.exists() or paths.job_json.is_file()
+
+
+def _parents_first(specs: dict[str, RunSpec]) -> list[str]:
+    """The searches in an order in which none comes before one that it inherits from."""
+    by_stage = {spec.stage: ref for ref, spec in specs.items()}
+    ordered: list[str] = []
+
+    def place(ref: str, seen: tuple[str, ...]) -> None:
+        parent = _parent(specs[ref])
+        if parent in by_stage and by_stage[parent] not in (*seen, ref):
+            place(by_stage[parent], (*seen, ref))
+        if ref not in ordered:
+            ordered.append(ref)
+
+    for ref in specs:
+        place(ref, ())
+    return ordered
+
+
+def _parent(spec: RunSpec) -> str | None:
+    return None if spec.inherit is None else spec.inherit.from_
+
+
+def _before(spec: RunSpec, names: dict[str, str], root: Path, options: RunOptions) -> list[str]:
+    """The job that a search must wait for, since it takes values from its best trial."""
+    from spectral_search.record.run_records import newest_finished
+
+    if spec.inherit is None or not spec.pending_inherit(options.explicit()):
+        return []
+    stage = spec.inherit.from_
+    if stage in names:
+        return [names[stage]]
+    coming = [one for one in standings(root) if one.job.stage == stage and one.state in ALIVE]
+    if coming:
+        return [coming[-1].job.name]
+    if newest_finished(root, stage) is None:
+        raise RequestError(
+            f"{spec.stage} takes {', '.join(spec.inherit.keys)} from the best trial of {stage}, and {root} holds no "
+            f"finished run of it and no job: `spectral-search submit {stage} {spec.stage}` submits both."
+        )
+    return []
+
+
+def _job(spec: RunSpec, options: RunOptions, root: Path, address: str, after: list[str]) -> JobRecord:
+    kept = {key: value for key, value in vars(options).items() if key not in OWN_PLACE}
+    if not kept["data_root"] and spec.data.root:
+        # As this machine's variables expand it: the cluster may have others.
+        kept["data_root"] = spec.data.root if isinstance(spec.data.root, list) else [spec.data.root]
+    given = os.environ.get("DATA_ROOT")
+    return JobRecord(
+        name=options.name or spec.stage,
+        stage=spec.stage,
+        version=__version__,
+        address=address,
+        results=str(root),
+        working_folder=str(Path.cwd()),
+        options={**kept, "data_root": list(kept["data_root"]), "sets": list(kept["sets"])},
+        environment={"DATA_ROOT": _absolute(given)} if given else {},
+        after=list(dict.fromkeys(after)),
+        **submitter(),
+    )
+
+
+def _submit(job: JobRecord, text: str, root: Path, python: str, *, named: bool) -> str:
+    """Take the job's name, write it down, hand it over; the name that it got."""
+    paths = _reserved(job, root, named)
+    try:
+        job.submission_id = f"{job.name}-{secrets.token_hex(4)}"
+        job.enter("submitted")
+        write_atomic(paths.job_spec, text)
+        job.save(paths)
+        hand_over(job, text, python)
+    except BaseException:
+        paths.remove_job()
+        raise
+    return job.name
+
+
+def _reserved(job: JobRecord, root: Path, named: bool) -> RunPaths:
+    """The folder of a new job; where no name was asked for, of the first that is free."""
+    while True:
+        if not named:
+            job.name = next_free_name(root, job.stage)
+        paths = RunPaths(root, check_name(job.name))
+        try:
+            paths.reserve()
+            return paths
+        except FileExistsError:
+            if named:
+                paths.require_unused()
+                raise
+
+
+def resubmit(name: str, options: RunOptions) -> Standing:
+    """Hand a run over to a cluster, another one perhaps, which goes on with it.
+
+    Args:
+        name: The run, submitted before or not.
+        options: With the address of the cluster, and the results folder.
+
+    Raises:
+        RequestError: There is no such run, it is not over, nothing answers, or no node could ever run a trial.
+    """
+    if options.trials or options.epochs:
+        raise RequestError("--trials and --epochs extend a run here: leave --address out, or join by HOST:PORT.")
+    paths = RunPaths(results_root(options.results), name)
+    address = job_address(options.address or DEFAULT_ADDRESS)
+    root = paths.root.absolute()
+    if paths.job_json.is_file():
+        record = require_over(paths)
+        require_own(paths.folder)
+    else:
+        from spectral_search.record.run_records import RunRecord
+
+        found = RunRecord.load(paths.require())
+        if found.state == "running":
+            raise RequestError(f"Run {paths.name} is running already: `spectral-search stop {paths.name}` first.")
+        record = JobRecord(
+            name=paths.name, stage=found.manifest.stage, version=__version__, results=str(root), **submitter()
+        )
+        write_atomic(paths.reserve().job_spec, paths.spec_yaml.read_bytes())
+    nodes = RayJobs(address).nodes()
+    require_room(load_spec(str(paths.job_spec)).resources, nodes, paths.name)
+    record.address, record.version, record.results = address, __version__, str(root)
+    record.submission_id, record.host = f"{paths.name}-{secrets.token_hex(4)}", None
+    hand_over(record, paths.job_spec.read_text(encoding="utf-8-sig"), _python_for(address))
+    record.enter("submitted", "gone on with")
+    record.save(paths)
+    return standing(paths)
+
+
+def _python_for(address: str, asked: str | None = None) -> str:
+    return asked or (sys.executable if on_this_machine(address) else "python")

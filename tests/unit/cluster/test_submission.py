@@ -1,0 +1,88 @@
+"""What is handed over to a cluster, and what comes out of it there."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spectral_search.cluster.job_record import JobRecord
+from spectral_search.cluster.submission import (
+    KEY,
+    entrypoint,
+    received,
+    require_room,
+    require_same_version,
+    why_failed,
+)
+from spectral_search.errors import RequestError, RunError
+from spectral_search.record.paths import RunPaths
+from spectral_search.spec.search import ResourcesSpec
+
+JOB = JobRecord(name="small", stage="small", version="1.0", results="/r")
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a b", "$(touch pwned)", "`touch pwned`", "; touch pwned #", "'\"; touch pwned", "a\nb"]
+)
+def test_no_word_of_a_job_reaches_the_shell(hostile: str, tmp_path: Path) -> None:
+    line = entrypoint(sys.executable, hostile, hostile)
+    assert shlex.split(line) == ["exec", sys.executable, "-m", "spectral_search", "work", hostile, "--results", hostile]
+    echo = tmp_path / "python"
+    echo.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    echo.chmod(0o700)
+    line = entrypoint(str(echo), hostile, hostile)
+    told = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert told == f"-m|spectral_search|work|{hostile}|--results|{hostile}|"
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_job_whose_folder_the_submitter_did_not_see_comes_with_the_cluster(tmp_path: Path) -> None:
+    shipped = json.dumps({"job": JOB.model_dump(mode="json"), "spec": "model: {kind: mlp}\n"})
+    environ = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"metadata": {KEY: shipped, "name": "small"}})}
+    paths = RunPaths(tmp_path / "results", "small")
+    assert received(paths, environ).version == "1.0"
+    assert JobRecord.load(paths.job_json).history[0].state == "submitted"
+    assert paths.job_spec.read_text() == "model: {kind: mlp}\n"
+    with pytest.raises(RequestError, match="must lie where every node of the cluster sees it"):
+        received(RunPaths(tmp_path / "other", "small"), {})
+
+
+def test_another_version() -> None:
+    require_same_version(JOB, "1.0", "/usr/bin/python3")
+    with pytest.raises(RunError, match=r"has spectral-search 2.0 \(/usr/bin/python3\) and small was submitted by 1.0"):
+        require_same_version(JOB, "2.0", "/usr/bin/python3")
+
+
+NODES = [{"CPU": 8.0, "memory": 3.2e10}, {"CPU": 4.0, "GPU": 2.0, "memory": 6.4e10}]
+
+
+@pytest.mark.parametrize(("cpus", "gpus"), [("auto", "auto"), (8.0, "auto"), (4.0, 2.0), (1.0, 0.25)])
+def test_what_some_node_could_run(cpus: float | str, gpus: float | str) -> None:
+    require_room(ResourcesSpec(cpus_per_trial=cpus, gpus_per_trial=gpus), NODES, "small")
+
+
+@pytest.mark.parametrize(("cpus", "gpus"), [(9.0, "auto"), ("auto", 3.0), (8.0, 1.0)])
+def test_what_no_node_could_ever_run(cpus: float | str, gpus: float | str) -> None:
+    with pytest.raises(
+        RequestError, match=r"small can never run there: .* 4 CPUs and 2 GPUs, 64 GB; 8 CPUs and 0 GPUs"
+    ):
+        require_room(ResourcesSpec(cpus_per_trial=cpus, gpus_per_trial=gpus), NODES, "small")
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (
+            "Running entrypoint for job x: y\n/usr/bin/python3: No module named spectral_search\n",
+            "has no spectral_search",
+        ),
+        ("Running entrypoint for job x: y\nerror: The data are gone.\nmore\n", "The data are gone."),
+        ("/bin/sh: 1: exec: python: not found\n", "exec: python: not found"),
+        ("", "The head node died."),
+    ],
+)
+def test_why_a_job_failed_that_never_began(log: str, told: str) -> None:
+    assert told in why_failed({"message": "The head node died."}, log)

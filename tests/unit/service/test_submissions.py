@@ -1,0 +1,134 @@
+"""What is submitted, in which order, under which names, and what is refused before a cluster is troubled with it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import call, errors, write_spec
+
+from spectral_search.cluster import ray_jobs, standing
+from spectral_search.cluster.job_record import JobRecord
+from spectral_search.record.paths import RunPaths, run_names
+
+ADDRESS = "http://127.0.0.1:8265"
+MODEL = "model: {kind: mlp, hidden: [8]}\nspace: {fit.lr: {log_uniform: [1.0e-4, 1.0e-2]}}\n"
+INHERITS = "inherit: {from: PARENT, keys: [fit.weight_decay]}\n"
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, str]]]:
+    """What a cluster of one node of two CPUs was sent: command line, submission id, metadata."""
+    found: list[tuple[str, str, dict[str, str]]] = []
+    monkeypatch.setattr(ray_jobs.RayJobs, "nodes", lambda self: [{"CPU": 2.0, "memory": 8e9}])
+    monkeypatch.setattr(
+        ray_jobs.RayJobs,
+        "submit",
+        lambda self, line, number, metadata, variables: found.append((line, number, metadata)),
+    )
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, number: {"status": "PENDING"})
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    stages = tmp_path / "tune_specs"
+    stages.mkdir()
+    write_spec(stages / "first.yaml", MODEL)
+    write_spec(stages / "second.yaml", MODEL + INHERITS.replace("PARENT", "first"))
+    write_spec(stages / "third.yaml", MODEL + INHERITS.replace("PARENT", "second"))
+    return tmp_path
+
+
+def submitted(folder: Path, *words: object) -> list[dict[str, Any]]:
+    return call("submit", *words, "--address", ADDRESS, "--json", folder=folder).require().json()
+
+
+def test_stages_wait_for_those_whose_best_they_take_in_whatever_order_they_are_named(sent: Any, folder: Path) -> None:
+    found = submitted(folder, "third", "first", "second")
+    assert [(job["name"], job["after"]) for job in found] == [
+        ("first", []),
+        ("second", ["first"]),
+        ("third", ["second"]),
+    ]
+    assert [line.split()[5] for line, *_ in sent] == ["first", "second", "third"]
+    listed = call("jobs", "--json", folder=folder).require().json()
+    assert [(job["name"], job["position"]) for job in listed] == [("first", 1), ("second", 2), ("third", 3)]
+
+
+def test_a_stage_submitted_later_waits_for_the_job_that_there_is(sent: Any, folder: Path) -> None:
+    submitted(folder, "first", "--name", "mine")
+    assert [job["after"] for job in submitted(folder, "second")] == [["mine"]]
+    assert [job["after"] for job in submitted(folder, "second", "--set", "fit.weight_decay=0.1")] == [[]]
+    assert sorted(path.name for path in (folder / "ray_results").iterdir()) == ["mine", "second", "second-2"]
+    assert run_names(folder / "ray_results") == []
+
+
+def test_what_can_never_begin_is_refused_and_leaves_nothing(sent: Any, folder: Path) -> None:
+    for words, told in [
+        (["second"], "submit first second` submits both"),
+        (["first", "--set", "resources.cpus_per_trial=3"], "can never run there: a trial asks for 3 CPUs"),
+        (["first", "--set", "resources.gpus_per_trial=1"], "and 1 GPU and the nodes have 2 CPUs and 0 GPUs"),
+        (["first", "--after", "nobody"], "--after nobody: there is no such job or run"),
+        (["first", "first"], "named twice"),
+        (["first", "third", "--name", "x"], "--name is the name of one run"),
+        (["first", "--set", "fit.lr=-1"], "fit.lr"),
+        (["first", "--name", "$(touch pwned)"], "cannot name a run"),
+    ]:
+        (fault, *_) = errors(call("submit", *words, "--address", ADDRESS, folder=folder).require(2))
+        assert told in fault, (words, fault)
+    assert not sent and not (folder / "ray_results").exists()
+
+
+def test_a_cluster_that_does_not_take_a_job_leaves_no_folder(folder: Path) -> None:
+    (fault,) = errors(call("submit", "first", "--address", "http://127.0.0.1:1", folder=folder).require(2))
+    assert "No Ray cluster answers" in fault and not (folder / "ray_results").exists()
+
+
+def test_a_name_is_taken_by_a_job_before_its_run_begins(sent: Any, folder: Path) -> None:
+    submitted(folder, "first")
+    for words in (["submit", "first", "--name", "first", "--address", ADDRESS], ["run", "first", "--name", "first"]):
+        (fault,) = errors(call(*words, folder=folder).require(2))
+        assert fault == "A submitted job has the name 'first' already; choose another with `--name`."
+    assert call("status", "first", folder=folder).require().stdout.startswith("first waits for the cluster to start")
+    assert errors(call("resume", "first", folder=folder).require(2))[0].startswith("first is submitted and will begin")
+
+
+def test_a_record_says_where_from_and_holds_what_is_needed_and_no_more(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_ROOT", "somewhere")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a-secret")
+    submitted(folder, "first", "--trials", "3", "--set", "fit.batch_size=16")
+    paths = RunPaths(folder / "ray_results", "first")
+    job = JobRecord.load(paths.job_json)
+    assert (job.options["trials"], job.options["sets"], job.working_folder) == (3, ["fit.batch_size=16"], str(folder))
+    assert job.environment == {"DATA_ROOT": str(folder / "somewhere")} and paths.job_spec.read_text() == MODEL
+    assert not [path for path in paths.folder.rglob("*") if path.is_file() and b"a-secret" in path.read_bytes()]
+    assert "a-secret" not in str(sent)
+
+
+def test_a_results_folder_that_others_may_write_is_refused(sent: Any, folder: Path) -> None:
+    results = folder / "ray_results"
+    results.mkdir()
+    os.chmod(results, 0o777)
+    (fault,) = errors(call("submit", "first", "--address", ADDRESS, folder=folder).require(2))
+    assert "Everybody may write to" in fault and "chmod go-w" in fault
+    os.chmod(results, 0o755)
+    submitted(folder, "first")
+
+
+def test_a_job_that_was_stopped_before_it_began_is_stopped(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(folder, "first")
+    monkeypatch.setattr(ray_jobs.RayJobs, "stop", lambda self, number: True)
+    call("stop", "first", folder=folder).require()
+    found = standing.standing(RunPaths(folder / "ray_results", "first"))
+    assert found.state == "stopped" and (found.why or "").startswith("by ")
+
+
+def test_requests_in_plain_text_over_a_network_are_warned_of(sent: Any, folder: Path) -> None:
+    done = call("submit", "first", "--address", "http://10.0.0.5:8265", folder=folder).require()
+    assert "warning: requests to http://10.0.0.5:8265" in done.stdout
+    assert sent[0][0].startswith("exec python -m spectral_search work first ")
