@@ -15,6 +15,8 @@ class BenchContext:
         say: Shows one line.
         progress: Makes a progress callback for a long step, given its title.
         curves: File of recorded tasks for `efficiency`, where one is given.
+        task: Of `search`.
+        data_root: Of `search` of another task than spectra: its images or readings, where they are given.
         spectra: Training spectra of `search`, where they are given: then beside the first of the peers alone.
     """
 
@@ -24,3 +26,5 @@ class BenchContext:
     progress: Callable[[str], Callable[[int, int], None]]
     curves: Path | None = None
     spectra: int | None = None
+    task: str = "spectra"
+    data_root: Path | None = None

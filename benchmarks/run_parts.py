@@ -32,6 +32,8 @@ _PARTS = {
 """The module of benchmarks/parts that measures each part."""
 _ASKED_FOR = ("growth", "gpu")
 """Parts that run only when named: the one runs many searches, the other needs a GPU."""
+_TASKS = ("spectra", "pairs", "traffic")
+"""Whose searches are measured beside a peer."""
 
 _FEWEST_SPECTRA = 256
 """That a search is measured on: fewer would be no batch."""
@@ -60,6 +62,8 @@ def run_bench(
     figures: Path | None = None,
     curves: Path | None = None,
     examples: int | None = None,
+    task: str | None = None,
+    data_root: Path | None = None,
 ) -> dict[str, Any]:
     """Measure and give everything as one document of plain values.
 
@@ -70,6 +74,8 @@ def run_bench(
         figures: Folder for the figures of the parts that have one.
         curves: File of recorded tasks for the part efficiency.
         examples: Training examples, here spectra, of the part search.
+        task: Whose search is measured; spectra when absent.
+        data_root: Images or readings of another task's search.
 
     Raises:
         RequestError: There is no such part, the curves cannot be read, or an option is for a part that is not measured.
@@ -82,6 +88,7 @@ def run_bench(
         _check_curves(curves, chosen)
     if examples is not None:
         _check_examples(examples, chosen)
+    _check_task(task, data_root, examples, chosen)
     machine = look_at_machine()
     document: dict[str, Any] = {"machine": machine.document(), "busy": machine.is_busy, "quick": quick, "parts": {}}
     shown.console.print(render_head(document, machine.sentence()))
@@ -89,7 +96,9 @@ def run_bench(
     with writing(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=cache_folder()) as scratch:
-        context = BenchContext(quick, Path(scratch), shown.say, shown.progress, curves, examples)
+        context = BenchContext(
+            quick, Path(scratch), shown.say, shown.progress, curves, examples, task or "spectra", data_root
+        )
         for name in chosen:
             found = _measured(name, context)
             document["parts"][name] = found.document()
@@ -121,6 +130,21 @@ def _check_examples(examples: int, parts: Sequence[str]) -> None:
         raise RequestError(f"--examples is for `bench search`, not for {', '.join(parts)}: leave it out.")
     if examples < _FEWEST_SPECTRA:
         raise RequestError(f"--examples must be at least {_FEWEST_SPECTRA}, found {examples}.")
+
+
+def _check_task(task: str | None, data_root: Path | None, examples: int | None, parts: Sequence[str]) -> None:
+    """Refuse a task that no search is measured of, and what does not go with it."""
+    if task is None and data_root is None:
+        return
+    if "search" not in parts:
+        option = "--task" if task is not None else "--data-root"
+        raise RequestError(f"{option} is for `bench search`, not for {', '.join(parts)}: leave it out.")
+    if task not in (None, *_TASKS):
+        raise RequestError(f"--task must be {', '.join(_TASKS[:-1])} or {_TASKS[-1]}, found {task!r}.")
+    if task in (None, "spectra") and data_root is not None:
+        raise RequestError("--data-root is for `bench search` of another task, such as --task pairs: leave it out.")
+    if task not in (None, "spectra") and examples is not None:
+        raise RequestError(f"--examples is for `bench search` of spectra, not of {task}: leave it out.")
 
 
 def append_record(document: dict[str, Any], file: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.spent_cpu import CpuWatch
 from spectral_search.errors import RunError
 
 _CHECKOUT = Path(__file__).parents[1]
@@ -23,31 +24,41 @@ class Ended:
 
     Attributes:
         seconds: Wall time of its process, start-up included.
-        best_val_r2: Of its winner.
+        cpu_seconds: CPU time of it and of all that it started, a little short.
+        best: The objective of its winner on the val set.
         epochs_trained: Over all its trials.
-        best_so_far: Pairs of seconds since its begin and the best val R2 until then, where that rose.
+        best_so_far: Pairs of seconds since its begin and the best until then, where that became better.
     """
 
     seconds: float
-    best_val_r2: float
+    best: float
     epochs_trained: int
     best_so_far: list[tuple[float, float]]
+    cpu_seconds: float = 0.0
 
-    def seconds_to(self, val_r2: float) -> float | None:
-        """When a val R2 was reached; None where it never was."""
-        return next((seconds for seconds, best in self.best_so_far if best >= val_r2), None)
+    def seconds_to(self, value: float) -> float | None:
+        """When a value, of which higher ones are better, was reached; None where it never was."""
+        return next((seconds for seconds, best in self.best_so_far if best >= value), None)
 
 
-def ours(arguments: Sequence[str], results: Path) -> Ended:
-    """`spectral-search run ARGUMENTS` with a results folder of its own."""
+def ours(arguments: Sequence[str], results: Path, objective: tuple[str, bool] = ("val_r2", True)) -> Ended:
+    """`spectral-search run ARGUMENTS` with a results folder of its own.
+
+    Args:
+        arguments: Of the command.
+        results: The folder.
+        objective: What records call it, and whether higher is better.
+    """
+    name, higher = objective
     command = [*OURS, "run", *arguments, "--results", str(results), "--json"]
     began = time.time()
-    seconds, text = _carried_out(command)
+    seconds, cpu_seconds, text = _carried_out(command)
     document = _parsed(text, command)
     progress = Path(document["path"]).glob("trials/*/progress.jsonl")
     rows = [json.loads(line) for file in progress for line in file.read_text().splitlines()]
-    reached = [(row["at_unix_seconds"], row["val_r2"]) for row in rows]
-    return Ended(seconds, document["best"]["val_r2"], document["epochs_trained"], best_so_far(reached, began))
+    reached = [(row["at_unix_seconds"], row[name]) for row in rows]
+    rising = best_so_far(reached, began, higher=higher)
+    return Ended(seconds, document["best"][name], document["epochs_trained"], rising, cpu_seconds)
 
 
 def peer(name: str, config: dict[str, Any], scratch: Path) -> Ended:
@@ -56,23 +67,27 @@ def peer(name: str, config: dict[str, Any], scratch: Path) -> Ended:
     file.write_text(json.dumps(config))
     command = [sys.executable, "-m", f"benchmarks.peers.peer_{name}", str(file)]
     began = time.time()
-    seconds, text = _carried_out(command)
+    seconds, cpu_seconds, text = _carried_out(command)
     document = _parsed(text.splitlines()[-1], command)  # its libraries may print before
-    reached = [(at, val_r2) for at, val_r2 in document["reached"]]
-    return Ended(seconds, document["best_val_r2"], document["epochs_trained"], best_so_far(reached, began))
+    reached = [(at, value) for at, value in document["reached"]]
+    rising = best_so_far(reached, began, higher=config["mode"] == "max")
+    return Ended(seconds, document["best"], document["epochs_trained"], rising, cpu_seconds)
 
 
-def best_so_far(reached: Iterable[tuple[float, float]], began: float) -> list[tuple[float, float]]:
-    """Seconds since the begin and the best val R2 until then, where that rose.
+def best_so_far(
+    reached: Iterable[tuple[float, float]], began: float, *, higher: bool = True
+) -> list[tuple[float, float]]:
+    """Seconds since the begin and the best until then, where that became better.
 
     Args:
-        reached: Times of epochs, in seconds since 1970, and their val R2, in any order.
+        reached: Times of epochs, in seconds since 1970, and their values, in any order.
         began: When the search did, likewise.
+        higher: Whether higher values are better.
     """
     rising: list[tuple[float, float]] = []
-    for at, val_r2 in sorted(reached):
-        if not rising or val_r2 > rising[-1][1]:
-            rising.append((round(at - began, 2), val_r2))
+    for at, value in sorted(reached):
+        if not rising or (value > rising[-1][1] if higher else value < rising[-1][1]):
+            rising.append((round(at - began, 2), value))
     return rising
 
 
@@ -82,19 +97,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def _carried_out(command: Sequence[str]) -> tuple[float, str]:
-    """Wall time and output of a command.
+def _carried_out(command: Sequence[str]) -> tuple[float, float, str]:
+    """Wall time, CPU time and output of a command.
 
     Raises:
         RunError: The command failed.
     """
     started = time.perf_counter()
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environment(), stdout=pipe, stderr=pipe, text=True)
+    with CpuWatch(process.pid) as watch:
+        stdout, stderr = process.communicate()
     seconds = time.perf_counter() - started
-    if done.returncode != 0:
-        told = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise RunError(f"A measured search ended with code {done.returncode} ({told}): {shlex.join(command)}")
-    return seconds, done.stdout
+    if process.returncode != 0:
+        told = (stderr.strip() or stdout.strip() or "no message").splitlines()[-1]
+        raise RunError(f"A measured search ended with code {process.returncode} ({told}): {shlex.join(command)}")
+    return seconds, round(watch.seconds, 2), stdout
 
 
 def _parsed(text: str, command: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
     curves = [list(dated(trained(arrays, recipe, point))) for point in points]
     reached = [epoch for curve in curves for epoch in curve]
     return {
-        "best_val_r2": max(val_r2 for _, val_r2 in reached),
+        "best": max(val_r2 for _, val_r2 in reached),
         "reached": reached,
         "epochs_trained": sum(len(curve) for curve in curves),
         "trials": len(curves),

@@ -49,12 +49,12 @@ def search(config: dict[str, Any]) -> dict[str, Any]:
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=recipe["seed"]),
         pruner=optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=config["grace_period"], reduction_factor=config["reduction_factor"]
+            min_resource=config["scheduler"]["grace_period"], reduction_factor=config["scheduler"]["reduction_factor"]
         ),
     )
     study.optimize(objective, n_trials=config["trials"])
     return {
-        "best_val_r2": max(trial.user_attrs["best_val_r2"] for trial in study.trials),
+        "best": max(trial.user_attrs["best_val_r2"] for trial in study.trials),
         "reached": reached,
         "epochs_trained": epochs_trained,
         "trials": len(study.trials),

@@ -33,6 +33,13 @@ def bench(
         int | None,
         typer.Option("--examples", metavar="N", help="For search: on N training examples, beside Ray Tune alone."),
     ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="NAME", help="For search: of another task, beside Ray Tune.")
+    ] = None,
+    data_root: Annotated[
+        str | None,
+        typer.Option("--data-root", metavar="FILE", help="For search --task: a zip of images, or a CSV of readings."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure reading, training and whole searches beside their floors and peers; ends in one JSON line."""
@@ -47,5 +54,7 @@ def bench(
             record=record,
             curves=curves,
             examples=examples,
+            task=task,
+            data_root=data_root,
         )
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")

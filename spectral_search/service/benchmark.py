@@ -20,6 +20,8 @@ def bench(
     record: str | None = None,
     curves: str | None = None,
     examples: int | None = None,
+    task: str | None = None,
+    data_root: str | None = None,
 ) -> dict[str, Any]:
     """Measure against floors and peers; the tables are shown as they come, the whole is given as plain values.
 
@@ -31,6 +33,8 @@ def bench(
         record: File of JSON lines that the document is appended to.
         curves: File of recorded tasks that the part efficiency replays searches on too.
         examples: Training examples of the part search, which is then carried out beside Ray Tune alone.
+        task: Whose search is measured beside Ray Tune; spectra when absent.
+        data_root: Images or readings of another task's search; made when absent.
 
     Raises:
         RequestError: This is no checkout, there is no such part, the curves cannot be read, or the record or the
@@ -51,6 +55,8 @@ def bench(
         figures=None if figures is None else Path(figures),
         curves=None if curves is None else given_path(curves, "--curves"),
         examples=examples,
+        task=task,
+        data_root=None if data_root is None else given_path(data_root, "--data-root"),
     )
     document = plain(found)
     if record is not None:

@@ -60,6 +60,25 @@ def test_examples_are_for_searches(arguments: list[str], told: str, tmp_path: Pa
     assert "--examples" in fault and told in fault
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["training", "--task", "pairs"], "--task is for `bench search`"),
+        (["search", "--task", "text"], "spectra, pairs or traffic, found 'text'"),
+        (["search", "--data-root", "x.zip"], "another task"),
+        (["search", "--task", "pairs", "--examples", "8192"], "of spectra, not of pairs"),
+    ],
+)
+def test_searches_of_other_tasks_are_asked_for_rightly(arguments: list[str], told: str, tmp_path: Path) -> None:
+    (fault,) = errors(call("bench", *arguments, folder=tmp_path).require(2))
+    assert told in fault
+
+
+def test_lower_may_be_better() -> None:
+    found = best_so_far([(105.0, 3.0), (103.0, 4.0), (104.0, 5.0)], 100.0, higher=False)
+    assert found == [(3.0, 4.0), (5.0, 3.0)]
+
+
 def test_the_best_until_a_time_rises_whoever_reported_first() -> None:
     found = best_so_far([(107.0, 0.3), (103.0, 0.1), (105.0, 0.2), (106.0, 0.15)], 100.0)
     assert found == [(3.0, 0.1), (5.0, 0.2), (7.0, 0.3)]
@@ -108,6 +127,16 @@ def test_whole_searches_beside_their_peers(tmp_path: Path) -> None:
     found = done.json()["parts"]["search"]
     assert set(found["details"]) == {"ours", "ours_on_signal", "ray_tune", "optuna", "grid"}
     assert {part["epochs_trained"] for part in found["details"].values()} == {6}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["pairs", "traffic"])
+def test_searches_of_other_tasks_beside_ray_tune(task: str, tmp_path: Path) -> None:
+    found = call("bench", "search", "--task", task, "--quick", "--json", folder=tmp_path).require().json()
+    check(found, "search")
+    sides = found["parts"]["search"]["details"]
+    assert set(sides) == {"ours", "ray_tune"}
+    assert all(0 < side["epochs_trained"] <= 6 and side["cpu_seconds"] > 0 for side in sides.values())
 
 
 @pytest.mark.slow

@@ -54,7 +54,8 @@ def test_a_peer_learns_what_we_learn(tmp_path: Path) -> None:
 def test_the_peers_rungs_are_those_of_their_guides(tmp_path: Path, epochs: int) -> None:
     """Ours, at a tenth of the epochs or where a stage puts them, are no part of what they are held to."""
     config = peer_config(tmp_path, replace(FULL, epochs=epochs))
-    assert (config["grace_period"], config["reduction_factor"]) == (min(3, epochs), 3)
+    scheduler = config["scheduler"]
+    assert (scheduler["grace_period"], scheduler["reduction_factor"], scheduler["max_t"]) == (min(3, epochs), 3, epochs)
     assert "precision" not in config["recipe"]
 
 
