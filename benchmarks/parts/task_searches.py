@@ -73,17 +73,17 @@ class Beside:
     sets: tuple[str, ...] = ()
 
 
-FULL = Sizes(12, 10)
+_FULL = Sizes(12, 10)
 _QUICK = Sizes(3, 2, 256, 128)
 _SOONER = Target("at most", 0.5)
 
 
 def measure(context: BenchContext) -> Findings:
     """Ours and Ray Tune, one after the other."""
-    sizes = _QUICK if context.quick else FULL
+    sizes = _QUICK if context.quick else _FULL
     beside = MAKERS[context.task](context, sizes)
     context.say(f"search: {sizes.trials} trials of {beside.stage}, {sizes.epochs} epochs")
-    mine = ours(arguments(beside, sizes), context.scratch, _OBJECTIVES[context.task])
+    mine = ours(_arguments(beside, sizes), context.scratch, _OBJECTIVES[context.task])
     context.say(f"  ours: {mine.seconds:.1f} s, {mine.cpu_seconds:.1f} s of CPU, best {mine.best:.4f}")
     theirs = peer("ray_tune", peer_config(context.task, beside, sizes), context.scratch)
     context.say(f"  Ray Tune: {theirs.seconds:.1f} s, {theirs.cpu_seconds:.1f} s of CPU, best {theirs.best:.4f}")
@@ -98,7 +98,7 @@ def measure(context: BenchContext) -> Findings:
     return Findings(rows, _PHYSICS, details={"ours": vars(mine), "ray_tune": vars(theirs)})
 
 
-def arguments(beside: Beside, sizes: Sizes) -> list[str]:
+def _arguments(beside: Beside, sizes: Sizes) -> list[str]:
     """What follows `spectral-search run`."""
     sets = [f"data.{key}={value}" for key, value in (("num_train", sizes.train), ("num_val", sizes.val)) if value]
     options = [part for text in ("search.retest_seeds=1", *sets, *beside.sets) for part in ("--set", text)]
@@ -133,7 +133,7 @@ def _packaged(stage: str) -> RunSpec:
 # ---- pairs ----
 
 
-def pairs(context: BenchContext, sizes: Sizes) -> Beside:
+def _pairs(context: BenchContext, sizes: Sizes) -> Beside:
     """Image files in folders by part and class: those of a zip by classes, else scikit-learn's digits by images."""
     root = context.scratch / "images"
     stage = "pairs_stage1" if context.data_root is None else "pairs_drawings"
@@ -212,7 +212,7 @@ def _val_pairs(root: Path, found: Any) -> list[tuple[str, str, float]]:
 # ---- traffic ----
 
 
-def traffic(context: BenchContext, sizes: Sizes) -> Beside:
+def _traffic(context: BenchContext, sizes: Sizes) -> Beside:
     """Readings as a CSV: those that are given, else two simulated weeks."""
     root = context.scratch / "readings.csv"
     if context.data_root is None:
@@ -234,7 +234,7 @@ def traffic(context: BenchContext, sizes: Sizes) -> Beside:
     return Beside("traffic_mlp", root, str(root), recipe, "min", (f"data.history={_HISTORY}",))
 
 
-MAKERS: dict[str, Callable[[BenchContext, Sizes], Beside]] = {"pairs": pairs, "traffic": traffic}
+MAKERS: dict[str, Callable[[BenchContext, Sizes], Beside]] = {"pairs": _pairs, "traffic": _traffic}
 """The searches by task."""
 _OBJECTIVES = {"pairs": ("val_accuracy", True), "traffic": ("val_mae", False)}
 """What records call the objective, and whether higher is better."""
