@@ -33,7 +33,7 @@ def bench(
         record: File of JSON lines that the document is appended to.
         curves: File of recorded tasks that the part efficiency replays searches on too.
         examples: Training examples of the part search, which is then carried out beside Ray Tune alone.
-        task: Whose search is measured beside Ray Tune; spectra when absent.
+        task: Whose search is measured beside Ray Tune; that of the first task when absent.
         data_root: Images or readings of another task's search; made when absent.
 
     Raises:
