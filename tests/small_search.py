@@ -39,7 +39,7 @@ SPEC: dict[str, Any] = {
     "resources": {"gpus": [], "concurrent": 1},
 }
 
-TIMES = ("seconds", "spectra_per_second", "at_unix_seconds")
+TIMES = ("seconds", "spectra_per_second", "cars_per_second", "at_unix_seconds")
 """Of an epoch's record: no two searches have the same."""
 
 

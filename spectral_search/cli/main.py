@@ -19,7 +19,7 @@ from spectral_search.cli.derived_help import DerivedHelp
 from spectral_search.cli.jobs import jobs, logs, submit, work
 from spectral_search.cli.reference_methods import audit, baselines
 from spectral_search.cli.reports import compare, report
-from spectral_search.cli.runs import resume, run, status, stop, train
+from spectral_search.cli.runs import resume, retry, run, status, stop, train
 from spectral_search.cli.shared import PROGRAM, answering
 from spectral_search.cli.stacks import stack
 from spectral_search.cli.stages import show, specs
@@ -38,7 +38,7 @@ app = typer.Typer(
     epilog="First steps: `spectral-search specs`, then `spectral-search run STAGE --quick`.",
 )
 _VERBS = (
-    *(run, resume, stop, status, specs, show, best, export, train, stack, simulate, inspect, evaluate, predict),
+    *(run, resume, retry, stop, status, specs, show, best, export, train, stack, simulate, inspect, evaluate, predict),
     *(baselines, audit, report, compare, cache, bench, submit, jobs, logs),
 )
 _OF_A_TASK = (simulate, inspect, baselines, audit)

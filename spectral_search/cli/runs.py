@@ -160,6 +160,44 @@ def resume(
         )
 
 
+def retry(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    trial: Annotated[
+        list[int] | None, typer.Option("--trial", min=0, help="A failed trial; repeat it for more [all that failed].")
+    ] = None,
+    data_root: DataRoot = None,
+    gpus: _Gpus = None,
+    concurrent: _Concurrent = None,
+    address: _Address = None,
+    executor: _Executor = "auto",
+    dashboard: _Dashboard = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Run failed trials again, once what they failed of is mended: from their checkpoints, and nothing else."""
+    with answering():
+        from spectral_search.service import retries
+
+        options = _run_options(
+            data_root=data_root,
+            sets=None,
+            gpus=gpus,
+            concurrent=concurrent,
+            address=address,
+            executor=executor,
+            dashboard=dashboard,
+            results=results,
+        )
+        shown = make_shown(as_json)
+        _carry_out(
+            name,
+            lambda: name,
+            lambda taken: retries.retry(taken, options, shown, trial or (), _command()),
+            as_json,
+            results,
+        )
+
+
 def train(
     config: Annotated[str, typer.Argument(help="An exported YAML file, or a folder with config.yaml.")],
     data_root: DataRoot = None,

@@ -60,16 +60,21 @@ def next_steps(record: RunRecord, results: str | None = None) -> list[str]:
         results: The results folder as it was given, without which the commands would look in another; None for the
             usual one.
     """
-    name = record.paths.name
+    name, place = record.paths.name, f" --results {shlex.quote(results)}" if results else ""
+    again = f"spectral-search retry {name}{place}"
     if record.state != "finished":
-        return [f"Every trial failed; the first reason is above. Look into {record.paths.trials_dir}."]
-    place = f" --results {shlex.quote(results)}" if results else ""
+        return [
+            f"Every trial failed; the first reason is above. Look into {record.paths.trials_dir}.",
+            f"Mend it, then: {again}",
+        ]
     lines = [
         disk_line(record),
         f"best config: {record.paths.best_dir / 'config.yaml'}",
         f"next: spectral-search export {name} -o best.yaml --top 3{place}",
         f"      spectral-search train {shlex.quote(str(record.paths.best_dir))} --seeds 3{place}",
     ]
+    if record.failures:
+        lines.append(f"      {again}    (runs what failed again, once its cause is mended)")
     for stage, takes in _next_stages(record):
         lines.append(f"      spectral-search run {stage}{place}{TAKES if takes else ''}")
     return lines

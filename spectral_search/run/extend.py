@@ -1,26 +1,18 @@
 """Extending a search that is over: more trials, or more epochs for the trials that went their whole way.
 
-Optuna's finished trials are final, so a search with more epochs goes on in a copy of its study, in the same database,
-in which the complete trials run again; the manifest then names the copy. Their checkpoints were kept for this. A
-complete trial whose last epoch has become a rung is judged there first, like any other.
+A search with more epochs goes on in a copy of its study in which the complete trials run again. One whose last epoch
+has become a rung is judged there first, like any other.
 """
 
-import copy
-import secrets
 from dataclasses import dataclass
-
-import optuna
-from optuna.samplers import RandomSampler
-from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import digest_of, write_atomic
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.run.study_copy import copy_study
 from spectral_search.run.study_storage import open_storage, storage_url
-from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.collapse import COLLAPSED
+from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.space_points import planned_trials
 
 WHOLE_CYCLE = ("cosine", "one_cycle")
@@ -85,46 +77,28 @@ def _longer_spec(record: RunRecord, spec: RunSpec, wanted: Extension) -> tuple[R
 
 def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
     """Copy the study with those trials running that have epochs left; the copy's name, and what will be done."""
-    with open_storage(storage_url(record.manifest, record.paths)) as storage:
-        return _copied(storage, record, spec)
-
-
-def _copied(storage: BaseStorage, record: RunRecord, spec: RunSpec) -> tuple[str, str]:
-    old = optuna.load_study(study_name=record.manifest.study_name, storage=storage, sampler=RandomSampler())
-    name = f"{record.manifest.study_name.partition('+')[0]}+{secrets.token_hex(4)}"
-    new = optuna.create_study(study_name=name, storage=storage, directions=old.directions, sampler=RandomSampler())
-    longer, final = 0, 0
-    for trial in old.get_trials(deepcopy=False):
-        config = spec.with_params(trial.user_attrs["params"])
-        known = record.trials[trial.number]
-        if trial.state == TrialState.COMPLETE and _has_epochs_left(known, config.fit.epochs, config.fit.patience):
-            if config.fit.schedule in WHOLE_CYCLE or config.fit.weight_average in LAST_EPOCHS:
-                final += 1
-            else:
-                longer += 1
-                trial = _running(trial)
-        new.add_trial(trial)
-    if final and not longer and all(trial.state.is_finished() for trial in old.get_trials(deepcopy=False)):
+    left = [trial for trial in record.trials if _goes_on(trial, spec.with_params(trial.params))]
+    longer = [trial.number for trial in left if not _is_final(spec.with_params(trial.params))]
+    final = len(left) - len(longer)
+    if final and not longer and all(trial.state in ("complete", "stopped", "failed") for trial in record.trials):
         planned = RunSpec.from_dict(record.spec).fit.epochs
-        optuna.delete_study(study_name=name, storage=storage)
         raise RequestError(
             f"--epochs: the learning rate or the average of every complete trial was planned to end at epoch {planned} "
             f"(fit.schedule {' or '.join(WHOLE_CYCLE)}, fit.weight_average {' or '.join(LAST_EPOCHS)}): `run` the "
             "spec, or `train` the best config, with more epochs."
         )
+    with open_storage(storage_url(record.manifest, record.paths)) as storage:
+        name = copy_study(storage, record.manifest.study_name, longer)
     kept = f"; {final} stay as they are, since they were planned to their end" if final else ""
-    return name, f"{longer} complete trials go on to epoch {spec.fit.epochs}{kept}."
+    return name, f"{len(longer)} complete trials go on to epoch {spec.fit.epochs}{kept}."
 
 
-def _has_epochs_left(trial: TrialRecord, epochs: int, patience: int | None) -> bool:
+def _is_final(config: TrialConfig) -> bool:
+    """Whether what was trained of it is no part of a longer training."""
+    return config.fit.schedule in WHOLE_CYCLE or config.fit.weight_average in LAST_EPOCHS
+
+
+def _goes_on(trial: TrialRecord, config: TrialConfig) -> bool:
     """Whether a complete trial would have gone on, had it been planned for so many epochs."""
-    last, best = trial.last_epoch, trial.best_epoch or 0
-    return last < epochs and (patience is None or last - best < patience)
-
-
-def _running(trial: FrozenTrial) -> FrozenTrial:
-    reopened = copy.deepcopy(trial)
-    reopened.state, reopened.values, reopened.datetime_complete = TrialState.RUNNING, None, None
-    # What was said of its end; with more epochs it may learn after all.
-    reopened.user_attrs = {name: value for name, value in trial.user_attrs.items() if name != COLLAPSED}
-    return reopened
+    last, best, patience = trial.last_epoch, trial.best_epoch or 0, config.fit.patience
+    return trial.state == "complete" and last < config.fit.epochs and (patience is None or last - best < patience)

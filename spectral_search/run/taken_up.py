@@ -78,8 +78,9 @@ def take_up(study: optuna.Study, paths: RunPaths, spec: RunSpec, val_name: str) 
 
 def clean_up(paths: RunPaths, number: int, state: State) -> None:
     """Remove what a trial that is over no longer needs."""
-    # Only a complete trial may ever be trained further, by `resume --epochs`; of the others export needs the best.
-    if state != "complete":
+    # A complete trial may be trained further, by `resume --epochs`, and a failed one run again, by `retry`; of one that
+    # was stopped export needs the best.
+    if state == "stopped":
         paths.trial(number).last_safetensors.unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ _DEFINED_IN = {
     "service.shown": ("Shown", "silent"),
     "service.plans": ("plan", "run_name", "train_spec"),
     "service.runs": ("run", "begin", "search", "resume", "stop", "status", "follow", "all_runs"),
+    "service.retries": ("retry",),
     "service.trained_models": ("best", "export", "export_unlike", "evaluate", "predict"),
     "service.stacks": ("stack",),
     "service.data_sets": ("simulate", "inspect"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spectral_search.errors import RequestError
 from spectral_search.record.paths import NameTakenError, RunPaths, next_free_name, results_root
-from spectral_search.service.recorded_run import recorded_data, recorded_plan
+from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 
@@ -93,16 +93,13 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         KeyboardInterrupt: It was interrupted again.
     """
     paths = RunPaths(results_root(options.results), name).require()
-    from spectral_search.record.manifest import Manifest
     from spectral_search.record.run_records import RunRecord
-    from spectral_search.run.driver import carry_out, told_plainly
+    from spectral_search.run.driver import told_plainly
     from spectral_search.run.extend import Extension, extend
     from spectral_search.run.run_lock import hold
 
     with hold(paths), told_plainly(paths):
-        record = RunRecord.load(paths)
-        if record.state == "running":
-            raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
+        record = idle_record(paths)
         wanted = Extension(options.trials, options.epochs)
         if record.state == "finished" and not wanted:
             return record
@@ -114,13 +111,45 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
             record = RunRecord.load(paths)
             if record.state == "finished":
                 return record
-        made = recorded_plan(record, options, data)
-        _check_ray(made)
-        manifest = Manifest.load(paths.manifest_json)
-        manifest.data = {**manifest.data, **data.record}
-        manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
-        manifest.save(paths.manifest_json)
-        return carry_out(made, paths, _surroundings(options, shown))
+        return go_on(record, data, options, shown, command)
+
+
+def idle_record(paths: RunPaths) -> "RunRecord":
+    """The record of a run that nobody works on.
+
+    Raises:
+        RequestError: It runs.
+    """
+    from spectral_search.record.run_records import RunRecord
+
+    record, name = RunRecord.load(paths), paths.name
+    if record.state == "running":
+        raise RequestError(f"Run {name} is running already: follow it with `spectral-search status {name}`.")
+    return record
+
+
+def go_on(
+    record: "RunRecord", data: RecordedData, options: RunOptions, shown: Shown, command: Sequence[str]
+) -> "RunRecord":
+    """Carry out what is left of a recorded run; the caller holds it.
+
+    Args:
+        record: The run.
+        data: Its data, found to be what they were.
+        options: Where to run.
+        shown: Where it is shown.
+        command: The command line, for the record.
+    """
+    from spectral_search.record.manifest import Manifest
+    from spectral_search.run.driver import carry_out
+
+    made = recorded_plan(record, options, data)
+    _check_ray(made)
+    manifest = Manifest.load(record.paths.manifest_json)
+    manifest.data = {**manifest.data, **data.record}
+    manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
+    manifest.save(record.paths.manifest_json)
+    return carry_out(made, record.paths, _surroundings(options, shown))
 
 
 def stop(name: str, results: str | None = None) -> bool:

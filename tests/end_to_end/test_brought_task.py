@@ -9,26 +9,15 @@ import pandas as pd
 import pytest
 from command_line import call
 from processes import Running
+from small_cars import TASK, write_cars
 from tiny_task import Cars
 
 from spectral_search import service
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 
-TASK = Path(__file__).parents[1] / "tiny_task.py"
 LINES = 60
 """A task of one file is to be no longer."""
-
-
-def write_cars(file: Path) -> None:
-    """Cars whose power follows from eight numbers of theirs, but for some luck."""
-    rng = np.random.default_rng(0)
-    weight_F, arrays = rng.normal(size=8), {}
-    for part, count in (("train", 600), ("val", 200), ("test", 200)):
-        x_NF = rng.normal(size=(count, 8))
-        y_N = 100 + 20 * (x_NF @ weight_F + np.sin(2 * x_NF[:, 0]) + 0.1 * rng.normal(size=count))
-        arrays |= {f"x_{part}": x_NF, f"y_{part}": y_N}
-    np.savez(file, **arrays)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def test_the_next_commands_find_the_run_where_it_is(finished_run: RunPaths) -> N
     record = RunRecord.load(finished_run)
     assert not any("--results" in line for line in next_steps(record))
     commands = [line.split("    (")[0] for line in next_steps(record, "exp #1") if "spectral-search" in line]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         words = shlex.split(command)
         assert words[words.index("--results") + 1] == "exp #1"

@@ -322,7 +322,7 @@ def reopen_without(reopen: Open, paths: RunPaths) -> Study:
     return reopen()
 
 
-def test_checkpoint_to_go_on_from_is_kept_for_complete_trials_alone(reopen: Open, paths: RunPaths) -> None:
+def test_checkpoint_to_go_on_from_is_kept_but_for_stopped_trials(reopen: Open, paths: RunPaths) -> None:
     study = reopen()
     kept = {}
     for outcome in ("complete", "stopped", "failed"):
@@ -333,7 +333,7 @@ def test_checkpoint_to_go_on_from_is_kept_for_complete_trials_alone(reopen: Open
             file.write_bytes(b"x")
         study.finish(trial.number, outcome, "why" if outcome == "failed" else None)
         kept[outcome] = (files.best_safetensors.exists(), files.last_safetensors.exists())
-    assert kept == {"complete": (True, True), "stopped": (True, False), "failed": (True, False)}
+    assert kept == {"complete": (True, True), "stopped": (True, False), "failed": (True, True)}
     files = paths.trial(1)
     files.last_safetensors.write_bytes(b"x")  # died between the state and the removal
     reopen()

@@ -15,9 +15,9 @@ from small_search import make_spec
 
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.stored_trials import read_study
-from spectral_search.run.extend import _running
 from spectral_search.run.shared_pass import SharedPass
 from spectral_search.run.study import Study
+from spectral_search.run.study_copy import _running
 from spectral_search.run.study_storage import open_storage
 from spectral_search.run.trial_session import trial_course
 from spectral_search.spec.fit import FitSpec
@@ -350,4 +350,4 @@ def test_what_was_said_of_an_end_goes_when_a_trial_goes_on() -> None:
     """A complete trial that gets more epochs may learn after all."""
     attributes = {"params": {}, COLLAPSED: "no better than the mean label"}
     over = create_trial(value=0.0, user_attrs=attributes)
-    assert _running(over).user_attrs == {"params": {}}
+    assert _running(over, None).user_attrs == {"params": {}}
