@@ -166,19 +166,19 @@ def retry(
         list[int] | None, typer.Option("--trial", min=0, help="A failed trial; repeat it for more [all that failed].")
     ] = None,
     data_root: DataRoot = None,
-    gpus: _Gpus = None,
-    concurrent: _Concurrent = None,
-    address: _Address = None,
-    executor: _Executor = "auto",
+    gpus: Gpus = None,
+    concurrent: Concurrent = None,
+    address: Address = None,
+    executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
     """Run failed trials again, once what they failed of is mended: from their checkpoints, and nothing else."""
     with answering():
-        from spectral_search.service import retries
+        from spectral_search.service import job_work
 
-        options = _run_options(
+        options = make_options(
             data_root=data_root,
             sets=None,
             gpus=gpus,
@@ -192,7 +192,7 @@ def retry(
         _carry_out(
             name,
             lambda: name,
-            lambda taken: retries.retry(taken, options, shown, trial or (), _command()),
+            lambda taken: job_work.retry(taken, options, shown, trial or (), typed_command()),
             as_json,
             results,
         )

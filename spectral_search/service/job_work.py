@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from spectral_search.cluster.turn import unfinished, wait_until
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import require_own
 from spectral_search.record.paths import RunPaths, results_root
-from spectral_search.service import plans, runs
+from spectral_search.service import plans, retries, runs
 from spectral_search.service.jobs import require_over
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
@@ -142,6 +142,27 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
             return runs.resume(name, options, shown, command)
         given = {key: value for key, value in vars(options).items() if value not in (None, (), "auto")}
         return _search(paths, _options_of(record, paths, **given), shown, command)
+
+
+def retry(
+    name: str, options: RunOptions, shown: Shown, trials: Collection[int] = (), command: Sequence[str] = ()
+) -> "RunRecord":
+    """Run failed trials of a run again, submitted as a job or not: here, or on a cluster that is joined.
+
+    Raises:
+        RequestError: As `retries.retry`; or the job is not over.
+        KeyboardInterrupt: It was interrupted.
+    """
+    paths = RunPaths(results_root(options.results), name)
+    if not paths.job_json.is_file():
+        return retries.retry(name, options, shown, trials, command)
+    record = require_over(paths)
+    require_own(paths.folder)
+    from spectral_search.run.retry import failed_trials
+
+    failed_trials(runs.status(name, options.results), trials)  # what is refused leaves the job as it was
+    with _going_on_here(paths, record):
+        return retries.retry(name, options, shown, trials, command)
 
 
 @contextmanager

@@ -51,9 +51,7 @@ class BinScore:
             ("log g", "log_g", self.log_g, ""),
             ("[M/H]", "M_H", self.m_h, ""),
         )
-        return ", ".join(
-            f"{name} {interval_text(BIN_EDGES[label], place, unit)}" for name, label, place, unit in named
-        )
+        return ", ".join(f"{name} {interval_text(BIN_EDGES[label], place, unit)}" for name, label, place, unit in named)
 
 
 def interval_text(edges: Sequence[float], place: int, unit: str = "") -> str:
