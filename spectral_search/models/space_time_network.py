@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from spectral_search.models.families.shared_mlp import answers_of_row
 from spectral_search.models.families.space_time_attention import CROSS_HEADS, MAX_RELATIVE, SpaceTimeAttentionSpec
+from spectral_search.models.residual_drop import Dropout, ResidualDrop
 from spectral_search.models.row_answers import in_rows, to_outputs
 from spectral_search.models.stochastic_depth import StochasticDepth, depth_of
 from spectral_search.spec.family import InputShape
@@ -38,8 +39,8 @@ class RelativeBias(nn.Module):
         self.register_buffer("place_LL", place_LL, persistent=False)
 
     def forward(self) -> Tensor:
-        """(H, L, L)."""
-        return self.bias[:, self.get_buffer("place_LL")]
+        """(1, H, L, L)."""
+        return self.bias[:, self.get_buffer("place_LL")].unsqueeze(0)
 
 
 class Rotary(nn.Module):
@@ -60,46 +61,49 @@ class Rotary(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm self-attention over time or over rows, and feed-forward, each added to its input."""
+    """Pre-norm self-attention along an axis and feed-forward, each added to its input.
+
+    Whichever axis it is lies third: steps of (B, S, T, D), rows of (B, T, S, D).
+    """
 
     def __init__(
         self, spec: SpaceTimeAttentionSpec, over: Literal["time", "rows"], length: int, depth: StochasticDepth | None
     ) -> None:
         super().__init__()
         width, hidden = spec.embed_dim, spec.feedforward * spec.embed_dim
-        self.heads, self.over, self.dropout = spec.heads, over, spec.dropout
+        self.heads, self.attention_dropout = spec.heads, spec.attention_dropout
         in_time = over == "time"
         self.relative = RelativeBias(spec.heads, length) if in_time and spec.positions == "relative" else None
         self.rotary = Rotary(width // spec.heads, length) if in_time and spec.positions == "rotary" else None
         self.norm_attention, self.norm_feedforward = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(hidden, width)
+            nn.Linear(width, hidden), nn.GELU(), Dropout(spec.dropout), nn.Linear(hidden, width)
         )
-        self.drop, self.skip = nn.Dropout(spec.dropout), nn.Identity() if depth is None else depth
+        self.add = ResidualDrop(spec.dropout, depth)
 
-    def attend(self, x_BSTD: Tensor, near_HSS: Tensor | None) -> Tensor:
-        """Multi-head self-attention over one axis."""
-        x_BALD = x_BSTD if self.over == "time" else x_BSTD.transpose(1, 2)
+    def attend(self, x_BALD: Tensor, near_1HLL: Tensor | None) -> Tensor:
+        """Multi-head self-attention along the third axis."""
         q_NHLd, k_NHLd, v_NHLd = (
             self.qkv(x_BALD).flatten(0, 1).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         )
-        bias = near_HSS if self.relative is None else self.relative()
+        bias_1HLL = near_1HLL if self.relative is None else self.relative()
         if self.rotary is not None:
             q_NHLd, k_NHLd = self.rotary(q_NHLd), self.rotary(k_NHLd)
         mixed_NHLd = F.scaled_dot_product_attention(
             q_NHLd,
             k_NHLd,
             v_NHLd,
-            attn_mask=None if bias is None else bias.to(q_NHLd.dtype),
-            dropout_p=self.dropout if self.training else 0.0,
+            attn_mask=None if bias_1HLL is None else bias_1HLL.to(q_NHLd.dtype),
+            dropout_p=self.attention_dropout if self.training else 0.0,
         )
-        mixed_BALD = self.project(mixed_NHLd.transpose(1, 2).flatten(2)).unflatten(0, x_BALD.shape[:2])
-        return mixed_BALD if self.over == "time" else mixed_BALD.transpose(1, 2)
+        mixed_BALD: Tensor = self.project(mixed_NHLd.transpose(1, 2).flatten(2)).unflatten(0, x_BALD.shape[:2])
+        return mixed_BALD
 
-    def forward(self, x_BSTD: Tensor, near_HSS: Tensor | None = None) -> Tensor:
-        x_BSTD = x_BSTD + self.skip(self.drop(self.attend(self.norm_attention(x_BSTD), near_HSS)))
-        return x_BSTD + self.skip(self.drop(self.feedforward(self.norm_feedforward(x_BSTD))))
+    def forward(self, x_BALD: Tensor, near_1HLL: Tensor | None = None) -> Tensor:
+        x_BALD = self.add(x_BALD, self.attend(self.norm_attention(x_BALD), near_1HLL))
+        added: Tensor = self.add(x_BALD, self.feedforward(self.norm_feedforward(x_BALD)))
+        return added
 
 
 class Gated(nn.Module):
@@ -195,14 +199,14 @@ class Stage(nn.Module):
         self.spatial = nn.ModuleList(Block(spec, "rows", shape.height, depth) for depth in spatial)
         self.fusion = fusion(spec)
 
-    def forward(self, x_BSTD: Tensor, near_HSS: Tensor | None) -> Tensor:
+    def forward(self, x_BSTD: Tensor, near_1HSS: Tensor | None) -> Tensor:
         time_BSTD = x_BSTD
         for block in self.temporal:
             time_BSTD = block(time_BSTD)
-        rows_BSTD = time_BSTD
+        rows_BTSD = time_BSTD.transpose(1, 2).contiguous()  # turned once a stage, not twice a block
         for block in self.spatial:
-            rows_BSTD = block(rows_BSTD, near_HSS)
-        fused: Tensor = self.fusion(time_BSTD, rows_BSTD)
+            rows_BTSD = block(rows_BTSD, near_1HSS)
+        fused: Tensor = self.fusion(time_BSTD, rows_BTSD.transpose(1, 2))
         return fused
 
 
@@ -242,11 +246,11 @@ class Encoder(nn.Module):
 
     def __init__(self, spec: SpaceTimeAttentionSpec, shape: InputShape, temporal: Depths, spatial: Depths):
         super().__init__()
-        self.embedding, self.drop = Embedding(spec, shape), nn.Dropout(spec.dropout)
+        self.embedding, self.drop = Embedding(spec, shape), Dropout(spec.dropout)
         self.stage = Stage(spec, shape, temporal, spatial)
 
-    def forward(self, x_BSTC: Tensor, near_HSS: Tensor | None) -> Tensor:
-        made: Tensor = self.stage(self.drop(self.embedding(x_BSTC)), near_HSS)
+    def forward(self, x_BSTC: Tensor, near_1HSS: Tensor | None) -> Tensor:
+        made: Tensor = self.stage(self.drop(self.embedding(x_BSTC)), near_1HSS)
         return made
 
 
@@ -257,7 +261,7 @@ class Head(nn.Module):
         super().__init__()
         width = spec.embed_dim
         self.norm, self.mix = nn.LayerNorm(width), nn.Linear(shape.width * width, width)
-        self.drop, self.answer = nn.Dropout(spec.dropout), nn.Linear(width, answers_of_row(shape))
+        self.drop, self.answer = Dropout(spec.dropout), nn.Linear(width, answers_of_row(shape))
 
     def forward(self, x_BSTD: Tensor) -> Tensor:
         answer_BSA: Tensor = self.answer(self.drop(F.gelu(self.mix(self.norm(x_BSTD).flatten(2)))))
@@ -284,15 +288,18 @@ class SpaceTimeAttention(nn.Module):
             self.register_buffer("adjacency", torch.zeros(shape.height, shape.height))
 
     def _near(self) -> Tensor | None:
-        """What attention of each head to each row gains, (H, S, S): of every other head by how near the row is."""
+        """What attention of each head to each row gains, (1, H, S, S): of every other head by how near the row is.
+
+        Torch's attention makes the matrices of all pairs where a bias has but three dimensions.
+        """
         adjacency_SS = dict(self.named_buffers(recurse=False)).get("adjacency")
         if adjacency_SS is None:
             return None
         local_H = (torch.arange(self.heads, device=adjacency_SS.device) % 2 == 0).to(adjacency_SS.dtype)
-        return local_H[:, None, None] * adjacency_SS.clamp(min=FARTHEST).log()
+        return local_H[None, :, None, None] * adjacency_SS.clamp(min=FARTHEST).log()
 
     def forward(self, x_BCL: Tensor) -> Tensor:
         """Map (B, C, S x T) to the standardised targets (B, O), or (B,)."""
-        rows_BSCT, near_HSS = in_rows(x_BCL, self.shape), self._near()
-        x_BSTD = self.decoder(self.encoder(rows_BSCT.transpose(2, 3), near_HSS), near_HSS)
+        rows_BSCT, near_1HSS = in_rows(x_BCL, self.shape), self._near()
+        x_BSTD = self.decoder(self.encoder(rows_BSCT.transpose(2, 3), near_1HSS), near_1HSS)
         return to_outputs(self.head(x_BSTD), self.shape, rows_BSCT[:, :, 0, -1] if self.anchor else None)

@@ -19,9 +19,13 @@ class StochasticDepth(nn.Module):
         """Map (B, ...) to the same shape; draws from torch's default generator."""
         if not self.training:
             return branch_B
+        return branch_B * self.factor(branch_B)
+
+    def factor(self, branch_B: Tensor) -> Tensor:
+        """What each example's branch is multiplied by in training, of shape (B, 1, ...): 0, or 1 / (1 - p)."""
         shape = len(branch_B), *[1] * (branch_B.dim() - 1)
         kept_B = torch.empty(shape, dtype=branch_B.dtype, device=branch_B.device).bernoulli_(1.0 - self.p)
-        return branch_B * kept_B.div_(1.0 - self.p)
+        return kept_B.div_(1.0 - self.p)
 
 
 def depth_of(p: float, block: int, blocks: int) -> StochasticDepth | None:

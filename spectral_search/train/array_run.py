@@ -110,7 +110,7 @@ class RowsOnDevice(ABC):
     """What `task.training.DeviceData` of examples in memory share: whose they are, their order and their batches.
 
     Args:
-        held: Has `task`, `examples` and `values`.
+        held: Has `task`, `examples` (of an epoch) and `values`; `drawn_from`, where an epoch takes some of more.
         device: Where they are.
     """
 
@@ -121,6 +121,7 @@ class RowsOnDevice(ABC):
 
         self._device, self._task = device, task_of(held.task)
         self.examples, self.values = held.examples, held.values
+        self._drawn_from: int = getattr(held, "drawn_from", held.examples)
 
     @property
     def objective(self) -> Metric:
@@ -165,7 +166,7 @@ class RowsOnDevice(ABC):
     ) -> Iterator[TrainBatch]:
         seed, epoch = order
         drawn = torch.Generator().manual_seed(counter_seed(seed, "order", epoch))
-        order_N = torch.randperm(self.examples, generator=drawn).to(self._device)
+        order_N = torch.randperm(self._drawn_from, generator=drawn)[: self.examples].to(self._device)
         inputs_of = self.inputs_of(seed, epoch)
         for index, (start, stop) in enumerate(pairwise(batch_bounds(self.examples, batch_size).tolist())):
             rows_B = order_N[start:stop]

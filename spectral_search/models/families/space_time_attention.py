@@ -27,7 +27,8 @@ class SpaceTimeAttentionSpec(ModelSection):
     Rows are what the input's `height` says, such as sensors; the stream of time and that of rows are fused by a gate
     between them (gated), a linear map of both (concat), attention of the first to the second (cross_attn), the second
     added by a gate (gated_residual) or by learnt weights (adaptive). With `adjacency` half of the heads look mostly at
-    rows that the data say are near. `anchor` adds the last value of the first channel to a row's answers.
+    rows that the data say are near. `anchor` adds the last value of the first channel to a row's answers. `dropout` is
+    of what blocks add; `attention_dropout`, of who looks at whom, makes attention keep the matrices of all pairs.
     """
 
     kind: Literal["space_time_attention"]
@@ -43,6 +44,7 @@ class SpaceTimeAttentionSpec(ModelSection):
     adjacency: Literal["none", "bias"] = "none"
     anchor: bool = False
     dropout: Probability = 0.0
+    attention_dropout: Probability = 0.0
     stochastic_depth: Probability = 0.0
 
     @model_validator(mode="after")
@@ -129,11 +131,12 @@ class SpaceTimeAttentionFamily(Family[SpaceTimeAttentionSpec]):
         Attention keeps no matrix of all pairs but where dropout or a learnt bias takes part in it.
         """
         width, tokens, drops = section.embed_dim, shape.pixels, section.dropout > 0.0
+        pairs = section.attention_dropout > 0.0
         casts = 2 * element if element < FULL else 0
         numbers = 5 + 2 * section.feedforward + drops * (3 + section.feedforward)
         of_token = width * (4 * FULL + casts + element * numbers)
-        pairs_time = section.temporal * (drops or section.positions == "relative") * shape.width
-        pairs_rows = section.spatial * drops * shape.height
+        pairs_time = section.temporal * (pairs or section.positions == "relative") * shape.width
+        pairs_rows = section.spatial * pairs * shape.height
         matrices = tokens * section.heads * (3 * FULL + element) * (pairs_time + pairs_rows)
         kept = tokens * of_token * (section.temporal + section.spatial) + matrices
         fused = 2 * tokens * width * 5 * FULL

@@ -75,6 +75,9 @@ class TrafficData(DataSection):
     num_train: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         None, description="most training windows, spread evenly over time"
     )
+    windows_per_epoch: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
+        None, description="most training windows of an epoch, others in each; when absent all of them in every epoch"
+    )
     num_val: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         None, description="most val windows, spread evenly over time"
     )

@@ -25,10 +25,16 @@ class TrafficSet:
     train: Windows
     val: Windows
     scale: TrafficScale
+    per_epoch: int | None = None
+    """Training windows of an epoch, all where absent."""
     task: str = TASK.name
 
     @property
     def examples(self) -> int:
+        return min(len(self.train), self.per_epoch or len(self.train))
+
+    @property
+    def drawn_from(self) -> int:
         return len(self.train)
 
     @property

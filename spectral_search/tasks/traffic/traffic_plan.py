@@ -47,8 +47,8 @@ class TrafficPlan:
 
     @property
     def sizes(self) -> Sizes:
-        windows = self.parts.windows
-        return Sizes(*(len(windows[part]) for part in ("train", "val", "test")))
+        train, val, test = (len(self.parts.windows[part]) for part in ("train", "val", "test"))
+        return Sizes(min(train, self.spec.data.windows_per_epoch or train), val, test)  # of an epoch, which costs count
 
     @property
     def traits(self) -> Traits:
@@ -80,17 +80,19 @@ class TrafficPlan:
         return float(np.mean(np.isnan(self.readings.values_TS)))
 
     def rows(self) -> list[tuple[str, str]]:
-        readings, sizes = self.readings, self.sizes
+        readings, sizes, train = self.readings, self.sizes, len(self.parts.windows["train"])
+        drawn = "" if sizes.train == train else f" ({sizes.train:,} of them an epoch, others in each)"
         steps = f"{len(readings):,} steps of {readings.step_minutes} min from {readings.start}"
         near = "no adjacency" if readings.adjacency_SS is None else "an adjacency"
         return [
-            ("windows", f"{sizes.train:,} train, {sizes.val:,} val, {sizes.test:,} test, by time"),
+            ("windows", f"{train:,} train{drawn}, {sizes.val:,} val, {sizes.test:,} test, by time"),
             ("sensors", f"{self.traits.values:,}, {steps}, {self._missing:.1%} missing, {near}"),
         ]
 
     def document(self) -> dict[str, Any]:
         sizes = self.sizes
-        counts = {"train_windows": sizes.train, "val_windows": sizes.val, "test_windows": sizes.test}
+        train = len(self.parts.windows["train"])
+        counts = {"train_windows": train, "val_windows": sizes.val, "test_windows": sizes.test}
         return {**counts, "sensors": self.traits.values, "steps": len(self.readings), "missing_share": self._missing}
 
     def record(self) -> dict[str, Any]:

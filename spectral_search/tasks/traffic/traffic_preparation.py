@@ -99,7 +99,9 @@ class TrafficPreparation:
     def prepare(self, *, on_ray: bool = False, abandoned: Event | None = None) -> PreparedTraffic:
         known, parts = self._paths.preprocessing_safetensors, self._plan.parts
         scale = TrafficScale.from_arrays(read_safetensors(known)[0]) if known.exists() else TrafficScale.of(parts)
-        return PreparedTraffic(self._plan, TrafficSet(parts.windows["train"], parts.windows["val"], scale))
+        per_epoch = self._plan.spec.data.windows_per_epoch
+        held = TrafficSet(parts.windows["train"], parts.windows["val"], scale, per_epoch)
+        return PreparedTraffic(self._plan, held)
 
     def keep(self, prepared: PreparedTraffic, say: Callable[[str], None]) -> PreparedTraffic:
         if not self._paths.preprocessing_safetensors.exists():

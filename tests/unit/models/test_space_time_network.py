@@ -71,8 +71,9 @@ def test_half_of_the_heads_look_at_near_rows_alone_where_data_say_which_are() ->
     without = model(x_BCL)
     torch.testing.assert_close(without, built()(x_BCL))  # at zeros no row is nearer than another
     model.get_buffer("adjacency").copy_(torch.eye(ROWS))
-    near_HSS = model._near()
-    assert near_HSS is not None
+    near_1HSS = model._near()
+    assert near_1HSS is not None
+    (near_HSS,) = near_1HSS
     assert (near_HSS[1::2] == 0.0).all() and (near_HSS[::2].diagonal(dim1=1, dim2=2) == 0.0).all()
     assert near_HSS[0, 0, 1] == pytest.approx(-4.605, abs=1e-3)
     assert not torch.allclose(model(x_BCL), without, atol=1e-5)

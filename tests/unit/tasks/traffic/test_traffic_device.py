@@ -76,6 +76,22 @@ def test_an_epoch_holds_every_window_once_in_an_order_of_its_own() -> None:
     assert sorted(first_NO.nansum(1).tolist()) == pytest.approx(sorted(data.targets().nansum(1).tolist()), abs=1e-4)
 
 
+def test_an_epoch_may_hold_some_of_the_windows_others_in_each() -> None:
+    held = TrafficSet(PARTS.windows["train"], PARTS.windows["val"], SCALE, 64)
+    data, wanted = TrafficOnDevice(held, CPU), {"x": Wanted(SPEC.base, torch.float32)}
+    assert data.examples == 64 and data.steps(SPEC.base.model_copy(update={"fit": FIT})) == 2
+
+    def told(target_NO: torch.Tensor) -> set[tuple[float, ...]]:
+        return {tuple(row) for row in target_NO.nan_to_num().tolist()}
+
+    epochs = [
+        told(torch.cat([batch.target_B for batch in data.batches(wanted, "", 32, (1, number), ())]))
+        for number in range(3)
+    ]
+    assert [len(epoch) for epoch in epochs] == [64, 64, 64] and all(epoch < told(data.targets()) for epoch in epochs)
+    assert len(set.union(*epochs)) > 128
+
+
 FIT = SPEC.fit.model_copy(update={"batch_size": 32})
 
 
