@@ -24,7 +24,7 @@ from spectral_search.drawing.figure import NARROW, WIDE, Figure, Layout
 from spectral_search.spec.families import families
 from spectral_search.spec.family import Colour
 
-INK, MUTED, GRID, FACE = "#1b1f24", "#5d6672", "#d8dde4", "#fdfdfc"
+INK, MUTED, GRID, _FACE = "#1b1f24", "#5d6672", "#d8dde4", "#fdfdfc"
 _BASELINES = {
     "Ridge": Colour("#747b84", "#b4bac2"),
     "LightGBM": Colour("#857417", "#d8c65a"),
@@ -37,7 +37,7 @@ THEME: dict[str, tuple[str, str]] = {
     "ink": (INK, "#e7eaee"),
     "muted": (MUTED, "#a4adb8"),
     "grid": (GRID, "#3a414a"),
-    "face": (FACE, "#15181c"),
+    "face": (_FACE, "#15181c"),
     **{re.sub(r"\W+", "-", label.lower()): hue for label, hue in _COLOURS.items()},
 }
 """CSS variable -> its colour in the light and in the dark theme."""
@@ -70,8 +70,8 @@ _STYLE: dict[RcKeyType, Any] = {
     "ytick.labelsize": 8.0,
     "legend.frameon": False,
     "legend.fontsize": 8.0,
-    "figure.facecolor": FACE,
-    "savefig.facecolor": FACE,
+    "figure.facecolor": _FACE,
+    "savefig.facecolor": _FACE,
     "lines.linewidth": 1.6,
     "svg.fonttype": "none",
     "figure.constrained_layout.use": True,

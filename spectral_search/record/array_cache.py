@@ -34,9 +34,9 @@ from spectral_search.record.array_file import (
 from spectral_search.record.row_hash import digest_texts
 from spectral_search.spec import home_folder as home
 
-FOLDER = "signal"
+_FOLDER = "signal"
 LIMIT_VARIABLE = "SPECTRAL_SEARCH_CACHE_GB"
-LIMIT_GB = 4.0
+_LIMIT_GB = 4.0
 _ENDING = ".safetensors"
 _NAME = re.compile(r"(?P<kind>[a-z]+)-(?P<key>[0-9a-f]{32})\.safetensors")
 _LEFTOVER = re.compile(r"\.[a-z]+-[0-9a-f]{32}\.safetensors\.[0-9a-f]+\.tmp")
@@ -105,9 +105,9 @@ class ArrayCache:
         Raises:
             RequestError: What the environment says of it cannot be.
         """
-        limit_bytes = limit_here()
+        limit_bytes = _limit_here()
         try:
-            return cls(home.cache_folder() / FOLDER, limit_bytes)
+            return cls(home.cache_folder() / _FOLDER, limit_bytes)
         except RequestError:
             if os.environ.get(home.CACHE_VARIABLE):
                 raise
@@ -216,13 +216,13 @@ class ArrayCache:
         return self.folder / f"{kind}-{key}{_ENDING}"
 
 
-def limit_here() -> int:
+def _limit_here() -> int:
     """The bound of this user's cache in bytes.
 
     Raises:
         RequestError: It is no number of gigabytes.
     """
-    text = os.environ.get(LIMIT_VARIABLE, "").strip() or str(LIMIT_GB)
+    text = os.environ.get(LIMIT_VARIABLE, "").strip() or str(_LIMIT_GB)
     try:
         limit = float(text)
     except ValueError:

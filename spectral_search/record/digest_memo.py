@@ -16,7 +16,7 @@ from typing import Any
 from spectral_search.errors import RequestError
 from spectral_search.spec import home_folder as home
 
-FILE = "digests-1.json"
+_FILE = "digests-1.json"
 """The number is raised with every change of what a digest is made of."""
 MOST_ENTRIES = 2048
 """Those used last are kept: about 300 bytes each."""
@@ -29,7 +29,7 @@ def memo_file() -> Path:
         FileNotFoundError: There is no folder for it.
     """
     try:
-        return home.cache_folder() / FILE
+        return home.cache_folder() / _FILE
     except RequestError as fault:
         raise FileNotFoundError(str(fault)) from None
 

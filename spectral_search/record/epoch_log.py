@@ -12,6 +12,9 @@ from spectral_search.errors import RequestError
 from spectral_search.record.durable import Lines, read_lines
 
 EpochRecord = dict[str, Any]
+"""One epoch of one member: epoch, the metrics of the task on val (val_NAME), train_loss, train_gain (the part of the
+mean label's loss that training removed), lr, steps (since the first epoch), seconds, and examples a second under the
+task's word for examples."""
 
 
 class Epochs(NamedTuple):

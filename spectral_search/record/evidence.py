@@ -141,7 +141,7 @@ class Evidence:
         return self.reporting.stops(self)
 
 
-def load_run(record: RunRecord) -> Run | None:
+def _load_run(record: RunRecord) -> Run | None:
     """A run's winner as a method; None where the run has no winner yet.
 
     Raises:
@@ -197,7 +197,7 @@ def load_evidence(root: Path, names: Sequence[str] = ()) -> Evidence:
         raise RequestError(f"{root} holds no finished run: `spectral-search run step1` makes one.")
     named, notes = [], [] if names else _left_out(finished)
     for name in wanted:
-        run = load_run(RunRecord.load(RunPaths(root, name)))
+        run = _load_run(RunRecord.load(RunPaths(root, name)))
         if run is None:
             raise RequestError(f"Run {name} has no result yet: `spectral-search status {name}` follows it.")
         named.append(run)
@@ -209,7 +209,7 @@ def load_evidence(root: Path, names: Sequence[str] = ()) -> Evidence:
     for name in (run.name for run in finished if run.task == named[0].record.manifest.task):
         if name not in wanted:
             try:
-                run = load_run(RunRecord.load(RunPaths(root, name)))
+                run = _load_run(RunRecord.load(RunPaths(root, name)))
             except RequestError as fault:
                 notes.extend(f"Left out of the verdicts: {text}" for text in fault.faults)
             else:

@@ -177,7 +177,7 @@ def trial_bundle(record: RunRecord, trial: TrialRecord, *, created_at: str | Non
         "trial": trial.number,
         "epoch": metrics["epoch"],
         key: metrics[key],
-        "retest": retest_of(record, trial),
+        "retest": _retest_of(record, trial),
         "data_fingerprint": record.manifest.data,
         "versions": record.manifest.versions,
         "created_at": created_at or utc_now(),
@@ -191,7 +191,7 @@ def _preprocessing(record: RunRecord, paths: TrialPaths) -> tuple[dict[str, NDAr
     return read_safetensors(own if own.exists() else record.paths.preprocessing_safetensors)
 
 
-def retest_of(record: RunRecord, trial: TrialRecord) -> dict[str, Any] | None:
+def _retest_of(record: RunRecord, trial: TrialRecord) -> dict[str, Any] | None:
     """What a trial scored in the re-test, None where it was not among the finalists."""
     retest = record.manifest.retest or {}
     entries = [*retest.get("finalists", []), {"trial": (record.manifest.best or {}).get("trial"), **retest}]

@@ -12,8 +12,8 @@ from typing import Any
 
 from spectral_search.spec.space_part import SpacePart, shared_part
 
-OWN = "error in own task: "
-TRACEBACK = "Traceback (most recent call last):"
+_OWN = "error in own task: "
+_TRACEBACK = "Traceback (most recent call last):"
 _SEE = re.compile(r" \(see trials/[^)]*\)")
 _FRAME = re.compile(r'^ +File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _ERROR = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(: |$)")
@@ -88,8 +88,8 @@ class FailureGroup:
         """One line for people."""
         if len(self.trials) == 1:
             # A cause that is an error says no more than the error itself.
-            owner, _, error = self.cause.rpartition(OWN)
-            cause = owner + OWN if OWN in self.cause else "" if error in _alike(self.line) else f"{self.cause}: "
+            owner, _, error = self.cause.rpartition(_OWN)
+            cause = owner + _OWN if _OWN in self.cause else "" if error in _alike(self.line) else f"{self.cause}: "
             return f"trial {self.example} failed: {cause}{self.line} (see {self.log})"
         at = f", all at {self.where} and no other there" if self.part is not None else ""
         trials = f"{len(self.trials)} of {self.of} trials failed"
@@ -151,7 +151,7 @@ def cause_of(error: str, log: str = "", own: str = "") -> str:
     said = root.error if root is not None else _SEE.sub("", error)
     if own and root is not None and any(file.rpartition("/")[2] == own for file, _ in root.frames):
         # Whatever the user's own code raised is theirs to mend, but for what no code of theirs is to blame for.
-        return _known(error, _KNOWN[:3]) or _known(said, _KNOWN[:3]) or OWN + _alike(said)
+        return _known(error, _KNOWN[:3]) or _known(said, _KNOWN[:3]) or _OWN + _alike(said)
     return _known(error) or _known(said) or _alike(said) or "no reason given"
 
 
@@ -181,7 +181,7 @@ class _Root:
 def _root(log: str) -> _Root | None:
     """The first error of the chain that the log's last traceback tells of."""
     lines = log.splitlines()
-    begins = [place for place, line in enumerate(lines) if line == TRACEBACK]
+    begins = [place for place, line in enumerate(lines) if line == _TRACEBACK]
     if not begins:
         return None
     # Tracebacks of a chain follow each other with a sentence between them; an earlier attempt ends with an error.

@@ -129,7 +129,7 @@ class Step:
         return self.elapsed_s * (self.total - self.done) / self.done
 
 
-def ended(view: SearchView) -> int:
+def _ended(view: SearchView) -> int:
     """Trials that are over, whatever became of them."""
     return sum(view.counts.get(state, 0) for state in ("complete", "stopped", "failed"))
 
@@ -158,7 +158,7 @@ def _headline(view: SearchView) -> Text:
     planned = "" if view.planned is None else f" of {view.planned}"
     left = "" if view.eta_s is None else f", ~{duration(view.eta_s)} left"
     line = Text(view.name, style="bold")
-    return line.append(f"  {ended(view)}{planned} trials done  {duration(view.elapsed_s)}{left}", style="not bold")
+    return line.append(f"  {_ended(view)}{planned} trials done  {duration(view.elapsed_s)}{left}", style="not bold")
 
 
 def _states(view: SearchView) -> Text:
@@ -250,7 +250,7 @@ def summary_line(view: SearchView) -> str:
         left += f" (~{duration(view.retest_s)} of it for the re-test)"
     running = view.counts.get("running", 0)
     amounts = ", ".join([*_amounts(view), duration(view.elapsed_s)])
-    return f"{view.name}: {ended(view)}{planned} trials done, {running} running, {amounts}{left}{best}"
+    return f"{view.name}: {_ended(view)}{planned} trials done, {running} running, {amounts}{left}{best}"
 
 
 class LiveView:

@@ -13,8 +13,8 @@ from pathlib import Path
 from spectral_search.errors import RequestError
 from spectral_search.places import FULL, UNWRITABLE, given_path, require_text, sync_folder, try_folder
 
-DEFAULT_ROOT = "ray_results"
-ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
+_DEFAULT_ROOT = "ray_results"
+_ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
 # A leading dash would read as an option, a leading dot would hide the folder or climb out of the results root.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _NAME_LENGTH = 120
@@ -32,13 +32,13 @@ def results_root(option: str | Path | None, environ: Mapping[str, str] = os.envi
     Raises:
         RequestError: Its path is empty, or no text.
     """
-    named = option if option is not None else environ.get(ROOT_VARIABLE) or DEFAULT_ROOT
+    named = option if option is not None else environ.get(_ROOT_VARIABLE) or _DEFAULT_ROOT
     root = given_path(named, "--results")
     require_text(root.absolute())
     return root
 
 
-def check_name(name: str) -> str:
+def _check_name(name: str) -> str:
     """Return the run name if it is one.
 
     Raises:
@@ -57,7 +57,7 @@ def check_name(name: str) -> str:
 
 def next_free_name(root: Path, stage: str) -> str:
     """The first of `stage`, `stage-2`, `stage-3`, ... that is not taken in the results root."""
-    check_name(stage)
+    _check_name(stage)
     names = (stage if number == 1 else f"{stage}-{number}" for number in count(1))
     return next(name for name in names if not os.path.lexists(root / name))
 
@@ -132,7 +132,7 @@ class RunPaths:
     reserved: bool = False
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        _check_name(self.name)
 
     @property
     def folder(self) -> Path:
@@ -359,7 +359,7 @@ class RunPaths:
             RequestError: The folder cannot be written.
         """
         self.require_unused()
-        require_root(self.root)
+        _require_root(self.root)
 
     def require_writable(self) -> None:
         """Refuse to go on with a run whose folder takes no more files.
@@ -495,7 +495,7 @@ class BaselinePaths:
             RequestError: It cannot be written.
         """
         _make_folders(self.folder)
-        require_root(self.folder)
+        _require_root(self.folder)
         return self
 
     def setting(self, key: str) -> "BaselineSettingPaths":
@@ -529,7 +529,7 @@ class BaselineSettingPaths:
             RequestError: It cannot be written.
         """
         _make_folders(self.folder)
-        require_root(self.folder)
+        _require_root(self.folder)
         return self
 
 
@@ -558,7 +558,7 @@ def _folder_names(root: Path) -> list[str]:
         ) from None
 
 
-def require_root(folder: Path) -> None:
+def _require_root(folder: Path) -> None:
     """Refuse a results root, or a folder in it, that takes no files; what is written to try it is gone at once.
 
     Raises:
@@ -580,5 +580,5 @@ def _make_folders(folder: Path) -> None:
 def _unwritable(folder: Path, fault: OSError) -> str:
     return (
         f"The folder {folder} cannot be written ({fault.strerror}); "
-        f"give another with --results DIR or set {ROOT_VARIABLE}."
+        f"give another with --results DIR or set {_ROOT_VARIABLE}."
     )

@@ -15,7 +15,7 @@ from spectral_search.spec.seeds import numpy_seed
 from spectral_search.task.measure import Measure, Ranked, drawn_together
 
 RESAMPLES = 1000
-LEVEL = 0.95
+_LEVEL = 0.95
 _CHUNK_VALUES = 2_000_000
 _CACHED_VALUES = 50_000_000
 
@@ -95,12 +95,12 @@ def sampled_values(
         every = [part_N[None], *(times_RN * part_N for times_RN in _drawn_times(len(target_N), seed, resamples))]
         value_RK = np.concatenate([measure.of_times(error_NK, target_N, times_RN) for times_RN in every])
         return value_RK[0], value_RK[1:]
-    columns_NC = blocks(measure.columns(error_NK, target_N, part_N), drawn_together(measure))
+    columns_NC = _blocks(measure.columns(error_NK, target_N, part_N), drawn_together(measure))
     sums_RC = resampled_sums(columns_NC, seed=seed, resamples=resamples)
     return measure.of_sums(columns_NC.sum(0, keepdims=True))[0], measure.of_sums(sums_RC)
 
 
-def blocks(columns_NC: np.ndarray, together: int) -> np.ndarray:
+def _blocks(columns_NC: np.ndarray, together: int) -> np.ndarray:
     """Sums over blocks of neighbouring examples, which samples then draw as one (Carlstein 1986).
 
     Errors of examples that overlap are alike. Drawn one by one they would count as so many witnesses, and intervals be
@@ -111,7 +111,7 @@ def blocks(columns_NC: np.ndarray, together: int) -> np.ndarray:
     return np.add.reduceat(columns_NC, np.arange(0, len(columns_NC), together), axis=0)
 
 
-def estimates(value_K: np.ndarray, sample_RK: np.ndarray, level: float = LEVEL) -> list[Estimate]:
+def estimates(value_K: np.ndarray, sample_RK: np.ndarray, level: float = _LEVEL) -> list[Estimate]:
     """Values with the percentile intervals of their bootstrap samples."""
     tail = (1.0 - level) / 2.0
     with np.errstate(invalid="ignore"):
@@ -126,7 +126,7 @@ def interval(
     *,
     seed: int,
     resamples: int = RESAMPLES,
-    level: float = LEVEL,
+    level: float = _LEVEL,
 ) -> tuple[float, float]:
     """Bootstrap interval of a metric over examples; all draws of one stay together, since they share its target.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from spectral_search.record.stored_trials import StudyTrial
 
-TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
+_TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
 # A run on another host shows life only through its files; an epoch rarely takes longer than this.
 _SIGN_OF_LIFE_S = 900.0
 
@@ -90,7 +90,7 @@ class RunRecord:
 
         now = time.time() if now is None else now
         manifest = Manifest.load(paths.require().manifest_json)
-        state = run_state(manifest, paths, now)
+        state = _run_state(manifest, paths, now)
         spec = read_yaml(paths.spec_yaml)
         notes: list[str] = []
         unborn = manifest.storage is None and not paths.study_db.exists() and _has_no_trials(paths, state)
@@ -102,14 +102,14 @@ class RunRecord:
                 f"The study {manifest.study_name!r} of run {paths.name!r} is not in "
                 f"{manifest.storage or paths.study_db}; restore that database, or run the spec again with `--name`."
             )
-        objective = task_of_spec(spec).objective
+        objective = _task_of_spec(spec).objective
         trials = [_join(trial, paths, objective, notes) for trial in found or []]
         return cls(paths, manifest, spec, trials, state, _wall_seconds(manifest, state, paths, now), notes)
 
     @cached_property
     def task(self) -> Task:
         """What it searched on."""
-        return task_of_spec(self.spec)
+        return _task_of_spec(self.spec)
 
     @property
     def objective(self) -> Metric:
@@ -168,7 +168,7 @@ class RunRecord:
     @property
     def counts(self) -> str:
         """How many trials are in which state, and how many of them collapsed, for people."""
-        told = ", ".join(f"{count} {state}" for state in TRIAL_STATES if (count := self.count(state)))
+        told = ", ".join(f"{count} {state}" for state in _TRIAL_STATES if (count := self.count(state)))
         return f"{told} ({len(self.collapsed)} collapsed)" if self.collapsed else told
 
     def count(self, state: str) -> int:
@@ -181,7 +181,7 @@ class RunRecord:
         return sum(len(trial.epochs) for trial in self.trials)
 
 
-def task_of_spec(spec: Mapping[str, Any]) -> Task:
+def _task_of_spec(spec: Mapping[str, Any]) -> Task:
     """The task of a resolved spec; of the default one where it names none, as those of earlier versions.
 
     Raises:
@@ -197,7 +197,7 @@ def _rank(objective: Metric, trial: TrialRecord) -> tuple[bool, float, int]:
     return (False, -objective.gain(value), trial.number)
 
 
-def run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
+def _run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
     """What the run is doing, whatever its manifest last said.
 
     Args:
@@ -278,7 +278,7 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "state": record.state,
         "best": None,
         "retest": None if retest is None else {key: retest.get(key) for key in (objective.name, "low", "high")},
-        "trials": {state: counted[state] for state in TRIAL_STATES[: None if unfinished else 3]},
+        "trials": {state: counted[state] for state in _TRIAL_STATES[: None if unfinished else 3]},
         "epochs_trained": record.epochs_trained,
         "wall_seconds": round(record.wall_seconds, 1),
     }
@@ -364,7 +364,7 @@ def _summary(paths: RunPaths, now: float) -> RunSummary:
         objective = task_of(manifest.task).objective
     except RequestError as fault:
         return RunSummary(paths.name, paths.folder, "unreadable", fault=str(fault))
-    state = run_state(manifest, paths, now)
+    state = _run_state(manifest, paths, now)
     return RunSummary(
         name=paths.name,
         path=paths.folder,

@@ -15,7 +15,7 @@ from spectral_search.record.wording import aligned
 from spectral_search.task.preparation import Examined
 from spectral_search.task.task import Task
 
-STACK, MEAN, VOTE = "stack", "mean", "majority vote"
+STACK, _MEAN, _VOTE = "stack", "mean", "majority vote"
 
 
 def compared(task: Task, stack: Stack, examined: list[Examined]) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def compared(task: Task, stack: Stack, examined: list[Examined]) -> dict[str, An
     first, kind = examined[0], stack.trees.kind
     predicted_KDN = np.stack([one.predicted_DN for one in examined])
     methods = {STACK: stack.predictions(examined), **dict(zip(stack.names, predicted_KDN, strict=True))}
-    methods[MEAN] = kind.outward(kind.inward(predicted_KDN.astype(np.float64)).mean(0))
+    methods[_MEAN] = kind.outward(kind.inward(predicted_KDN.astype(np.float64)).mean(0))
     if kind.classes:
-        methods[VOTE] = kind.vote(predicted_KDN)
+        methods[_VOTE] = kind.vote(predicted_KDN)
     differences: dict[str, dict[str, Any]] = {name: {} for name in methods if name != STACK}
     for metric in task.metrics:
         error_NM = np.column_stack([metric.measure.errors(made, first.target_N) for made in methods.values()])

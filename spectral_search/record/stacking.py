@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import lightgbm
 
 FOLDS = 5
-ROUNDS = 100
-MOST_ROWS = 500_000
+_ROUNDS = 100
+_MOST_ROWS = 500_000
 """Rows that trees of a fold are fitted to at most, drawn where there are more."""
 _NEVER = 1e-3
 """Probabilities nearer than this to 0 or 1 count as this near."""
@@ -153,11 +153,11 @@ def _fit(inward_KDN: np.ndarray, target_DN: np.ndarray, kind: Kind, seed: int) -
 
     row_RK, target_R = inward_KDN.reshape(len(inward_KDN), -1).T, target_DN.ravel()
     known_R = np.flatnonzero(np.isfinite(target_R))
-    if len(known_R) > MOST_ROWS:
-        known_R = np.sort(np.random.default_rng(seed).choice(known_R, MOST_ROWS, replace=False))
+    if len(known_R) > _MOST_ROWS:
+        known_R = np.sort(np.random.default_rng(seed).choice(known_R, _MOST_ROWS, replace=False))
     row_RK, target_R = row_RK[known_R], target_R[known_R]
     held = lightgbm.Dataset(row_RK, target_R, init_score=row_RK.mean(1))
-    return str(lightgbm.train(_parameters(kind, len(row_RK), seed), held, ROUNDS).model_to_string())
+    return str(lightgbm.train(_parameters(kind, len(row_RK), seed), held, _ROUNDS).model_to_string())
 
 
 def _parameters(kind: Kind, rows: int, seed: int) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from spectral_search.record.finding import listed, signed
 from spectral_search.record.methods import Method, difference, leading, ratio
 from spectral_search.task.task import Task
 
-BOUNDS = ("bound", "ceiling")
+_BOUNDS = ("bound", "ceiling")
 
 
 def size_figure(evidence: Evidence) -> Figure:
     """The objective on test against the number of training examples."""
     task, run = evidence.task, f"spectral-search run {evidence.reporting.sizes_stage} --num-train"
     key, title = f"{task.objective.name}_against_size", f"{task.objective.shown} against training size"
-    shown = [method for method in evidence.shown if method.fair or method.role in BOUNDS]
+    shown = [method for method in evidence.shown if method.fair or method.role in _BOUNDS]
     sizes = sorted({method.train_size for method in shown if not method.is_baseline})
     if not sizes:
         return lacking(key, title, "No run counts yet.", f"{run} 32000")
@@ -52,7 +52,7 @@ def _draw_size(layout: Layout, methods: Sequence[Method], task: Task) -> Canvas:
     for family in dict.fromkeys(method.family for method in methods):
         mine = sorted((m for m in methods if m.family == family), key=lambda m: (m.train_size, m.gain))
         best = {m.train_size: m for m in mine}
-        hue, bound = colour(family), any(method.role in BOUNDS for method in mine)
+        hue, bound = colour(family), any(method.role in _BOUNDS for method in mine)
         if len(best) > 1:
             ax.plot(list(best), [m.value for m in best.values()], color=hue, lw=1.2, ls=DASHES[bound], zorder=2)
         for place, method in enumerate(mine):

@@ -19,14 +19,14 @@ from spectral_search.report.importance import MIN_TRIALS, Importance, importance
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.metric import Metric
 
-MOST_SLICES = 8
+_MOST_SLICES = 8
 
 
 def params_figure(run: Run, stage: str) -> Figure:
     """Importances and slices of a search; `stage` is one that varies something."""
     key, title = f"parameters_{run.name}", f"What mattered in {run.name}"
     trials, epoch = judged_trials(run.record)
-    keys = varied_keys(trials)
+    keys = _varied_keys(trials)
     if not keys:
         return lacking(
             key, title, "This run varied nothing, or no trial is over.", f"spectral-search run {stage} --trials 30"
@@ -35,12 +35,12 @@ def params_figure(run: Run, stage: str) -> Figure:
     order = sorted(keys, key=lambda name: -found.share.get(name, -1.0)) if found else keys
     caption = _caption(found, trials, epoch, order, run.record.objective)
     command = None if found else f"spectral-search resume {run.name} --trials {max(30, MIN_TRIALS)}"
-    shown, space = order[:MOST_SLICES], RunSpec.from_dict(run.record.spec).space
+    shown, space = order[:_MOST_SLICES], RunSpec.from_dict(run.record.spec).space
     logarithmic = {name for name in shown if name in space and space[name].is_log}
     return Figure(key, title, caption, lambda layout: _draw(layout, run, epoch, shown, logarithmic, found), command)
 
 
-def varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
+def _varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
     """Parameters that have more than one value among the trials, in the order of the search."""
     values: dict[str, set[str]] = {}
     for trial in trials:

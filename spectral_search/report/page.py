@@ -9,7 +9,7 @@ from spectral_search.drawing.plotting import THEME, Drawing
 from spectral_search.record.finding import Finding
 
 _BADGES = {"yes": "yes", "no": "no", "too close to call": "open", "measured": "number", "not yet run": "none"}
-NOT_RUN = "Not yet run"
+_NOT_RUN = "Not yet run"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def render(page: Page, drawings: Mapping[str, Drawing]) -> str:
         "Verdicts": _findings(page.verdicts, is_open=False),
         "Numbers": _findings(page.numbers, is_open=False),
         **{chapter.title: _chapter(chapter, drawings) for chapter in page.chapters},
-        NOT_RUN: _not_run(page, drawings),
+        _NOT_RUN: _not_run(page, drawings),
         "Records": _table(page.records),
     }
     sections = {title: content for title, content in sections.items() if content}

@@ -60,7 +60,7 @@ class Report:
                 for f in self.figures
             ],
             "files": [str(file) for file in self.files],
-            "results": csv_rows(evidence),
+            "results": _csv_rows(evidence),
             "numbers": [finding.to_dict() for finding in evidence.numbers],
             "verdicts": [finding.to_dict() for finding in evidence.verdicts],
             "stop": evidence.stops,
@@ -98,7 +98,7 @@ def write_report(
             for ending, content in drawings[figure.key].files.items():
                 files.append(folder / f"{figure.key}.{ending}")
                 write_atomic(files[-1], content)
-        write_atomic(table, csv_text(evidence))
+        write_atomic(table, _csv_text(evidence))
         write_atomic(page, render(_page(evidence, chapters), drawings))
     progress(len(drawn), len(drawn))
     return Report(page, table, files, figures, evidence)
@@ -110,7 +110,7 @@ def csv_columns(task: Task) -> list[str]:
     return ["experiment_id", "model", "input", "train_size", *scores, "train_time"]
 
 
-def csv_rows(evidence: Evidence) -> list[dict[str, Any]]:
+def _csv_rows(evidence: Evidence) -> list[dict[str, Any]]:
     """A row for each named run that was tested, and for each baseline."""
     methods = [run.method for run in evidence.named if run.method is not None] + evidence.baselines
     rows = []
@@ -121,12 +121,12 @@ def csv_rows(evidence: Evidence) -> list[dict[str, Any]]:
     return rows
 
 
-def csv_text(evidence: Evidence) -> str:
-    """`csv_rows` as a file's content."""
+def _csv_text(evidence: Evidence) -> str:
+    """`_csv_rows` as a file's content."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, csv_columns(evidence.task), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(csv_rows(evidence))
+    writer.writerows(_csv_rows(evidence))
     return buffer.getvalue()
 
 

@@ -97,7 +97,7 @@ def _as_trained(
     wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
     missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
     predictors = [prepared.predictor(trial_bundle(record, trial), device).predict for trial, _, _ in missing]
-    made_of = fresh_predictions(prepared, record.task.retest_draws(spec.search), predictors)
+    made_of = _fresh_predictions(prepared, record.task.retest_draws(spec.search), predictors)
     for (trial, seed, epoch), predicted_DN in zip(missing, made_of, strict=True):
         made = Retest(trial.number, seed, True, epoch, epoch, trial.best_value, predicted_DN)
         write_retest(record.paths, record.objective, made)
@@ -105,7 +105,7 @@ def _as_trained(
     return [known[trial.number, seed, epoch] for trial, seed, epoch in wanted]
 
 
-def fresh_predictions(prepared: Prepared, count: int, predictors: Sequence[Predict]) -> list[np.ndarray]:
+def _fresh_predictions(prepared: Prepared, count: int, predictors: Sequence[Predict]) -> list[np.ndarray]:
     """Predictions for so many fresh draws of the val examples, each of shape (D, N).
 
     The next draw is made, by one thread, while the networks predict for this one.
@@ -152,7 +152,7 @@ def _retrained(
         def keep(made: Retest, predict: Predict | None) -> None:
             if predict is not None:
                 draws = record.task.retest_draws(spec.search)
-                made = replace(made, predicted_DN=fresh_predictions(prepared, draws, [predict])[0])
+                made = replace(made, predicted_DN=_fresh_predictions(prepared, draws, [predict])[0])
             write_retest(record.paths, record.objective, made)
             done.append(made)
 

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     import torch
 
 
-PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
-BRINGS_TORCH = "spectral_search.run.choose_winner"
+_PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
+_BRINGS_TORCH = "spectral_search.run.choose_winner"
 """What the driver needs next when Ray has started."""
 STREAM_STORE_BYTES = 1 << 30
 """Room for blocks in flight when processes of Ray Data stream the training examples."""
@@ -251,7 +251,7 @@ def _search_on_ray(
     stopping.listen_later()
     with ahead, session as ray:
         # Of two threads that import torch at a time each may find half of it: this one waits for the other.
-        import_module(BRINGS_TORCH)
+        import_module(_BRINGS_TORCH)
         from spectral_search.run.ray_executor import run_separate, run_shared, start_passes
 
         passes = start_passes(ray.slots) if plan.executor == "shared" else []
@@ -280,7 +280,7 @@ def _kept(plan: Plan, paths: RunPaths, preparation: Preparation, made: Prepared,
 
 def _prepared_ahead(preparation: Callable[[], Preparation], abandoned: Event) -> Prepared | None:
     """The dataset, while Ray's processes start; None where it has to wait for these."""
-    import_module(BRINGS_TORCH)
+    import_module(_BRINGS_TORCH)
     if not preparation().goes_ahead:
         return None
     with lone_blas():  # Ray's start forks
@@ -305,7 +305,7 @@ def _data_bytes(plan: Plan) -> int:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -14,15 +14,15 @@ from spectral_search.train.devices import cpu_count
 from spectral_search.train.free_memory import host_memory
 
 Executor = Literal["shared", "separate", "inline"]
-EXECUTORS = ("auto", "shared", "separate", "inline")
-MEMBERS_PER_CORE, MOST_MEMBERS, MOST_MEMBERS_GPU = 4, 16, 32
+_EXECUTORS = ("auto", "shared", "separate", "inline")
+_MEMBERS_PER_CORE, _MOST_MEMBERS, _MOST_MEMBERS_GPU = 4, 16, 32
 """Live trials of one pass: with more, hardly less noise is drawn per trial, and proposals know less."""
-SMALL_OPERATIONS = 2e12
+_SMALL_OPERATIONS = 2e12
 """A search on cheap batches that computes at most so much takes about as long as Ray's start and end, or less. On two
 cores with AMX one of 1.5e12 at most, of which it trained a third, took 20 s in this process and 39 s on Ray."""
-MEMBER_SHARE = 0.25
+_MEMBER_SHARE = 0.25
 """Part of the free memory that members may fill; the examples and their batches need the rest."""
-SMALL = (
+_SMALL = (
     "Trials share passes over the data, in this process: all of them together take about as long as Ray's start and "
     "end. (With Ray: --executor shared.)"
 )
@@ -49,8 +49,8 @@ def check_executor(asked: str, address: str | None) -> None:
     Raises:
         RequestError: It says what is allowed.
     """
-    if asked not in EXECUTORS:
-        raise RequestError(f"--executor must be {', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]}, found {asked!r}.")
+    if asked not in _EXECUTORS:
+        raise RequestError(f"--executor must be {', '.join(_EXECUTORS[:-1])} or {_EXECUTORS[-1]}, found {asked!r}.")
     if asked == "inline" and address is not None:
         raise RequestError("The inline executor runs in this process and joins no cluster: leave --address out.")
 
@@ -67,7 +67,7 @@ def choose_executor(
     """Settle `auto`.
 
     Args:
-        asked: One of EXECUTORS.
+        asked: One of _EXECUTORS.
         spec: The search.
         configs: What its trials may be, or a sample of it.
         traits: What its data are.
@@ -81,7 +81,7 @@ def choose_executor(
         return Choice(chosen, members, f"Executor {asked}, as asked for.")
     executor, reason = _settled(spec, traits, all(_stacks(config) for config in sample), trials, gpus)
     if executor == "shared" and not gpus and _is_small(spec, traits, sample, trials):
-        return Choice("inline", members, SMALL)
+        return Choice("inline", members, _SMALL)
     return Choice(executor, members, reason)
 
 
@@ -121,13 +121,13 @@ def _is_small(spec: RunSpec, traits: Traits, sample: list[TrialConfig], trials: 
         return False
     largest = max(count_parameters(c.model, **c.data.input.sizes(traits.values)) for c in sample)
     # A product there and two back, of a multiplication and an addition each.
-    return 6.0 * largest * traits.train * spec.fit.epochs * trials <= SMALL_OPERATIONS
+    return 6.0 * largest * traits.train * spec.fit.epochs * trials <= _SMALL_OPERATIONS
 
 
 def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:
-    most = MOST_MEMBERS_GPU if gpus else min(MOST_MEMBERS, MEMBERS_PER_CORE * cpu_count())
+    most = _MOST_MEMBERS_GPU if gpus else min(_MOST_MEMBERS, _MEMBERS_PER_CORE * cpu_count())
     free = host_memory().free
     # What cannot train at all must not keep the others from training together.
     possible = [config for config in sample if member_bytes(config, pixels) <= free] or sample
-    fitting = pack_limit(possible, pixels, MEMBER_SHARE * free)
+    fitting = pack_limit(possible, pixels, _MEMBER_SHARE * free)
     return max(1, min(most, fitting, trials))

@@ -15,9 +15,9 @@ from spectral_search.run.study_storage import open_storage, storage_url
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.space_points import planned_trials
 
-WHOLE_CYCLE = ("cosine", "one_cycle")
+_WHOLE_CYCLE = ("cosine", "one_cycle")
 """Schedules whose every step depends on the number of epochs: what was trained so is no part of a longer run."""
-LAST_EPOCHS = ("swa",)
+_LAST_EPOCHS = ("swa",)
 """Averages of weights that begin a number of epochs before the last one, likewise."""
 
 
@@ -84,7 +84,7 @@ def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
         planned = RunSpec.from_dict(record.spec).fit.epochs
         raise RequestError(
             f"--epochs: the learning rate or the average of every complete trial was planned to end at epoch {planned} "
-            f"(fit.schedule {' or '.join(WHOLE_CYCLE)}, fit.weight_average {' or '.join(LAST_EPOCHS)}): `run` the "
+            f"(fit.schedule {' or '.join(_WHOLE_CYCLE)}, fit.weight_average {' or '.join(_LAST_EPOCHS)}): `run` the "
             "spec, or `train` the best config, with more epochs."
         )
     with open_storage(storage_url(record.manifest, record.paths)) as storage:
@@ -95,7 +95,7 @@ def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
 
 def _is_final(config: TrialConfig) -> bool:
     """Whether what was trained of it is no part of a longer training."""
-    return config.fit.schedule in WHOLE_CYCLE or config.fit.weight_average in LAST_EPOCHS
+    return config.fit.schedule in _WHOLE_CYCLE or config.fit.weight_average in _LAST_EPOCHS
 
 
 def _goes_on(trial: TrialRecord, config: TrialConfig) -> bool:

@@ -8,11 +8,11 @@ from spectral_search.spec.run import TrialConfig
 from spectral_search.train.capacity import footprint
 from spectral_search.train.memory_wording import needs
 
-VMSTAT = Path("/proc/vmstat")
+_VMSTAT = Path("/proc/vmstat")
 KILLED = "it was killed (signal 9): most likely by the kernel for want of memory, unless somebody else did it"
 
 
-def kernel_kills(vmstat: Path = VMSTAT) -> int | None:
+def kernel_kills(vmstat: Path = _VMSTAT) -> int | None:
     """Processes that the kernel of this machine has killed for want of memory; None where it does not count them."""
     with suppress(OSError, ValueError):
         for line in vmstat.read_text().splitlines():
@@ -30,7 +30,7 @@ class Watch:
         vmstat: Where the kernel counts.
     """
 
-    def __init__(self, *, here: bool = True, vmstat: Path = VMSTAT) -> None:
+    def __init__(self, *, here: bool = True, vmstat: Path = _VMSTAT) -> None:
         self._here, self._vmstat = here, vmstat
         self._before = kernel_kills(vmstat)
 

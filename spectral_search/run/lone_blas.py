@@ -14,14 +14,5 @@ from threadpoolctl import ThreadpoolController
 @contextmanager
 def lone_blas() -> Iterator[None]:
     """Holds every OpenBLAS that is loaded by now to one thread; the number is one for the whole process."""
-    with _openblas().limit(limits=1):
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
         yield
-
-
-def blas_threads() -> list[int]:
-    """Threads of every OpenBLAS that is loaded by now."""
-    return [library["num_threads"] for library in _openblas().info()]
-
-
-def _openblas() -> ThreadpoolController:
-    return ThreadpoolController().select(internal_api="openblas")

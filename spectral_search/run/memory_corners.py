@@ -1,24 +1,23 @@
 """Which trials of a search need the most memory, and which the least; without Optuna, so that a plan can ask."""
 
-import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec, TrialConfig
-from spectral_search.strategy.space_points import Params
+from spectral_search.strategy.space_points import Params, drawn_value
 from spectral_search.train.capacity import Footprint, footprint
 
-SIZING = (
+_SIZING = (
     *("model.", "data.input.", "fit.batch_size", "fit.precision", "fit.target"),
     *("fit.weight_average", "fit.augment", "fit.accumulate", "fit.checkpoint_activations"),
 )
 """What the memory of a trial follows from: keys, and beginnings of keys."""
-SWEEPS, DRAWS = 3, 100
+_SWEEPS, DRAWS = 3, 100
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Corners:
     def draws(self) -> list[Sized]:
         """Random points of the space, always the same."""
         random_numbers = random.Random(0)
-        drawn = (self._rebuilt({}, lambda domain: _drawn(domain, random_numbers)) for _ in range(DRAWS))
+        drawn = (self._rebuilt({}, partial(drawn_value, rng=random_numbers)) for _ in range(DRAWS))
         return [sized for point in drawn if (sized := self._sized(point)) is not None]
 
     def largest(self) -> Sized:
@@ -78,7 +77,7 @@ class Corners:
             yield self._rebuilt(chosen, lambda domain: domain.probes()[0])
 
     def _climbed(self, best: Sized, merit: Callable[[Sized], int]) -> Sized:
-        for _ in range(SWEEPS):
+        for _ in range(_SWEEPS):
             before = best
             for key, domain in self._sizing.items():
                 for value in domain.probes() if key in best.params else []:
@@ -93,7 +92,7 @@ class Corners:
     def _sizing(self) -> dict[str, Domain]:
         """The searched keys that matter, and those that decide whether these are searched, in order."""
         space = self._spec.space
-        wanted = {key for key in space if key.startswith(SIZING)}
+        wanted = {key for key in space if key.startswith(_SIZING)}
         while more := {parent for key in wanted for parent in space[key].when or {} if parent in space} - wanted:
             wanted |= more
         return {key: space[key] for key in self._spec.search_order() if key in wanted}
@@ -108,7 +107,7 @@ class Corners:
 
     def _sized(self, params: Params) -> Sized | None:
         """A point with what it needs; None where its values cannot go together."""
-        params = {key: value for key, value in params.items() if key.startswith(SIZING) or key in self._sizing}
+        params = {key: value for key, value in params.items() if key.startswith(_SIZING) or key in self._sizing}
         name = repr(sorted(params.items()))
         if name not in self._known:
             try:
@@ -119,14 +118,3 @@ class Corners:
             else:
                 self._known[name] = Sized(params, config, needed)
         return self._known[name]
-
-
-def _drawn(domain: Domain, random_numbers: random.Random) -> Any:
-    if domain.choices is not None:
-        return random_numbers.choice(domain.choices)
-    low, high = float(domain.low or 0.0), float(domain.high or 0.0)
-    if domain.is_log:
-        value = math.exp(random_numbers.uniform(math.log(low), math.log(high)))
-    else:
-        value = random_numbers.uniform(low, high)
-    return round(value) if domain.is_int else value

@@ -22,9 +22,9 @@ from spectral_search.train.devices import Slots, gpu_memory
 from spectral_search.train.free_memory import Memory, host_memory
 from spectral_search.train.memory_wording import advice, needs
 
-PROCESS_BYTES, CONTEXT_BYTES = 250 << 20, 500 << 20
+PROCESS_BYTES, _CONTEXT_BYTES = 250 << 20, 500 << 20
 """What a process that trains takes of the host for its libraries, and of a GPU for its context."""
-LISTED = 3
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Comparison:
             return host + (together(crowd) if shared else sum(one.peak for one in crowd)), 0
         on_one = crowd[: -(-len(crowd) // gpus)]  # the largest, which come first
         held = together(on_one, gpu=True) if shared else sum(together([one], gpu=True) for one in on_one)
-        contexts = CONTEXT_BYTES * (1 if shared else len(on_one))
+        contexts = _CONTEXT_BYTES * (1 if shared else len(on_one))
         return host + sum(one.save for one in crowd), held + contexts + self._examples_on_gpu()
 
     def _processes(self, trials: int) -> int:
@@ -190,8 +190,8 @@ class _Comparison:
             return "No network of the space fits into memory. The smallest: " if self._corners_vary else ""
         if not any(sized.params for sized in too_large):
             return ""
-        named = "; ".join(dict.fromkeys(params_text(sized.params) for sized in too_large[:LISTED]))
-        more = f" and {len(too_large) - LISTED} more" if len(too_large) > LISTED else ""
+        named = "; ".join(dict.fromkeys(params_text(sized.params) for sized in too_large[:_LISTED]))
+        more = f" and {len(too_large) - _LISTED} more" if len(too_large) > _LISTED else ""
         return f"Of the grid, {named}{more} cannot fit into memory. The largest: "
 
     @property

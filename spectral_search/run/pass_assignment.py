@@ -15,7 +15,7 @@ from spectral_search.run.study import LiveTrial, Study
 if TYPE_CHECKING:
     from spectral_search.run.pass_server import Stored
 
-ANSWER_SECONDS = 2.0
+_ANSWER_SECONDS = 2.0
 """How long the driver waits for a pass to show that it is there."""
 
 
@@ -60,7 +60,7 @@ class Desk:
 
     def _answers(self, place: int) -> bool:
         try:
-            return answers(self._passes[place], ANSWER_SECONDS)
+            return answers(self._passes[place], _ANSWER_SECONDS)
         except ActorDiedError:
             return False
 

@@ -22,17 +22,17 @@ from spectral_search.run.under_way import UnderWay, death_of
 # A process that is given a handle of an actor imports the actor's module. Every trial has one of a pass and is to load
 # neither torch nor what comes with it, so that what trains is imported by the pass itself.
 if TYPE_CHECKING:
+    from spectral_search.record.epoch_log import EpochRecord
     from spectral_search.run.ray_job import Job, TrialGauges
     from spectral_search.run.shared_pass import SharedPass
     from spectral_search.run.trial_session import Course, Step
     from spectral_search.strategy.space_points import Params
-    from spectral_search.train.member import EpochRecord
 
     Stored = list[ray.ObjectRef[Job]]
     """A reference to the job, wrapped so that Ray hands it on as it is."""
-JOIN_SECONDS = 5.0
+_JOIN_SECONDS = 5.0
 """How long a pass waits for trials that were announced and do not come."""
-START_SECONDS = 60.0
+_START_SECONDS = 60.0
 """How long an epoch that may be a trial's last is kept for trials whose process is still starting."""
 
 
@@ -204,7 +204,7 @@ class PassServer:
         async with self._changed:
             everyone = self._changed.wait_for(lambda: all(seat.up for seat in self._seats.values()))
             with suppress(TimeoutError):
-                await asyncio.wait_for(everyone, START_SECONDS)
+                await asyncio.wait_for(everyone, _START_SECONDS)
 
     async def _all_ready(self) -> None:
         """Wait until every trial that is expected has joined and none waits for a verdict."""
@@ -217,6 +217,6 @@ class PassServer:
             await self._changed.wait_for(ready)
             try:
                 everyone = self._changed.wait_for(lambda: ready() and len(self._seats) >= self._expected)
-                await asyncio.wait_for(everyone, JOIN_SECONDS)
+                await asyncio.wait_for(everyone, _JOIN_SECONDS)
             except TimeoutError:
                 await self._changed.wait_for(ready)

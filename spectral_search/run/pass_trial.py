@@ -14,9 +14,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 
 from spectral_search.task.metric import VAL
 
-RESTART_SECONDS = 30.0
+_RESTART_SECONDS = 30.0
 """How long a pass whose process died may take to be there again; if its node is gone it may find no other place."""
-START_SECONDS = 600.0
+_START_SECONDS = 600.0
 """How long a trial waits for any pass at all."""
 LOST = "the process of its pass died"
 
@@ -84,22 +84,22 @@ class PassTrial(tune.Trainable):
     def _is_excused(self, home: ActorHandle[Any]) -> bool:
         """Whether the pass is there again, and died of another trial."""
         try:
-            if not answers(home, RESTART_SECONDS):
+            if not answers(home, _RESTART_SECONDS):
                 return False
             asked: ray.ObjectRef[bool] = home.excuses.remote(self._stored, self._number)
-            return bool(ray.get(asked, timeout=RESTART_SECONDS))
+            return bool(ray.get(asked, timeout=_RESTART_SECONDS))
         except (ActorDiedError, ActorUnavailableError, GetTimeoutError):
             return False
 
     def _seek(self) -> ActorHandle[Any]:
         """The trial's own pass, or another one if that is not there before long."""
         dead: set[int] = set()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         own_first = self._passes[self._place :] + self._passes[: self._place]
         while time.monotonic() < deadline and len(dead) < len(own_first):
             for place, home in enumerate(own_first):
                 try:
-                    if answers(home, RESTART_SECONDS):
+                    if answers(home, _RESTART_SECONDS):
                         return home
                 except ActorDiedError:
                     dead.add(place)
@@ -109,8 +109,8 @@ class PassTrial(tune.Trainable):
         asked: ray.ObjectRef[dict[str, Any]] = home.step.remote(self._stored, self._number, self._params, self._told)
         try:
             # An epoch may take hours; a pass that waits to be started again answers nothing at all meanwhile.
-            while not ray.wait([asked], timeout=RESTART_SECONDS)[0]:
-                if not answers(home, RESTART_SECONDS):
+            while not ray.wait([asked], timeout=_RESTART_SECONDS)[0]:
+                if not answers(home, _RESTART_SECONDS):
                     ray.cancel(asked)
                     raise LostPassError(LOST)
             return dict(ray.get(asked))

@@ -25,7 +25,7 @@ from spectral_search.task.training import InputShape
 from spectral_search.train.devices import Slots, plan_slots, visible_gpus
 from spectral_search.train.technique_faults import require_augmentations, require_techniques
 
-LATE_PART = 0.5
+_LATE_PART = 0.5
 """Largest part of all epochs that may be trained before the first decision without a warning."""
 
 
@@ -208,7 +208,7 @@ def late_decision(spec: RunSpec, trials: int) -> str | None:
     if search.min_epochs is None or not rule.stops or (rule.waits and trials <= rule.survivors_of(trials)):
         return None
     first = min(search.min_epochs, epochs)
-    if trials == 1 or first <= LATE_PART * epochs:
+    if trials == 1 or first <= _LATE_PART * epochs:
         return None
     return (
         f"{trials * first} of the {trials * epochs} epochs of all trials are trained before the first decision: "

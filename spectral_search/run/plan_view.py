@@ -13,7 +13,7 @@ from spectral_search.spec.domain import Domain
 from spectral_search.strategy.rule import rule_of
 from spectral_search.task.registry import task_of
 
-GRID_ROWS = 200
+_GRID_ROWS = 200
 _LONGEST_CHOICE = 72
 
 
@@ -81,10 +81,10 @@ def _grid_table(plan: Plan) -> RenderableType:
     table.add_column("trial", justify="right")
     table.add_column("parameters", justify="right")
     table.add_column("values", overflow="fold")
-    for number, point in enumerate(points[:GRID_ROWS]):
+    for number, point in enumerate(points[:_GRID_ROWS]):
         table.add_row(str(number), f"{plan.parameters(point):,}", Text(params_text(point) or "as in the spec"))
-    if len(points) > GRID_ROWS:
-        table.add_row("...", "", f"and {len(points) - GRID_ROWS} more")
+    if len(points) > _GRID_ROWS:
+        table.add_row("...", "", f"and {len(points) - _GRID_ROWS} more")
     return table
 
 

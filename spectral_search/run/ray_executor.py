@@ -37,8 +37,8 @@ from spectral_search.task.registry import task_of
 from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
 
-TRIAL_CPU = 0.005
-PASS_SPARES_CPU = 0.5
+_TRIAL_CPU = 0.005
+_PASS_SPARES_CPU = 0.5
 """What the process of a trial in a shared pass asks of Ray, since it only waits, and what a pass leaves to them."""
 
 
@@ -280,7 +280,7 @@ def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: Training
 def start_passes(slots: Slots) -> list[Any]:
     """The processes of the shared passes, as handles; they import what they need while the examples are read."""
     server = ray.remote(PassServer).options(
-        num_cpus=slots.cpus_per_trial - PASS_SPARES_CPU,
+        num_cpus=slots.cpus_per_trial - _PASS_SPARES_CPU,
         num_gpus=slots.gpus_per_trial,
         max_restarts=-1,  # it is trials whose attempts are counted
         scheduling_strategy="SPREAD",
@@ -301,7 +301,7 @@ def run_shared(
         told(event, trial)
 
     study.listener = tell
-    trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": TRIAL_CPU})
+    trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": _TRIAL_CPU})
     searcher = StudySearcher(study, desk.seat)
     seated = searcher.seat_ahead(slots.concurrent)
     # A pass trains them without their processes, whose imports only slow it, and one of these tells of all. But before

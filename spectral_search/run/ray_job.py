@@ -6,11 +6,11 @@ import ray
 import torch
 from ray.util import metrics
 
+from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.record.paths import RunPaths
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.registry import task_of
 from spectral_search.task.training import Reader, TrainingSet
-from spectral_search.train.member import EpochRecord
 from spectral_search.train.trainer import Trainer
 
 

@@ -24,22 +24,22 @@ from spectral_search.train.devices import Slots, cpu_count, gpu_slots
 if TYPE_CHECKING:
     from ray._private.worker import BaseContext
 
-MOST_SLOTS = 1 << 20
-CONNECT_SECONDS = 5.0
-SHUTDOWN_SECONDS, GONE_SECONDS = 0.5, 3.0
+_MOST_SLOTS = 1 << 20
+_CONNECT_SECONDS = 5.0
+_SHUTDOWN_SECONDS, _GONE_SECONDS = 0.5, 3.0
 """How long processes of Ray may take to leave by themselves, and how long once killed. Nothing is lost by that: what
 they write is whole or swept, and the study is written by the driver alone."""
 STARTS = 3
-INLINE = "or `resume` the run with --executor inline, which needs no Ray."
-NO_PORT = f"no port of it is free. End what holds them, {INLINE}"
-STORE_HEADROOM = 1.25
-STORE_SPARE_BYTES = 1 << 30
-DEFAULT_PORT = 6379
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS_FRAME = b"\0\0\0\4\0\0\0\0\0"
+_INLINE = "or `resume` the run with --executor inline, which needs no Ray."
+NO_PORT = f"no port of it is free. End what holds them, {_INLINE}"
+_STORE_HEADROOM = 1.25
+_STORE_SPARE_BYTES = 1 << 30
+_DEFAULT_PORT = 6379
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS_FRAME = b"\0\0\0\4\0\0\0\0\0"
 """An empty one: length 0 (3 bytes), type 4, no flags, stream 0 (4 bytes)."""
 
-QUIET = {
+_QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -57,7 +57,7 @@ QUIET = {
     "RAY_worker_niceness": "0",
 }
 
-QUIETLY: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+_QUIETLY: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 @dataclass(frozen=True)
@@ -80,25 +80,25 @@ def check_address(address: str) -> None:
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise RequestError(f"--address {address} is not of the form HOST:PORT, such as 10.0.0.5:{DEFAULT_PORT}.")
+        raise RequestError(f"--address {address} is not of the form HOST:PORT, such as 10.0.0.5:{_DEFAULT_PORT}.")
     remedy = "start one there with `ray start --head`, or leave --address out to start one on this machine."
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS) as connection:
             # Behind TLS the greeting would not be understood; there a connection must do.
-            answer = SETTINGS_FRAME if os.environ.get("RAY_USE_TLS") == "1" else _greet(connection)
+            answer = _SETTINGS_FRAME if os.environ.get("RAY_USE_TLS") == "1" else _greet(connection)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RequestError(f"No Ray cluster answers at {address} ({reason.lower()}): {remedy}") from error
-    if answer[3:4] != SETTINGS_FRAME[3:4]:
-        raise RequestError(f"What answers at {address} is no Ray cluster (its usual port is {DEFAULT_PORT}): {remedy}")
+    if answer[3:4] != _SETTINGS_FRAME[3:4]:
+        raise RequestError(f"What answers at {address} is no Ray cluster (its usual port is {_DEFAULT_PORT}): {remedy}")
 
 
 def _greet(connection: socket.socket) -> bytes:
     """The first frame of an HTTP/2 server's answer; SETTINGS (RFC 9113, section 3.4) if it is one."""
-    connection.sendall(HTTP2_PREFACE + SETTINGS_FRAME)
-    answer, deadline = b"", time.monotonic() + CONNECT_SECONDS
-    while len(answer) < len(SETTINGS_FRAME) and time.monotonic() < deadline:
-        received = connection.recv(len(SETTINGS_FRAME) - len(answer))
+    connection.sendall(_HTTP2_PREFACE + _SETTINGS_FRAME)
+    answer, deadline = b"", time.monotonic() + _CONNECT_SECONDS
+    while len(answer) < len(_SETTINGS_FRAME) and time.monotonic() < deadline:
+        received = connection.recv(len(_SETTINGS_FRAME) - len(answer))
         if not received:
             break
         answer += received
@@ -130,7 +130,7 @@ def ray_session(
         afterwards: Where given, the cluster's last processes leave beside what comes next, and are waited for when this
             is left; unless they held a GPU, or the block failed.
     """
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     protect_token()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if slots.gpus and resources.address is None:
@@ -153,7 +153,7 @@ def ray_session(
                 _temp_dir=str(folders.enter_context(session_folder())),
                 num_cpus=cpu_count(),
                 num_gpus=len(slots.gpus),
-                object_store_memory=int(data_bytes * STORE_HEADROOM) + STORE_SPARE_BYTES,
+                object_store_memory=int(data_bytes * _STORE_HEADROOM) + _STORE_SPARE_BYTES,
                 include_dashboard=dashboard,
             )
         check()
@@ -185,9 +185,9 @@ def ray_session(
 
 def _see_off(processes: list[psutil.Process]) -> None:
     """Let processes leave by themselves, for a moment."""
-    _, left = psutil.wait_procs(processes, timeout=SHUTDOWN_SECONDS)
+    _, left = psutil.wait_procs(processes, timeout=_SHUTDOWN_SECONDS)
     kill(left)
-    psutil.wait_procs(left, timeout=GONE_SECONDS)
+    psutil.wait_procs(left, timeout=_GONE_SECONDS)
 
 
 def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
@@ -200,7 +200,7 @@ def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
 
     if not _has_free_port():  # for which Ray would wait for half a minute
         raise RunError(f"Ray does not start on this machine: {NO_PORT}")
-    options |= {"address": "local", "dashboard_host": "127.0.0.1", **QUIETLY}
+    options |= {"address": "local", "dashboard_host": "127.0.0.1", **_QUIETLY}
     for _ in range(STARTS):
         check()
         earlier = set(started_processes())
@@ -227,9 +227,9 @@ def _lasting_fault(error: Exception) -> str | None:
     if isinstance(error, ConnectionError | TimeoutError):
         return None
     if isinstance(error, OSError) and error.errno in FULL:
-        return f"free some space there or set TMPDIR to another disk, then `resume`, {INLINE}"
+        return f"free some space there or set TMPDIR to another disk, then `resume`, {_INLINE}"
     if isinstance(error, OSError | ValueError):
-        return f"mend that, {INLINE}"
+        return f"mend that, {_INLINE}"
     return None
 
 
@@ -281,7 +281,7 @@ def _join(address: str) -> "BaseContext":
     check_address(address)
     try:
         with _handlers_kept():
-            return ray.init(address=address, **QUIETLY)
+            return ray.init(address=address, **_QUIETLY)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RequestError(
@@ -318,7 +318,7 @@ def _cluster_slots(resources: ResourcesSpec, slots: Slots, nodes: list[dict[str,
     slots_there = sum(
         min(
             int(node.get("CPU", 0.0) / cpus_per_trial + 1e-9),
-            gpu_slots(int(node.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else MOST_SLOTS,
+            gpu_slots(int(node.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else _MOST_SLOTS,
         )
         for node in nodes
     )

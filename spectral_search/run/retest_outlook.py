@@ -14,7 +14,7 @@ from spectral_search.spec.search import SearchSpec
 from spectral_search.task.data_plan import Sizes
 from spectral_search.task.registry import task_of
 
-STEP_PASSES = 3
+_STEP_PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Afterwards:
     @classmethod
     def of(cls, spec: RunSpec, sizes: Sizes, *, trains: bool = True, lanes: int = 1) -> "Afterwards":
         """What comes after a search on so many examples."""
-        epoch = STEP_PASSES * sizes.train + sizes.val_draws * sizes.val
+        epoch = _STEP_PASSES * sizes.train + sizes.val_draws * sizes.val
         retest = task_of(spec.task).retest_draws(spec.search) * sizes.val
         return cls(spec.search, epoch, retest, sizes.test or 0, trains, lanes)
 

@@ -16,11 +16,11 @@ from spectral_search.errors import RequestError
 from spectral_search.record.paths import RunPaths
 from spectral_search.terminal import leave_lost_terminals, tell
 
-LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+_LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without locks answer; there the manifest's process alone tells of another one at work."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERRUPTED = 130
-SHOW_CURSOR = "\x1b[?25h"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED = 130
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def hold(paths: RunPaths) -> Iterator[None]:
             f"Another process works on run {paths.name} already: follow it with `spectral-search status {paths.name}`."
         ) from None
     except OSError as error:
-        if error.errno not in LOCKLESS:
+        if error.errno not in _LOCKLESS:
             os.close(descriptor)
             raise
     try:
@@ -61,7 +61,7 @@ class Stopping:
         self._farewell = farewell
         self._asked = self._later = False
         # A background job of a shell script, or under nohup, is started deaf to Ctrl-C, and stays so.
-        self._heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The signal handler.
@@ -91,8 +91,8 @@ class Stopping:
 
     def _end_at_once(self) -> None:
         kill_started()
-        tell(f"{SHOW_CURSOR if os.isatty(2) else ''}\n{self._farewell}\n")
-        os._exit(INTERRUPTED)
+        tell(f"{_SHOW_CURSOR if os.isatty(2) else ''}\n{self._farewell}\n")
+        os._exit(_INTERRUPTED)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -113,7 +113,7 @@ class Stopping:
             raise KeyboardInterrupt from None
         finally:
             sys.unraisablehook = hook
-            if in_main_thread():
+            if _in_main_thread():
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
@@ -140,7 +140,7 @@ class Stopping:
         Raises:
             KeyboardInterrupt: One came before.
         """
-        if in_main_thread():
+        if _in_main_thread():
             for number in self._heard:
                 signal.signal(number, self.handle)
         if self._asked:
@@ -154,7 +154,7 @@ class Stopping:
             sys.__unraisablehook__(unraisable)
 
 
-def in_main_thread() -> bool:
+def _in_main_thread() -> bool:
     """Whether this thread may set signal handlers."""
     return threading.current_thread() is threading.main_thread()
 

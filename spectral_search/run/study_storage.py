@@ -14,7 +14,7 @@ from spectral_search.record.paths import RunPaths
 from spectral_search.spec.load import expand
 from spectral_search.task.metric import Metric
 
-DATABASE_WAIT_S = 60
+_DATABASE_WAIT_S = 60
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def open_storage(url: str) -> Iterator[BaseStorage]:
     Raises:
         RequestError: It cannot be reached.
     """
-    waits = {"connect_args": {"timeout": DATABASE_WAIT_S}} if url.startswith("sqlite") else None
+    waits = {"connect_args": {"timeout": _DATABASE_WAIT_S}} if url.startswith("sqlite") else None
     try:
         storage = RDBStorage(url, engine_kwargs=waits)
     except ImportError as error:

@@ -15,7 +15,7 @@ from spectral_search.strategy.collapse import COLLAPSED
 from spectral_search.strategy.history import State, Trial
 from spectral_search.strategy.space_points import Params
 
-STATES: dict[TrialState, State] = {
+_STATES: dict[TrialState, State] = {
     TrialState.WAITING: "running",
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
@@ -94,7 +94,7 @@ def _epochs(frozen: FrozenTrial, paths: RunPaths, val_name: str) -> list[EpochRe
 
 
 def _trial(frozen: FrozenTrial, spec: RunSpec, values: Sequence[float]) -> Trial:
-    attributes, state = frozen.user_attrs, STATES[frozen.state]
+    attributes, state = frozen.user_attrs, _STATES[frozen.state]
     passed, held = attributes.get(PASSED, 0), attributes.get(HELD, 0)
     return Trial(
         number=frozen.number,

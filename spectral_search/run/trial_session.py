@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from spectral_search.errors import RequestError
 from spectral_search.places import FULL
 from spectral_search.record.durable import append_line
+from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.record.paths import RunPaths, TrialPaths
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.collapse import has_collapsed
@@ -20,12 +21,12 @@ from spectral_search.train.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from spectral_search.train.member import EpochRecord, NonFiniteLossError
+from spectral_search.train.member import NonFiniteLossError
 from spectral_search.train.trainer import Trainer
 
 CHECKPOINT_SHARE = 0.05
 """Largest part of a trial's time that checkpoints between rungs may take."""
-LASTING = (
+_LASTING = (
     RequestError,
     ArithmeticError,
     AssertionError,
@@ -193,7 +194,7 @@ def failed_step(paths: TrialPaths, error: Exception) -> Step:
     told = f"{type(error).__name__}: {reason}"
     if isinstance(error, OSError) and error.errno in FULL:
         return Step(full=told)
-    return Step(failure=f"{told} (see {_log(paths, traceback.format_exc())})", retry=not isinstance(error, LASTING))
+    return Step(failure=f"{told} (see {_log(paths, traceback.format_exc())})", retry=not isinstance(error, _LASTING))
 
 
 def _log(paths: TrialPaths, text: str) -> str:

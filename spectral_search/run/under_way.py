@@ -15,7 +15,7 @@ from spectral_search.record.paths import RunPaths
 
 RETRIES = 3
 """How often a trial that raised, or whose process died, is started again from its checkpoint."""
-ASKED = "asked_to_end"
+_ASKED = "asked_to_end"
 """Beside the files: the process was asked to end, so that its trials are not to blame for it."""
 
 
@@ -74,7 +74,7 @@ def found_dead(paths: RunPaths) -> list[int]:
     """Trials that processes of an earlier session were training when they died, none of which may live any more."""
     folder = paths.under_way_dir
     trials: set[int] = set()
-    if not (folder / ASKED).exists():
+    if not (folder / _ASKED).exists():
         trials = {number for path in folder.glob("*.json") for number in death_of(path).trials}
     forget(paths)
     return sorted(trials)
@@ -93,4 +93,4 @@ def asked_to_end(paths: RunPaths) -> None:
     """Write down that processes are about to end because somebody asked for it."""
     with suppress(OSError):
         paths.under_way_dir.mkdir(exist_ok=True)
-        (paths.under_way_dir / ASKED).touch()
+        (paths.under_way_dir / _ASKED).touch()

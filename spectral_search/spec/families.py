@@ -22,7 +22,7 @@ from spectral_search.spec.model_section import ModelSection
 GROUP = "spectral_search.models"
 """The entry points by which other packages bring families."""
 FOLDER = Path(__file__).parents[1] / "models" / "families"
-NAME = "FAMILY"
+_NAME = "FAMILY"
 """What a module of the folder calls its family."""
 
 
@@ -34,7 +34,7 @@ def families() -> Mapping[str, Family[Any]]:
         RequestError: An entry point brings something else, or two families have one kind.
     """
     own = sorted(module.name for module in pkgutil.iter_modules([str(FOLDER)]))
-    found = [getattr(importlib.import_module(f"spectral_search.models.families.{name}"), NAME) for name in own]
+    found = [getattr(importlib.import_module(f"spectral_search.models.families.{name}"), _NAME) for name in own]
     found += [_loaded(point) for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)]
     by_kind: dict[str, Family[Any]] = {}
     for family in found:

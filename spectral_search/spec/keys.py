@@ -158,17 +158,17 @@ def allowed(info: FieldInfo) -> str:
 
 def texts(info: FieldInfo) -> list[str]:
     """Every text that a field takes as it stands, such as 'relu' or 'auto'."""
-    return literals(info.annotation, info.metadata)
+    return _literals(info.annotation, info.metadata)
 
 
-def literals(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
+def _literals(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
     """Those of a type, with what is said of it."""
     if named := [name for rule in metadata if isinstance(rule, Registry) for name in rule.names]:
         return named
     if get_origin(annotation) is Literal:
         return [value for value in get_args(annotation) if isinstance(value, str)]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
-        return [text for part in get_args(annotation) for text in literals(part)]
+        return [text for part in get_args(annotation) for text in _literals(part)]
     return []
 
 
@@ -187,7 +187,7 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         base, *extra = get_args(annotation)
         inner = [item for part in extra for item in (part.metadata if isinstance(part, FieldInfo) else [part])]
         return _words(base, [*inner, *metadata])
-    named = literals(annotation, metadata) if any(isinstance(item, Registry) for item in metadata) else []
+    named = _literals(annotation, metadata) if any(isinstance(item, Registry) for item in metadata) else []
     if origin is Literal or named:
         values = named or [str(value) for value in get_args(annotation)]
         return values[0] if len(values) == 1 else "one of " + ", ".join(values)

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from spectral_search.errors import RequestError
 from spectral_search.spec.spelling import nearest
 
-PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Registry:
         if name in self._added:
             return self._added[name]
         if name in self._own:
-            module = f"{PACKAGE.name}.{self.folder.replace('/', '.')}.{self._own[name]}"
+            module = f"{_PACKAGE.name}.{self.folder.replace('/', '.')}.{self._own[name]}"
             return getattr(importlib.import_module(module), self.kind.upper())
         for point in entry_points(group=self.group, name=name):
             return point.load()
@@ -70,7 +70,7 @@ class Registry:
 
     @cached_property
     def _own(self) -> dict[str, str]:
-        ending, modules = f"_{self.kind}", pkgutil.iter_modules([str(PACKAGE / self.folder)])
+        ending, modules = f"_{self.kind}", pkgutil.iter_modules([str(_PACKAGE / self.folder)])
         return {module.name.removesuffix(ending): module.name for module in modules if module.name.endswith(ending)}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

@@ -10,8 +10,8 @@ from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
 from spectral_search.spec.copies import Copies, share_budget
 from spectral_search.spec.name_registry import PROPOSERS, RULES
 
-PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
-VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 class SearchSpec(Section):
@@ -86,8 +86,8 @@ class SearchSpec(Section):
     @classmethod
     def _password_is_a_variable(cls, storage: str | None) -> str | None:
         """A spec is stored with its run, where a password would be read by whoever reads the run."""
-        for match in PASSWORD.finditer(storage or ""):
-            if not VARIABLE.fullmatch(match["user"] if match["user"] is not None else match["option"]):
+        for match in _PASSWORD.finditer(storage or ""):
+            if not _VARIABLE.fullmatch(match["user"] if match["user"] is not None else match["option"]):
                 raise linked_fault(
                     "search.storage holds a password in plain text; put it into the environment and write "
                     "postgresql+psycopg://user:${NAME_OF_VARIABLE}@host/database",
@@ -97,7 +97,7 @@ class SearchSpec(Section):
 
 
 Reader = Literal["auto", "ray", "thread"]
-LEAST_PART = 0.01
+_LEAST_PART = 0.01
 """The smallest part of a core or a GPU that a trial may have: with less, a hundred processes would share one."""
 
 
@@ -108,7 +108,7 @@ class ResourcesSpec(Section):
         "auto", description="GPU indices to use"
     )
     gpus_per_trial: Annotated[float, Field(ge=0.0, le=65536.0)] | Literal["auto"] = "auto"
-    cpus_per_trial: Annotated[float, Field(ge=LEAST_PART, le=65536.0)] | Literal["auto"] = "auto"
+    cpus_per_trial: Annotated[float, Field(ge=_LEAST_PART, le=65536.0)] | Literal["auto"] = "auto"
     concurrent: Annotated[int, Field(ge=1, le=MANY)] | None = Field(None, description="most trials at once")
     reader: Reader = Field(
         "auto",
@@ -125,8 +125,8 @@ class ResourcesSpec(Section):
     @field_validator("gpus_per_trial")
     @classmethod
     def _part_of_a_gpu(cls, value: float | str) -> float | str:
-        if isinstance(value, float) and 0.0 < value < LEAST_PART:
-            raise ValueError(f"{value:g} is less than a hundredth of a GPU; use 0 for none, or at least {LEAST_PART:g}")
+        if isinstance(value, float) and 0.0 < value < _LEAST_PART:
+            raise ValueError(f"{value:g} is less than a hundredth of a GPU; use 0 for none, or at least {_LEAST_PART}")
         return value
 
 

@@ -9,9 +9,9 @@ from spectral_search.spec.domain import same_key
 from spectral_search.spec.yaml_io import show
 
 Params = Mapping[str, Any]
-CHANCE = 0.1
+_CHANCE = 0.1
 """How probable it may be that a threshold parts the failed from the others by chance alone, for it to be told."""
-ENDS = 2
+_ENDS = 2
 """Of a range: the failed may lie at either."""
 
 
@@ -86,7 +86,7 @@ def _value(key: str, failed: Sequence[Params]) -> SpacePart | None:
 
 def _threshold(keys: Sequence[str], failed: Sequence[Params], others: Sequence[Params]) -> SpacePart | None:
     numeric = [key for key in keys if all(_size(p[key]) is not None for p in [*failed, *others] if key in p)]
-    if ENDS * len(numeric) > CHANCE * math.comb(len(failed) + len(others), len(failed)):
+    if _ENDS * len(numeric) > _CHANCE * math.comb(len(failed) + len(others), len(failed)):
         return None
     for key in numeric:
         sizes = [size for params in failed if (size := _size(params[key])) is not None]

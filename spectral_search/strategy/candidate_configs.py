@@ -6,7 +6,7 @@ from typing import Any
 from spectral_search.errors import RequestError
 from spectral_search.spec.run import RunSpec, TrialConfig
 
-CHECKED_CHOICES = 500
+_CHECKED_CHOICES = 500
 """Combinations of values that are looked at before anything starts."""
 
 
@@ -26,7 +26,7 @@ def candidates(spec: RunSpec) -> list[TrialConfig]:
     alone = [{}, *({key: value} for key, domain in spec.space.items() for value in domain.probes())]
     points = spec.grid_points() if spec.search.exhaustive else alone
     found = []
-    for point in points[:CHECKED_CHOICES]:
+    for point in points[:_CHECKED_CHOICES]:
         with suppress(RequestError):  # a value that is possible only together with others
             found.append(spec.with_params(point))
     return found

@@ -20,23 +20,23 @@ from spectral_search.task.metric import Metric
 
 COLLAPSED = "collapsed"
 """User attribute of a trial in the study: that it collapsed, what was seen and why that is likely."""
-NOTHING = 0.02
+_NOTHING = 0.02
 """What val is better than chance, and the part of the mean label's loss that training removed, both below which an
 epoch shows nothing."""
-FEWEST_EPOCHS, PART = 12, 5
+_FEWEST_EPOCHS, _PART = 12, 5
 """By default a trial is judged after so many epochs, and after one in this many of all, both after its warm-up."""
-FEW_STEPS, PART_OF_FEW = 500, 2
+FEW_STEPS, _PART_OF_FEW = 500, 2
 """One that has taken fewer steps by then is judged later, but after one in this many of its epochs in any case."""
 LEARNT = 0.1
 """What the val value of a trial that has learnt something is better than chance."""
-WITNESSES = 2
+_WITNESSES = 2
 """Other trials that must have come as far before one that was stopped earlier is said to have collapsed."""
-FACTOR = 1.5
+_FACTOR = 1.5
 """A learning rate so many times above, or below, all with which others learnt is a likely cause."""
-LOW_LR = 1e-6
-FAR_OFF = 1e4
+_LOW_LR = 1e-6
+_FAR_OFF = 1e4
 """A val value beyond which decimals say nothing."""
-SHRINKING, DROPPING = 1e-2, 0.8
+_SHRINKING, _DROPPING = 1e-2, 0.8
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -48,7 +48,7 @@ def earliest(fit: FitSpec, after: int | None) -> int:
         fit: Its recipe.
         after: Epochs after the warm-up, as `search.collapse_epochs` gives them; the default rule when None.
     """
-    chosen = max(FEWEST_EPOCHS, math.ceil(fit.epochs / PART)) if after is None else after
+    chosen = max(_FEWEST_EPOCHS, math.ceil(fit.epochs / _PART)) if after is None else after
     return math.ceil(fit.warmup_epochs) + chosen
 
 
@@ -65,14 +65,14 @@ def has_collapsed(records: Records, fit: FitSpec, after: int | None, metric: Met
     if epochs < earliest(fit, after) or not shows_nothing(records, metric):
         return False
     few = after is None and records[-1].get("steps", FEW_STEPS) < FEW_STEPS
-    return not few or epochs >= math.ceil(fit.epochs / PART_OF_FEW)
+    return not few or epochs >= math.ceil(fit.epochs / _PART_OF_FEW)
 
 
 def shows_nothing(records: Records, metric: Metric) -> bool:
     """Whether none of these epochs shows that anything was learnt; one that does not say so counts as having."""
     return bool(records) and not any(
-        _over_chance(record.get(metric.val_name, metric.gain(math.inf)), metric) >= NOTHING
-        or record.get("train_gain", 1.0) >= NOTHING
+        _over_chance(record.get(metric.val_name, metric.gain(math.inf)), metric) >= _NOTHING
+        or record.get("train_gain", 1.0) >= _NOTHING
         for record in records
     )
 
@@ -90,7 +90,7 @@ def others_learnt(records: Records, fit: FitSpec, others: Collection[Sequence[fl
     """
     epoch = len(records)
     came = [_over_chance(metric.best(values[:epoch]), metric) for values in others if len(values) >= epoch]
-    return epoch > fit.warmup_epochs and len(came) >= WITNESSES and statistics.median(came) >= LEARNT
+    return epoch > fit.warmup_epochs and len(came) >= _WITNESSES and statistics.median(came) >= LEARNT
 
 
 def learnt(values: Sequence[float], metric: Metric) -> bool:
@@ -107,7 +107,7 @@ def verdict(records: Records, cause: str, metric: Metric) -> str:
     """What is told of a trial that collapsed: what was seen, and the likely cause."""
     best = metric.best(record[metric.val_name] for record in records)
     spent = "its only epoch" if len(records) == 1 else f"all its {len(records)} epochs"
-    value = metric.told(best) if abs(best) < FAR_OFF else f"{best:.2g}"
+    value = metric.told(best) if abs(best) < _FAR_OFF else f"{best:.2g}"
     return f"no better than the mean label in {spent} (best val {metric.label} {value}). {cause}"
 
 
@@ -132,13 +132,13 @@ def likely_cause(config: TrialConfig, others: Collection[TrialConfig]) -> str:
 def _rate(config: TrialConfig, others: Collection[TrialConfig]) -> str | None:
     lr, kind = config.fit.lr, config.model.kind
     rates = sorted(other.fit.lr for other in others if other.model.kind == kind)
-    if rates and lr > FACTOR * rates[-1]:
+    if rates and lr > _FACTOR * rates[-1]:
         return f"fit.lr {lr:.2g} is too high for this network; others learnt with {rates[-1]:.2g} at most."
     if lr >= family_of(kind).high_lr and not (rates and lr <= rates[-1]):
         return f"fit.lr {lr:.2g} is too high for most networks of this kind."
-    if lr < LOW_LR:
+    if lr < _LOW_LR:
         return f"with fit.lr {lr:.2g} the weights hardly move."
-    if rates and lr < rates[0] / FACTOR:
+    if rates and lr < rates[0] / _FACTOR:
         return f"fit.lr {lr:.2g} may be too low; others learnt with {rates[0]:.2g} at least."
     return None
 
@@ -149,9 +149,9 @@ def _network(config: TrialConfig) -> str | None:
 
 def _recipe(config: TrialConfig) -> str | None:
     fit = config.fit
-    if fit.lr * fit.weight_decay > SHRINKING:
+    if fit.lr * fit.weight_decay > _SHRINKING:
         return f"fit.weight_decay {fit.weight_decay:.2g} at this fit.lr shrinks weights faster than they learn."
     dropout: float = getattr(config.model, "dropout", 0.0)  # most families have it
-    if dropout > DROPPING:
+    if dropout > _DROPPING:
         return f"model.dropout {dropout:.2g} leaves hardly anything to learn from."
     return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-ATTEMPTS = 10
+_ATTEMPTS = 10
 """Proposals asked of the sampler before a repeated or impossible one is replaced by a random one."""
 
 
@@ -51,7 +51,7 @@ class SamplerProposer(Proposer):
     def propose(self, history: History) -> Params | None:
         number, seed, tried = len(history.trials), self.spec.search.seed, tried_points(history)
         told = self.told(history)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             sampler = self.sampler(counter_seed(seed, "proposal", number, attempt) % 2**32)
             if self._untried.holds(params := self.shadow.ask(sampler, told), tried):
                 return params

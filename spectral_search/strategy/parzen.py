@@ -20,11 +20,11 @@ from spectral_search.spec.domain import Domain
 
 CANDIDATES = 100
 """Random points of which one is proposed."""
-LEADERS_PART = 10
+_LEADERS_PART = 10
 """One in this many trials is a leader, and at least two are."""
-WIDTH = 0.1
+_WIDTH = 0.1
 """Standard deviation of a kernel, as a part of its domain."""
-FLOOR = 0.1
+_FLOOR = 0.1
 """Added to each density, a kernel's peak being 1: what a key says where nothing has been tried."""
 
 
@@ -52,7 +52,7 @@ def most_promising(domains: Mapping[str, Domain], seen: Sequence[Seen], candidat
         candidates: Points to choose from; the first of equals is chosen.
     """
     best_first = sorted(seen, key=lambda trial: (-trial.rungs, -trial.value))
-    count = max(2, math.ceil(len(seen) / LEADERS_PART))
+    count = max(2, math.ceil(len(seen) / _LEADERS_PART))
     score_C = np.zeros(len(candidates))
     for key, domain in domains.items():
         has_C = [place for place, candidate in enumerate(candidates) if key in candidate]
@@ -68,13 +68,13 @@ def most_promising(domains: Mapping[str, Domain], seen: Sequence[Seen], candidat
 def _density(domain: Domain, values: Sequence[Any], tried: Sequence[Any]) -> np.ndarray:
     """Mean of the kernels of what was tried, at each value."""
     if not tried:
-        return np.full(len(values), FLOOR)
+        return np.full(len(values), _FLOOR)
     if domain.choices is not None:
         names = [json.dumps(value) for value in tried]
-        return np.array([names.count(json.dumps(value)) / len(names) for value in values]) + FLOOR
+        return np.array([names.count(json.dumps(value)) / len(names) for value in values]) + _FLOOR
     at_C, tried_T = _scaled(domain, values), _scaled(domain, tried)
-    kernels_CT = np.exp(-0.5 * np.square((at_C[:, None] - tried_T) / WIDTH))
-    return kernels_CT.mean(axis=1) + FLOOR
+    kernels_CT = np.exp(-0.5 * np.square((at_C[:, None] - tried_T) / _WIDTH))
+    return kernels_CT.mean(axis=1) + _FLOOR
 
 
 def _scaled(domain: Domain, values: Sequence[Any]) -> np.ndarray:

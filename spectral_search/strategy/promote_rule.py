@@ -13,7 +13,7 @@ from spectral_search.strategy.halving_rule import Halving
 from spectral_search.strategy.history import History, Trial
 from spectral_search.strategy.rule import FIRST_RUNG_PART, Decision
 
-SCREEN_PART, SCREEN_REDUCTION = 5, 2
+_SCREEN_PART, _SCREEN_REDUCTION = 5, 2
 """Another rung comes before the first one, at one in this many of its epochs: half of the trials pass that."""
 
 
@@ -25,7 +25,7 @@ class Promotion(Halving):
         return [*([] if screen is None else [screen]), *super().rungs(epochs)]
 
     def reduction_at(self, rung: int) -> int:
-        return SCREEN_REDUCTION if rung == self._screen(self.epochs) else self.reduction
+        return _SCREEN_REDUCTION if rung == self._screen(self.epochs) else self.reduction
 
     def decide(self, history: History, trial: Trial) -> Decision:
         rung = len(trial.values)
@@ -51,8 +51,8 @@ class Promotion(Halving):
     def _screen(self, epochs: int) -> int | None:
         """A rung before the first one, where only the worse half is left behind; none where `min_epochs` is given."""
         first = math.ceil(epochs / FIRST_RUNG_PART)
-        screen = math.ceil(first / SCREEN_PART)
-        chosen = self.search.min_epochs is None and self.reduction > SCREEN_REDUCTION
+        screen = math.ceil(first / _SCREEN_PART)
+        chosen = self.search.min_epochs is None and self.reduction > _SCREEN_REDUCTION
         return screen if chosen and screen < first else None
 
 

@@ -11,7 +11,7 @@ from spectral_search.spec.domain import Domain
 from spectral_search.spec.run import RunSpec
 
 Params = dict[str, Any]
-LARGEST_ENUMERATION = 5_000
+_LARGEST_ENUMERATION = 5_000
 """Points of a space that are listed; in larger ones a repeated proposal is improbable. Listing these takes 0.4 s."""
 
 
@@ -70,7 +70,7 @@ def finite_points(spec: RunSpec) -> list[Params] | None:
             for point in points
             for extended in ([{**point, key: value} for value in values] if spec.is_active(key, point) else [point])
         ]
-        if len(points) > LARGEST_ENUMERATION:
+        if len(points) > _LARGEST_ENUMERATION:
             return None
     return [point for point in points if is_possible(spec, point)]
 
@@ -90,4 +90,4 @@ def _values(domain: Domain) -> list[Any] | None:
     if not domain.is_int or domain.low is None or domain.high is None:
         return None
     low, high = int(domain.low), int(domain.high)
-    return list(range(low, high + 1)) if high - low < LARGEST_ENUMERATION else None
+    return list(range(low, high + 1)) if high - low < _LARGEST_ENUMERATION else None

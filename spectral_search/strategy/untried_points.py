@@ -21,7 +21,7 @@ from spectral_search.strategy.space_points import (
 if TYPE_CHECKING:
     from spectral_search.strategy.shadow_study import ShadowStudy
 
-RANDOM_ATTEMPTS = 1000
+_RANDOM_ATTEMPTS = 1000
 """Random points drawn of a space that cannot be listed before it is taken to hold no more."""
 
 
@@ -50,7 +50,7 @@ class UntriedPoints:
         import optuna
 
         sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
-        for _ in range(RANDOM_ATTEMPTS):
+        for _ in range(_RANDOM_ATTEMPTS):
             if self.holds(params := self._shadow.ask(sampler, []), tried):
                 return params
         return None

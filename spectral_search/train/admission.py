@@ -25,7 +25,7 @@ class NoRoomError(MemoryError):
     """A network needs more memory than is free at the moment; on another day, or alone, it may fit."""
 
 
-def device_memory(device: torch.device) -> Memory:
+def _device_memory(device: torch.device) -> Memory:
     """What a process may still take of a device, what it freed and kept included."""
     if device.type != "cuda":
         return host_memory()
@@ -48,7 +48,7 @@ class Admission:
     device: torch.device
     examples: int
     values: int
-    memory: Callable[[torch.device], Memory] = device_memory
+    memory: Callable[[torch.device], Memory] = _device_memory
     allow_oversize: bool = False
 
     def check(self, config: TrialConfig, beside: Callable[[], Sequence[Beside]] = tuple) -> None:

@@ -9,22 +9,22 @@ from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
 
-PARAMETER_BYTES = 28
+_PARAMETER_BYTES = 28
 """Weight, gradient, two moments and the best epoch's weight in float32; copies of weight and gradient for products."""
-ACTIVATION_BYTES = 24
+_ACTIVATION_BYTES = 24
 """Of a hidden unit for one example of the batch, in float32: product, activation, dropout and their gradients."""
-AVERAGE_BYTES = 4
+_AVERAGE_BYTES = 4
 """Of a weight's average, where there is one; and as bytes, twice, while a checkpoint is written."""
-SUM_BYTES = 4
+_SUM_BYTES = 4
 """Of the sum of a weight's gradients, where several batches make a step."""
-STATE_BYTES, SAVE_BYTES = 20, 24
+_STATE_BYTES, _SAVE_BYTES = 20, 24
 """Of a weight: itself, its gradient, two moments and the best epoch's; and, while a checkpoint is written, weight and
 moments as bytes, twice. 22 and 20 were measured."""
-RIDGE_BYTES = 28
+_RIDGE_BYTES = 28
 """Of a pair of features, while a Ridge is fitted: sums, Gram matrix and factor in float64, a product in float32."""
-FEED_ARRAYS = 4
+_FEED_ARRAYS = 4
 """Arrays of a batch's values in float32 that a GPU makes its input from; a CPU goes by stripes."""
-FEWEST_ROWS = 64
+_FEWEST_ROWS = 64
 """Examples that are predicted at once, at least."""
 
 
@@ -69,18 +69,18 @@ def footprint(config: TrialConfig, values: int, *, examples: int | None = None, 
     weights, element = count_parameters(config.model, **shape), _element_bytes(fit.precision, gpu)
     # Batches differ by one at most: the last of an epoch is shared out among the others (`batch_bounds`).
     batch = fit.batch_size if examples is None else min(fit.batch_size, examples)
-    rows = max(batch, FEWEST_ROWS) if examples is None else max(batch, min(FEWEST_ROWS, examples))
+    rows = max(batch, _FEWEST_ROWS) if examples is None else max(batch, min(_FEWEST_ROWS, examples))
     step = step_bytes(config.model, **shape, batch=batch, element=element, recomputed=fit.checkpoint_activations)
     casts = weights * element if element < 4 else 0
     features = shape["channels"] * shape["pixels"]
     copies, average = 1 + bool(fit.augment), _average_bytes(config)
-    inputs = rows * (copies * features * element + (FEED_ARRAYS * 4 * values if gpu else 0))
+    inputs = rows * (copies * features * element + (_FEED_ARRAYS * 4 * values if gpu else 0))
     if fit.target == "ridge_residual":
-        inputs = max(inputs, RIDGE_BYTES * features**2)
+        inputs = max(inputs, _RIDGE_BYTES * features**2)
     return Footprint(
-        (STATE_BYTES + average + _sum_bytes(config)) * weights,
+        (_STATE_BYTES + average + _sum_bytes(config)) * weights,
         step + casts,
-        (SAVE_BYTES + 2 * average) * weights,
+        (_SAVE_BYTES + 2 * average) * weights,
         inputs,
         joint=family_of(config.model.kind).stack is not None,
     )
@@ -107,11 +107,11 @@ def _element_bytes(precision: str, gpu: bool) -> int:
 
 
 def _average_bytes(config: TrialConfig) -> int:
-    return AVERAGE_BYTES if config.fit.weight_average != "none" else 0
+    return _AVERAGE_BYTES if config.fit.weight_average != "none" else 0
 
 
 def _sum_bytes(config: TrialConfig) -> int:
-    return SUM_BYTES if config.fit.accumulate > 1 else 0
+    return _SUM_BYTES if config.fit.accumulate > 1 else 0
 
 
 def member_bytes(config: TrialConfig, values: int) -> int:
@@ -122,7 +122,7 @@ def member_bytes(config: TrialConfig, values: int) -> int:
     given, model = config.data.input, config.model
     parameters = count_parameters(model, **given.sizes(values))
     units = config.fit.batch_size * family_of(model.kind).stacked_units(model)
-    return (PARAMETER_BYTES + _average_bytes(config) + _sum_bytes(config)) * parameters + ACTIVATION_BYTES * units
+    return (_PARAMETER_BYTES + _average_bytes(config) + _sum_bytes(config)) * parameters + _ACTIVATION_BYTES * units
 
 
 def pack_limit(configs: Iterable[TrialConfig], values: int, free_bytes: float) -> int:

@@ -17,10 +17,11 @@ from safetensors.torch import save
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import write_atomic
+from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.record.paths import TrialPaths
-from spectral_search.train.member import EpochRecord, Member, best_of
+from spectral_search.train.member import Member, best_of
 
-RECORD = "record"
+_RECORD = "record"
 
 
 class DamagedCheckpointError(RequestError):
@@ -102,7 +103,7 @@ def read_best(paths: TrialPaths) -> tuple[dict[str, torch.Tensor], EpochRecord]:
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], record: Mapping[str, object]) -> None:
     on_cpu = {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
-    write_atomic(path, save(on_cpu, metadata={RECORD: json.dumps(record)}))
+    write_atomic(path, save(on_cpu, metadata={_RECORD: json.dumps(record)}))
 
 
 def _read(path: Path, part: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -118,7 +119,7 @@ def _header(path: Path, part: str) -> dict[str, Any]:
 
 def _record(file: safe_open, part: str) -> dict[str, Any]:
     """The record in a file's header, which must have this part."""
-    record: dict[str, Any] = json.loads((file.metadata() or {})[RECORD])
+    record: dict[str, Any] = json.loads((file.metadata() or {})[_RECORD])
     if not record[part]:
         raise ValueError(f"its {part} is empty")
     return record

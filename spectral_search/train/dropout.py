@@ -10,7 +10,7 @@ import torch
 
 from spectral_search.train.dropout_kernel import RESOLUTION, WordStream, dropped_of, kept_factor
 
-INTEGERS = {2: torch.int16, 4: torch.int32}
+_INTEGERS = {2: torch.int16, 4: torch.int32}
 
 
 class StepDropout:
@@ -51,7 +51,7 @@ class _CpuDraws:
         bits_WB, dropped = self.bits(*factor_WB.shape), dropped_of(p)
         kept = torch.tensor(kept_factor(dropped), dtype=factor_WB.dtype)
         # As integers of the same width: comparing and multiplying those is several times faster than masking.
-        integer = INTEGERS[factor_WB.element_size()]
+        integer = _INTEGERS[factor_WB.element_size()]
         torch.ge(bits_WB, dropped - RESOLUTION // 2, out=factor_WB.view(integer)).mul_(kept.view(integer).item())
 
 

@@ -16,7 +16,7 @@ try:
 except ImportError:  # not there on Windows
     resource = None  # type: ignore[assignment]
 
-NO_LIMIT = 1 << 62
+_NO_LIMIT = 1 << 62
 """Version 1 writes a limit near 2^63 where there is none."""
 
 
@@ -92,7 +92,7 @@ def _limit(folder: Path, unified: bool) -> Memory | None:
     """A group's limit; None where it sets none."""
     names = ("memory.max", "memory.current") if unified else ("memory.limit_in_bytes", "memory.usage_in_bytes")
     text = (folder / names[0]).read_text().strip()
-    if text == "max" or int(text) >= NO_LIMIT:
+    if text == "max" or int(text) >= _NO_LIMIT:
         return None
     total, used = int(text), int((folder / names[1]).read_text())
     return Memory(max(0, total - max(0, used - _reclaimable(folder, unified))), total)

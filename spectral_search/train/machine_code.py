@@ -11,8 +11,8 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-I16, I32, I64, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-F32_P, I16_P, I32_P, I64_P = F32.as_pointer(), I16.as_pointer(), I32.as_pointer(), I64.as_pointer()
+_I16, I32, I64, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
+F32_P, I16_P, I32_P, I64_P = F32.as_pointer(), _I16.as_pointer(), I32.as_pointer(), I64.as_pointer()
 _C_TYPES: dict[ir.Type, Any] = {
     I32: ctypes.c_uint32,
     I64: ctypes.c_int64,
@@ -22,7 +22,7 @@ _C_TYPES: dict[ir.Type, Any] = {
     I32_P: ctypes.c_void_p,
     I64_P: ctypes.c_void_p,
 }
-FUSE = ("contract",)
+_FUSE = ("contract",)
 """The only liberty taken with floats: a multiplication and an addition are rounded once where the CPU can do that."""
 
 
@@ -45,7 +45,7 @@ class Value:
 
     def _write(self, name: str, other: "Value | float") -> "Value":
         if self.value.type == F32:
-            return self._of(getattr(self._builder, f"f{name}")(self.value, self._other(other), flags=FUSE))
+            return self._of(getattr(self._builder, f"f{name}")(self.value, self._other(other), flags=_FUSE))
         return self._of(getattr(self._builder, name)(self.value, self._other(other)))
 
     def __add__(self, other: "Value | float") -> "Value":
@@ -103,7 +103,7 @@ class Value:
     def to_half(self) -> "Value":
         """The 16 bits of the nearest bfloat16, of two the even one."""
         bits = self.as_bits()
-        return self._of(self._builder.trunc(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).value, I16))
+        return self._of(self._builder.trunc(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).value, _I16))
 
     def at_least(self, other: "Value") -> "Value":
         """Whether an integer is no less than another, both read with their signs."""

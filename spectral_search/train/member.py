@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from spectral_search.errors import RequestError
+from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.spec.name_registry import WEIGHT_AVERAGES
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
@@ -24,11 +25,6 @@ from spectral_search.train.techniques.distillation import Distilled
 from spectral_search.train.techniques.loss import Loss, loss_of
 from spectral_search.train.techniques.schedule import learning_rate, learning_rates, plateau_drops
 from spectral_search.train.techniques.weight_average import WeightAverage
-
-EpochRecord = dict[str, Any]
-"""One epoch of one member: epoch, the metrics of the task on val (val_NAME), train_loss, train_gain (the part of the
-mean label's loss that training removed), lr, steps (since the first epoch), seconds, and examples a second under the
-task's word for examples."""
 
 MemberKey = int | tuple[int, int]
 

@@ -5,7 +5,7 @@ from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.train.capacity import Footprint
 
-ALLOW = "--set resources.allow_oversize=true"
+_ALLOW = "--set resources.allow_oversize=true"
 
 
 def needs(config: TrialConfig, one: Footprint) -> str:
@@ -21,4 +21,4 @@ def advice(config: TrialConfig, one: Footprint) -> str:
     """What to change, the largest part first, and the way past the estimate."""
     narrower, batch = family_of(config.model.kind).make_smaller, "lower fit.batch_size"
     first = f"{batch} or {narrower}" if one.step + one.inputs > one.state else narrower
-    return f"{first}; where the estimate is wrong, {ALLOW} tries it all the same"
+    return f"{first}; where the estimate is wrong, {_ALLOW} tries it all the same"

@@ -21,7 +21,7 @@ from spectral_search.models.products import COLUMNS, ROWS
 from spectral_search.models.threads import for_each
 from spectral_search.train.dropout_kernel import Dropped
 
-aten: Any = torch.ops.aten
+_aten: Any = torch.ops.aten
 RandomBits = Callable[[int, int, int], Tensor]
 """(network, W, B) -> 16 random bits for each value of the network's next layer with dropout, int16 of shape (W, B)."""
 LossGradient = Callable[[Tensor, Tensor], Tensor]
@@ -29,11 +29,11 @@ LossGradient = Callable[[Tensor, Tensor], Tensor]
 
 # Each from the gradient, the products and the output of the activation, as autograd does it.
 _BACK: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    nn.ReLU: lambda grad, z, h: aten.threshold_backward(grad, h, 0),
-    nn.GELU: lambda grad, z, h: aten.gelu_backward(grad, z),
-    nn.SiLU: lambda grad, z, h: aten.silu_backward(grad, z),
-    nn.ELU: lambda grad, z, h: aten.elu_backward(grad, 1.0, 1, 1, False, z),
-    nn.Tanh: lambda grad, z, h: aten.tanh_backward(grad, h),
+    nn.ReLU: lambda grad, z, h: _aten.threshold_backward(grad, h, 0),
+    nn.GELU: lambda grad, z, h: _aten.gelu_backward(grad, z),
+    nn.SiLU: lambda grad, z, h: _aten.silu_backward(grad, z),
+    nn.ELU: lambda grad, z, h: _aten.elu_backward(grad, 1.0, 1, 1, False, z),
+    nn.Tanh: lambda grad, z, h: _aten.tanh_backward(grad, h),
 }
 LARGEST_INPUT = 1 << 21
 """Bytes of a batch's input that are read again for each network: from the caches, or sharing a product is cheaper."""

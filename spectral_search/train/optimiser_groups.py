@@ -13,7 +13,7 @@ from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.trial import TrialConfig
 from spectral_search.task.training import InputShape
 
-SHOWN = 12
+_SHOWN = 12
 """Names of parameters that a refusal lists."""
 
 
@@ -57,5 +57,5 @@ def _group(parameters: list[nn.Parameter], highest: float, weight_decay: float) 
 def _nothing_left(place: int, pattern: str, known: list[str]) -> str:
     matched = any(fnmatchcase(name, pattern) for name in known)
     what = "only parameters that an earlier group has" if matched else "no parameter of this network"
-    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-    return f"fit.groups.{place}.match {pattern!r} matches {what}; there are {', '.join(known[:SHOWN])}{more}."
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"fit.groups.{place}.match {pattern!r} matches {what}; there are {', '.join(known[:_SHOWN])}{more}."

@@ -12,7 +12,7 @@ import torch
 from spectral_search.task.training import Measured, TargetScale, Wanted
 from spectral_search.train.network import Network
 
-EVAL_ROWS = (64, 1024)
+_EVAL_ROWS = (64, 1024)
 """Fewest and most examples predicted at once."""
 
 
@@ -40,7 +40,7 @@ class LoneNetwork:
 
 def rows_at_once(batch_size: int) -> int:
     """Examples predicted at once: as many as a training step takes, to need no more memory than it."""
-    return int(np.clip(batch_size, *EVAL_ROWS))
+    return int(np.clip(batch_size, *_EVAL_ROWS))
 
 
 @torch.no_grad()

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Parameter numbers of glibc's mallopt(3)."""
-KEEP_BYTES = 1 << 30
-GROW_BYTES = 256 << 20
+_KEEP_BYTES = 1 << 30
+_GROW_BYTES = 256 << 20
 
 
 def keep_freed_memory() -> bool:
@@ -22,7 +22,7 @@ def keep_freed_memory() -> bool:
     mallopt = _glibc("mallopt")
     if mallopt is None:
         return False
-    wanted = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: KEEP_BYTES, M_TOP_PAD: GROW_BYTES}
+    wanted = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _KEEP_BYTES, _M_TOP_PAD: _GROW_BYTES}
     taken = [mallopt(name, value) == 1 for name, value in wanted.items()]
     return all(taken)
 

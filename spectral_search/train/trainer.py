@@ -17,11 +17,12 @@ import torch
 
 from spectral_search.errors import RequestError
 from spectral_search.models.ridge_regression import RidgeAccumulator, RidgeSolution
+from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.training import Reader, TrainBatch, TrainingSet, Wanted
 from spectral_search.train.admission import Admission
-from spectral_search.train.member import EpochRecord, Member, MemberKey, NonFiniteLossError
+from spectral_search.train.member import Member, MemberKey, NonFiniteLossError
 from spectral_search.train.network import Network, ResidualOnRidge
 from spectral_search.train.pack import Pack, make_packs
 from spectral_search.train.prediction import predict, rows_at_once

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from spectral_search.record.paths import RunPaths
     from spectral_search.tasks.spectra.training.spectra_preparation import SpectraPreparation
 
-VAL_ARRAYS = 12
+_VAL_ARRAYS = 12
 """Val arrays in the object store at most, in units of one: up to 8 draws, flux, error, noise, and room."""
-STREAM_BYTES = 512 << 20
+_STREAM_BYTES = 512 << 20
 """Of a streamed set: a window in use, one that waits, and blocks on their way."""
 
 
@@ -75,14 +75,14 @@ class SpectraPlan:
         return replace(
             spectra_traits(self.spec, self.root.pixels, self.sizes.train),
             kept_bytes=kept,
-            window_bytes=STREAM_BYTES * streams,
+            window_bytes=_STREAM_BYTES * streams,
             streams_on_ray=streams and reads_on_ray(self.spec.resources, self.splits.train),
             val_bytes=val * (2 + self.sizes.val_draws),
-            store_val_bytes=val * VAL_ARRAYS,
+            store_val_bytes=val * _VAL_ARRAYS,
         )
 
     def shape(self, config: TrialConfig) -> InputShape:
-        return planned_shape(config, self.root.pixels)
+        return _planned_shape(config, self.root.pixels)
 
     def reader_note(self) -> str | None:
         if not self.traits.streams:
@@ -136,7 +136,7 @@ class FoundSpectra:
     def decided(self, results: Path | None) -> SpectraPlan:
         spec, prep, told = decide_input(self.spec, self.splits)
         # What stands in for the input that was asked for may be of another size.
-        self.check_networks(spec, lambda config: planned_shape(config, self.root.pixels))
+        self.check_networks(spec, lambda config: _planned_shape(config, self.root.pixels))
         if "pixels" in drawn_in(spec):
             spec, residency = decide_residency(spec, self.splits, Room.here(spec.resources))
             told = [*told, residency]
@@ -164,7 +164,7 @@ def look_at(spec: RunSpec, root: DataRoot, explicit: Collection[str], check_netw
     spec, said = _cap_spectra(spec, root, explicit)
     faults: list[str] = []
     splits = gathered(faults, lambda: make_splits(root, spec.data))
-    gathered(faults, lambda: check_networks(spec, lambda config: planned_shape(config, root.pixels)))
+    gathered(faults, lambda: check_networks(spec, lambda config: _planned_shape(config, root.pixels)))
     if splits is not None:
         gathered(faults, lambda: check_sample(splits))
     parts = gathered(faults, lambda: check_parts(root, spec.data)) if splits is not None else None
@@ -174,7 +174,7 @@ def look_at(spec: RunSpec, root: DataRoot, explicit: Collection[str], check_netw
     return FoundSpectra(spec, root, splits, parts, notes, check_networks)
 
 
-def planned_shape(config: TrialConfig, pixels: int) -> InputShape:
+def _planned_shape(config: TrialConfig, pixels: int) -> InputShape:
     """What the network of a trial will read of spectra of so many pixels."""
     return InputShape.of(config.data.input, pixels)
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from spectral_search.train.techniques.loss import Loss, mean_of_each
 
-CERTAIN = 30.0
+_CERTAIN = 30.0
 """A logit that leaves no doubt."""
 
 
@@ -62,4 +62,4 @@ class Distilled(Loss):
 
     def answers(self, target_N: torch.Tensor) -> torch.Tensor:
         known_N = torch.nan_to_num(target_N, nan=0.5 if self.of_classes else 0.0)
-        return taught(target_N, (2.0 * known_N - 1.0) * CERTAIN if self.of_classes else known_N)
+        return taught(target_N, (2.0 * known_N - 1.0) * _CERTAIN if self.of_classes else known_N)

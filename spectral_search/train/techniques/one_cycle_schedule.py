@@ -3,7 +3,7 @@
 from spectral_search.spec.fit import FitSpec
 from spectral_search.train.techniques.schedule import Progress, cosine_between
 
-START, END = 1 / 25, 1 / 250_000
+_START, _END = 1 / 25, 1 / 250_000
 """First and last rate, as parts of the highest."""
 
 
@@ -15,8 +15,8 @@ def _part_of_highest(step: int, steps: int, rise: float) -> float:
     """The peak and the end fall on steps, as torch places them."""
     peak = max(0.0, rise * steps - 1.0)
     if step <= peak:
-        return cosine_between(START, 1.0, step / peak if peak else 1.0)
-    return cosine_between(1.0, END, (step - peak) / (steps - 1.0 - peak))
+        return cosine_between(_START, 1.0, step / peak if peak else 1.0)
+    return cosine_between(1.0, _END, (step - peak) / (steps - 1.0 - peak))
 
 
 SCHEDULE = _rate

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 from command_line import paths
+from threadpoolctl import threadpool_info
 
-from spectral_search.run.lone_blas import blas_threads, lone_blas
+from spectral_search.run.lone_blas import lone_blas
 
 SECONDS = 60
 PROGRAM = """
@@ -16,19 +17,25 @@ import subprocess
 from threading import Event
 import numpy as np
 from spectral_search.run.background_call import Ahead
-from spectral_search.run.lone_blas import blas_threads, lone_blas
+from threadpoolctl import threadpool_info
+from spectral_search.run.lone_blas import lone_blas
 
 def products(abandoned):
     with lone_blas():
         for _ in range(60):
             np.linalg.svd(np.random.default_rng(0).standard_normal((96, 384)), full_matrices=False)
-    return blas_threads()
+    return [library["num_threads"] for library in threadpool_info() if library["internal_api"] == "openblas"]
 
 begun = Ahead(products).begin()
 while not begun._future.done():
     subprocess.run(["true"], preexec_fn=lambda: None)  # forks, as Ray's start does
 assert max(begun.result()) > 1
 """
+
+
+def blas_threads() -> list[int]:
+    """Of every OpenBLAS that is loaded by now."""
+    return [library["num_threads"] for library in threadpool_info() if library["internal_api"] == "openblas"]
 
 
 def test_every_blas_is_held_and_let_go() -> None:

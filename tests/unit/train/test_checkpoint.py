@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 from small_dataset import small_dataset, trial_config
 
 from spectral_search.errors import RequestError
+from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.record.paths import RunPaths, TrialPaths
 from spectral_search.spec.run import TrialConfig
 from spectral_search.tasks.spectra.training.dataset import Dataset
 from spectral_search.train.checkpoint import DamagedCheckpointError, load_checkpoint, read_best, save_checkpoint
-from spectral_search.train.member import EpochRecord, Member
+from spectral_search.train.member import Member
 from spectral_search.train.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import Ridge
 from small_dataset import make_dataset, make_spectra, small_dataset, trial_config
 
+from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import TrainBatch
 from spectral_search.tasks.spectra.scores import r2
@@ -15,7 +16,7 @@ from spectral_search.tasks.spectra.training.dataset import Dataset, Labelled
 from spectral_search.tasks.spectra.training.input_feed import Feed, InputFormat
 from spectral_search.tasks.spectra.training.input_transforms import InputTransform
 from spectral_search.tasks.spectra.training.training_batches import ResidentSource
-from spectral_search.train.member import EpochRecord, Member, NonFiniteLossError
+from spectral_search.train.member import Member, NonFiniteLossError
 from spectral_search.train.pack import StackPack, make_packs
 from spectral_search.train.trainer import RIDGE_BATCH, Trainer
 

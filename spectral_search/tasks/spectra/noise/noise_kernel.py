@@ -23,16 +23,16 @@ from spectral_search.train.compiled_program import CompiledOnce
 if TYPE_CHECKING:
     from spectral_search.train.machine_code import Program, Value
 
-GOLDEN, OTHER = 0x9E3779B1, 0x85EBCA6B
+_GOLDEN, _OTHER = 0x9E3779B1, 0x85EBCA6B
 """Odd multipliers. The first is 2^32 over the golden ratio: numbers in sequence then differ in their high bits too."""
-LOG = (-0.81093055, -1.3333331, 0.44449016, -0.19755808, 0.09786483, -0.052139174, 0.034810048, -0.020018579)
+_LOG = (-0.81093055, -1.3333331, 0.44449016, -0.19755808, 0.09786483, -0.052139174, 0.034810048, -0.020018579)
 """-2 ln(x + 1.5) for x in [-0.5, 0.5), lowest power first: interpolated at Chebyshev's points, off by at most 6e-7."""
-SIN = (0.99999923, -0.16665676, 0.0083131912, -0.00018522539)
+_SIN = (0.99999923, -0.16665676, 0.0083131912, -0.00018522539)
 """sin(x) / x in powers of x^2 for x in [0, pi / 2], likewise: off by at most 8e-7."""
-COS = (0.99999994, -0.49999905, 0.041663572, -0.0013853629, 2.3152417e-05)
+_COS = (0.99999994, -0.49999905, 0.041663572, -0.0013853629, 2.3152417e-05)
 """cos(x) in powers of x^2, likewise: off by at most 7e-8."""
-MINUS_2_LN_2 = -2.0 * math.log(2.0)
-ANGLE_STEP = 0.5 * math.pi / 2**14
+_MINUS_2_LN_2 = -2.0 * math.log(2.0)
+_ANGLE_STEP = 0.5 * math.pi / 2**14
 """In rad: 14 bits divide a quadrant."""
 
 
@@ -144,23 +144,23 @@ def _scrambled(x: "Value") -> "Value":
 
 def _keys(row: "Value", seed_low: "Value", seed_high: "Value") -> "tuple[Value, Value]":
     """The keys of a spectrum's deviates."""
-    key = _scrambled(seed_low ^ (row.low_bits() * GOLDEN))
-    return key, _scrambled((key * OTHER) ^ seed_high)
+    key = _scrambled(seed_low ^ (row.low_bits() * _GOLDEN))
+    return key, _scrambled((key * _OTHER) ^ seed_high)
 
 
 def _pair(number: "Value", key: "Value", other_key: "Value") -> "tuple[Value, Value]":
     """Two independent normal deviates for a counter and the keys of a spectrum."""
-    bits = _scrambled(_scrambled(number.low_bits() * GOLDEN + key) ^ other_key)
+    bits = _scrambled(_scrambled(number.low_bits() * _GOLDEN + key) ^ other_key)
     # radius = sqrt(-2 ln(u)), u = (high bits + 0.5) / 2^16 = mantissa * 2^(exponent - 127 - 16)
     u_bits = ((bits >> 16).to_float() + 0.5).as_bits()
     mantissa = ((u_bits & 0x007FFFFF) | 0x3F800000).as_float()
     exponent = ((u_bits >> 23) - 143).to_float()
-    radius = (_polynomial(LOG, mantissa - 1.5) + exponent * MINUS_2_LN_2).sqrt()
+    radius = (_polynomial(_LOG, mantissa - 1.5) + exponent * _MINUS_2_LN_2).sqrt()
     # angle: 14 bits within a quadrant, and a sign each for sine and cosine
-    angle = ((bits & 0x3FFF).to_float() + 0.5) * ANGLE_STEP
+    angle = ((bits & 0x3FFF).to_float() + 0.5) * _ANGLE_STEP
     square = angle * angle
-    sine = (angle * _polynomial(SIN, square)).as_bits() ^ ((bits & 0x4000) << 17)
-    cosine = _polynomial(COS, square).as_bits() ^ ((bits & 0x8000) << 16)
+    sine = (angle * _polynomial(_SIN, square)).as_bits() ^ ((bits & 0x4000) << 17)
+    cosine = _polynomial(_COS, square).as_bits() ^ ((bits & 0x8000) << 16)
     return radius * sine.as_float(), radius * cosine.as_float()
 
 

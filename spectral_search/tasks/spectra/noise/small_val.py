@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-SUPPOSED_R2 = 0.5
-NORMAL_95 = 1.96
-TOO_WIDE = 0.1
+_SUPPOSED_R2 = 0.5
+_NORMAL_95 = 1.96
+_TOO_WIDE = 0.1
 """A half interval beyond this is told; whole published sweeps span less than 0.02."""
 _DRAWS = 4000
 
@@ -34,11 +34,11 @@ def simulated_interval(r2: float, spectra: int) -> tuple[float, float]:
 
 def small_val_notes(spectra: int) -> list[str]:
     """A sentence where val R2 will hardly tell one trial from another."""
-    if NORMAL_95 * standard_error(SUPPOSED_R2, spectra) <= TOO_WIDE:
+    if _NORMAL_95 * standard_error(_SUPPOSED_R2, spectra) <= _TOO_WIDE:
         return []
-    low, high = simulated_interval(SUPPOSED_R2, spectra)
+    low, high = simulated_interval(_SUPPOSED_R2, spectra)
     told = (
-        f"val holds {spectra} spectra: the val R2 of a network whose true R2 is {SUPPOSED_R2:g} will lie between "
+        f"val holds {spectra} spectra: the val R2 of a network whose true R2 is {_SUPPOSED_R2:g} will lie between "
         f"{low:.2f} and {high:.2f} (95% interval), so the winner is chosen by luck as much as by merit; 1,000 spectra "
         "give 0.45 to 0.54, 10,000 give 0.49 to 0.51."
     )

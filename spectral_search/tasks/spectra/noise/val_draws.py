@@ -2,8 +2,8 @@
 
 import math
 
-AUTO_VAL_SPECTRA = 10_000
-AUTO_VAL_DRAWS = 8
+_AUTO_VAL_SPECTRA = 10_000
+_AUTO_VAL_DRAWS = 8
 
 
 def val_draws(requested: int | str, spectra: int) -> int:
@@ -13,4 +13,4 @@ def val_draws(requested: int | str, spectra: int) -> int:
     """
     if isinstance(requested, int):
         return requested
-    return min(AUTO_VAL_DRAWS, math.ceil(AUTO_VAL_SPECTRA / spectra))
+    return min(_AUTO_VAL_DRAWS, math.ceil(_AUTO_VAL_SPECTRA / spectra))

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 FORMATS = {".fits": "fits", ".ecsv": "ascii.ecsv"}
 """astropy's name of a format, by the ending of a file."""
-EXTRA = "astropy"
-LOG_GRAVITY, DEX = "dex(cm/s2)", "dex"
-COLUMNS = {
+_EXTRA = "astropy"
+_LOG_GRAVITY, _DEX = "dex(cm/s2)", "dex"
+_COLUMNS = {
     "id": (None, "as in the shard"),
-    "log_g": (LOG_GRAVITY, "label: log10 of surface gravity in cm/s2"),
-    "log_g_predicted": (LOG_GRAVITY, "predicted log10 of surface gravity in cm/s2"),
+    "log_g": (_LOG_GRAVITY, "label: log10 of surface gravity in cm/s2"),
+    "log_g_predicted": (_LOG_GRAVITY, "predicted log10 of surface gravity in cm/s2"),
     "T_eff": ("K", "label: effective temperature"),
-    "M_H": (DEX, "label: log10 of metallicity relative to the Sun"),
-    "a_M": (DEX, "label: log10 of alpha elements over metals relative to the Sun"),
-    "C_M": (DEX, "label: log10 of carbon over metals relative to the Sun"),
+    "M_H": (_DEX, "label: log10 of metallicity relative to the Sun"),
+    "a_M": (_DEX, "label: log10 of alpha elements over metals relative to the Sun"),
+    "C_M": (_DEX, "label: log10 of carbon over metals relative to the Sun"),
     "snr": ("", "label: median over pixels of flux / error"),
     "mag": ("mag", "label: apparent magnitude"),
     "redshift": ("", "label: redshift"),
@@ -53,7 +53,7 @@ CARDS = {
 }
 """FITS keyword and comment of each entry of a provenance; others are left out of a FITS header."""
 
-CARD_ROOM = 80 - len("KEYWORD = '' / ")
+_CARD_ROOM = 80 - len("KEYWORD = '' / ")
 """Characters of a card's text and its comment; longer text goes on in further cards."""
 
 
@@ -63,7 +63,7 @@ def require_astropy(path: Path) -> None:
     Raises:
         RequestError: It is not installed.
     """
-    if importlib.util.find_spec(EXTRA) is None:
+    if importlib.util.find_spec(_EXTRA) is None:
         raise RequestError(
             f"{path} needs astropy to be written, which is not installed: `pip install 'spectral-search[astropy]'`, or "
             "write .csv or .parquet."
@@ -93,7 +93,7 @@ def write_astro_table(
     """Write a table with units as FITS or ECSV.
 
     Args:
-        table: What to write; columns named in `COLUMNS` get their units.
+        table: What to write; columns named in `_COLUMNS` get their units.
         target: The file, whatever it is called.
         ending: .fits or .ecsv.
         provenance: Plain values; ECSV keeps all, FITS those of `CARDS`.
@@ -117,7 +117,7 @@ def _column(series: "pd.Series[Any]") -> "Column":
     from astropy.table import Column, MaskedColumn
 
     values_N, missing_N = _values(series)
-    unit, description = COLUMNS.get(str(series.name), (None, None))
+    unit, description = _COLUMNS.get(str(series.name), (None, None))
     about = {"name": series.name, "unit": unit if values_N.dtype.kind == "f" else None, "description": description}
     if not missing_N.any():
         return Column(values_N, **about)
@@ -156,9 +156,9 @@ def _cards(table: "Table", entries: Mapping[str, Any]) -> dict[str, Any]:
     place = 0
     for column in table.itercols():
         place += 1
-        known = COLUMNS.get(column.info.name)
+        known = _COLUMNS.get(column.info.name)
         if known is not None:
-            cards[f"TCOMM{place}"] = known[1] + (", in dex" if known[0] in (LOG_GRAVITY, DEX) else ""), ""
+            cards[f"TCOMM{place}"] = known[1] + (", in dex" if known[0] in (_LOG_GRAVITY, _DEX) else ""), ""
         place += getattr(column.info, "serialize_method", {}).get("fits") == "data_mask"  # its mask follows it
     return cards
 
@@ -168,5 +168,5 @@ def _card(value: Any, comment: str) -> tuple[Any, str]:
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value, comment
     text = str(value).encode("ascii", "backslashreplace").decode()
-    has_room = len(text.replace("'", "''")) + len(comment) <= CARD_ROOM
+    has_room = len(text.replace("'", "''")) + len(comment) <= _CARD_ROOM
     return text, comment if has_room else ""

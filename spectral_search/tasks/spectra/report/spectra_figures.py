@@ -33,11 +33,11 @@ from spectral_search.tasks.spectra.report.score_bins import (
     worst_bin,
 )
 
-MOST_LINES = 4
+_MOST_LINES = 4
 """Networks in one figure: more lines would hide each other."""
 
 
-def evaluate_command(method: Method) -> str:
+def _evaluate_command(method: Method) -> str:
     """What makes the predictions that a run does not hold."""
     return f"spectral-search evaluate {method.name} --data ROOT"
 
@@ -88,11 +88,11 @@ def _snr_gap(lead: Method, shown: Sequence[Method], parts: list[tuple[float, np.
 
 
 def _few(methods: Sequence[Method]) -> list[Method]:
-    """The baselines, and at most MOST_LINES networks that may be compared: each family's best on val, then the next."""
+    """The baselines, and a few networks that may be compared: each family's best on val, then the next."""
     fair = [method for method in methods if method.fair and not method.is_baseline]
     ranked = sorted(fair, key=lambda method: -method.gain_on_val)
     firsts = list({method.family: method for method in reversed(ranked)}.values())
-    chosen = [*firsts, *(method for method in ranked if method not in firsts)][:MOST_LINES]
+    chosen = [*firsts, *(method for method in ranked if method not in firsts)][:_MOST_LINES]
     return [*sorted(chosen, key=ranked.index), *(method for method in methods if method.is_baseline)]
 
 
@@ -133,7 +133,7 @@ def _no_predictions(key: str, title: str, methods: Sequence[Method]) -> Figure:
         return lacking(key, title, "No run was tested yet.", "spectral-search run step1 --data-root ROOT")
     names = ", ".join(m.name for m in networks)
     reason = f"{names} keeps no predictions of the single test spectra; runs of earlier versions do not."
-    return lacking(key, title, reason, evaluate_command(networks[0]))
+    return lacking(key, title, reason, _evaluate_command(networks[0]))
 
 
 def bins_figure(methods: Sequence[Method]) -> Figure:

@@ -47,11 +47,11 @@ class SpectraReporting(Reporting):
         return Reads(config.data.input.kind, fair, {NOISE_LEVEL: config.data.noise_level})
 
     def test_set(self, data: Mapping[str, Any], config: TrialConfig) -> str:
-        return test_set_name(data, config.data.noise_level)
+        return _test_set_name(data, config.data.noise_level)
 
     def baselines(self, root: Path, data: Sequence[Mapping[str, Any]]) -> list[Method]:
         known = {found.paths.folder: found for one in data for found in list_baselines(root, one)}
-        return [method for found in known.values() for method in baseline_methods(found)]
+        return [method for found in known.values() for method in _baseline_methods(found)]
 
     def numbers(self, evidence: Evidence) -> list[Finding]:
         return five_numbers(evidence.everything, evidence.runs)
@@ -70,7 +70,7 @@ class SpectraReporting(Reporting):
         return [Chapter("Spectra", "", [snr_figure(methods), bins_figure(methods), predicted_figure(methods)])]
 
 
-def test_set_name(data: Mapping[str, Any], noise_level: float) -> str:
+def _test_set_name(data: Mapping[str, Any], noise_level: float) -> str:
     """A name that two methods share if they are tested on the same spectra at the same noise level.
 
     Args:
@@ -89,7 +89,7 @@ def test_set_name(data: Mapping[str, Any], noise_level: float) -> str:
     return digest_of("\n".join([*labels, *used, f"{noise_level:g}"]))[:12]
 
 
-def baseline_methods(known: Baselines) -> list[Method]:
+def _baseline_methods(known: Baselines) -> list[Method]:
     """The baselines of one setting as methods; none where they were measured on val for want of a test set."""
     if known.part != "test":
         return []
@@ -106,7 +106,7 @@ def baseline_methods(known: Baselines) -> list[Method]:
                 objective=TASK.objective,
                 input=about.input,
                 train_size=train,
-                test_set=test_set_name(document["data"], noise_level),
+                test_set=_test_set_name(document["data"], noise_level),
                 scores={metric.name: float(entry[metric.name]) for metric in TASK.metrics},
                 labels=labels,
                 target_N=labels[TASK.target].to_numpy(np.float64),

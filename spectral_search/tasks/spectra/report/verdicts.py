@@ -15,25 +15,25 @@ from spectral_search.record.resampling import Estimate
 from spectral_search.tasks.spectra.definition import TASK
 from spectral_search.tasks.spectra.report.score_bins import bin_scores, worst_bin
 
-MLP_GAIN, CNN_LEAD, CNN_GOAL = 0.02, 0.05, 0.60
+_MLP_GAIN, _CNN_LEAD, _CNN_GOAL = 0.02, 0.05, 0.60
 NOISE_LEVEL = "noise_level"
 """Among the facts of a method: the factor on the error."""
-PIXEL_INPUTS = ("standardize", "whiten", "raw_whiten")
-INPUTS = (*PIXEL_INPUTS, "signal", "denoised")
+_PIXEL_INPUTS = ("standardize", "whiten", "raw_whiten")
+_INPUTS = (*_PIXEL_INPUTS, "signal", "denoised")
 
 MLP_100K = "spectral-search run mvp_mlp1"
-MLP_1M = "spectral-search run mvp_mlp1 --num-train 1000000 --epochs 10 --set fit.patience=3"
+_MLP_1M = "spectral-search run mvp_mlp1 --num-train 1000000 --epochs 10 --set fit.patience=3"
 CNN_100K = "spectral-search run mvp_cnn1"
-CNN_1M = "spectral-search run mvp_cnn1 --num-train 1000000 --epochs 10 --set fit.patience=3"
-BASELINES_100K = "spectral-search baselines --num-train 100000"
+_CNN_1M = "spectral-search run mvp_cnn1 --num-train 1000000 --epochs 10 --set fit.patience=3"
+_BASELINES_100K = "spectral-search baselines --num-train 100000"
 
 
-def is_100k(size: int) -> bool:
+def _is_100k(size: int) -> bool:
     """Whether a training set counts as one of 100k spectra."""
     return 90_000 <= size <= 150_000
 
 
-def is_1m(size: int) -> bool:
+def _is_1m(size: int) -> bool:
     """Whether a training set counts as one of a million spectra."""
     return size >= 900_000
 
@@ -46,8 +46,8 @@ def five_numbers(methods: Sequence[Method], runs: Sequence[Run]) -> list[Finding
         runs: The runs.
     """
     return [
-        _gain(methods, "MLP", MLP_100K, MLP_1M),
-        _gain(methods, "CNN", CNN_100K, CNN_1M),
+        _gain(methods, "MLP", MLP_100K, _MLP_1M),
+        _gain(methods, "CNN", CNN_100K, _CNN_1M),
         _plateau(runs),
         _worst(methods),
         _whitening(methods),
@@ -62,18 +62,18 @@ def four_verdicts(methods: Sequence[Method]) -> list[Finding]:
             methods,
             "cnn_not_below_ridge",
             "CNN at 100k at least as good as Ridge?",
-            ("CNN", is_100k, CNN_100K),
-            ("Ridge", is_100k, BASELINES_100K),
+            ("CNN", _is_100k, CNN_100K),
+            ("Ridge", _is_100k, _BASELINES_100K),
             0.0,
         ),
         _mlp_gain(methods),
         _versus(
             methods,
             "cnn_beats_mlp",
-            f"CNN at 100k better than MLP by {CNN_LEAD:g} or more?",
-            ("CNN", is_100k, CNN_100K),
-            ("MLP", is_100k, MLP_100K),
-            CNN_LEAD,
+            f"CNN at 100k better than MLP by {_CNN_LEAD:g} or more?",
+            ("CNN", _is_100k, CNN_100K),
+            ("MLP", _is_100k, MLP_100K),
+            _CNN_LEAD,
         ),
         _goal(methods),
     ]
@@ -83,7 +83,7 @@ def stop_signals(methods: Sequence[Method]) -> list[str]:
     """Plain words where the records say that a line of work is not worth more of it."""
     said = [f"Stop: {finding.evidence}" for finding in four_verdicts(methods) if finding.stop]
     cnn, ridge = _pair(methods, ("CNN", lambda size: True), ("Ridge", lambda size: True), same_size=True)
-    if cnn is not None and ridge is not None and not is_100k(cnn.train_size):
+    if cnn is not None and ridge is not None and not _is_100k(cnn.train_size):
         behind = difference(cnn, ridge)
         if behind is not None and behind.high < 0:
             said.append(
@@ -139,9 +139,9 @@ def _sizes_there(methods: Sequence[Method], family: str) -> str:
 
 def _gain(methods: Sequence[Method], family: str, at_100k: str, at_1m: str) -> Finding:
     key, question = f"gain_{family.lower()}_100k_to_1m", f"Gain of the {family} from 100k to 1M training spectra"
-    small, large = _pair(methods, (family, is_100k), (family, is_1m))
+    small, large = _pair(methods, (family, _is_100k), (family, _is_1m))
     if small is None or large is None:
-        smaller = _counting(methods, family, is_100k)
+        smaller = _counting(methods, family, _is_100k)
         command = at_1m if smaller else at_100k
         return Finding(
             key, question, "not yet run", f"{_sizes_there(methods, family)}{_gain_so_far(methods, family)}.", command
@@ -166,14 +166,14 @@ def _gain_so_far(methods: Sequence[Method], family: str) -> str:
 
 
 def _mlp_gain(methods: Sequence[Method]) -> Finding:
-    key, question = "mlp_gains_from_1m", f"MLP gains {MLP_GAIN:g} or more from 100k to 1M (else stop MLPs)?"
-    small, large = _pair(methods, ("MLP", is_100k), ("MLP", is_1m))
+    key, question = "mlp_gains_from_1m", f"MLP gains {_MLP_GAIN:g} or more from 100k to 1M (else stop MLPs)?"
+    small, large = _pair(methods, ("MLP", _is_100k), ("MLP", _is_1m))
     if small is None or large is None:
-        command = MLP_1M if _counting(methods, "MLP", is_100k) else MLP_100K
+        command = _MLP_1M if _counting(methods, "MLP", _is_100k) else MLP_100K
         evidence = f"{_sizes_there(methods, 'MLP')}{_gain_so_far(methods, 'MLP')}."
         return Finding(key, question, "not yet run", evidence, command)
     found, value = difference(large, small), large.value - small.value
-    answer = _judged(found, value, MLP_GAIN)
+    answer = _judged(found, value, _MLP_GAIN)
     evidence = f"from {small.name} ({_r2(small)}) to {large.name} ({_r2(large)}) the MLP gained {signed(found, value)}"
     told = ", less than 0.02: more spectra do not help an MLP any more." if answer == "no" else "."
     return Finding(key, question, answer, evidence + told, stop=answer == "no", value=found or value)
@@ -215,12 +215,12 @@ def _smaller_scale(
 
 
 def _goal(methods: Sequence[Method]) -> Finding:
-    key, question = "cnn_reaches_goal", f"CNN at 1M reaches R2 {CNN_GOAL:.2f}?"
-    there = _counting(methods, "CNN", is_1m)
+    key, question = "cnn_reaches_goal", f"CNN at 1M reaches R2 {_CNN_GOAL:.2f}?"
+    there = _counting(methods, "CNN", _is_1m)
     if not there:
-        return Finding(key, question, "not yet run", f"{_sizes_there(methods, 'CNN')}.", CNN_1M)
+        return Finding(key, question, "not yet run", f"{_sizes_there(methods, 'CNN')}.", _CNN_1M)
     cnn = there[0]
-    answer = _judged(cnn.estimate, cnn.value, CNN_GOAL)
+    answer = _judged(cnn.estimate, cnn.value, _CNN_GOAL)
     return Finding(key, question, answer, f"{cnn.name} has {_r2(cnn)}.", value=cnn.estimate or cnn.value)
 
 
@@ -274,7 +274,7 @@ def _whitening(methods: Sequence[Method]) -> Finding:
     key, question = "whitening", "Sensitivity to whitening: R2 by input"
     groups: dict[tuple[str, int, str], dict[str, Method]] = {}
     for method in _networks(methods):
-        if method.input in INPUTS:
+        if method.input in _INPUTS:
             groups.setdefault((method.test_set, method.train_size, method.family), {}).setdefault(method.input, method)
     inputs = max(groups.values(), key=len, default={})
     if len(inputs) < 2:
@@ -284,7 +284,7 @@ def _whitening(methods: Sequence[Method]) -> Finding:
     spread = difference(ranked[0], ranked[-1])
     told = ", ".join(f"{m.input} {m.value:.3f} ({m.name})" for m in ranked)
     value = ranked[0].value - ranked[-1].value
-    missing = next((kind for kind in PIXEL_INPUTS if kind not in inputs), None)
+    missing = next((kind for kind in _PIXEL_INPUTS if kind not in inputs), None)
     command = _with_input(missing) if missing else None
     evidence = f"{told}: {signed(spread, value)} from the worst to the best."
     return Finding(key, question, "measured", evidence, command, value=spread or value)

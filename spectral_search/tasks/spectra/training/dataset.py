@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from spectral_search.tasks.spectra.signal.components import Components
 
-ROWS = 1024
+_ROWS = 1024
 """Spectra handled at a time."""
 
 
@@ -145,8 +145,8 @@ def oracle_bins(labels: "pd.DataFrame") -> np.ndarray:
 
 def as_blocks(spectra: Spectra) -> Iterator[Block]:
     """The spectra in memory as blocks of rows, for the statistics."""
-    for start in range(0, len(spectra), ROWS):
-        part = slice(start, start + ROWS)
+    for start in range(0, len(spectra), _ROWS):
+        part = slice(start, start + _ROWS)
         error_BL = spectra.error_NL[part]
         yield Block(np.arange(start, start + len(error_BL)), spectra.flux_NL[part], error_BL)
 
@@ -156,8 +156,8 @@ def labelled(spectra: Spectra, prep: Preprocessing) -> Labelled:
     condition = prep.conditioning
     if spectra.flux_NL.dtype == np.float16:
         condition = replace(condition, factor=1.0)  # they are in these units already
-    for start in range(0, len(spectra), ROWS):
-        part = slice(start, start + ROWS)
+    for start in range(0, len(spectra), _ROWS):
+        part = slice(start, start + _ROWS)
         noisy_BL = None if spectra.noisy_NL is None else spectra.noisy_NL[part]
         condition(spectra.flux_NL[part], spectra.error_NL[part], noisy_BL)
     return Labelled(
@@ -203,8 +203,8 @@ def draw_noise(spectra: Labelled, noise_level: float, counter: tuple[int | str, 
         first: Position of the first of these spectra in the set that the draw is for.
     """
     noisy_NL = np.empty(spectra.flux_NL.shape, np.float32)
-    for start in range(0, len(noisy_NL), ROWS):
-        part = slice(start, start + ROWS)
+    for start in range(0, len(noisy_NL), _ROWS):
+        part = slice(start, start + _ROWS)
         flux_BL, error_BL = (
             shared_tensor(values_NL[part]).float() for values_NL in (spectra.flux_NL, spectra.error_NL)
         )

@@ -23,7 +23,7 @@ from spectral_search.tasks.spectra.training.streamed_spectra import ReadBlocks, 
 from spectral_search.tasks.spectra.training.train_source import train_source
 from spectral_search.tasks.spectra.training.training_batches import TrainSource
 
-PIXELS, COMPONENTS = "pixels", "components"
+_PIXELS, _COMPONENTS = "pixels", "components"
 """The sources of batches."""
 
 
@@ -45,9 +45,9 @@ class SpectraOnDevice:
         self.objective, self.metrics = TASK.objective, TASK.metrics
         self._sources: dict[str, TrainSource | ComponentSource] = {}
         if dataset.train is not None:
-            self._sources[PIXELS] = train_source(dataset, device, _read_blocks(reader), share)
+            self._sources[_PIXELS] = train_source(dataset, device, _read_blocks(reader), share)
         if dataset.components is not None:
-            self._sources[COMPONENTS] = ComponentSource(dataset.components, device)
+            self._sources[_COMPONENTS] = ComponentSource(dataset.components, device)
         self._inputs = _Inputs(dataset.prep, dataset.noise_level, device)
         self._feed = Feed(dataset.noise_level, device)
         self._val = MeasuredSpectra(dataset.val, self._inputs, keep_bytes(device, share))
@@ -69,8 +69,8 @@ class SpectraOnDevice:
 
     def source(self, config: TrialConfig) -> str:
         """In components where the trial's input is made of them, else in pixels."""
-        in_components = config.data.input.kind in SUBSPACE_INPUTS and COMPONENTS in self._sources
-        name = COMPONENTS if in_components else PIXELS
+        in_components = config.data.input.kind in SUBSPACE_INPUTS and _COMPONENTS in self._sources
+        name = _COMPONENTS if in_components else _PIXELS
         if name not in self._sources:
             raise ValueError(f"this dataset holds no spectra for the input {config.data.input.kind}")
         return name

@@ -55,7 +55,7 @@ def evaluate_model(model: Path, data: Path, part: str, observed: bool, run: RunP
     """
     bundle = read_bundle(model)
     predictor, known = Predictor(bundle, best_device()), bundle.provenance.get("data_fingerprint") or {}
-    if is_shard(data):
+    if _is_shard(data):
         return _score_shards(predictor, Selection.all_of(DataRoot.find(_shard_file(data)).train), "shard", observed)[0]
     root = DataRoot.find(data, need_train=False)
     chosen = ("test" if root.test else "val") if part == "auto" else part
@@ -98,7 +98,7 @@ def _test_note(run: RunPaths, recorded: Mapping[str, Any], *, own: bool) -> str 
     return None
 
 
-def is_shard(path: Path) -> bool:
+def _is_shard(path: Path) -> bool:
     """Whether a path is one shard, or the folder of one."""
     return path.is_file() or (path / SHARD_FILE).is_file()
 

@@ -12,17 +12,17 @@ from spectral_search.task.training import MeasuredPart
 from spectral_search.tasks.spectra.training.dataset import Frozen, shared_tensor
 from spectral_search.tasks.spectra.training.input_feed import InputFormat, stripes
 
-KEEP_BYTES = 1 << 30
+_KEEP_BYTES = 1 << 30
 """Kept in the host's memory at most: 10,000 noisy spectra of 4,096 pixels take 82 MB in bfloat16, 164 MB in float32."""
-DEVICE_SHARE = 0.125
+_DEVICE_SHARE = 0.125
 """Part of a process's share of a GPU's memory that may be kept."""
 
 
 def keep_bytes(device: torch.device, share: float) -> int:
     """How much memory inputs may take on a device of which this process may fill a share."""
     if device.type != "cuda":
-        return KEEP_BYTES
-    return int(DEVICE_SHARE * share * torch.cuda.mem_get_info(device)[1])
+        return _KEEP_BYTES
+    return int(_DEVICE_SHARE * share * torch.cuda.mem_get_info(device)[1])
 
 
 class FrozenInputs:

@@ -19,7 +19,7 @@ from spectral_search.tasks.spectra.training.training_batches import Batch
 
 STRIPE_ROWS = 64
 """At most. 32 and 256 rows of 4096 pixels took longer on one core."""
-COMPONENT_ROWS = 512
+_COMPONENT_ROWS = 512
 """Of spectra in components, which are a hundredth of their size. Always as many, whatever the number of threads: the
 last digits of a product may depend on its rows."""
 
@@ -54,7 +54,7 @@ class Feed:
         count = len(batch.log_g_B)
         inputs = {key: want.empty((count,), self._device) for key, want in wanted.items()}
         if isinstance(batch, ComponentBatch):
-            for_each(partial(_fill_of_components, inputs, batch, wanted, counter), component_stripes(count))
+            for_each(partial(_fill_of_components, inputs, batch, wanted, counter), _component_stripes(count))
         else:
             level = self._noise_level
             for_each(partial(_fill_of_pixels, inputs, batch, wanted, counter, level), stripes(count, self._device))
@@ -86,9 +86,9 @@ def _fill_of_components(
         inputs[key][rows] = want.transform.of_components(component_SK)
 
 
-def component_stripes(rows: int) -> list[slice]:
+def _component_stripes(rows: int) -> list[slice]:
     """The parts that rows of components are handled in."""
-    return [slice(start, min(start + COMPONENT_ROWS, rows)) for start in range(0, rows, COMPONENT_ROWS)]
+    return [slice(start, min(start + _COMPONENT_ROWS, rows)) for start in range(0, rows, _COMPONENT_ROWS)]
 
 
 def stripes(rows: int, device: torch.device) -> list[slice]:

@@ -15,9 +15,9 @@ from spectral_search.errors import RequestError
 from spectral_search.tasks.spectra.section import SUBSPACE_INPUTS, InputSpec
 from spectral_search.tasks.spectra.training.preprocessing import QUANTILES, Preprocessing
 
-SMALLEST = float(torch.finfo(torch.float32).tiny)
-"""Stands for the error of an invalid value, whose centred flux is 0: 0 / SMALLEST = 0 without a mask."""
-RESOLUTION = 1e-6
+_SMALLEST = float(torch.finfo(torch.float32).tiny)
+"""Stands for the error of an invalid value, whose centred flux is 0: 0 / _SMALLEST = 0 without a mask."""
+_RESOLUTION = 1e-6
 """Standard deviation / mean below which a float32 value is taken for constant."""
 
 
@@ -52,7 +52,7 @@ class InputTransform:
         self._error_inverse_std_K = tensor(_inverse_std(prep.error_var_L, prep.error_mean_L))
         self._inverse_mean_K = tensor(prep.inverse_error_mean_L)
         self._inverse_inverse_std_K = tensor(_inverse_std(prep.inverse_error_var_L, prep.inverse_error_mean_L))
-        self._floor = max(SMALLEST, _error_quantile(spec.error_floor, prep))
+        self._floor = max(_SMALLEST, _error_quantile(spec.error_floor, prep))
         self._subspace = SubspaceTransform(spec, prep, noise_level, device) if spec.kind in SUBSPACE_INPUTS else None
 
     def __call__(self, noisy_BL: torch.Tensor, error_BL: torch.Tensor) -> torch.Tensor:
@@ -99,7 +99,7 @@ class InputTransform:
         return _masked((error_BK - self._error_mean_K).mul_(self._error_inverse_std_K), error_BK)
 
     def _inverse_error_channel(self, error_BK: torch.Tensor) -> torch.Tensor:
-        inverse_BK = error_BK.clamp(min=SMALLEST).reciprocal_()
+        inverse_BK = error_BK.clamp(min=_SMALLEST).reciprocal_()
         return _masked(inverse_BK.sub_(self._inverse_mean_K).mul_(self._inverse_inverse_std_K), error_BK)
 
 
@@ -181,7 +181,7 @@ def _error_quantile(fraction: float, prep: Preprocessing) -> float:
 
 def _inverse_std(var_L: np.ndarray, mean_L: np.ndarray) -> np.ndarray:
     """1 / sqrt(var), and 0 where nothing varies beyond the last digits of float32, as at masked pixels."""
-    varies_L = var_L > np.square(RESOLUTION * mean_L.astype(np.float64))
+    varies_L = var_L > np.square(_RESOLUTION * mean_L.astype(np.float64))
     return np.asarray(np.divide(1.0, np.sqrt(var_L, dtype=np.float64), out=np.zeros(len(var_L)), where=varies_L))
 
 

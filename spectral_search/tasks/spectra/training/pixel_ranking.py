@@ -7,7 +7,7 @@ from spectral_search.spec.seeds import lightgbm_seed, numpy_seed
 from spectral_search.tasks.spectra.training.dataset import Labelled, draw_noise
 
 RANKING_SPECTRA = 8192
-ROUNDS = 200
+_ROUNDS = 200
 
 
 def rank_pixels(train: Labelled, noise_level: float, seed: int, threads: int) -> np.ndarray:
@@ -35,6 +35,6 @@ def rank_pixels(train: Labelled, noise_level: float, seed: int, threads: int) ->
         "deterministic": True,
         "verbose": -1,
     }
-    booster = lightgbm.train(parameters, lightgbm.Dataset(noisy_NL, part.log_g_N), num_boost_round=ROUNDS)
+    booster = lightgbm.train(parameters, lightgbm.Dataset(noisy_NL, part.log_g_N), num_boost_round=_ROUNDS)
     gain_L = booster.feature_importance("gain")
     return np.argsort(-gain_L, kind="stable").astype(np.int64)

@@ -107,7 +107,7 @@ class Compressing:
     seen: Callable[[Selection, Hashes], None] = lambda selection, hashes: None
 
 
-def load_plainly(selection: Selection, noisy: bool) -> Spectra:
+def _load_plainly(selection: Selection, noisy: bool) -> Spectra:
     """Spectra in memory through h5py alone."""
     return load_spectra(selection, iter_blocks(selection, noisy=noisy))
 
@@ -225,5 +225,5 @@ def _ranking(spec: RunSpec, splits: Splits, train: Labelled | Stream, prep: Prep
     if isinstance(train, Stream):
         count = min(RANKING_SPECTRA, len(splits.train))
         chosen = np.random.default_rng(numpy_seed(spec.data.split_seed)).choice(len(splits.train), count, replace=False)
-        train = labelled(load_plainly(splits.train.take(np.sort(chosen)), False), prep)
+        train = labelled(_load_plainly(splits.train.take(np.sort(chosen)), False), prep)
     return rank_pixels(train, spec.data.noise_level, spec.data.split_seed, cpu_count())

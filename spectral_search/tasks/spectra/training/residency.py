@@ -14,7 +14,7 @@ from spectral_search.train.free_memory import host_memory
 
 HOST_SHARE = 0.4
 """Part of the free memory that resident spectra may fill: the driver's copy and that of the trials, and room."""
-FORMATS = ("float32", "float16")
+_FORMATS = ("float32", "float16")
 SMALL_BYTES = 1 << 30
 """Flux and error of a selection that is not worth readers: starting them takes longer than reading it here."""
 
@@ -77,7 +77,7 @@ def decide_residency(spec: RunSpec, splits: Splits, room: Room) -> tuple[RunSpec
     float16 rounds, so a run that is resumed when less memory is free must not change its mind.
     """
     data = spec.data
-    formats = FORMATS if data.stored_as == "auto" else (data.stored_as,)
+    formats = _FORMATS if data.stored_as == "auto" else (data.stored_as,)
     needed = {form: bytes_in_memory(splits.train, stored_as=form) for form in formats}
     best = room.best(needed)
     resident = data.residency == "resident" or (data.residency == "auto" and best is not None)

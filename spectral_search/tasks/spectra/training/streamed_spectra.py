@@ -30,7 +30,7 @@ from spectral_search.tasks.spectra.training.dataset import Stream
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 from spectral_search.tasks.spectra.training.training_batches import Batch
 
-RANGE_BYTES, PACKED_RANGE_BYTES = 8 << 20, 16 << 20
+RANGE_BYTES, _PACKED_RANGE_BYTES = 8 << 20, 16 << 20
 """Spectra that stay together until they are shuffled within their window: small, so that a window mixes many. More in
 compressed shards, where a range that is a part of a chunk costs the whole chunk."""
 WINDOW_BYTES = 192 << 20
@@ -79,7 +79,7 @@ class StreamSource:
         self._stream, self._condition, self._device = stream, prep.conditioning, device
         self._read_blocks = read_blocks
         self._ranges = row_ranges(
-            stream.selection, PACKED_RANGE_BYTES if stream.selection.is_compressed else RANGE_BYTES
+            stream.selection, _PACKED_RANGE_BYTES if stream.selection.is_compressed else RANGE_BYTES
         )
 
     def steps(self, batch_size: int) -> int:

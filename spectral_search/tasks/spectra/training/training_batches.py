@@ -68,7 +68,7 @@ class TrainSource(Protocol):
         """The batches of one epoch (counted from 1) in their order."""
 
 
-def fits_device(nbytes: int, device: torch.device, share: float) -> bool:
+def _fits_device(nbytes: int, device: torch.device, share: float) -> bool:
     """Whether spectra of so many bytes leave a device room to train; always true of the CPU, where they are already."""
     if device.type != "cuda":
         return True
@@ -88,7 +88,7 @@ class ResidentSource:
 
     def __init__(self, train: Labelled, device: torch.device, share: float = 1.0) -> None:
         self._device = device
-        self._home = device if fits_device(train.nbytes, device, share) else torch.device("cpu")
+        self._home = device if _fits_device(train.nbytes, device, share) else torch.device("cpu")
         self._flux_NL = shared_tensor(train.flux_NL, self._home)
         self._error_NL = shared_tensor(train.error_NL, self._home)
         self._log_g_N = shared_tensor(train.log_g_N, self._home)
