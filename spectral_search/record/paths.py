@@ -38,7 +38,7 @@ def results_root(option: str | Path | None, environ: Mapping[str, str] = os.envi
     return root
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
     """Return the run name if it is one.
 
     Raises:
@@ -57,7 +57,7 @@ def _check_name(name: str) -> str:
 
 def next_free_name(root: Path, stage: str) -> str:
     """The first of `stage`, `stage-2`, `stage-3`, ... that is not taken in the results root."""
-    _check_name(stage)
+    check_name(stage)
     names = (stage if number == 1 else f"{stage}-{number}" for number in count(1))
     return next(name for name in names if not os.path.lexists(root / name))
 
@@ -132,7 +132,7 @@ class RunPaths:
     reserved: bool = False
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
 
     @property
     def folder(self) -> Path:

@@ -90,7 +90,7 @@ class RunRecord:
 
         now = time.time() if now is None else now
         manifest = Manifest.load(paths.require().manifest_json)
-        state = _run_state(manifest, paths, now)
+        state = run_state(manifest, paths, now)
         spec = read_yaml(paths.spec_yaml)
         notes: list[str] = []
         unborn = manifest.storage is None and not paths.study_db.exists() and _has_no_trials(paths, state)
@@ -197,7 +197,7 @@ def _rank(objective: Metric, trial: TrialRecord) -> tuple[bool, float, int]:
     return (False, -objective.gain(value), trial.number)
 
 
-def _run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
+def run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
     """What the run is doing, whatever its manifest last said.
 
     Args:
@@ -364,7 +364,7 @@ def _summary(paths: RunPaths, now: float) -> RunSummary:
         objective = task_of(manifest.task).objective
     except RequestError as fault:
         return RunSummary(paths.name, paths.folder, "unreadable", fault=str(fault))
-    state = _run_state(manifest, paths, now)
+    state = run_state(manifest, paths, now)
     return RunSummary(
         name=paths.name,
         path=paths.folder,

@@ -55,9 +55,9 @@ __all__ = ["LiveTrial", "Study"]
 
 Outcome = Literal["complete", "stopped", "failed"]
 _STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
-_NOTES, _ERROR = "notes", "error"
+NOTES, ERROR = "notes", "error"
 """User attributes of a trial: what befell it, why it failed."""
-_DEATHS = "deaths"
+DEATHS = "deaths"
 """Likewise: the last epoch before a process died of which this trial was the last work, and how often it has by now."""
 
 
@@ -252,7 +252,7 @@ class Study:
             if self._trials[number].state == "running":
                 append_line(self.paths.trial(number).create().log_txt, text)
                 handle = self._handle(number)
-                handle.set_user_attr(_NOTES, [*handle.user_attrs.get(_NOTES, []), text])
+                handle.set_user_attr(NOTES, [*handle.user_attrs.get(NOTES, []), text])
 
     def mourn(self, number: int, about: str, most: int) -> str | None:
         """Record that a process of an earlier session died while it trained a trial that is to go on.
@@ -270,9 +270,9 @@ class Study:
             if trial is None:
                 return None
             handle = self._handle(number)
-            epoch, count = handle.user_attrs.get(_DEATHS, (0, 0))
+            epoch, count = handle.user_attrs.get(DEATHS, (0, 0))
             count = count + 1 if epoch == trial.last_epoch else 1
-            handle.set_user_attr(_DEATHS, [trial.last_epoch, count])
+            handle.set_user_attr(DEATHS, [trial.last_epoch, count])
             told = f"The process that trained trial {number} died in its epoch {trial.last_epoch + 1}: {about}"
             self.note(number, told)
             if count <= most:
@@ -372,7 +372,7 @@ class Study:
             outcome, error = "failed", error or f"The trial ended without a finite val {self._metric.label}."
         if error is not None:
             trial.error = error
-            handle.set_user_attr(_ERROR, error)
+            handle.set_user_attr(ERROR, error)
         if outcome != "failed":
             self._keep_collapsed(trial, handle)
         self._study.tell(handle, final if outcome == "complete" else None, _STATES[outcome])
