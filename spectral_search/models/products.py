@@ -36,12 +36,29 @@ def products(a_KMI: Tensor, b_KIN: Tensor, bias_KM: Tensor | None = None, out: t
         k, row, column = tile
         m, n = slice(row, row + ROWS), slice(column, column + COLUMNS)
         a_MI, b_IN = a_KMI[k, m], b_KIN[..., n] if b_KIN.ndim == 2 else b_KIN[k, :, n]
-        c_KMN[k, m, n] = a_MI @ b_IN if bias_KM is None else torch.addmm(bias_KM[k, m].unsqueeze(1), a_MI, b_IN)
+        if bias_KM is not None:
+            affine_tile(a_MI, b_IN, bias_KM[k, m], c_KMN[k, m, n])
+        elif c_KMN.dtype == a_KMI.dtype:
+            torch.mm(a_MI, b_IN, out=c_KMN[k, m, n])
+        else:
+            c_KMN[k, m, n] = a_MI @ b_IN
 
     # Columns outermost: threads at work on the same columns find them in the cache that they share.
     tiles = product(range(0, columns, COLUMNS), range(count), range(0, rows, ROWS))
     for_each(form, [(k, row, column) for column, k, row in tiles])
     return c_KMN
+
+
+def affine_tile(a_MI: Tensor, b_IN: Tensor, bias_M: Tensor, c_MN: Tensor) -> None:
+    """Write a tile of a product, plus a bias a row, to c.
+
+    In float32 the bias is added to what was summed, once, which whoever has more to do to every value can do in the
+    same pass. In narrower formats it must be added before the sum is rounded.
+    """
+    if c_MN.dtype == torch.float32:
+        torch.mm(a_MI, b_IN, out=c_MN).add_(bias_M.unsqueeze(1))
+    else:
+        c_MN.copy_(torch.addmm(bias_M.unsqueeze(1), a_MI, b_IN))
 
 
 def _at_once(a_KMI: Tensor, b_KIN: Tensor, bias_KM: Tensor | None) -> Tensor:

@@ -29,30 +29,44 @@ class Dropped:
     """Which values of a layer are dropped in a step, and the factor on those that are kept.
 
     Args:
-        bits_WB: 16 random bits each, int16 and contiguous.
-        p: Part that is dropped; 0 < p < 1.
+        bits_WB: 16 random bits each, int16 and contiguous; None where p is 0.
+        p: Part that is dropped; 0 <= p < 1.
         kind: Format of the activations, float32 or bfloat16.
     """
 
-    def __init__(self, bits_WB: Tensor, p: float, kind: torch.dtype) -> None:
+    def __init__(self, bits_WB: Tensor | None, p: float, kind: torch.dtype) -> None:
         self._bits_WB, self._kind = bits_WB, kind
         self._least, self._kept = _least_and_kept(p, kind)
 
     def forward(self, z_WT: Tensor, h_WT: Tensor, tile: slice, *, relu: bool) -> None:
         """Write z, or its ReLU, with dropout to h, both of these examples of the batch."""
+        if self._bits_WB is None:
+            torch.clamp_min(z_WT, 0, out=h_WT) if relu else h_WT.copy_(z_WT)
+            return
         self._carry_out("relu_dropout" if relu else "dropout", z_WT, self._bits_WB[:, tile], h_WT)
+
+    def forward_biased_relu(self, z_WT: Tensor, bias_W: Tensor, h_WT: Tensor, tile: slice) -> None:
+        """Write the ReLU of z plus a bias a row, with dropout, to h; all float32."""
+        if self._bits_WB is None:
+            self._carry_out("biased_relu", z_WT, z_WT, h_WT, bias_W)
+        else:
+            self._carry_out("biased_relu_dropout", z_WT, self._bits_WB[:, tile], h_WT, bias_W)
 
     def back_through_relu(self, grad_WT: Tensor, h_WT: Tensor, dz_WT: Tensor) -> None:
         """Write to dz the gradient before ReLU and dropout, from that of what they gave, h."""
         self._carry_out("relu_dropout_back", grad_WT, h_WT, dz_WT)
 
     def back(self, grad_WT: Tensor, tile: slice) -> Tensor:
-        """The gradient before dropout alone, a new tensor."""
+        """The gradient before dropout alone, a new tensor, or the same where nothing is dropped."""
+        if self._bits_WB is None:
+            return grad_WT
         before_WT = torch.empty_like(grad_WT)
         self._carry_out("dropout", grad_WT, self._bits_WB[:, tile], before_WT)
         return before_WT
 
-    def _carry_out(self, name: str, given_WT: Tensor, by_WT: Tensor, out_WT: Tensor) -> None:
+    def _carry_out(
+        self, name: str, given_WT: Tensor, by_WT: Tensor, out_WT: Tensor, bias_W: Tensor | None = None
+    ) -> None:
         strides = given_WT.stride(), by_WT.stride(), out_WT.stride()
         (given, given_one), (by, by_one), (out, out_one) = strides
         if not (given_WT.shape == by_WT.shape == out_WT.shape and given_one == by_one == out_one == 1):
@@ -60,8 +74,15 @@ class Dropped:
         if not (given_WT.dtype == out_WT.dtype == self._kind):
             raise TypeError(f"{self._kind} is needed, not {given_WT.dtype} and {out_WT.dtype}")
         addresses = given_WT.data_ptr(), by_WT.data_ptr(), out_WT.data_ptr()
+        bias = () if bias_W is None else (_row_address(bias_W, len(given_WT)),)
         function = _FUNCTIONS.get()[f"{name}_{_NAMES[self._kind]}"]
-        function(*addresses, given, by, out, *given_WT.shape, self._least, self._kept)
+        function(*addresses, given, by, out, *given_WT.shape, self._least, self._kept, *bias)
+
+
+def _row_address(bias_W: Tensor, rows: int) -> int:
+    if bias_W.dtype != torch.float32 or bias_W.shape != (rows,) or not bias_W.is_contiguous():
+        raise ValueError(f"a bias for {rows} rows is needed, not {bias_W.dtype} of {tuple(bias_W.shape)}")
+    return bias_W.data_ptr()
 
 
 @lru_cache(1024)
@@ -101,6 +122,10 @@ def _written() -> "Program":
     program = Program()
     with program.function("fill_words", I64_P, I64_P, I64) as (state, words, count), program.loop(count) as j:
         words[j] = _next_word(state)
+    with _each_value(program, "biased_relu_float32", F32_P, F32_P, F32_P) as each:
+        each.give((each.given + each.bias).or_zero_if_negative())
+    with _each_value(program, "biased_relu_dropout_float32", F32_P, I16_P, F32_P) as each:
+        each.give((each.given + each.bias).or_zero_if_negative() * each.kept, where=each.is_kept)
     for kind, values in (("float32", F32_P), ("bfloat16", I16_P)):
         with _each_value(program, f"dropout_{kind}", values, I16_P) as each:
             each.give(each.given * each.kept, where=each.is_kept)
@@ -115,9 +140,11 @@ def _written() -> "Program":
 class _Each:
     """One value of each side; floats, but for random bits."""
 
-    def __init__(self, sides: "tuple[Value, Value, Value]", place: "Value", least: "Value", kept: "Value") -> None:
+    def __init__(
+        self, sides: "tuple[Value, Value, Value]", place: "Value", least: "Value", kept: "Value", *bias: "Value"
+    ) -> None:
         self._given_T, self._by_T, self._out_T = sides
-        self._place, self._least, self.kept = place, least, kept
+        self._place, self._least, self.kept, self._bias = place, least, kept, bias
 
     @property
     def given(self) -> "Value":
@@ -128,27 +155,36 @@ class _Each:
         return self._by_T[self._place].from_half() if self._by_T.is_of_halves else self._by_T[self._place]
 
     @property
+    def bias(self) -> "Value":
+        """Of its row, of a function that has them."""
+        (bias,) = self._bias
+        return bias
+
+    @property
     def is_kept(self) -> "Value":
         """By random bits."""
         return self._by_T[self._place].widened().at_least(self._least)
 
-    def give(self, value: "Value", *, where: "Value") -> None:
-        found = value.or_zero_unless(where)
+    def give(self, value: "Value", *, where: "Value | None" = None) -> None:
+        found = value if where is None else value.or_zero_unless(where)
         self._out_T[self._place] = found.to_half() if self._out_T.is_of_halves else found
 
 
 @contextmanager
-def _each_value(program: "Program", name: str, values: Any, by: Any) -> "Iterator[_Each]":
-    """What the block writes is done for each value of three sides of (W, T), whose rows lie some stride apart."""
+def _each_value(program: "Program", name: str, values: Any, by: Any, *bias: Any) -> "Iterator[_Each]":
+    """What the block writes is done for each value of three sides of (W, T), whose rows lie some stride apart.
+
+    A function that takes a bias a row has it as its last argument.
+    """
     from spectral_search.train.machine_code import F32, I32, I64
 
-    types = values, by, values, I64, I64, I64, I64, I64, I32, F32
+    types = values, by, values, I64, I64, I64, I64, I64, I32, F32, *bias
     with program.function(name, *types) as arguments:
-        sides, strides, (rows, columns, least, kept) = arguments[:3], arguments[3:6], arguments[6:]
+        sides, strides, (rows, columns, least, kept, *biases) = arguments[:3], arguments[3:6], arguments[6:]
         with program.loop(rows) as row:
             given_T, by_T, out_T = (side.at(row * stride) for side, stride in zip(sides, strides, strict=True))
             with program.loop(columns) as column:
-                yield _Each((given_T, by_T, out_T), column, least, kept)
+                yield _Each((given_T, by_T, out_T), column, least, kept, *(bias_W[row] for bias_W in biases))
 
 
 def _next_word(state: "Value") -> "Value":

@@ -226,7 +226,10 @@ def _clip_gradients(gradients: list[torch.Tensor], largest: float) -> None:
     """
     rows = [gradient.reshape(gradient.shape[0], -1) for gradient in gradients]
     norm = torch.linalg.vector_norm(torch.cat([torch.linalg.vector_norm(row, dim=1) for row in rows]))
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    factor = (largest / (norm + 1e-6)).clamp(max=1.0)
+    # Of a GPU one does not ask, since it would have to be waited for. NaN is no 1, and goes on to the gradients.
+    if factor.device.type != "cpu" or factor.item() != 1.0:
+        torch._foreach_mul_(gradients, factor)
 
 
 def _adamw(groups: list[dict[str, Any]]) -> AdamW:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from spectral_search.models.mlp_network import Mlp
-from spectral_search.models.products import COLUMNS, ROWS
+from spectral_search.models.products import COLUMNS, ROWS, affine_tile
 from spectral_search.models.threads import for_each
 from spectral_search.train.dropout_kernel import Dropped
 
@@ -193,46 +193,51 @@ class _Step:
         self._h = [self._x_BF.T, *(torch.empty(width, count, dtype=kind) for width in widths[:-1])]
         self._dz = [torch.empty(width, count, dtype=kind) for width in widths]
         self._dropped = [
-            Dropped(bits(network.number, width, count), p, kind) if p > 0 else None
+            Dropped(bits(network.number, width, count) if p > 0 else None, p, kind)
             for p, width in zip(network.rates, widths[:-1], strict=True)
         ]
 
     def tile(self, tile: slice) -> None:
         """Forward and back for some examples; the gradients of the weights are left."""
         kept, h_VT = [], self._h[0][:, tile]
-        for layer, dropped in enumerate(self._dropped):
-            z_WT = _affine(self._weights[layer], self._biases[layer], h_VT)
+        for layer in range(len(self._dropped)):
+            z_WT, h_WT = self._forward(layer, h_VT, tile)
+            kept.append((z_WT, h_WT))
             h_VT = self._h[layer + 1][:, tile]
-            kept.append((z_WT, self._activate(z_WT, h_VT, dropped, tile)))
         output_T = _affine(self._weights[-1], self._biases[-1], h_VT).squeeze(0)
         self._output_B[tile] = output_T
         if self._aim.added_B is not None:
             self._output_B[tile] += self._aim.added_B[tile]
         self._back(tile, kept)
 
-    def _activate(self, z_WT: Tensor, h_WT: Tensor, dropped: Dropped | None, tile: slice) -> Tensor:
-        """Write activation with dropout to h; the activation, which of a ReLU what is above 0 of h stands for."""
-        if self._network.is_relu and dropped is not None:
+    def _forward(self, layer: int, h_VT: Tensor, tile: slice) -> tuple[Tensor, Tensor]:
+        """Write a layer's activation with dropout to h; its products and the activation before dropout.
+
+        What of a ReLU's output is above 0 tells as much of it as the activation before dropout.
+        """
+        weight_WV, bias_W, dropped = self._weights[layer], self._biases[layer], self._dropped[layer]
+        h_WT = self._h[layer + 1][:, tile]
+        if self._network.is_relu and h_WT.dtype == torch.float32:
+            z_WT = _product(weight_WV, h_VT)
+            dropped.forward_biased_relu(z_WT, bias_W, h_WT, tile)
+            return z_WT, h_WT
+        z_WT = _affine(weight_WV, bias_W, h_VT)
+        if self._network.is_relu:
             dropped.forward(z_WT, h_WT, tile, relu=True)
-            return h_WT
+            return z_WT, h_WT
         a_WT: Tensor = self._network.act(z_WT)
-        if dropped is None:
-            h_WT.copy_(a_WT)
-        else:
-            dropped.forward(a_WT, h_WT, tile, relu=False)
-        return a_WT
+        dropped.forward(a_WT, h_WT, tile, relu=False)
+        return z_WT, a_WT
 
     def _back(self, tile: slice, kept: list[tuple[Tensor, Tensor]]) -> None:
         self._dz[-1][0, tile] = self._aim.gradient(self._output_B[tile], self._aim.target_B[tile])
         for layer in range(len(kept) - 1, -1, -1):
             grad_WT = _product(self._weights[layer + 1].mT, self._dz[layer + 1][:, tile])
             dropped, dz_WT = self._dropped[layer], self._dz[layer][:, tile]
-            if self._network.is_relu and dropped is not None:
+            if self._network.is_relu:
                 dropped.back_through_relu(grad_WT, kept[layer][1], dz_WT)
-                continue
-            if dropped is not None:
-                grad_WT = dropped.back(grad_WT, tile)
-            dz_WT.copy_(self._network.back(grad_WT, *kept[layer]))
+            else:
+                dz_WT.copy_(self._network.back(dropped.back(grad_WT, tile), *kept[layer]))
 
     def layers(self) -> list[Callable[[], None]]:
         """The gradients of each layer's weights and biases, once all examples have been forward and back."""
@@ -242,22 +247,29 @@ class _Step:
         dz_WB, h_BV = self._dz[layer], self._h[layer].mT
         for rows in _tiles(dz_WB.shape[0], ROWS):
             for columns in _tiles(h_BV.shape[1], COLUMNS):
-                self._network.weight_grads[layer][rows, columns] = dz_WB[rows] @ h_BV[:, columns]
+                gradient_WV = self._network.weight_grads[layer][rows, columns]
+                if gradient_WV.dtype == dz_WB.dtype:
+                    torch.mm(dz_WB[rows], h_BV[:, columns], out=gradient_WV)
+                else:
+                    gradient_WV.copy_(dz_WB[rows] @ h_BV[:, columns])
         self._network.bias_grads[layer].copy_(dz_WB.sum(1))
 
 
 def _affine(weight_WV: Tensor, bias_W: Tensor, h_VT: Tensor) -> Tensor:
     """The products of a layer with some examples, in tiles of rows."""
-    bias_W1 = bias_W.unsqueeze(1)
-    if weight_WV.shape[0] <= ROWS:
-        return torch.addmm(bias_W1, weight_WV, h_VT)
-    tiles = _tiles(weight_WV.shape[0], ROWS)
-    return torch.cat([torch.addmm(bias_W1[rows], weight_WV[rows], h_VT) for rows in tiles])
+    z_WT = h_VT.new_empty(weight_WV.shape[0], h_VT.shape[1])
+    for rows in _tiles(len(z_WT), ROWS):
+        affine_tile(weight_WV[rows], h_VT, bias_W[rows], z_WT[rows])
+    return z_WT
 
 
 def _product(weight_VW: Tensor, grad_WT: Tensor) -> Tensor:
+    """Products without a bias, in tiles of rows."""
     if weight_VW.shape[1] == 1:  # nothing is summed, so there is but one way to round
         return weight_VW * grad_WT
     if weight_VW.shape[0] <= ROWS:
         return weight_VW @ grad_WT
-    return torch.cat([weight_VW[rows] @ grad_WT for rows in _tiles(weight_VW.shape[0], ROWS)])
+    out_VT = grad_WT.new_empty(weight_VW.shape[0], grad_WT.shape[1])
+    for rows in _tiles(len(out_VT), ROWS):
+        torch.mm(weight_VW[rows], grad_WT, out=out_VT[rows])
+    return out_VT

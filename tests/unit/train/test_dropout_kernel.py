@@ -48,6 +48,31 @@ def test_a_pass_there_and_back_has_torchs_numbers(p: float, kind: torch.dtype) -
     assert (h_WB[:, : TILE.start] == 9.0).all() and (dz_WB[:, TILE.stop :] == 9.0).all()
 
 
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.999])
+def test_a_bias_and_a_relu_go_with_it(p: float) -> None:
+    kind, bias_W = torch.float32, torch.randn(WIDTH, generator=torch.Generator().manual_seed(4))
+    z_WT, grad_WT, factor_WT = values(kind, 1), values(kind, 2), factors(p, kind)[:, TILE]
+    dropped = Dropped(bits() if p else None, p, kind)
+    h_WB, dz_WB = torch.full((2, WIDTH, BATCH), 9.0)
+    dropped.forward_biased_relu(z_WT, bias_W, h_WB[:, TILE], TILE)
+    active_WT = (z_WT + bias_W.unsqueeze(1)).relu()
+    assert torch.equal(h_WB[:, TILE], active_WT * factor_WT)
+    dropped.back_through_relu(grad_WT, h_WB[:, TILE], dz_WB[:, TILE])
+    assert torch.equal(dz_WB[:, TILE], torch.ops.aten.threshold_backward(grad_WT * factor_WT, active_WT, 0))
+    assert (h_WB[:, : TILE.start] == 9.0).all() and (h_WB[:, TILE.stop :] == 9.0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_nothing_is_dropped_no_bits_are_needed(kind: torch.dtype) -> None:
+    z_WT, grad_WT = values(kind, 1), values(kind, 2)
+    dropped, h_WB = Dropped(None, 0.0, kind), torch.full((WIDTH, BATCH), 9.0, dtype=kind)
+    dropped.forward(z_WT, h_WB[:, TILE], TILE, relu=True)
+    assert torch.equal(h_WB[:, TILE], z_WT.relu())
+    dropped.forward(z_WT, h_WB[:, TILE], TILE, relu=False)
+    assert torch.equal(h_WB[:, TILE], z_WT)
+    assert torch.equal(dropped.back(grad_WT, TILE), grad_WT)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_finite_stays_so(kind: torch.dtype) -> None:
     """A fit that has diverged is recognised by it."""
@@ -68,5 +93,7 @@ def test_sides_that_do_not_go_together_are_refused() -> None:
     dropped, z_WT = Dropped(bits(), 0.5, torch.float32), torch.zeros(WIDTH, BATCH)
     with pytest.raises(ValueError, match="do not go together"):
         dropped.forward(z_WT, torch.zeros(WIDTH, BATCH - 1), slice(0, BATCH), relu=True)
+    with pytest.raises(ValueError, match="a bias for 5 rows is needed"):
+        dropped.forward_biased_relu(z_WT, torch.zeros(WIDTH - 1), torch.zeros(WIDTH, BATCH), slice(0, BATCH))
     with pytest.raises(TypeError, match="float32 is needed"):
         dropped.back(z_WT.bfloat16(), slice(0, BATCH))
