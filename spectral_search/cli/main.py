@@ -17,6 +17,7 @@ from spectral_search.cli.caches import cache
 from spectral_search.cli.data_sets import inspect, simulate
 from spectral_search.cli.derived_help import DerivedHelp
 from spectral_search.cli.jobs import jobs, logs, submit, work
+from spectral_search.cli.live_page import dashboard
 from spectral_search.cli.reference_methods import audit, baselines
 from spectral_search.cli.reports import compare, report
 from spectral_search.cli.runs import resume, retry, run, status, stop, train
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 _VERBS = (
     *(run, resume, retry, stop, status, specs, show, best, export, train, stack, simulate, inspect, evaluate, predict),
-    *(baselines, audit, report, compare, cache, bench, submit, jobs, logs),
+    *(baselines, audit, report, compare, dashboard, cache, bench, submit, jobs, logs),
 )
 _OF_A_TASK = (simulate, inspect, baselines, audit)
 

@@ -185,16 +185,30 @@ def read_lines(path: Path) -> Lines:
         content = path.read_bytes()
     except FileNotFoundError:
         return Lines([], cut=False)
+    return parse_lines(content, path)
+
+
+def parse_lines(content: bytes, path: Path, before: int = 0) -> Lines:
+    """Records of JSON lines as a file holds them.
+
+    Args:
+        content: The file, or what it grew by.
+        path: The file, for what is said of it.
+        before: Lines of the file that come before the content.
+
+    Raises:
+        RequestError: A line other than the last is not a JSON object.
+    """
     *whole, rest = content.split(b"\n")
     records: list[dict[str, Any]] = []
-    for number, line in enumerate(whole, start=1):
+    for number, line in enumerate(whole, start=before + 1):
         try:
             record = json.loads(line)
         except ValueError:
             record = None
         if isinstance(record, dict):
             records.append(record)
-        elif number == len(whole) and not rest:
+        elif number == before + len(whole) and not rest:
             return Lines(records, cut=True)
         else:
             raise RequestError(f"Line {number} of {path} is not a JSON object; restore the file or remove that line.")

@@ -54,6 +54,7 @@ class Manifest(BaseModel):
     pid: int | None = None
     process_started: float | None = Field(None, description="start of that process, seconds since the epoch")
     hostname: str | None = None
+    ray_dashboard: str | None = Field(None, description="address of the dashboard of the process that works on the run")
     planned_trials: int | None = None
     state: RunState = Field("running", description="as last written; a run whose process died still says running")
     wall_seconds: float = Field(0.0, description="of all earlier processes of this run, without the present one")
@@ -93,6 +94,7 @@ class Manifest(BaseModel):
         self.process_started = psutil.Process().create_time()
         self.hostname = socket.gethostname()
         self.state = "running"
+        self.ray_dashboard = None
         self.wall_seconds = earlier_wall_seconds
         if command is not None:
             self.command = command

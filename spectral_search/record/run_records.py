@@ -76,34 +76,36 @@ class RunRecord:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def load(cls, paths: RunPaths, *, now: float | None = None) -> "RunRecord":
+    def load(cls, paths: RunPaths, *, now: float | None = None, files: "RunFiles | None" = None) -> "RunRecord":
         """Read a run.
 
         Args:
             paths: Where it lies now.
             now: Seconds since the epoch; the present where absent.
+            files: What reads its files; all of them anew where absent.
 
         Raises:
             RequestError: There is no such run, or a file of it is missing, locked or damaged.
         """
-        from spectral_search.record.stored_trials import read_study
-
+        files = RunFiles() if files is None else files
         now = time.time() if now is None else now
-        manifest = Manifest.load(paths.require().manifest_json)
+        manifest = files.manifest(paths.require().manifest_json)
         state = run_state(manifest, paths, now)
-        spec = read_yaml(paths.spec_yaml)
+        spec = files.spec(paths.spec_yaml)
         notes: list[str] = []
         unborn = manifest.storage is None and not paths.study_db.exists() and _has_no_trials(paths, state)
         # The manifest keeps ${VAR} as written, so that no password is stored with a run.
         url = expand(manifest.storage) if manifest.storage else paths.study_url
-        found = [] if unborn else read_study(url, manifest.study_name)
+        found = [] if unborn else files.study(url, manifest.study_name)
         if found is None and not _has_no_trials(paths, state):
             raise RequestError(
                 f"The study {manifest.study_name!r} of run {paths.name!r} is not in "
                 f"{manifest.storage or paths.study_db}; restore that database, or run the spec again with `--name`."
             )
         objective = _task_of_spec(spec).objective
-        trials = [_join(trial, paths, objective, notes) for trial in found or []]
+        trials = [
+            files.trial(trial, paths.trial(trial.number).progress_jsonl, objective, notes) for trial in found or []
+        ]
         return cls(paths, manifest, spec, trials, state, _wall_seconds(manifest, state, paths, now), notes)
 
     @cached_property
@@ -231,13 +233,35 @@ def _wall_seconds(manifest: Manifest, state: RunState, paths: RunPaths, now: flo
     return manifest.wall_seconds + max(0.0, end - manifest.process_started)
 
 
-def _join(trial: "StudyTrial", paths: RunPaths, objective: Metric, notes: list[str]) -> TrialRecord:
+class RunFiles:
+    """Reads the files of a run, each time anew."""
+
+    def manifest(self, path: Path) -> Manifest:
+        """What the manifest holds."""
+        return Manifest.load(path)
+
+    def spec(self, path: Path) -> dict[str, Any]:
+        """The resolved spec."""
+        return read_yaml(path)
+
+    def study(self, url: str, name: str) -> "list[StudyTrial] | None":
+        """The trials of the study; None where the database does not hold it."""
+        from spectral_search.record.stored_trials import read_study
+
+        return read_study(url, name)
+
+    def trial(self, known: "StudyTrial", progress: Path, objective: Metric, notes: list[str]) -> TrialRecord:
+        """One trial, its epochs read from its progress file; what is wrong with that file becomes a note."""
+        written: list[dict[str, Any]] = []
+        try:
+            written = read_lines(progress).records
+        except RequestError as fault:
+            notes.extend(fault.faults)
+        return joined_trial(known, written, objective)
+
+
+def joined_trial(trial: "StudyTrial", written: list[dict[str, Any]], objective: Metric) -> TrialRecord:
     """Join what the study knows of a trial with the metrics in its progress file."""
-    written: list[dict[str, Any]] = []
-    try:
-        written = read_lines(paths.trial(trial.number).progress_jsonl).records
-    except RequestError as fault:
-        notes.extend(fault.faults)
     key = objective.val_name
     epochs = joined(written, key, trial.values)
     last = epochs[-1]["epoch"] if epochs else 0
@@ -341,15 +365,16 @@ class RunSummary:
         return task_of(self.task).objective
 
 
-def list_runs(root: Path, *, now: float | None = None) -> list[RunSummary]:
+def list_runs(root: Path, *, now: float | None = None, files: RunFiles | None = None) -> list[RunSummary]:
     """All runs of a results root, newest first. Opens no study, so it is cheap for hundreds of runs.
 
     Args:
         root: The results root; an absent one has no runs.
         now: Seconds since the epoch; the present where absent.
+        files: What reads their manifests.
     """
-    moment = time.time() if now is None else now
-    runs = [_summary(RunPaths(root, name), moment) for name in run_names(root)]
+    moment, files = time.time() if now is None else now, RunFiles() if files is None else files
+    runs = [_summary(RunPaths(root, name), moment, files) for name in run_names(root)]
     return sorted(runs, key=lambda run: run.created_at or "", reverse=True)
 
 
@@ -358,9 +383,9 @@ def newest_finished(root: Path, stage: str) -> RunSummary | None:
     return next((run for run in list_runs(root) if run.stage == stage and run.state == "finished"), None)
 
 
-def _summary(paths: RunPaths, now: float) -> RunSummary:
+def _summary(paths: RunPaths, now: float, files: RunFiles) -> RunSummary:
     try:
-        manifest = Manifest.load(paths.manifest_json)
+        manifest = files.manifest(paths.manifest_json)
         objective = task_of(manifest.task).objective
     except RequestError as fault:
         return RunSummary(paths.name, paths.folder, "unreadable", fault=str(fault))

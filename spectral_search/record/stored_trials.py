@@ -12,6 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from spectral_search.errors import RequestError
 from spectral_search.record.database import sqlite_file, sqlite_url
@@ -73,21 +74,70 @@ def read_study(url: str, study_name: str, *, lock_wait_s: float = 5.0) -> list[S
     Raises:
         RequestError: The database is missing, locked, damaged, foreign or out of reach.
     """
-    storage = None
+    reader = StudyReader(url, study_name, lock_wait_s=lock_wait_s)
     try:
-        # The check of the schema's version loads a quarter of a second of migrations; whoever writes makes it.
-        arguments = _engine_arguments(url, lock_wait_s)
-        storage = RDBStorage(_reading_url(url), engine_kwargs=arguments, skip_compatibility_check=True)
-        # Sampler and pruner are idle here; naming them spares their imports and warnings.
-        study = optuna.load_study(study_name=study_name, storage=storage, sampler=optuna.samplers.RandomSampler())
-        return [_trial(trial) for trial in study.get_trials(deepcopy=False)]
-    except KeyError:
-        return None
-    except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as fault:
-        raise RequestError(_fault_text(url, fault)) from None
+        return reader.trials()
     finally:
-        if storage is not None:
-            storage.engine.dispose()
+        reader.close()
+
+
+class StudyReader:
+    """Reads a study again and again; a trial that was over at the reading before is not read anew.
+
+    No connection stays open between two readings, so that the database may be moved or removed meanwhile.
+
+    Args:
+        url: As of `read_study`.
+        study_name: Likewise.
+        lock_wait_s: Likewise.
+    """
+
+    def __init__(self, url: str, study_name: str, *, lock_wait_s: float = 5.0) -> None:
+        self._url, self._name, self._lock_wait_s = url, study_name, lock_wait_s
+        self._study: optuna.Study | None = None
+        self._backend: RDBStorage | None = None
+        self._known: dict[int, tuple[FrozenTrial, StudyTrial]] = {}
+
+    def trials(self) -> list[StudyTrial] | None:
+        """All trials now, or None where the database does not hold the study (yet).
+
+        Raises:
+            RequestError: As of `read_study`.
+        """
+        try:
+            study = self._opened()
+            return [self._taken(trial) for trial in study.get_trials(deepcopy=False)]
+        except KeyError:
+            self.close()
+            return None
+        except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as fault:
+            self.close()
+            raise RequestError(_fault_text(self._url, fault)) from None
+
+    def close(self) -> None:
+        """Forget what was read."""
+        if self._backend is not None:
+            self._backend.engine.dispose()
+        self._study = self._backend = None
+        self._known = {}
+
+    def _opened(self) -> optuna.Study:
+        if self._study is None:
+            # The check of the schema's version loads a quarter of a second of migrations; whoever writes makes it.
+            arguments = _engine_arguments(self._url, self._lock_wait_s)
+            self._backend = RDBStorage(_reading_url(self._url), engine_kwargs=arguments, skip_compatibility_check=True)
+            # Sampler and pruner are idle here; naming them spares their imports and warnings.
+            idle = optuna.samplers.RandomSampler()
+            self._study = optuna.load_study(study_name=self._name, storage=self._backend, sampler=idle)
+        return self._study
+
+    def _taken(self, trial: FrozenTrial) -> StudyTrial:
+        """The trial as it was told before, where the storage gave the very same."""
+        before, told = self._known.get(trial.number, (None, None))
+        if before is not trial or told is None:
+            told = _trial(trial)
+            self._known[trial.number] = trial, told
+        return told
 
 
 def _reading_url(url: str) -> str:
@@ -102,7 +152,8 @@ def _reading_url(url: str) -> str:
 
 
 def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
-    return {"connect_args": {"timeout": lock_wait_s}} if url.startswith("sqlite") else {}
+    none_kept: dict[str, Any] = {"poolclass": NullPool}
+    return none_kept | ({"connect_args": {"timeout": lock_wait_s}} if url.startswith("sqlite") else {})
 
 
 def _fault_text(url: str, fault: Exception) -> str:

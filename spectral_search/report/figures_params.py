@@ -12,10 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from spectral_search.drawing.figure import Figure, Layout, lacking
 from spectral_search.drawing.plotting import GRID, INK, colour, cut, log_axis
 from spectral_search.record.evidence import Run
+from spectral_search.record.importance import MIN_TRIALS, Importance, importance, judged_trials
 from spectral_search.record.run_records import TrialRecord
 from spectral_search.record.wording import short_keys, short_value
 from spectral_search.report.axis_limits import limit_axis
-from spectral_search.report.importance import MIN_TRIALS, Importance, importance, judged_trials
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.metric import Metric
 

@@ -257,7 +257,7 @@ def _search_on_ray(
         passes = start_passes(ray.slots) if plan.executor == "shared" else []
         stopping.listen()
         if ray.dashboard_url:
-            around.say(f"Ray dashboard: http://{ray.dashboard_url}")
+            _tell_dashboard(f"http://{ray.dashboard_url}", paths, around)
         made = ahead.result() or preparation().prepare(on_ray=True)
         prepared = _kept(plan, paths, preparation(), made, around)
         if plan.executor == "shared":
@@ -265,6 +265,14 @@ def _search_on_ray(
         else:
             run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
+
+
+def _tell_dashboard(address: str, paths: RunPaths, around: Surroundings) -> None:
+    """Say where Ray's dashboard is, here and in the run's record, from which the live page has it."""
+    around.say(f"Ray dashboard: {address}")
+    manifest = Manifest.load(paths.manifest_json)
+    manifest.ray_dashboard = address
+    manifest.save(paths.manifest_json)
 
 
 def _preparation(plan: Plan, paths: RunPaths, around: Surroundings) -> Preparation:

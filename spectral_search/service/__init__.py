@@ -21,6 +21,7 @@ _DEFINED_IN = {
     "service.reports": ("report", "compare", "stop_signals"),
     "service.submissions": ("submit",),
     "service.jobs": ("jobs", "logs"),
+    "service.live_page": ("dashboard",),
     "service.caches": ("cache",),
     "service.benchmark": ("bench",),
     "spec.load": ("list_specs", "load_spec"),

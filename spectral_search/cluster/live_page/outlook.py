@@ -1,0 +1,89 @@
+"""How far a search has come and how long its training will still take, from what lies in its folder."""
+
+from dataclasses import dataclass
+
+from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.spec.run import RunSpec
+from spectral_search.strategy.rule import Rule, rule_of
+
+_OVER = ("complete", "stopped", "failed")
+AT = "at_unix_seconds"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """How far a search has come.
+
+    Attributes:
+        phase: What it does, in words.
+        epochs_planned: About how many epochs all trials will have trained together.
+        left_s: Estimated seconds until the last trial is over, without the re-test; None where nothing tells.
+        examples_per_second: Of all trials that train now.
+    """
+
+    phase: str
+    epochs_planned: int
+    left_s: float | None
+    examples_per_second: float | None
+
+
+def outlook(record: RunRecord, spec: RunSpec, now: float) -> Outlook:
+    """How far a run has come."""
+    planned = planned_epochs(record, spec, rule_of(spec))
+    live = [trial for trial in record.trials if trial.state == "running" and trial.epochs]
+    rate = sum(trial.epochs[-1].get(f"{record.task.examples}_per_second") or 0.0 for trial in live)
+    seconds = epoch_seconds(record, now)
+    left = None if seconds is None else max(0, planned - record.epochs_trained) * seconds
+    return Outlook(_phase(record), planned, left or None, rate or None)
+
+
+def _phase(record: RunRecord) -> str:
+    if record.state != "running":
+        return str(record.state)
+    if not any(trial.epochs for trial in record.trials):
+        return "starting" if not record.trials else "first epochs"
+    is_over = all(trial.state in _OVER for trial in record.trials)
+    planned = record.manifest.planned_trials
+    return "re-test" if is_over and planned is not None and len(record.trials) >= planned else "training"
+
+
+def planned_epochs(record: RunRecord, spec: RunSpec, rule: Rule) -> int:
+    """Epochs that are done and that the rest will take.
+
+    Where trials wait at rungs the rule knows about how many go on. Elsewhere trials to come are taken to end as early
+    on average as those that are over, and a live one that has outlived that to go on to its last epoch.
+    """
+    done, longest = record.epochs_trained, spec.fit.epochs
+    planned = record.manifest.planned_trials or len(record.trials)
+    over = [trial for trial in record.trials if trial.state in _OVER]
+    if len(over) >= planned:
+        return done
+    if rule.waits:
+        spared = sum(_spared(trial, rule, longest) for trial in over)
+        stops = [*rule.rungs(longest), longest]
+        running = [trial.last_epoch for trial in record.trials if trial.state == "running"]
+        surely = sum(next((stop for stop in stops if stop > epoch), epoch) - epoch for epoch in running)
+        return max(done + surely, rule.planned_epochs(planned, longest) - spared)
+    mean = sum(trial.last_epoch for trial in over) / len(over) if over else longest
+    live = [trial.last_epoch for trial in record.trials if trial.state not in _OVER]
+    rest = sum((mean if epoch < mean else longest) - epoch for epoch in live)
+    return done + round(rest + max(0, planned - len(record.trials)) * mean)
+
+
+def _spared(trial: TrialRecord, rule: Rule, longest: int) -> int:
+    """Epochs that were planned for a trial and that it did not take, having ended before the next rung."""
+    ends = [*(rule.rungs(longest) if trial.state != "complete" else []), longest]
+    return min((end for end in ends if end >= trial.last_epoch), default=trial.last_epoch) - trial.last_epoch
+
+
+def epoch_seconds(record: RunRecord, now: float) -> float | None:
+    """Seconds in which all trials of a running search together take one epoch, since its process began."""
+    if record.state != "running":
+        return None
+    since = record.manifest.process_started or 0.0
+    rows = [row for trial in record.trials for row in trial.epochs if (row.get(AT) or 0.0) >= since]
+    if not rows:
+        return None
+    # Starting processes is no part of what an epoch costs.
+    began = min(row[AT] - (row.get("seconds") or 0.0) for row in rows)
+    return max(0.0, now - began) / len(rows)

@@ -1,0 +1,67 @@
+"""The live page: every run of a results folder in a browser, while they run and afterwards."""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+
+from spectral_search.errors import RequestError
+from spectral_search.record.paths import RunPaths, results_root
+
+HOST = "127.0.0.1"
+MOST_PORT = 65535
+
+
+def dashboard(
+    name: str | None,
+    say: Callable[[str], None],
+    *,
+    results: str | None = None,
+    host: str = HOST,
+    port: int = 0,
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve the live page until it is interrupted.
+
+    Args:
+        name: A run to begin with; the list of all where absent.
+        say: Shows one sentence.
+        results: The results folder; it need not exist yet.
+        host: Where to listen.
+        port: Where to listen; 0 takes a free one.
+        ready: Called with the page's address once it can be opened.
+
+    Raises:
+        RequestError: There is no such run, the address cannot be listened on, or plotly is not installed.
+    """
+    from spectral_search.cluster.live_page.results_folder import ResultsFolder
+    from spectral_search.cluster.live_page.server import LOOPBACK, application, serve
+
+    root = results_root(results)
+    if name is not None:
+        RunPaths(root, name).require()
+    if not 0 <= port <= MOST_PORT:
+        raise RequestError(f"--port {port} is no port: give one up to {MOST_PORT}, or none for a free one.")
+    shown = f"[{host}]" if ":" in host else host
+    if not _is_loopback(host):
+        say(f"Listening on {host}: whoever reaches this machine there can read all runs of {root}.")
+    app = application(ResultsFolder(root), (*LOOPBACK, shown.lower()))
+
+    def listening(taken: int) -> None:
+        address = f"http://{shown}:{taken}/{f'#/run/{name}' if name else ''}"
+        say(f"{root.absolute()}: {address} (Ctrl-C ends it)")
+        ready(address)
+
+    try:
+        asyncio.run(serve(app, host, port, listening))
+    except OSError as fault:
+        reason = (fault.strerror or str(fault)).lower()
+        raise RequestError(
+            f"{host} port {port} cannot be listened on ({reason}): give another with --port, or none for a free one."
+        ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

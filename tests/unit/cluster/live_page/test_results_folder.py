@@ -1,0 +1,51 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from made_runs import MakeRun
+
+from spectral_search.cluster.live_page.results_folder import ResultsFolder
+from spectral_search.cluster.live_page.run_list import runs_document
+from spectral_search.errors import RequestError
+from spectral_search.record.paths import RunPaths
+
+
+def test_an_absent_folder_and_an_empty_one_say_how_to_begin(tmp_path: Path) -> None:
+    found = runs_document(ResultsFolder(tmp_path / "nowhere"))
+    assert (found["runs"], found["exists"]) == ([], False)
+    assert found["begin"].startswith("spectral-search run ")
+    assert runs_document(ResultsFolder(tmp_path))["exists"]
+
+
+def test_runs_have_state_and_best_value_in_their_own_metric(make_run: MakeRun, finished_run: RunPaths) -> None:
+    make_run("died", process_started=1.0)
+    broken = make_run("broken", trials=0)
+    broken.manifest_json.write_text("{")
+    runs = {run["name"]: run for run in runs_document(ResultsFolder(finished_run.root))["runs"]}
+    assert runs["cnn_stage1a"]["state"] == "finished" and runs["cnn_stage1a"]["best"] == 0.61
+    # Trial 3 failed: its value is none that a search would choose.
+    assert runs["died"]["state"] == "interrupted" and runs["died"]["best"] == 0.61
+    assert runs["died"]["counts"] == {"complete": 2, "stopped": 1, "failed": 1, "running": 1, "waiting": 0}
+    assert runs["died"]["metric"]["higher"] is True
+    assert runs["broken"]["state"] == "unreadable" and "manifest.json" in runs["broken"]["fault"]
+
+
+def test_a_listing_looks_into_no_more_runs_than_it_has_time_for(make_run: MakeRun) -> None:
+    folder = ResultsFolder(make_run("one", process_started=1.0).root)
+    make_run("two", process_started=1.0)
+    assert [glance for _, glance in folder.runs(look_seconds=-1.0)] == [None, None]
+    assert all(glance is not None for _, glance in folder.runs(look_seconds=60.0))
+    assert all(glance is not None for _, glance in folder.runs(look_seconds=-1.0))
+
+
+def test_a_run_that_was_removed_is_gone_and_one_that_was_moved_here_is_there(make_run: MakeRun) -> None:
+    paths = make_run("here")
+    folder = ResultsFolder(paths.root)
+    assert folder.watched("here").read(0.0).trials
+    shutil.move(paths.folder, paths.root / "moved")
+    with pytest.raises(RequestError, match="No run 'here'"):
+        folder.watched("here")
+    assert [summary.name for summary, _ in folder.runs()] == ["moved"]
+    assert folder.watched("moved").read(0.0).trials
+    with pytest.raises(RequestError, match="cannot name a run"):
+        folder.watched("../here")
