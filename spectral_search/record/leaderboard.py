@@ -82,14 +82,14 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
     parts.append(_summary(record))
     parts.extend(Text(line) for line in score_lines(record))
     parts.extend(Text(line) for line in seed_lines(record))
-    parts.extend(Text(note, style="yellow") for note in _caveats(record))
+    parts.extend(Text(note, style="yellow") for note in caveats(record))
     parts.extend(Text(group.told, style="red") for group in record.failures)
     parts.extend(Text(f"trial {row.trial} collapsed: {row.collapsed}", style="yellow") for row in rows if row.collapsed)
     parts.extend(Text(note, style="yellow") for note in record.notes)
     return Group(*parts)
 
 
-def _caveats(record: RunRecord) -> list[str]:
+def caveats(record: RunRecord) -> list[str]:
     """What keeps a run's numbers from being compared with others: its data, inputs and gates that are told too much."""
     params = [trial.params for trial in record.trials] or [{}]
     told = [f"data parts do not match: {text}" for text in record.mismatches]

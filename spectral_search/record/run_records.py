@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from spectral_search.record.stored_trials import StudyTrial
 
-_TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
+TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
 # A run on another host shows life only through its files; an epoch rarely takes longer than this.
 _SIGN_OF_LIFE_S = 900.0
 
@@ -170,7 +170,7 @@ class RunRecord:
     @property
     def counts(self) -> str:
         """How many trials are in which state, and how many of them collapsed, for people."""
-        told = ", ".join(f"{count} {state}" for state in _TRIAL_STATES if (count := self.count(state)))
+        told = ", ".join(f"{count} {state}" for state in TRIAL_STATES if (count := self.count(state)))
         return f"{told} ({len(self.collapsed)} collapsed)" if self.collapsed else told
 
     def count(self, state: str) -> int:
@@ -302,7 +302,7 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "state": record.state,
         "best": None,
         "retest": None if retest is None else {key: retest.get(key) for key in (objective.name, "low", "high")},
-        "trials": {state: counted[state] for state in _TRIAL_STATES[: None if unfinished else 3]},
+        "trials": {state: counted[state] for state in TRIAL_STATES[: None if unfinished else 3]},
         "epochs_trained": record.epochs_trained,
         "wall_seconds": round(record.wall_seconds, 1),
     }
