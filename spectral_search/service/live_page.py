@@ -7,8 +7,8 @@ from collections.abc import Callable
 from spectral_search.errors import RequestError
 from spectral_search.record.paths import RunPaths, results_root
 
-HOST = "127.0.0.1"
-MOST_PORT = 65535
+_HOST = "127.0.0.1"
+_MOST_PORT = 65535
 
 
 def dashboard(
@@ -16,7 +16,7 @@ def dashboard(
     say: Callable[[str], None],
     *,
     results: str | None = None,
-    host: str = HOST,
+    host: str = _HOST,
     port: int = 0,
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
@@ -39,8 +39,8 @@ def dashboard(
     root = results_root(results)
     if name is not None:
         RunPaths(root, name).require()
-    if not 0 <= port <= MOST_PORT:
-        raise RequestError(f"--port {port} is no port: give one up to {MOST_PORT}, or none for a free one.")
+    if not 0 <= port <= _MOST_PORT:
+        raise RequestError(f"--port {port} is no port: give one up to {_MOST_PORT}, or none for a free one.")
     shown = f"[{host}]" if ":" in host else host
     if not _is_loopback(host):
         say(f"Listening on {host}: whoever reaches this machine there can read all runs of {root}.")
