@@ -4,6 +4,7 @@ import errno
 import grp
 import os
 import pwd
+import re
 import secrets
 import shlex
 import stat
@@ -17,6 +18,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a file size limit that is used up."""
 UNWRITABLE = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a place that takes no file, whatever the file."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 _BLOCK = bytes(4096)
 """What a try writes: a full disk still makes files, and only has no room for what they hold."""
 
@@ -29,10 +31,14 @@ def given_path(text: str | os.PathLike[str], what: str) -> Path:
         what: What gave it, such as "--results".
 
     Raises:
-        RequestError: It is empty, no text, or in a home folder that is not there.
+        RequestError: It is empty, no text, a URL, or in a home folder that is not there.
     """
     if not os.fspath(text):
         raise RequestError(f"{what} is empty: name a path, or leave it out.")
+    if (url := _URL.match(os.fspath(text))) is not None:
+        raise RequestError(
+            f"{what} is a URL ({url[0]}...), and data and results are read from paths alone: mount it, or copy it."
+        )
     path = require_text(Path(text))
     try:
         return path.expanduser()

@@ -62,6 +62,10 @@ def run(
     gpus: Gpus = None,
     concurrent: Concurrent = None,
     address: Address = None,
+    join: Annotated[
+        str | None,
+        typer.Option("--join", metavar="NAME", help="Work on this run together with others, without Ray; begin it."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Shrink the stage to minutes on two CPU cores.")] = False,
     executor: Executor = "auto",
@@ -88,7 +92,25 @@ def run(
             dashboard=dashboard,
             results=results,
         )
-        _run(spec, options, dry_run, as_json)
+        if join is not None:
+            _join(spec, join, options, dry_run, as_json)
+        else:
+            _run(spec, options, dry_run, as_json)
+
+
+def _join(ref: str, name: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
+    from spectral_search.service import runs
+
+    if dry_run or options.name not in (None, name):
+        raise RequestError("--join names the run itself: leave --name and --dry-run out.")
+    shown = make_shown(as_json)
+    _carry_out(
+        name,
+        lambda: name,
+        lambda taken: runs.join(ref, taken, options, shown, typed_command()),
+        as_json,
+        options.results,
+    )
 
 
 def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
@@ -370,9 +392,12 @@ def _carry_out(
 def show_ending(record: "RunRecord", results: str | None) -> None:
     """A run that is over, and what to do next."""
     from spectral_search.record.leaderboard import render_leaderboard
-    from spectral_search.record.overview import next_steps
+    from spectral_search.record.overview import next_steps, progress_line
     from spectral_search.service.reports import stop_signals
 
+    if record.state == "running":  # others go on with it
+        typer.echo(progress_line(record))
+        return
     for sentence in stop_signals(record):
         typer.echo(sentence)
     console = make_console(False)

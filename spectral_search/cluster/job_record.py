@@ -63,6 +63,7 @@ class JobRecord(BaseModel):
     state: JobState = Field("submitted", description="as last written; that of a job whose process died is old")
     why: str | None = Field(None, description="what it waits for, why it failed, who stopped it")
     cluster: str | None = Field(None, description="the cluster, as jobs on it know it")
+    queued: bool = Field(False, description="waits for room on the cluster, rather than for another job")
     claim: dict[str, dict[str, float]] = Field({}, description="node -> what the search uses of it, while it runs")
     host: str | None = Field(None, description="where the job's process runs, or ran")
     pid: int | None = None

@@ -1,15 +1,28 @@
 """Waiting for one's turn: a job's own process looks at the records of the others. No server keeps a queue."""
 
+import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
+from spectral_search.cluster.claims import Claim, left_over
 from spectral_search.cluster.job_record import JobRecord
-from spectral_search.cluster.standing import standing
+from spectral_search.cluster.standing import Standing, standing, standings
+from spectral_search.errors import RequestError
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import run_state
+from spectral_search.run.cluster_slots import Node, claim_of
+from spectral_search.train.devices import Slots
 
 LOOK_SECONDS = 2.0
+LOOK_AGAIN_SECONDS = 20.0
+"""How often the cluster itself is asked, as long as the records beside say nothing new."""
+STARTING_SECONDS = 120.0
+"""So long a job that was submitted earlier is waited for that has no process yet."""
 
 
 def wait_until(
@@ -54,3 +67,94 @@ def _state_of(paths: RunPaths) -> tuple[str, str | None]:
     if not paths.exists():
         return "gone", None
     return run_state(Manifest.load(paths.manifest_json), paths, time.time()), None
+
+
+class Room:
+    """Waits for room on a cluster behind those who were there before, and takes it.
+
+    Args:
+        job: Its record, with the cluster.
+        paths: Its run.
+        look: Each node with what it has, and what nobody uses of all together.
+        share: What the search gets of so many nodes, of which so much is left. It raises RequestError where that is
+            not enough for one trial.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        job: JobRecord,
+        paths: RunPaths,
+        look: Callable[[], tuple[Mapping[str, Node], Node]],
+        share: Callable[[Sequence[Node], Sequence[Node]], Slots],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.left: list[dict[str, float]] = []
+        """What the search may use of each node, once there is room."""
+        self._job, self._paths, self._look, self._share, self._clock = job, paths, look, share, clock
+        self._seen: list[Claim] | None = None
+        self._again = 0.0
+
+    def reason(self) -> str | None:
+        """What the job waits for; None when it has taken its room.
+
+        Raises:
+            RequestError: There could not be room even if nobody else used the cluster.
+        """
+        self._job.queued = True
+        with _queue(self._paths.root):
+            others = [one for one in standings(self._paths.root) if one.job.name != self._job.name]
+            if (ahead := self._ahead(others)) is not None:
+                self._seen = None
+                return f"behind {ahead.job.name}, which was submitted before and waits too"
+            users = [one for one in others if one.state == "running" and one.job.cluster == self._job.cluster]
+            claims: list[Claim] = [one.job.claim for one in users]
+            if claims == self._seen and self._clock() < self._again:
+                return self._job.why
+            self._seen, self._again = claims, self._clock() + LOOK_AGAIN_SECONDS
+            nodes, unused = self._look()
+            left = left_over(nodes, claims, unused)
+            self._share(list(nodes.values()), list(nodes.values()))
+            try:
+                slots = self._share(list(nodes.values()), list(left.values()))
+            except RequestError:
+                return self._told(nodes, left, [one.job.name for one in users if one.job.claim])
+            self.left, self._job.claim = list(left.values()), claim_of(slots, left)
+            self._job.queued = False
+            self._job.enter("running")
+            self._job.save(self._paths)
+            return None
+
+    def _ahead(self, others: Sequence[Standing]) -> Standing | None:
+        """Who stands before this job in the queue for the same cluster."""
+        mine = standing(self._paths).rank
+        return next((one for one in others if one.rank < mine and self._waits_too(one)), None)
+
+    def _waits_too(self, one: Standing) -> bool:
+        if one.state == "waiting":
+            return one.job.queued and one.job.cluster == self._job.cluster
+        if one.state != "submitted" or one.job.address != self._job.address or one.job.after:
+            return False
+        return (datetime.now(UTC) - datetime.fromisoformat(one.job.submitted_at)).total_seconds() < STARTING_SECONDS
+
+    def _told(self, nodes: Mapping[str, Node], left: Mapping[str, Node], users: Sequence[str]) -> str:
+        of = {kind: (_sum(left, kind), _sum(nodes, kind)) for kind in ("CPU", "GPU")}
+        free = " and ".join(f"{there:g} of {most:g} {kind}s" for kind, (there, most) in of.items() if most)
+        by = f"{', '.join(users)} use{'s' if len(users) == 1 else ''} the rest" if users else "others use the rest"
+        return f"for room: {free} of the cluster are free, too few for a trial; {by}"
+
+
+def _sum(nodes: Mapping[str, Node], kind: str) -> float:
+    return sum(node.get(kind, 0.0) for node in nodes.values())
+
+
+@contextmanager
+def _queue(root: Path) -> Iterator[None]:
+    """One process at a time looks for room and takes it."""
+    descriptor = os.open(root / ".jobs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        with suppress(OSError):  # a file system without locks: two that look at once may both find room, and Ray's own
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # queue settles it
+        yield
+    finally:
+        os.close(descriptor)

@@ -84,6 +84,11 @@ class TrialPaths:
         return self.folder / "log.txt"
 
     @property
+    def owner(self) -> Path:
+        """Locked by the process that trains the trial, where several work on a run together."""
+        return self.folder / "owner"
+
+    @property
     def checkpoint_dir(self) -> Path:
         """Everything needed to go on from the last epoch, and the best epoch."""
         return self.folder / "checkpoint"
@@ -171,6 +176,21 @@ class RunPaths:
     def lock(self) -> Path:
         """Locked by the process that works on the run."""
         return self.folder / "lock"
+
+    @property
+    def study_lock(self) -> Path:
+        """Locked by one of several processes that work on the run together, while it looks or writes."""
+        return self.folder / "study.lock"
+
+    @property
+    def finish_lock(self) -> Path:
+        """Locked by the one of them that re-tests the finalists."""
+        return self.folder / "finish.lock"
+
+    @property
+    def joiners_dir(self) -> Path:
+        """A file of each process that works on the run together with others."""
+        return self.folder / "joiners"
 
     @property
     def preprocessing_safetensors(self) -> Path:

@@ -15,6 +15,7 @@ from spectral_search.record.durable import read_end, read_lines, read_yaml
 from spectral_search.record.epoch_log import joined
 from spectral_search.record.failure_causes import Failed, FailureGroup, failure_groups, own_file
 from spectral_search.record.gate_verdict import gate_verdict
+from spectral_search.record.joiners import others_live
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
 from spectral_search.record.seed_table import seeds_document
@@ -209,6 +210,8 @@ def run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
     """
     if manifest.state != "running":
         return manifest.state
+    if others_live(paths, now):
+        return "running"
     if manifest.on_this_host() or manifest.hostname is None:
         return "running" if manifest.process_is_alive() else "interrupted"
     return "running" if now - _last_sign(paths) < _SIGN_OF_LIFE_S else "interrupted"

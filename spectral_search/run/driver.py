@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import psutil
@@ -32,6 +32,7 @@ from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 from spectral_search.run.background_call import Ahead
+from spectral_search.run.cluster_slots import Node
 from spectral_search.run.killed_processes import KILLED, need_told
 from spectral_search.run.lone_blas import lone_blas
 from spectral_search.run.plan import Plan
@@ -48,6 +49,7 @@ from spectral_search.train.teacher_files import require_known_data
 if TYPE_CHECKING:
     import torch
 
+_StudyKind = TypeVar("_StudyKind", bound=Study)
 
 _PACKAGES = ("spectral-search", "torch", "ray", "optuna", "numpy", "h5py", "scikit-learn", "lightgbm")
 _BRINGS_TORCH = "spectral_search.run.choose_winner"
@@ -64,11 +66,13 @@ class Surroundings:
         dashboard: Whether a local Ray gets its dashboard.
         view: Where progress is shown.
         say: Shows one sentence.
+        left: What of each node of a joined cluster it may use; all when absent.
     """
 
     dashboard: bool
     view: LiveView
     say: Callable[[str], None]
+    left: Sequence[Node] | None = None
 
 
 def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
@@ -169,27 +173,32 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
 
 
 def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
-    spec = plan.spec
-    with ExitStack() as afterwards, _open_study(plan, paths, around) as (study, progress):
+    with ExitStack() as afterwards, opened_study(plan, paths, around, Study) as (study, progress):
         stopping.on_stop += [lambda: study.halt(KeyboardInterrupt()), lambda: asked_to_end(paths)]
         suspects = _mourned(plan, paths, around, study)
         prepared = _search_trials(plan, paths, around, study, stopping, afterwards, suspects)
         stopping.check()
-        from spectral_search.run.choose_winner import finish_run
-        from spectral_search.run.copy_progress import CopyProgress
+        return finish(plan, paths, around, prepared, progress)
 
-        device = _device(plan)
-        reseed = plan.trains_anew
-        if not reseed and spec.search.retest_seeds > 1:
-            command = f"train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ..."
-            around.say(
-                "The finalists are not trained with other seeds, since this machine has no GPU: "
-                f"`spectral-search {command}` does it there."
-            )
-        shown = CopyProgress(paths.name, around.view, progress.snapshot)
-        found = finish_run(spec, paths, prepared, device, shown, reseed=reseed)
-        shown.end()
-        return found
+
+def finish(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Prepared, progress: Progress) -> bool:
+    """Choose, re-test and export the winner of a search whose trials are over; whether there is one."""
+    spec = plan.spec
+    from spectral_search.run.choose_winner import finish_run
+    from spectral_search.run.copy_progress import CopyProgress
+
+    device = device_of(plan)
+    reseed = plan.trains_anew
+    if not reseed and spec.search.retest_seeds > 1:
+        command = f"train {shlex.quote(str(paths.best_dir))} --seeds {spec.search.retest_seeds} --address ..."
+        around.say(
+            "The finalists are not trained with other seeds, since this machine has no GPU: "
+            f"`spectral-search {command}` does it there."
+        )
+    shown = CopyProgress(paths.name, around.view, progress.snapshot)
+    found = finish_run(spec, paths, prepared, device, shown, reseed=reseed)
+    shown.end()
+    return found
 
 
 def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
@@ -204,7 +213,7 @@ def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) ->
     return suspects
 
 
-def _device(plan: Plan) -> torch.device:
+def device_of(plan: Plan) -> torch.device:
     """This process's: also after a search on Ray, whose trials have left the GPU, for one precision throughout."""
     import torch
 
@@ -224,9 +233,8 @@ def _search_trials(
         return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.run.inline_executor import run_inline
 
-    preparation = _preparation(plan, paths, around)
-    prepared = _kept(plan, paths, preparation, preparation.prepare(), around)
-    run_inline(plan.spec, paths, study, prepared.dataset, _device(plan), plan.slots, suspects)
+    prepared = prepared_here(plan, paths, around)
+    run_inline(plan.spec, paths, study, prepared.dataset, device_of(plan), plan.slots, suspects)
     return prepared
 
 
@@ -244,6 +252,8 @@ def _search_on_ray(
         plan.slots,
         data_bytes=_data_bytes(plan),
         dashboard=around.dashboard,
+        left=around.left,
+        trials=plan.trials,
         meanwhile=ahead.begin,
         check=stopping.check,
         afterwards=afterwards,
@@ -275,6 +285,12 @@ def _tell_dashboard(address: str, paths: RunPaths, around: Surroundings) -> None
     manifest.save(paths.manifest_json)
 
 
+def prepared_here(plan: Plan, paths: RunPaths, around: Surroundings) -> Prepared:
+    """The data, in this process."""
+    preparation = _preparation(plan, paths, around)
+    return _kept(plan, paths, preparation, preparation.prepare(), around)
+
+
 def _preparation(plan: Plan, paths: RunPaths, around: Surroundings) -> Preparation:
     return plan.data.preparation(paths, around.view.step("compressing", plan.data.traits.examples_name))
 
@@ -296,10 +312,13 @@ def _prepared_ahead(preparation: Callable[[], Preparation], abandoned: Event) ->
 
 
 @contextmanager
-def _open_study(plan: Plan, paths: RunPaths, around: Surroundings) -> Iterator[tuple[Study, Progress]]:
+def opened_study(
+    plan: Plan, paths: RunPaths, around: Surroundings, kind: type[_StudyKind]
+) -> Iterator[tuple[_StudyKind, Progress]]:
+    """The study of a run, shown as it goes on."""
     manifest = Manifest.load(paths.manifest_json)
     with open_storage(storage_url(manifest, paths)) as storage:
-        study = Study(plan.spec, paths, storage, manifest.study_name)
+        study = kind(plan.spec, paths, storage, manifest.study_name)
         progress = Progress(plan.spec, paths.name, study, around.view, plan.afterwards)
         study.listener = progress
         yield study, progress

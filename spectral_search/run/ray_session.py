@@ -6,9 +6,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,15 @@ import psutil
 
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import FULL
+from spectral_search.run.cluster_slots import Node, share_of
 from spectral_search.run.ray_home import lent_home, protect_token, session_folder
 from spectral_search.run.run_lock import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
-from spectral_search.train.devices import Slots, cpu_count, gpu_slots
+from spectral_search.train.devices import Slots, cpu_count
 
 if TYPE_CHECKING:
     from ray._private.worker import BaseContext
 
-_MOST_SLOTS = 1 << 20
 _CONNECT_SECONDS = 5.0
 _SHUTDOWN_SECONDS, _GONE_SECONDS = 0.5, 3.0
 """How long processes of Ray may take to leave by themselves, and how long once killed. Nothing is lost by that: what
@@ -112,6 +112,8 @@ def ray_session(
     *,
     data_bytes: int,
     dashboard: bool,
+    left: Sequence[Node] | None = None,
+    trials: int | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     check: Callable[[], object] = lambda: None,
     afterwards: ExitStack | None = None,
@@ -123,6 +125,8 @@ def ray_session(
         slots: What trials use on this machine.
         data_bytes: Examples that the object store must hold.
         dashboard: Whether a local cluster gets its dashboard.
+        left: What others leave of each node of a joined cluster; all of it when absent.
+        trials: Of the search.
         meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
             variables are set: neither may happen while another thread loads libraries.
         check: Called before anything is begun, before each attempt to start Ray and when it has started; what it raises
@@ -145,8 +149,7 @@ def ray_session(
         lent.enter_context(lent_home())
         if resources.address is not None:
             context = _join(resources.address)
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            slots = (_cluster_passes if slots.passes else _cluster_slots)(resources, slots, nodes)
+            slots = share_of(resources, slots, list(_living().values()), left, trials)
         else:
             context = _start(
                 check,
@@ -181,6 +184,29 @@ def ray_session(
             leaving = Thread(target=leave, name="ray leaves")
             leaving.start()
             afterwards.callback(leaving.join)
+
+
+def look_at_cluster(address: str) -> tuple[dict[str, Node], Node]:
+    """What each living node of a cluster has, by its id, and what nobody uses at this moment, of all together.
+
+    Raises:
+        RequestError: The cluster cannot be joined.
+    """
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    import ray
+
+    with lent_home():
+        _join(address)
+        try:
+            return _living(), dict(ray.available_resources())
+        finally:
+            ray.shutdown()
+
+
+def _living() -> dict[str, Node]:
+    import ray
+
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
 def _see_off(processes: list[psutil.Process]) -> None:
@@ -288,44 +314,3 @@ def _join(address: str) -> "BaseContext":
             f"What answers at {address} is no Ray cluster that this process may join ({reason}): check the address, "
             "that both run the same Ray and Python, and RAY_AUTH_MODE with its token."
         ) from error
-
-
-def _cluster_passes(resources: ResourcesSpec, slots: Slots, nodes: list[dict[str, float]]) -> Slots:
-    """Shared passes of a whole cluster: one a GPU, or one a node where no GPU is to be used."""
-    any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
-    hosts = [(int(node.get("GPU", 0)) if any_gpu else 1, node.get("CPU", 0.0)) for node in nodes]
-    hosts = [(there, cpus) for there, cpus in hosts if there and cpus >= 1]
-    passes = sum(there for there, _ in hosts)
-    if not passes:
-        raise RequestError("No node of the cluster has a CPU to train on: add a node.")
-    concurrent = resources.concurrent or passes * slots.members
-    return replace(
-        slots,
-        cpus_per_trial=min(cpus / there for there, cpus in hosts),
-        gpus_per_trial=float(any_gpu),
-        concurrent=concurrent,
-        passes=min(passes, concurrent),
-    )
-
-
-def _cluster_slots(resources: ResourcesSpec, slots: Slots, nodes: list[dict[str, float]]) -> Slots:
-    """Slots of a whole cluster: its own CPUs and GPUs count, not this machine's."""
-    any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
-    per_trial = resources.gpus_per_trial
-    gpus_per_trial = float(any_gpu) if per_trial == "auto" else per_trial
-    cpus_per_trial = 1.0 if resources.cpus_per_trial == "auto" else resources.cpus_per_trial
-    # A trial lies on one node, so what is left over on two does not add up to a slot.
-    slots_there = sum(
-        min(
-            int(node.get("CPU", 0.0) / cpus_per_trial + 1e-9),
-            gpu_slots(int(node.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else _MOST_SLOTS,
-        )
-        for node in nodes
-    )
-    if not slots_there:
-        raise RequestError(
-            f"No node of the cluster has the {cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs of one trial: lower "
-            "resources.cpus_per_trial or resources.gpus_per_trial, or add a node."
-        )
-    concurrent = min(slots_there, resources.concurrent or slots_there)
-    return replace(slots, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, concurrent=concurrent)

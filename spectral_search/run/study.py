@@ -95,13 +95,16 @@ class Study:
         self._stored_space = StoredSpace(searched_domains(spec), self._study.get_trials(deepcopy=False))
         self.planned = planned_trials(spec)
         """Trials of the search in all."""
-        self._trials, unfinished = take_up(self._study, paths, spec, self._metric.val_name)
+        self._trials, unfinished = self._take_up()
         self._held = {trial.number: trial for trial in unfinished if self._trials[trial.number].held}
         self._unfinished = [trial for trial in unfinished if trial.number not in self._held]
         self._live: dict[int, tuple[LiveTrial, StoredTrial]] = {}
         self._ids: dict[int, int] = {}
         self._all_proposed = False
         self._halted: BaseException | None = None
+
+    def _take_up(self) -> tuple[list[Trial], list[LiveTrial]]:
+        return take_up(self._study, self.paths, self.spec, self._metric.val_name)
 
     @property
     def history(self) -> History:

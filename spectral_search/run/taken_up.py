@@ -66,8 +66,8 @@ def take_up(study: optuna.Study, paths: RunPaths, spec: RunSpec, val_name: str) 
     """
     trials, unfinished = [], []
     for frozen in study.get_trials(deepcopy=False):
-        epochs = _epochs(frozen, paths, val_name)
-        trial = _trial(frozen, spec, [record[val_name] for record in epochs])
+        epochs = mended_epochs(frozen, paths, val_name)
+        trial = known_trial(frozen, spec, [record[val_name] for record in epochs])
         trials.append(trial)
         if trial.state == "running":
             unfinished.append(LiveTrial(trial.number, frozen.user_attrs[PARAMS], epochs, trial.passed))
@@ -84,7 +84,8 @@ def clean_up(paths: RunPaths, number: int, state: State) -> None:
         paths.trial(number).last_safetensors.unlink(missing_ok=True)
 
 
-def _epochs(frozen: FrozenTrial, paths: RunPaths, val_name: str) -> list[EpochRecord]:
+def mended_epochs(frozen: FrozenTrial, paths: RunPaths, val_name: str) -> list[EpochRecord]:
+    """The epochs of a trial that no process trains; where its file was cut, it is put in order."""
     path = paths.trial(frozen.number).progress_jsonl
     epochs, as_written = read_epochs(path, val_name, frozen.intermediate_values)
     if not as_written and not frozen.state.is_finished():
@@ -93,7 +94,8 @@ def _epochs(frozen: FrozenTrial, paths: RunPaths, val_name: str) -> list[EpochRe
     return epochs
 
 
-def _trial(frozen: FrozenTrial, spec: RunSpec, values: Sequence[float]) -> Trial:
+def known_trial(frozen: FrozenTrial, spec: RunSpec, values: Sequence[float]) -> Trial:
+    """A trial as strategies know it, from what the study and its log say."""
     attributes, state = frozen.user_attrs, _STATES[frozen.state]
     passed, held = attributes.get(PASSED, 0), attributes.get(HELD, 0)
     return Trial(

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from spectral_search import __version__
 from spectral_search.cluster.attendance import attending, who_asked
 from spectral_search.cluster.job_record import JobRecord, JobState
 from spectral_search.cluster.submission import received, require_same_version
-from spectral_search.cluster.turn import unfinished, wait_until
+from spectral_search.cluster.turn import Room, unfinished, wait_until
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import require_own
 from spectral_search.record.paths import RunPaths, results_root
@@ -26,6 +26,7 @@ from spectral_search.service.submissions import OWN_PLACE
 
 if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord
+    from spectral_search.run.plan import Plan
 
 
 @contextmanager
@@ -57,9 +58,24 @@ def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[st
             os.chdir(job.working_folder)
         job.cluster = os.environ.get("RAY_ADDRESS")
         wait_until(lambda: unfinished(job, paths), job, paths)
-        job.enter("running")
-        job.save(paths)
-        return _search(paths, _options_of(job, paths, address=job.cluster or "auto"), shown, command)
+        options = _options_of(job, paths, address=job.cluster or "auto")
+        return _search(paths, replace(options, room=lambda made: _room(made, job, paths)), shown, command)
+
+
+def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str, float]]:
+    """Wait until the cluster has room for a search, and take it; what it may use of each node."""
+    from spectral_search.run.cluster_slots import share_of
+    from spectral_search.run.ray_session import look_at_cluster
+
+    address = made.spec.resources.address or "auto"
+    room = Room(
+        job,
+        paths,
+        lambda: look_at_cluster(address),
+        lambda nodes, left: share_of(made.spec.resources, made.slots, nodes, left, made.trials),
+    )
+    wait_until(room.reason, job, paths)
+    return room.left
 
 
 def _options_of(job: JobRecord, paths: RunPaths, **changes: Any) -> RunOptions:
@@ -79,6 +95,9 @@ def _search(paths: RunPaths, options: RunOptions, shown: Shown, command: Sequenc
     from spectral_search.run.plan_view import render_plan
 
     shown.console.print(render_plan(made))
+    if options.room is not None:  # before the run begins: until then its name says `waiting`
+        left = options.room(made)
+        options = replace(options, room=lambda made: left)
     # Where it is carried out is no part of what it computes: whoever goes on with it may be elsewhere.
     begun = replace(made, spec=made.spec.override({"resources.address": None}))
     name = runs.begin(begun, paths.name, options, shown, command)
@@ -114,7 +133,7 @@ def _entered(paths: RunPaths, job: JobRecord) -> Iterator[None]:
 
 
 def _leave(paths: RunPaths, job: JobRecord, state: JobState, why: str | None) -> None:
-    job.claim = {}
+    job.claim, job.queued = {}, False
     job.enter(state, why)
     job.save(paths)
 

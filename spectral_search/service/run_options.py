@@ -1,10 +1,14 @@
 """What the options of `run`, `train` and `resume` say."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spectral_search.places import given_path
 from spectral_search.spec.load import parse_set
+
+if TYPE_CHECKING:
+    from spectral_search.run.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class RunOptions:
             process).
         dashboard: Whether a local Ray gets its dashboard.
         reserved: Whether the run is a submitted job's, whose folder is there.
+        room: Waits until the cluster has room for a plan; what it may use of each node.
     """
 
     data_root: tuple[str, ...] = ()
@@ -47,6 +52,7 @@ class RunOptions:
     executor: str = "auto"
     dashboard: bool = True
     reserved: bool = False
+    room: "Callable[[Plan], Sequence[Mapping[str, float]]] | None" = None
 
     def overrides(self) -> dict[str, Any]:
         """The options as spec keys."""

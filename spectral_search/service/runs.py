@@ -4,13 +4,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spectral_search.errors import RequestError
+from spectral_search.places import require_own
 from spectral_search.record.paths import NameTakenError, RunPaths, next_free_name, results_root
 from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
+from spectral_search.spec.load import load_spec
 
 if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord, RunSummary
@@ -71,7 +75,7 @@ def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRe
     paths = RunPaths(results_root(options.results), name)
     try:
         with hold(paths):
-            return carry_out(made, paths, _surroundings(options, shown))
+            return carry_out(made, paths, _surroundings(made, options, shown))
     except RequestError:
         # What a whole reading alone shows must not leave a run without a trial that blocks its name.
         if not any(paths.trials_dir.iterdir()):
@@ -145,11 +149,52 @@ def go_on(
 
     made = recorded_plan(record, options, data)
     _check_ray(made)
+    around = _surroundings(made, options, shown)
     manifest = Manifest.load(record.paths.manifest_json)
     manifest.data = {**manifest.data, **data.record}
     manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
     manifest.save(record.paths.manifest_json)
-    return carry_out(made, record.paths, _surroundings(options, shown))
+    return carry_out(made, record.paths, around)
+
+
+def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
+    """Work on a run together with other processes, such as the tasks of a job array; the first of them begins it.
+
+    Args:
+        ref: A stage's name or the path of a spec.
+        name: The run.
+        options: Of the run.
+        shown: Where it is shown.
+        command: The command line, for the record of the run's begin.
+
+    Raises:
+        RequestError: Others may write to the folder, the run is of another stage, or a process works on it alone.
+        KeyboardInterrupt: This process was interrupted; the others go on.
+    """
+    root = results_root(options.results)
+    paths, options = RunPaths(root, name), replace(options, name=name, executor="inline")
+    require_own(root)
+    require_own(paths.folder)
+    if options.address is not None:
+        raise RequestError("--join works without Ray: leave --address out, or `run` there without --join.")
+    from spectral_search.record.run_records import RunRecord
+
+    if not paths.exists():
+        from spectral_search.service.plans import plan
+
+        made = plan(ref, options, shown, dry_run=False)
+        with suppress(NameTakenError):  # another one was faster
+            begin(made, name, options, shown, command)
+    record = RunRecord.load(paths.require())
+    if record.state in ("finished", "failed"):
+        return record
+    stage = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick).stage
+    if stage != record.manifest.stage:
+        raise RequestError(f"{name} is a run of {record.manifest.stage}, not of {stage}: give `--join` another name.")
+    made = recorded_plan(record, options, recorded_data(record, options, shown))
+    from spectral_search.run.joined_search import join as work
+
+    return work(made, paths, _surroundings(made, options, shown))
 
 
 def stop(name: str, results: str | None = None) -> bool:
@@ -206,11 +251,12 @@ def all_runs(results: str | None = None) -> "list[RunSummary]":
     return list_runs(results_root(results))
 
 
-def _surroundings(options: RunOptions, shown: Shown) -> "Surroundings":
+def _surroundings(made: "Plan", options: RunOptions, shown: Shown) -> "Surroundings":
     from spectral_search.record.live_view import LiveView
     from spectral_search.run.driver import Surroundings
 
-    return Surroundings(options.dashboard, LiveView(shown.console), shown.say)
+    left = None if options.room is None else options.room(made)
+    return Surroundings(options.dashboard, LiveView(shown.console), shown.say, left)
 
 
 def _check_ray(made: "Plan") -> None:

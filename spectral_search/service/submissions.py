@@ -22,7 +22,7 @@ from spectral_search.service.shown import Shown
 from spectral_search.spec.load import find_spec, load_spec
 from spectral_search.spec.run import RunSpec
 
-OWN_PLACE = ("name", "results", "address", "reserved")
+OWN_PLACE = ("name", "results", "address", "reserved", "room")
 """Options of a run that its job's record has a place of its own for."""
 
 

@@ -17,6 +17,7 @@ from small_cluster import SmallCluster, small_cluster
 from small_search import differences, facts, make_data, make_spec
 
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +137,26 @@ def test_a_job_of_another_version_says_so_in_a_sentence(tmp_path: Path) -> None:
         assert wait(lambda: desk.state("small") == "failed"), json.dumps(desk.job("small"))
         assert "was submitted by 0.0.1: install 0.0.1 on its nodes" in desk("jobs").stdout.replace("\n", " ")
         assert not RunPaths(tmp_path / "ray_results", "small").exists()
+
+
+def test_stages_wait_for_their_parents_and_for_room(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    stages = tmp_path / "tune_specs"
+    stages.mkdir()
+    for name, more in (("base", {}), ("heir", {"inherit": {"from": "base", "keys": ["fit.lr"]}}), ("other", {})):
+        grid = {"grid": {"model.dropout": [0.0, 0.1]}} if more else {}
+        make_spec(stages, data, **{**GRID, "space": {}, **grid, **more})
+        text = (stages / "small.yaml").read_text()
+        (stages / f"{name}.yaml").write_text(text.replace("stage: small", f"stage: {name}"))
+    with small_cluster(tmp_path, {"num_cpus": 1}) as cluster:
+        desk = Desk(tmp_path, cluster)
+        desk("submit", "heir", "base", "--set", "resources.concurrent=1", "--address", cluster.url).require()
+        assert wait(lambda: desk.state("base") == "running"), desk("logs", "base").stdout
+        desk("submit", "other", "--set", "resources.concurrent=1", "--address", cluster.url).require()
+        assert wait(lambda: (desk.job("other")["why"] or "").startswith("for room: 0 of 1 CPUs"))
+        assert desk.job("heir")["why"] == "for base, which is running"
+        for name in ("base", "heir", "other"):
+            assert "finished" in desk("logs", name, "--follow").require().stdout
+            assert desk.state(name) == "finished"
+        best = desk("best", "base", "--json").require().json()
+        assert RunRecord.load(RunPaths(tmp_path / "ray_results", "heir")).spec["fit"]["lr"] == best["fit"]["lr"]

@@ -24,6 +24,7 @@ RUN_BY_NAME = {
 }
 ELSEWHERE = {
     "models/test_networks.py",  # what the published networks of all families have in common
+    "test_cluster_recipes.py",  # docs/clusters.md
     "service/test_front.py",  # the names of the package itself
     "test_docs.py",
     "test_imports.py",

@@ -8,7 +8,7 @@ import pytest
 from full_disks import NO_TEXT, ODD_NAMES, mounted, read_only
 
 from spectral_search.errors import RequestError, RunError
-from spectral_search.places import FULL, given_path, require_folder, require_output, require_text, writing
+from spectral_search.places import FULL, given_path, require_folder, require_output, require_own, require_text, writing
 
 
 def test_a_path_is_taken_as_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -24,6 +24,36 @@ def test_a_path_is_taken_as_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert str(given_path(name, "--results")) == name
     with pytest.raises(RequestError, match="--results is empty"):
         given_path("", "--results")
+    with pytest.raises(
+        RequestError, match=r"--data-root is a URL \(s3://...\), and data and results are read from paths"
+    ):
+        given_path("s3://bucket/data", "--data-root")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700, 0o1777])
+def test_a_folder_that_is_ones_own(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    require_own(tmp_path)
+    require_own(tmp_path / "none")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o757])
+def test_a_folder_that_everybody_may_change(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(RequestError, match="Everybody may write to .* and so change what runs: `chmod go-w"):
+        require_own(tmp_path)
+
+
+def test_a_folder_of_a_group_and_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o775)
+    require_own(tmp_path)  # of a group of one
+    monkeypatch.setattr(os, "getgid", lambda: tmp_path.stat().st_gid + 1)
+    with pytest.raises(RequestError, match="A group of several may write"):
+        require_own(tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    if tmp_path.stat().st_uid:  # of root, who may do anything anyway
+        with pytest.raises(RequestError, match="belongs to another user"):
+            require_own(tmp_path)
 
 
 @pytest.mark.parametrize("name", [NO_TEXT, f"{NO_TEXT}/below", "a\0b"])

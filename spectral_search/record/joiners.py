@@ -1,0 +1,56 @@
+"""Processes that work on one run together: each has a file there that it touches as long as it lives."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+from spectral_search.errors import RequestError
+from spectral_search.record.durable import read_json, write_json
+from spectral_search.record.manifest import same_process
+from spectral_search.record.paths import RunPaths
+
+BEAT_SECONDS, SILENT_SECONDS = 5.0, 60.0
+"""How often a process shows that it lives; after how long without that one of another host is taken for dead."""
+
+
+@contextmanager
+def joining(paths: RunPaths) -> Iterator[None]:
+    """Be one of the processes that work on a run."""
+    paths.joiners_dir.mkdir(exist_ok=True)
+    host, process = socket.gethostname(), psutil.Process()
+    file = paths.joiners_dir / f"{host}-{process.pid}.json"
+    write_json(file, {"host": host, "pid": process.pid, "process_started": process.create_time()})
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(file)
+
+    thread = threading.Thread(target=beat, name="joiner", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        file.unlink(missing_ok=True)
+
+
+def others_live(paths: RunPaths, now: float | None = None) -> bool:
+    """Whether a process but this one works on a run together with others, by its file."""
+    now = time.time() if now is None else now
+    for file in paths.joiners_dir.glob("*.json"):
+        with suppress(OSError, RequestError, KeyError):
+            known = read_json(file)
+            if known["host"] != socket.gethostname():
+                if now - file.stat().st_mtime < SILENT_SECONDS:
+                    return True
+            elif known["pid"] != os.getpid() and same_process(known["pid"], known["process_started"]):
+                return True
+    return False

@@ -1,0 +1,19 @@
+"""What is left of a cluster, by what jobs write down that they use and by what Ray says is unused."""
+
+from spectral_search.cluster.claims import left_over
+
+NODES = {"a": {"CPU": 4.0, "GPU": 1.0}, "b": {"CPU": 4.0}}
+
+
+def test_claims_are_taken_from_their_nodes_even_while_nothing_runs_there() -> None:
+    left = left_over(NODES, [{"a": {"CPU": 3.0, "GPU": 1.0}}, {"b": {"CPU": 1.0}}], {"CPU": 8.0, "GPU": 1.0})
+    assert left == {"a": {"CPU": 1.0, "GPU": 0.0}, "b": {"CPU": 3.0, "GPU": 0.0}}
+
+
+def test_what_others_use_who_claim_nothing_is_not_left_either() -> None:
+    left = left_over(NODES, [{"a": {"CPU": 3.0}}], {"CPU": 2.0, "GPU": 1.0})
+    assert left == {"a": {"CPU": 1.0, "GPU": 1.0}, "b": {"CPU": 1.0, "GPU": 0.0}}
+
+
+def test_a_claim_on_a_node_that_died_takes_nothing() -> None:
+    assert left_over(NODES, [{"gone": {"CPU": 9.0}}], {"CPU": 8.0, "GPU": 1.0})["a"]["CPU"] == 4.0
