@@ -64,6 +64,10 @@ def submit(
     python: Annotated[
         str | None, typer.Option("--python", metavar="COMMAND", help="Python on the cluster [`python` there].")
     ] = None,
+    cluster_results: Annotated[
+        str | None,
+        typer.Option("--cluster-results", metavar="DIR", help="Results folder there, if this machine does not see it."),
+    ] = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -88,7 +92,15 @@ def submit(
             results=results,
         )
         shown = make_shown(as_json)
-        done = submissions.submit(specs, options, shown, address=address, after=after or (), python=python)
+        done = submissions.submit(
+            specs,
+            options,
+            shown,
+            address=address,
+            after=after or (),
+            python=python,
+            cluster_results=cluster_results,
+        )
         show_submitted(done, as_json, results)
 
 

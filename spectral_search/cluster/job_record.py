@@ -119,6 +119,10 @@ class JobRecord(BaseModel):
         self.host, self.pid = socket.gethostname(), os.getpid()
         self.process_started = psutil.Process().create_time()
 
+    def is_elsewhere(self, paths: RunPaths) -> bool:
+        """Whether its results lie in a folder of the cluster that this machine may not see."""
+        return self.host is None and self.results != str(paths.root.absolute())
+
     def lives(self, paths: RunPaths, now: float) -> bool:
         """Whether the job's process lives: by itself on this host, by the file that it touches on others.
 

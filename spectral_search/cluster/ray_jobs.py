@@ -25,8 +25,6 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 TOKEN, TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 NOT_YET = "No available agent"
 """What a cluster says that has just been started."""
-OVER = ("STOPPED", "SUCCEEDED", "FAILED")
-"""Ray's words for a job that is over."""
 
 
 class NotThereError(RequestError):

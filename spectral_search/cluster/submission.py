@@ -52,15 +52,18 @@ def received(paths: RunPaths, environ: Mapping[str, str] = os.environ) -> JobRec
     Raises:
         RequestError: Neither says anything.
     """
-    if paths.job_json.is_file():
-        return JobRecord.load(paths.job_json)
     metadata = json.loads(environ.get(_JOB_CONFIG) or "{}").get("metadata") or {}
-    if KEY not in metadata:
+    shipped = json.loads(metadata.get(KEY) or "{}")
+    if paths.job_json.is_file():
+        job = JobRecord.load(paths.job_json)
+        # Whoever submitted it again may not see this folder.
+        job.version = shipped.get("job", {}).get("version", job.version)
+        return job
+    if not shipped:
         raise RequestError(
             f"There is no job {paths.name} in {paths.root}, as this machine sees it: the results folder must lie where "
             "every node of the cluster sees it under the same path."
         )
-    shipped = json.loads(metadata[KEY])
     job = JobRecord.of(shipped["job"], "The job's metadata")
     job.enter("submitted", None)
     job.save(paths)

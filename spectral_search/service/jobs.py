@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from spectral_search.cluster.attendance import ask_to_stop, growing
-from spectral_search.cluster.job_record import ALIVE, JobRecord, submitter
-from spectral_search.cluster.ray_jobs import OVER, RayJobs, job_address
+from spectral_search.cluster.job_record import ALIVE, JobRecord, JobState, submitter
+from spectral_search.cluster.ray_jobs import RayJobs, job_address
 from spectral_search.cluster.standing import Standing, standing, standings
 from spectral_search.cluster.submission import KEY, why_failed
 from spectral_search.errors import RequestError
@@ -17,7 +17,14 @@ from spectral_search.record.paths import RunPaths, results_root
 from spectral_search.service import runs
 
 _ASK_SECONDS = 2.0
-"""What a cluster may take to answer where its answer is only an addition."""
+"""What a cluster may take to answer where its answer is only an addition; likewise how often it is asked."""
+_STATES: dict[str, JobState] = {
+    "RUNNING": "running",
+    "SUCCEEDED": "finished",
+    "FAILED": "failed",
+    "STOPPED": "stopped",
+}
+"""Ray's words; a job that is none of these is yet to begin."""
 
 
 def jobs(results: str | None = None) -> list[Standing]:
@@ -34,27 +41,39 @@ def job(name: str, results: str | None = None) -> Standing | None:
 
 
 def _asked(one: Standing) -> Standing:
-    """A job whose process has not said a word yet, with what the cluster knows of it; that it failed is kept."""
+    """A job whose process has written nothing into the folder yet, with what the cluster knows of it.
+
+    That it is over is kept, with what the cluster has of its log.
+    """
     if one.state != "submitted" or one.job.address is None or one.job.submission_id is None:
         return one
     try:
         cluster = RayJobs(one.job.address, _ASK_SECONDS)
         info = cluster.info(one.job.submission_id)
         if info is None:
-            return replace(
-                one, state="lost", why=f"the cluster at {one.job.address} knows nothing of it", position=None
-            )
-        if info.get("status") not in OVER:
-            return replace(one, why="for the cluster to start its process")
+            why = f"the cluster at {one.job.address} knows nothing of it"
+            return replace(one, state="lost", why=why, position=None)
+        state = _STATES.get(str(info.get("status")), "submitted")
+        if state in ALIVE:
+            return _under_way(one, state)
         log = cluster.logs(one.job.submission_id)
     except RequestError:
         return replace(one, why=f"for the cluster at {one.job.address}, which does not answer")
-    why = why_failed(info, log)
-    one.job.enter("failed", why)
+    now = standing(one.paths)
+    if now.state != "submitted":  # it has written something while the cluster was asked
+        return now
+    reason = why_failed(info, log) if state == "failed" else None
+    now.job.enter(state, reason)
     with suppress(OSError):  # whoever may only read still gets an answer
         write_atomic(one.paths.job_log, log)
-        one.job.save(one.paths)
-    return replace(one, state="failed", why=why, position=None)
+        now.job.save(one.paths)
+    return replace(now, state=state, why=reason)
+
+
+def _under_way(one: Standing, state: JobState) -> Standing:
+    if state == "running" and one.job.is_elsewhere(one.paths):
+        return replace(one, state=state, why=f"in {one.job.results} of the cluster", position=None)
+    return replace(one, why="for the cluster to start its process")
 
 
 def logs(name: str, results: str | None = None, *, follow: bool = False) -> Iterator[str]:
@@ -74,7 +93,24 @@ def logs(name: str, results: str | None = None, *, follow: bool = False) -> Iter
         raise RequestError(
             f"{name} was run in a terminal, which had its output; `logs {name} --trial N` tells of a trial."
         )
+    one = standing(paths)
+    if one.state == "submitted" and one.job.is_elsewhere(paths):
+        return _logs_elsewhere(one, follow)
     return growing(paths, lambda: not follow or _has_ended(paths))
+
+
+def _logs_elsewhere(one: Standing, follow: bool) -> Iterator[str]:
+    """What the cluster has of the log of a job whose results folder is not seen here."""
+    assert one.job.address is not None and one.job.submission_id is not None
+    cluster, seen = RayJobs(one.job.address), 0
+    while True:
+        ended = not follow or _asked(standing(one.paths)).state not in ALIVE
+        text = cluster.logs(one.job.submission_id)
+        yield text[seen:]
+        seen = len(text)
+        if ended:
+            return
+        time.sleep(_ASK_SECONDS)
 
 
 def _has_ended(paths: RunPaths) -> bool:

@@ -34,6 +34,7 @@ def submit(
     address: str | None = None,
     after: Sequence[str] = (),
     python: str | None = None,
+    cluster_results: str | None = None,
 ) -> list[Standing]:
     """Hand searches over to a cluster and return at once; those that inherit from one another wait for it.
 
@@ -44,6 +45,8 @@ def submit(
         address: Where the cluster takes jobs.
         after: Jobs or runs that must have finished before any of these begins.
         python: The command of Python on the cluster; this one's where the cluster is on this machine.
+        cluster_results: The results folder as the cluster sees it, where this machine does not; here lie the records
+            of the jobs alone.
 
     Raises:
         RequestError: A spec is wrong, a name is taken, nothing answers, or no node could ever run a trial.
@@ -58,6 +61,8 @@ def submit(
         raise RequestError("--name is the name of one run: leave it out where several are submitted.")
     options = replace(options, data_root=tuple(_absolute(root) for root in options.data_root))
     specs = _specs(refs, options)
+    if cluster_results is not None and not Path(cluster_results).is_absolute():
+        raise RequestError(f"--cluster-results {cluster_results} is no whole path: let it begin with /.")
     root = results_root(options.results).absolute()
     require_own(root)
     _require_there(root, after)
@@ -70,7 +75,7 @@ def submit(
     for ref in _parents_first(specs):
         spec = specs[ref]
         before = [*after, *_before(spec, names, root, options)]
-        job = _job(spec, options, root, address, before)
+        job = _job(spec, options, cluster_results or str(root), address, before)
         text = find_spec(ref).read_text(encoding="utf-8-sig")
         names[spec.stage] = _submit(job, text, root, python, named=options.name is not None)
         done.append(standing(RunPaths(root, names[spec.stage])))
@@ -150,7 +155,7 @@ def _before(spec: RunSpec, names: dict[str, str], root: Path, options: RunOption
     return []
 
 
-def _job(spec: RunSpec, options: RunOptions, root: Path, address: str, after: list[str]) -> JobRecord:
+def _job(spec: RunSpec, options: RunOptions, results: str, address: str, after: list[str]) -> JobRecord:
     kept = {key: value for key, value in vars(options).items() if key not in OWN_PLACE}
     if not kept["data_root"] and spec.data.root:
         # As this machine's variables expand it: the cluster may have others.
@@ -161,7 +166,7 @@ def _job(spec: RunSpec, options: RunOptions, root: Path, address: str, after: li
         stage=spec.stage,
         version=__version__,
         address=address,
-        results=str(root),
+        results=results,
         working_folder=str(Path.cwd()),
         options={**kept, "data_root": list(kept["data_root"]), "sets": list(kept["sets"])},
         environment={"DATA_ROOT": _absolute(given)} if given else {},
@@ -230,7 +235,9 @@ def resubmit(name: str, options: RunOptions) -> Standing:
         write_atomic(paths.reserve().job_spec, paths.spec_yaml.read_bytes())
     nodes = RayJobs(address).nodes()
     require_room(load_spec(str(paths.job_spec)).resources, nodes, paths.name)
-    record.address, record.version, record.results = address, __version__, str(root)
+    record.address, record.version = address, __version__
+    if not record.is_elsewhere(paths):
+        record.results = str(root)
     record.submission_id, record.host = f"{paths.name}-{secrets.token_hex(4)}", None
     hand_over(record, paths.job_spec.read_text(encoding="utf-8-sig"), _python_for(address))
     record.enter("submitted", "gone on with")

@@ -158,5 +158,5 @@ def test_stages_wait_for_their_parents_and_for_room(tmp_path: Path) -> None:
         for name in ("base", "heir", "other"):
             assert "finished" in desk("logs", name, "--follow").require().stdout
             assert desk.state(name) == "finished"
-        best = desk("best", "base", "--json").require().json()
-        assert RunRecord.load(RunPaths(tmp_path / "ray_results", "heir")).spec["fit"]["lr"] == best["fit"]["lr"]
+        base, heir = (RunRecord.load(RunPaths(tmp_path / "ray_results", name)) for name in ("base", "heir"))
+        assert base.best is not None and heir.spec["fit"]["lr"] == base.best.params["fit.lr"]

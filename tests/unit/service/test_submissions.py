@@ -132,3 +132,41 @@ def test_requests_in_plain_text_over_a_network_are_warned_of(sent: Any, folder: 
     done = call("submit", "first", "--address", "http://10.0.0.5:8265", folder=folder).require()
     assert "warning: requests to http://10.0.0.5:8265" in done.stdout
     assert sent[0][0].startswith("exec python -m spectral_search work first ")
+
+
+def test_a_machine_that_does_not_see_the_results_asks_the_cluster(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(folder, "first", "--cluster-results", "/far/results")
+    assert sent[0][0].endswith("work first --results /far/results")
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, number: {"status": "RUNNING"})
+    monkeypatch.setattr(ray_jobs.RayJobs, "logs", lambda self, number: "epoch 1\n")
+    (job,) = call("jobs", "--json", folder=folder).require().json()
+    assert (job["state"], job["why"]) == ("running", "in /far/results of the cluster")
+    assert call("logs", "first", folder=folder).require().stdout == "epoch 1\n"
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, number: {"status": "SUCCEEDED"})
+    assert call("jobs", "--json", folder=folder).require().json()[0]["state"] == "finished"
+    # From now on it is known without the cluster.
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, number: 1 / 0)
+    assert call("status", "first", folder=folder).require().stdout == "first has finished\n"
+    assert call("logs", "first", folder=folder).require().stdout == "epoch 1\n"
+    assert "no whole path" in call("submit", "second", "--cluster-results", "far", folder=folder).require(2).stderr
+
+
+def test_what_a_job_says_itself_counts_more_than_what_the_cluster_says(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(folder, "first")
+    paths = RunPaths(folder / "ray_results", "first")
+
+    def info(self: Any, number: str) -> dict[str, str]:
+        job = JobRecord.load(paths.job_json)
+        job.take()
+        job.enter("running")
+        job.save(paths)
+        return {"status": "FAILED"}
+
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", info)
+    monkeypatch.setattr(ray_jobs.RayJobs, "logs", lambda self, number: "")
+    assert call("jobs", "--json", folder=folder).require().json()[0]["state"] == "running"
+    assert JobRecord.load(paths.job_json).state == "running"
