@@ -14,7 +14,7 @@ from spectral_search.record.durable import read_json, write_json
 from spectral_search.record.manifest import same_process
 from spectral_search.record.paths import RunPaths
 
-BEAT_SECONDS, SILENT_SECONDS = 5.0, 60.0
+_BEAT_SECONDS, _SILENT_SECONDS = 5.0, 60.0
 """How often a process shows that it lives; after how long without that one of another host is taken for dead."""
 
 
@@ -28,7 +28,7 @@ def joining(paths: RunPaths) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(BEAT_SECONDS):
+        while not over.wait(_BEAT_SECONDS):
             with suppress(OSError):
                 os.utime(file)
 
@@ -49,7 +49,7 @@ def others_live(paths: RunPaths, now: float | None = None) -> bool:
         with suppress(OSError, RequestError, KeyError):
             known = read_json(file)
             if known["host"] != socket.gethostname():
-                if now - file.stat().st_mtime < SILENT_SECONDS:
+                if now - file.stat().st_mtime < _SILENT_SECONDS:
                     return True
             elif known["pid"] != os.getpid() and same_process(known["pid"], known["process_started"]):
                 return True

@@ -9,8 +9,8 @@ from spectral_search.train.devices import Slots, gpu_slots
 
 Node = Mapping[str, float]
 """What a node has, or has left: CPU, GPU, and whatever else Ray counts."""
-MOST_SLOTS = 1 << 20
-ROUNDING = 1e-9
+_MOST_SLOTS = 1 << 20
+_ROUNDING = 1e-9
 
 
 def share_of(
@@ -33,7 +33,7 @@ def share_of(
         RequestError: No node has, or has left, enough for one trial.
     """
     any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
-    found, most = nodes if left is None else left, min(resources.concurrent or MOST_SLOTS, trials or MOST_SLOTS)
+    found, most = nodes if left is None else left, min(resources.concurrent or _MOST_SLOTS, trials or _MOST_SLOTS)
     return (_passes if slots.passes else _trials)(resources, slots, found, any_gpu, most)
 
 
@@ -55,8 +55,8 @@ def claim_of(slots: Slots, left: Mapping[str, Node]) -> dict[str, dict[str, floa
 
 def _slots_on(node: Node, cpus: float, gpus: float) -> int:
     """Trials that fit on one node; a trial lies on one, so what is left over on two does not add up to a slot."""
-    by_cpu = int(node.get("CPU", 0.0) / cpus + ROUNDING)
-    return min(by_cpu, gpu_slots(int(node.get("GPU", 0) + ROUNDING), gpus) if gpus else MOST_SLOTS)
+    by_cpu = int(node.get("CPU", 0.0) / cpus + _ROUNDING)
+    return min(by_cpu, gpu_slots(int(node.get("GPU", 0) + _ROUNDING), gpus) if gpus else _MOST_SLOTS)
 
 
 def _passes(resources: ResourcesSpec, slots: Slots, nodes: Sequence[Node], any_gpu: bool, most: int) -> Slots:

@@ -28,7 +28,7 @@ from spectral_search.run.plan import Plan
 from spectral_search.run.run_lock import Stopping
 from spectral_search.run.shared_study import SharedStudy, locked
 
-WAIT_SECONDS = 1.0
+_WAIT_SECONDS = 1.0
 
 
 def join(plan: Plan, paths: RunPaths, around: Surroundings, sleep: Callable[[float], None] = time.sleep) -> RunRecord:
@@ -70,7 +70,7 @@ def _work(
                 stopping.check()
                 if not study.others_train():
                     break
-                sleep(WAIT_SECONDS)
+                sleep(_WAIT_SECONDS)
         finally:
             study.leave()
         with _alone_at(paths) as first:

@@ -192,7 +192,7 @@ def look_at_cluster(address: str) -> tuple[dict[str, Node], Node]:
     Raises:
         RequestError: The cluster cannot be joined.
     """
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     import ray
 
     with lent_home():

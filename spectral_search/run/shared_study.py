@@ -22,7 +22,7 @@ from spectral_search.run.taken_up import LiveTrial, known_trial, mended_epochs
 from spectral_search.run.under_way import RETRIES
 from spectral_search.strategy.history import Trial
 
-DIED = "it worked on this run together with others, and is gone without a word"
+_DIED = "it worked on this run together with others, and is gone without a word"
 
 
 class SharedStudy(Study):
@@ -60,7 +60,7 @@ class SharedStudy(Study):
     def _mourn_first(self) -> None:
         """Keep that whoever trained the next trial died over it, which it may do to this process too."""
         while self._unfinished and self.paths.trial(number := self._unfinished[0].number).owner.exists():
-            self.mourn(number, DIED, RETRIES)
+            self.mourn(number, _DIED, RETRIES)
             if self._unfinished and self._unfinished[0].number == number:
                 return
             self.paths.trial(number).owner.unlink(missing_ok=True)
