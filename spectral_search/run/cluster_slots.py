@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots, gpu_slots
 
+Key = TypeVar("Key")
 Node = Mapping[str, float]
 """What a node has, or has left: CPU, GPU, and whatever else Ray counts."""
 _MOST_SLOTS = 1 << 20
@@ -37,20 +39,43 @@ def share_of(
     return (_passes if slots.passes else _trials)(resources, slots, found, any_gpu, most)
 
 
-def claim_of(slots: Slots, left: Mapping[str, Node]) -> dict[str, dict[str, float]]:
+def claim_of(slots: Slots, left: Mapping[Key, Node]) -> dict[Key, dict[str, float]]:
     """What so many trials, or passes, take of which node; nodes are filled one after the other.
 
     Args:
         slots: From `share_of`.
         left: Node -> what others leave of it.
     """
-    wanted, claim = slots.passes or slots.concurrent, dict[str, dict[str, float]]()
+    wanted, claim = slots.passes or slots.concurrent, dict[Key, dict[str, float]]()
     for name, node in left.items():
         here = min(wanted, _slots_on(node, slots.cpus_per_trial, slots.gpus_per_trial))
         if here:
             claim[name] = {"CPU": here * slots.cpus_per_trial, "GPU": here * slots.gpus_per_trial}
             wanted -= here
     return claim
+
+
+def told_of_share(slots: Slots, nodes: Sequence[Node], left: Sequence[Node] | None = None) -> str:
+    """A sentence that says what a search gets of a cluster, and on which nodes it may lie.
+
+    Args:
+        slots: From `share_of`.
+        nodes: What each node has.
+        left: What others leave of each; all of it when absent.
+    """
+    cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
+    found = dict(enumerate(nodes if left is None else left))
+    claim = claim_of(slots, found)
+    each = [round(claim[place]["CPU"] / slots.cpus_per_trial) for place in claim]
+    what = "shared passes" if slots.passes else "trials at a time"
+    members = f" of {slots.concurrent} trials in all" if slots.passes else ""
+    gpu = f" and {slots.gpus_per_trial:g} GPU" if slots.gpus_per_trial else ""
+    had = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+    others = "" if left is None or left == nodes else ", a part of which others use"
+    return (
+        f"The cluster has {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {had}{others}: {sum(each)} {what}"
+        f"{members}, each with {slots.cpus_per_trial:g} CPU{gpu}, {' + '.join(map(str, each))} on a node."
+    )
 
 
 def _slots_on(node: Node, cpus: float, gpus: float) -> int:

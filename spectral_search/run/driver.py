@@ -31,10 +31,12 @@ from spectral_search.record.live_view import LiveView
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
+from spectral_search.record.wording import size
 from spectral_search.run.background_call import Ahead
 from spectral_search.run.cluster_slots import Node
 from spectral_search.run.killed_processes import KILLED, need_told
 from spectral_search.run.lone_blas import lone_blas
+from spectral_search.run.memory_plan import largest_trial_bytes
 from spectral_search.run.plan import Plan
 from spectral_search.run.run_lock import Stopping
 from spectral_search.run.search_progress import Progress
@@ -266,6 +268,8 @@ def _search_on_ray(
 
         passes = start_passes(ray.slots) if plan.executor == "shared" else []
         stopping.listen()
+        if ray.told is not None:
+            around.say(f"{ray.told} {_told_of_memory(plan, ray.slots)}")
         if ray.dashboard_url:
             _tell_dashboard(f"http://{ray.dashboard_url}", paths, around)
         made = ahead.result() or preparation().prepare(on_ray=True)
@@ -275,6 +279,15 @@ def _search_on_ray(
         else:
             run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
+
+
+def _told_of_memory(plan: Plan, slots: Slots) -> str:
+    """What each node of a cluster takes of the data, and a trial of memory, for people."""
+    largest = largest_trial_bytes(plan.spec, plan.data.traits, gpu=slots.gpus_per_trial > 0)
+    data = (
+        f"Of the data {size(_data_bytes(plan))} are held once on each node" if _data_bytes(plan) else "No data are held"
+    )
+    return f"{data}; the largest network takes about {size(largest)} to train."
 
 
 def _tell_dashboard(address: str, paths: RunPaths, around: Surroundings) -> None:

@@ -86,6 +86,12 @@ def plan_memory(
     return _Comparison(spec, traits, executor, slots, unused, way_out).plan()
 
 
+def largest_trial_bytes(spec: RunSpec, traits: Traits, *, gpu: bool) -> int:
+    """About what the largest trial of a search needs to train."""
+    corners = Corners(spec, traits.values, traits.train, gpu=gpu)
+    return max(sized.footprint.peak for sized in (corners.grid() if spec.search.exhaustive else [corners.largest()]))
+
+
 class _Comparison:
     def __init__(
         self, spec: RunSpec, traits: Traits, executor: Executor, slots: Slots, unused: Unused, way_out: str | None

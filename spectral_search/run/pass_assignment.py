@@ -9,6 +9,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError
 
+from spectral_search.run.pass_speeds import PassSpeeds, next_place
 from spectral_search.run.pass_trial import answers
 from spectral_search.run.study import LiveTrial, Study
 
@@ -32,19 +33,29 @@ class Desk:
     def __init__(self, passes: Sequence[ActorHandle[Any]], stored: Stored, study: Study, concurrent: int) -> None:
         self._passes, self._stored, self._study, self._concurrent = passes, stored, study, concurrent
         self._home: dict[int, int] = {}
+        self._speeds = PassSpeeds(len(passes))
         self._up: list[Any] = [server.__ray_ready__.remote() for server in passes]
 
     def seat(self, trial: LiveTrial) -> dict[str, Any]:
-        """Give a trial a place in the emptiest pass; it trains there from now on, before its own process is up."""
-        home = min(self._there(), key=self._counts().__getitem__)
+        """Give a trial a place in a pass; it trains there from now on, before its own process is up.
+
+        It is the emptiest, or where devices differ in speed that in which it waits least for the others.
+        """
+        there, counts, speeds = self._there(), self._counts(), self._speeds.speeds()
+        home = there[next_place([counts[place] for place in there], [speeds[place] for place in there])]
         self._home[trial.number] = home
         expected = self._expected()[home]
         self._passes[home].join.remote(self._stored, trial.number, trial.params, trial.settled, expected)
         return {"home": home}
 
     def hear(self, event: str, trial: LiveTrial) -> None:
-        """Take a trial that is over from its pass."""
-        if event in ("started", "epoch") or trial.number not in self._home:
+        """Take a trial that is over from its pass, and note how fast that was."""
+        if trial.number not in self._home:
+            return
+        if event == "epoch":
+            home = self._home[trial.number]
+            self._speeds.record(home, self._counts()[home], float(trial.epochs[-1]["seconds"]))
+        if event in ("started", "epoch"):
             return
         del self._home[trial.number]
         # All of them, since a trial whose pass was lost went to another one.
@@ -70,7 +81,7 @@ class Desk:
 
     def _expected(self) -> list[int]:
         """Trials of each pass once those that are to come have taken the free places."""
-        counts = self._counts()
+        counts, speeds = self._counts(), self._speeds.speeds()
         for _ in range(min(self._concurrent - len(self._home), self._study.waiting)):
-            counts[counts.index(min(counts))] += 1
+            counts[next_place(counts, speeds)] += 1
         return counts

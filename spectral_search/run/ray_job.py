@@ -1,5 +1,6 @@
 """What processes of a run on Ray are given, and what they show of their trials."""
 
+import socket
 from dataclasses import dataclass
 
 import ray
@@ -30,7 +31,13 @@ class Job:
     def trainer(self) -> Trainer:
         """The data on this process's device."""
         torch.set_num_threads(self.threads)
-        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        gpus = ray.get_gpu_ids()
+        if gpus and not torch.cuda.is_available():
+            raise RuntimeError(
+                f"Ray gave GPU {', '.join(map(str, gpus))} of {socket.gethostname()}, and torch {torch.__version__} "
+                "sees none there: install a torch with CUDA on that node, mend its driver, or run with --gpus none."
+            )
+        device = torch.device("cuda" if gpus else "cpu")
         return Trainer(self.dataset, device, self.reader(), self.share, self.spec.resources.allow_oversize)
 
     def reader(self) -> Reader:

@@ -16,7 +16,7 @@ import psutil
 
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import FULL
-from spectral_search.run.cluster_slots import Node, share_of
+from spectral_search.run.cluster_slots import Node, share_of, told_of_share
 from spectral_search.run.ray_home import lent_home, protect_token, session_folder
 from spectral_search.run.run_lock import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
@@ -66,6 +66,7 @@ class Session:
 
     dashboard_url: str | None
     slots: Slots
+    told: str | None = None
 
 
 def check_address(address: str) -> None:
@@ -144,12 +145,15 @@ def ray_session(
     check()
     meanwhile()
     earlier = set(started_processes())
+    told: str | None = None
     done, lent, folders = False, ExitStack(), ExitStack()
     try:
         lent.enter_context(lent_home())
         if resources.address is not None:
             context = _join(resources.address)
-            slots = share_of(resources, slots, list(_living().values()), left, trials)
+            nodes = list(_living().values())
+            slots = share_of(resources, slots, nodes, left, trials)
+            told = told_of_share(slots, nodes, left)
         else:
             context = _start(
                 check,
@@ -160,7 +164,7 @@ def ray_session(
                 include_dashboard=dashboard,
             )
         check()
-        yield Session(context.dashboard_url or None, slots)
+        yield Session(context.dashboard_url or None, slots, told)
         done = True
     finally:
         lent.close()

@@ -29,7 +29,13 @@ _STATES: dict[str, JobState] = {
 
 def jobs(results: str | None = None) -> list[Standing]:
     """All jobs of the results folder, first submitted first; a cluster is asked only of jobs that never began."""
-    return [_asked(one) for one in standings(results_root(results))]
+    silent: set[str | None] = set()
+    found = []
+    for one in standings(results_root(results)):
+        found.append(asked := _unanswered(one) if one.job.address in silent else _asked(one))
+        if one.state == "submitted" and asked == _unanswered(one):  # one wait for a cluster is enough
+            silent.add(one.job.address)
+    return found
 
 
 def job(name: str, results: str | None = None) -> Standing | None:
@@ -58,7 +64,7 @@ def _asked(one: Standing) -> Standing:
             return _under_way(one, state)
         log = cluster.logs(one.job.submission_id)
     except RequestError:
-        return replace(one, why=f"for the cluster at {one.job.address}, which does not answer")
+        return _unanswered(one)
     now = standing(one.paths)
     if now.state != "submitted":  # it has written something while the cluster was asked
         return now
@@ -68,6 +74,13 @@ def _asked(one: Standing) -> Standing:
         write_atomic(one.paths.job_log, log)
         now.job.save(one.paths)
     return replace(now, state=state, why=reason)
+
+
+def _unanswered(one: Standing) -> Standing:
+    """A job of which only a cluster that does not answer would know more."""
+    if one.state != "submitted":
+        return one
+    return replace(one, why=f"for the cluster at {one.job.address}, which does not answer")
 
 
 def _under_way(one: Standing, state: JobState) -> Standing:

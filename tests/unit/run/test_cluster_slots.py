@@ -3,7 +3,7 @@
 import pytest
 
 from spectral_search.errors import RequestError
-from spectral_search.run.cluster_slots import claim_of, share_of
+from spectral_search.run.cluster_slots import claim_of, share_of, told_of_share
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots
 
@@ -54,3 +54,17 @@ def test_a_claim_is_what_the_trials_take_of_each_node() -> None:
     assert claim_of(share_of(ResourcesSpec(gpus=[], concurrent=1), TRIALS, NODES), nodes) == {
         "a": {"CPU": 1.0, "GPU": 0}
     }
+
+
+def test_what_is_said_of_a_share() -> None:
+    found = share_of(ResourcesSpec(gpus_per_trial=0.5), TRIALS, NODES)
+    told = told_of_share(found, NODES)
+    assert told == (
+        "The cluster has 3 nodes with 14 CPUs and 5 GPUs: 10 trials at a time, each with 1 CPU and 0.5 GPU, "
+        "8 + 2 on a node."
+    )
+    left = [{"CPU": 1.0}, {"CPU": 0.0}, {"CPU": 4.0}]
+    found = share_of(ResourcesSpec(gpus=[]), PASSES, NODES, left)
+    assert "a part of which others use: 2 shared passes of 16 trials in all, each with 1 CPU, 1 + 1" in told_of_share(
+        found, NODES, left
+    )

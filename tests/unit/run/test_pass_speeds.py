@@ -1,0 +1,45 @@
+"""Work by measured speed: of two unlike devices the faster one gets more trials, of equal ones each as many."""
+
+import pytest
+
+from spectral_search.run.pass_speeds import PassSpeeds, next_place
+
+
+def filled(speeds: list[float], trials: int) -> list[int]:
+    counts = [0] * len(speeds)
+    for _ in range(trials):
+        counts[next_place(counts, speeds)] += 1
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("speeds", "counts"),
+    [([1.0, 1.0], [4, 4]), ([1.0, 0.96], [4, 4]), ([1.0, 0.5], [6, 2]), ([0.25, 1.0, 1.0], [0, 4, 4])],
+)
+def test_trials_go_where_they_wait_least(speeds: list[float], counts: list[int]) -> None:
+    found = filled(speeds, 8)
+    assert sum(found) == 8 and all(abs(one - other) <= 1 for one, other in zip(found, counts, strict=True))
+
+
+def test_passes_are_compared_at_as_many_members() -> None:
+    speeds = PassSpeeds(3)
+    speeds.record(0, 8, 1.0)
+    speeds.record(1, 2, 0.9)  # of a quarter of the members, which says nothing of the device
+    assert speeds.speeds() == [1.0, 1.0, 1.0]
+    speeds.record(1, 8, 2.0)
+    assert speeds.speeds() == [1.0, pytest.approx(0.75), 1.0]
+    for _ in range(20):
+        speeds.record(1, 2, 0.9)
+        speeds.record(0, 2, 0.3)
+    assert speeds.speeds()[1] == pytest.approx((0.5 + 1 / 3) / 2)
+
+
+def test_an_epoch_that_something_else_slowed_down_is_soon_forgotten() -> None:
+    speeds = PassSpeeds(2)
+    for place in (0, 1):
+        speeds.record(place, 4, 1.0)
+    speeds.record(1, 4, 11.0)
+    assert speeds.speeds()[1] == pytest.approx(1 / 4)
+    for _ in range(12):
+        speeds.record(1, 4, 1.0)
+    assert speeds.speeds()[1] > 0.95
