@@ -14,8 +14,8 @@ from benchmarks.bench_findings import Findings, Row, Target
 from benchmarks.measured_shards import plain_blocks, shards_of
 from benchmarks.resident_memory import MemoryWatch
 from spectral_search.record.array_cache import ArrayCache
-from spectral_search.tasks.spectra.shards.blocks import iter_blocks
 from spectral_search.tasks.spectra.shards.split import Splits
+from spectral_search.tasks.spectra.shards.unread_blocks import iter_unread
 from spectral_search.tasks.spectra.signal.compress import compress
 from spectral_search.tasks.spectra.signal.kept_components import kept_components
 from spectral_search.tasks.spectra.signal.subspace_sample import see_subspace
@@ -34,7 +34,7 @@ _PHYSICS = (
     "once, and before that 512 spectra whose covariances the shared matrices are made of. It hashes each spectrum, "
     "looks for invalid values, takes mean and variance of each noisy pixel (two polynomials of degree 12) and "
     "multiplies them by 64 and by 9 numbers a pixel, which no way of compressing can leave out: 0.8 MFLOP a spectrum "
-    "of 4,096 pixels. One thread reads ahead, as many as there are cores compute. "
+    "of 4,096 pixels. As many threads as there are cores each read 8 MB and work on them. "
     "With the search for the subspace, a fixed 8,192 spectra and their decomposition come on top, which counts the "
     "less the more spectra there are. Ratios are of spectra a second, the best of three turns each."
 )
@@ -77,7 +77,7 @@ def _rows(context: BenchContext, dtype: str) -> list[Row]:
 
 def _work(splits: Splits, prep: Preprocessing, cache: ArrayCache) -> dict[str, Callable[[], object]]:
     train = splits.train
-    read = partial(iter_blocks, train, hashed=True)
+    read = partial(iter_unread, train, hashed=True)
 
     def with_subspace() -> None:
         compress(train, read, see_subspace(splits, 1, None).take(_COMPONENTS), 1.0)

@@ -1,10 +1,10 @@
 """Work in pieces, one thread a piece: which thread, and how many there are, then changes no number."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
-from threading import Barrier
-from typing import TypeVar
+from threading import Barrier, Lock
+from typing import Generic, TypeVar
 
 import torch
 
@@ -14,21 +14,48 @@ Piece = TypeVar("Piece")
 def for_each(work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
     """Do the work for every piece, on as many threads as torch has; within a piece, torch has one thread.
 
-    Autograd does not look on.
+    Autograd does not look on. Pieces that are no sequence are asked for when a thread has time for them.
     """
     threads = torch.get_num_threads()
-    shared = iter(list(pieces))
+    shared = iter(pieces) if isinstance(pieces, Sequence) else _InTurns(pieces)
     if threads == 1:
         with torch.no_grad():
             _work_through(work, shared)
         return
-    for future in [_pool(threads).submit(_work_through, work, shared) for _ in range(threads)]:
+    futures = [_pool(threads).submit(_work_through, work, shared) for _ in range(threads)]
+    wait(futures)  # also where one has failed: whoever hears of it may end what the others work on
+    for future in futures:
         future.result()
 
 
-def _work_through(work: Callable[[Piece], None], pieces: Iterator[Piece]) -> None:
+def _work_through(work: Callable[[Piece], None], pieces: "Iterator[Piece] | _InTurns[Piece]") -> None:
     for piece in pieces:
-        work(piece)
+        try:
+            work(piece)
+        except BaseException:
+            if isinstance(pieces, _InTurns):
+                pieces.end()
+            raise
+
+
+class _InTurns(Generic[Piece]):
+    """Pieces for whichever thread asks; a generator runs in one at a time."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self._pieces, self._lock, self._ended = iter(pieces), Lock(), False
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        with self._lock:
+            if self._ended:
+                raise StopIteration
+            return next(self._pieces)
+
+    def end(self) -> None:
+        """No further piece is given: the work on one has failed."""
+        self._ended = True
 
 
 @cache

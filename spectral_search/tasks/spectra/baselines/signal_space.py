@@ -6,9 +6,8 @@ flux as well: what lies outside the subspace is noise alone, thousands of pixels
 Shape suffixes: N training spectra, T evaluation spectra, D draws, B spectra of a block, L pixels, K components.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from spectral_search.errors import RequestError
 from spectral_search.record.array_cache import ArrayCache
 from spectral_search.tasks.spectra.baselines.problem import Problem
 from spectral_search.tasks.spectra.noise.clipped_moments import fill_moments
-from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
+from spectral_search.tasks.spectra.shards.unread_blocks import iter_unread
 from spectral_search.tasks.spectra.signal.components import Components
 from spectral_search.tasks.spectra.signal.compress import project
 from spectral_search.tasks.spectra.signal.kept_components import kept_components
@@ -90,14 +89,9 @@ def find_signal(problem: Problem) -> Signal:
         RequestError: The training flux holds noise of its own, or there is no noise to measure the signal in.
     """
     prep = problem.prep if len(problem.prep.strength_K) else _with_directions(problem)
-    selection = problem.train.selection
-
-    def read() -> Iterator[Block]:
-        return _counted(
-            iter_blocks(selection, hashed=True), problem.told("training spectra to components"), len(selection)
-        )
-
-    train = kept_components(selection, read, prep, problem.noise_level, ArrayCache.here()).components
+    selection, told = problem.train.selection, problem.told("training spectra to components")
+    read = partial(iter_unread, selection, hashed=True)
+    train = kept_components(selection, read, prep, problem.noise_level, ArrayCache.here(), told).components
     if not len(train.factors_RKK):
         raise RequestError("Without noise there is no level to measure the signal in: use --input pixels.")
     variance_NK = np.square(train.mix_NR.astype(np.float64)[:, :1])  # the first factor's scale is sqrt(trace / K)
@@ -177,11 +171,3 @@ def _power_outside(
 def _pixels_outside(error_NL: np.ndarray, prep: Preprocessing) -> np.ndarray:
     """Valid values of each spectrum, less the components; at least 1."""
     return np.maximum((error_NL > 0).sum(1) - prep.directions_LK.shape[1], 1)
-
-
-def _counted(blocks: Iterator[Block], tell: Callable[[int, int], None], total: int) -> Iterator[Block]:
-    done = 0
-    for block in blocks:
-        yield block
-        done += len(block)
-        tell(done, total)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -64,6 +65,11 @@ class Block:
     def invalid_BL(self) -> np.ndarray:
         """True where the mask is bad, a value is not finite, or the error is not above 0."""
         return self.error_BL == 0
+
+    def then(self, hear: Callable[["Block"], None]) -> Self:
+        """Lets somebody look at it, and gives it back."""
+        hear(self)
+        return self
 
     @property
     def nbytes(self) -> int:
@@ -194,8 +200,11 @@ def array_names(noisy: bool) -> list[str]:
 
 
 def pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
-    """Cuts a range into runs of wanted chunks (start, stop, kept rows relative to start, or None for all)."""
-    unit = row_range.shard.chunk_rows
+    """Cuts a range into runs of wanted chunks (start, stop, kept rows relative to start, or None for all).
+
+    Of a shard that is not compressed a part of a chunk is read as cheaply: there it is runs of wanted rows.
+    """
+    unit = row_range.shard.chunk_rows if row_range.shard.is_compressed or row_range.keep_rows is None else 1
     row_bytes = 4 * row_range.shard.pixels
     step = max(1, _PIECE_BYTES // row_bytes // unit) * unit
     if row_range.keep_rows is None:
@@ -206,7 +215,7 @@ def pieces(row_range: RowRange) -> Iterator[tuple[int, int, np.ndarray | None]]:
     while begin < len(rows):
         start = max(row_range.start, int(rows[begin]) // unit * unit)
         end = int(np.searchsorted(rows, start + step))
-        # A run ends where chunks without a kept row are worth skipping.
+        # A run ends where what holds no kept row is worth skipping.
         skipped_bytes = (np.diff(rows[begin:end] // unit) - 1) * unit * row_bytes
         if len(gaps := np.flatnonzero(skipped_bytes >= _SKIP_BYTES)):
             end = begin + int(gaps[0]) + 1

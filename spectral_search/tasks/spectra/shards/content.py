@@ -10,7 +10,9 @@ Shape suffixes: N spectra of a selection, S of one shard.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -25,6 +27,14 @@ Hashes = dict[str, np.ndarray]
 """By array: the hash of each row of a selection, uint64 (N,)."""
 Digests = dict[str, str]
 """By array: the digest of a selection's rows. A mask that marks nothing is left out, as if it were not there."""
+
+
+class _Passing(Protocol):
+    def then(self, hear: Callable[[Block], None]) -> Self: ...
+
+
+Passing = TypeVar("Passing", bound=_Passing)
+"""Blocks, read or yet to be read."""
 
 _WHOLE = "all"
 _READ_BYTES = 8 << 20
@@ -48,7 +58,7 @@ def by_shard(selection: Selection) -> Iterator[tuple[ShardInfo, np.ndarray, slic
 
 
 class Gathering:
-    """Row hashes of a selection, in whatever order its blocks pass by.
+    """Row hashes of a selection, in whatever order its blocks pass by, from any thread.
 
     Args:
         selection: What the blocks are of.
@@ -58,12 +68,12 @@ class Gathering:
         self.selection = selection
         self._hashes: Hashes = {}
         self._seen: dict[str, np.ndarray] = {}
+        self._lock = Lock()
 
-    def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Passes on blocks that were read with `hashed=True`."""
+    def watch(self, blocks: Iterable[Passing]) -> Iterator[Passing]:
+        """Passes on blocks that were, or will be, read with `hashed=True`."""
         for block in blocks:
-            self.add(block)
-            yield block
+            yield block.then(self.add)
 
     def add(self, block: Block) -> None:
         """Take note of a block.
@@ -73,12 +83,13 @@ class Gathering:
         """
         if block.hashes is None:
             raise ValueError("the block was read without hashes")
-        for array, hash_B in block.hashes.items():
-            if array not in self._hashes:
-                self._hashes[array] = np.full(len(self.selection), UNMARKED, np.uint64)
-                self._seen[array] = np.zeros(len(self.selection), bool)
-            self._hashes[array][block.rows_B] = hash_B
-            self._seen[array][block.rows_B] = True
+        with self._lock:
+            for array, hash_B in block.hashes.items():
+                if array not in self._hashes:
+                    self._hashes[array] = np.full(len(self.selection), UNMARKED, np.uint64)
+                    self._seen[array] = np.zeros(len(self.selection), bool)
+                self._hashes[array][block.rows_B] = hash_B
+                self._seen[array][block.rows_B] = True
 
     def know(self, hashes: Hashes) -> None:
         """Take note of all rows at once, known from elsewhere; what has passed by stays as it is.

@@ -3,11 +3,18 @@
 from collections.abc import Generator
 from contextlib import closing
 from threading import Condition, Thread
+from typing import Generic, Protocol, TypeVar
 
-from spectral_search.tasks.spectra.shards.blocks import Block
+
+class _Held(Protocol):
+    @property
+    def nbytes(self) -> int: ...
 
 
-def read_ahead(blocks: Generator[Block], limit_bytes: int) -> Generator[Block]:
+Held = TypeVar("Held", bound=_Held)
+
+
+def read_ahead(blocks: Generator[Held], limit_bytes: int) -> Generator[Held]:
     """Passes blocks on, reading on in a thread until so many bytes wait, and one block more.
 
     Closed early, it waits for the block that is being read and closes `blocks`.
@@ -16,7 +23,7 @@ def read_ahead(blocks: Generator[Block], limit_bytes: int) -> Generator[Block]:
         blocks: Run by the thread alone.
         limit_bytes: What may wait.
     """
-    queue = _Queue(limit_bytes)
+    queue: _Queue[Held] = _Queue(limit_bytes)
     thread = Thread(target=_work, args=(blocks, queue), name="read-ahead", daemon=True)
     thread.start()
     try:
@@ -28,7 +35,7 @@ def read_ahead(blocks: Generator[Block], limit_bytes: int) -> Generator[Block]:
         thread.join()
 
 
-def _work(blocks: Generator[Block], queue: "_Queue") -> None:
+def _work(blocks: Generator[Held], queue: "_Queue[Held]") -> None:
     error: BaseException | None = None
     try:
         with closing(blocks):
@@ -40,11 +47,11 @@ def _work(blocks: Generator[Block], queue: "_Queue") -> None:
     queue.end(error)
 
 
-class _Queue:
+class _Queue(Generic[Held]):
     """Blocks between two threads, bounded by their bytes."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._blocks: list[Block] = []
+        self._blocks: list[Held] = []
         self._limit_bytes = limit_bytes
         self._closed = self._ended = False
         self._error: BaseException | None = None
@@ -56,7 +63,7 @@ class _Queue:
             self._changed.wait_for(lambda: self._closed or self._held_bytes < self._limit_bytes)
             return not self._closed
 
-    def put(self, block: Block) -> None:
+    def put(self, block: Held) -> None:
         with self._changed:
             self._blocks.append(block)
             self._changed.notify_all()
@@ -67,7 +74,7 @@ class _Queue:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
-    def take(self) -> Block | None:
+    def take(self) -> Held | None:
         """Waits for the next block; None when all have come.
 
         Raises:

@@ -5,7 +5,7 @@ goes on with it compares: at once where a shard's size, time of writing and layo
 they are not, for files are moved, touched and written again; and whatever is read anyway is compared too.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from spectral_search.tasks.spectra.shards.content import (
     Digests,
     Gathering,
     Hashes,
+    Passing,
     arrays_used,
     by_shard,
     digests_of,
@@ -61,13 +62,14 @@ class Reading:
     def watched(self, read: Read) -> Read:
         """The same reader, watched: its blocks must come with hashes. Other selections than these pass unseen."""
 
-        def watching(selection: Selection, noisy: bool) -> Iterator[Block]:
-            for gathering in self._gatherings.values():
-                if gathering.selection is selection:
-                    return gathering.watch(read(selection, noisy))
-            return read(selection, noisy)
+        return lambda selection, noisy: self.watch(selection, read(selection, noisy))
 
-        return watching
+    def watch(self, selection: Selection, blocks: Iterable[Passing]) -> Iterator[Passing]:
+        """Passes on blocks of a selection, likewise."""
+        for gathering in self._gatherings.values():
+            if gathering.selection is selection:
+                return gathering.watch(blocks)
+        return iter(blocks)
 
     def know(self, selection: Selection, hashes: Hashes) -> None:
         """Take note of hashes that are known without reading; of another selection than these they are not kept."""

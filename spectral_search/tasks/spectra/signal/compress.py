@@ -1,25 +1,27 @@
 """Training spectra become their components in the subspace of the signal: shards are read in order, once and a sample.
 
-A thread reads ahead; of each block, pieces that stay in the caches go through `fill_moments` and two products, one
-thread a piece. Memory is what waits to be worked on and the result.
+Each thread takes the next block, reads it where nobody has, and takes it through `fill_moments` and two products while
+it is in the caches. What the second needs is made of the sample by one thread, while the others begin.
+Memory is a block of each thread, what waits to be worked on, and the result.
 Shape suffixes: N spectra, P spectra of a piece, L pixels, K components, R shared matrices.
 """
 
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
 
 from spectral_search.models.threads import for_each
 from spectral_search.tasks.spectra.noise.clipped_moments import compile_moments, fill_moments
-from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
+from spectral_search.tasks.spectra.shards.blocks import Block
 from spectral_search.tasks.spectra.shards.invalid_pixels import compile_search
 from spectral_search.tasks.spectra.shards.read_ahead import read_ahead
 from spectral_search.tasks.spectra.shards.split import Selection
 from spectral_search.tasks.spectra.shards.spread_sample import spread
+from spectral_search.tasks.spectra.shards.unread_blocks import AnyBlock, iter_unread
 from spectral_search.tasks.spectra.signal.components import Components
 from spectral_search.tasks.spectra.signal.noise_covariance import SharedCovariance, covariances, share
 from spectral_search.tasks.spectra.training.dataset import oracle_bins
@@ -27,11 +29,13 @@ from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
 _SAMPLED_SPECTRA = 512
 """Whose covariances the shared matrices are made of, and tested on, half each."""
-_PIECE_ROWS = 64
+_PIECE_ROWS = 128
 _WAITING_BYTES = 128 << 20
+_EARLY_BYTES = 128 << 20
+"""Variances that may wait for the shared matrices."""
 
 Told = Callable[[int, int], None]
-"""Hears how many spectra are done, and how many there are."""
+"""Hears how many spectra are done, and how many there are, from one thread at a time."""
 
 
 def unheard(done: int, total: int) -> None:
@@ -40,7 +44,7 @@ def unheard(done: int, total: int) -> None:
 
 def compress(
     selection: Selection,
-    read: Callable[[], Iterator[Block]],
+    read: Callable[[], Iterator[AnyBlock]],
     prep: Preprocessing,
     noise_level: float,
     told: Told = unheard,
@@ -49,7 +53,8 @@ def compress(
 
     Args:
         selection: The training spectra, noise-free.
-        read: Begins to read them, block by block in any order, as they are stored.
+        read: Begins to read them, block by block in any order, as they are stored; blocks that are yet to be read are
+            read by the threads that work on them.
         prep: Statistics of the training set, with the subspace.
         noise_level: Factor on the error.
         told: Called with the spectra that are done, and all there are.
@@ -57,25 +62,26 @@ def compress(
     compile_search()
     moments = _Moments(prep, noise_level)
     labels = selection.labels()
+    sums = _Sums(len(selection), _sampled_covariances(selection, moments, prep), prep.directions_LK)
     mean_NK = np.empty((len(selection), moments.components), np.float32)
+    done, counting = 0, threading.Lock()
 
-    def fill(block: Block, part: slice) -> None:
-        rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
-        mean_PL, variance_PL = moments(block.flux_BL[part], block.error_BL[part])
-        torch.mm(mean_PL, moments.directions_LK, out=torch.from_numpy(mean_NK[rows]))
-        mix_NR[rows] = shared.mix((variance_PL @ weights_LR).numpy())
-
-    done = 0
-    with closing(read_ahead(_generator(read), _WAITING_BYTES)) as blocks:
-        first = [next(blocks)]  # and the thread goes on, while there is little to do for another
-        shared = _shared_covariance(selection, moments, prep)
-        weights_LR = torch.from_numpy(shared.weights_LR)
-        mix_NR = np.empty((len(selection), len(shared.factors_RKK)), np.float32)
-        for block in _chained(first, blocks):
-            for_each(partial(fill, block), _pieces(len(block)))
+    def work(block: AnyBlock | None) -> None:
+        nonlocal done
+        if block is None:
+            sums.share()
+            return
+        for rows, mean_PL, variance_PL in moments.of(block):
+            torch.mm(mean_PL, moments.directions_LK, out=torch.from_numpy(mean_NK[rows]))
+            sums.add(rows, variance_PL)
+        with counting:
             done += len(block)
             told(done, len(selection))
+
+    with closing(read_ahead(_generator(read), _WAITING_BYTES)) as blocks:
+        for_each(work, chain([None], blocks))
     log_g_N = labels["log_g"].to_numpy(np.float32)
+    shared, mix_NR = sums.mixtures()
     factors_RKK = shared.factors_RKK if noise_level > 0 else shared.factors_RKK[:0]
     return Components(mean_NK, mix_NR[:, : len(factors_RKK)], factors_RKK, log_g_N, oracle_bins(labels), shared.error)
 
@@ -113,6 +119,17 @@ class _Moments:
         self._scratch = threading.local()
         self.directions_LK = torch.from_numpy(prep.directions_LK)
 
+    def of(self, block: AnyBlock) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+        """The rows of each piece of a block within the selection, and what `fill_moments` makes of them.
+
+        A block that is yet to be read is read by this thread.
+        """
+        if not isinstance(block, Block):
+            block = block.read(self._read_into(len(block)))
+        first = int(block.rows_B[0])
+        for part in _pieces(len(block)):
+            yield slice(first + part.start, first + part.stop), *self(block.flux_BL[part], block.error_BL[part])
+
     @property
     def components(self) -> int:
         return self.directions_LK.shape[1]
@@ -132,11 +149,65 @@ class _Moments:
         return torch.from_numpy(mean_PL), torch.from_numpy(variance_PL)
 
     def _memory(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        return self._held("moments", shape)
+
+    def _read_into(self, rows: int) -> dict[str, np.ndarray]:
+        flux_BL, error_BL = self._held("spectra", (rows, len(self._centre_L)))
+        return {"flux": flux_BL, "error": error_BL}
+
+    def _held(self, name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         # Fresh pages would cost as much as the work that is done in them.
-        held: np.ndarray | None = getattr(self._scratch, "held", None)
+        held: np.ndarray | None = getattr(self._scratch, name, None)
         if held is None or held.shape[1] < shape[0]:
-            held = self._scratch.held = np.empty((2, *shape), np.float32)
+            held = np.empty((2, *shape), np.float32)
+            setattr(self._scratch, name, held)
         return held[0, : shape[0]], held[1, : shape[0]]
+
+
+class _Sums:
+    """Variances of pixels become mixtures of the shared matrices, as soon as these are there; until then they wait.
+
+    Args:
+        spectra: N.
+        covariance_NKK: Of a sample, that the matrices are made of.
+        directions_LK: The directions of the subspace.
+    """
+
+    def __init__(self, spectra: int, covariance_NKK: np.ndarray, directions_LK: np.ndarray) -> None:
+        self._spectra, self._covariance_NKK, self._directions_LK = spectra, covariance_NKK, directions_LK
+        self._shared: SharedCovariance | None = None
+        self._made = threading.Event()
+        self._waiting: list[tuple[slice, torch.Tensor]] = []
+
+    def share(self) -> None:
+        """Make the matrices; other threads go on meanwhile, until much waits for them."""
+        try:
+            shared = share(self._covariance_NKK, self._directions_LK)
+            self._weights_LR = torch.from_numpy(shared.weights_LR)
+            self._mix_NR = np.empty((self._spectra, len(shared.factors_RKK)), np.float32)
+            self._shared = shared
+        finally:
+            self._made.set()
+
+    def add(self, rows: slice, variance_PL: torch.Tensor) -> None:
+        """Take note of the variances of some spectra."""
+        waiting = sum(held_PL.nbytes for _, held_PL in self._waiting)
+        if not self._made.is_set() and waiting < _EARLY_BYTES:
+            self._waiting.append((rows, variance_PL.clone()))
+            return
+        self._made.wait()
+        self._fill((rows, variance_PL))
+
+    def mixtures(self) -> tuple[SharedCovariance, np.ndarray]:
+        """The matrices, and the mixtures of all spectra, float32 (N, R)."""
+        for_each(self._fill, self._waiting)
+        assert self._shared is not None
+        return self._shared, self._mix_NR
+
+    def _fill(self, piece: tuple[slice, torch.Tensor]) -> None:
+        rows, variance_PL = piece
+        if self._shared is not None:  # else `share` has failed, and says so
+            self._mix_NR[rows] = self._shared.mix((variance_PL @ self._weights_LR).numpy())
 
 
 def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
@@ -144,27 +215,17 @@ def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(prep.centre_L, np.float32), np.ascontiguousarray(prep.inverse_noise_L, np.float32)
 
 
-def _shared_covariance(selection: Selection, moments: _Moments, prep: Preprocessing) -> SharedCovariance:
+def _sampled_covariances(selection: Selection, moments: _Moments, prep: Preprocessing) -> np.ndarray:
     sample = spread(selection, _SAMPLED_SPECTRA)
     variance_NL = np.empty((len(sample), sample.pixels), np.float32)
 
-    def fill(block: Block, part: slice) -> None:
-        rows = slice(int(block.rows_B[0]) + part.start, int(block.rows_B[0]) + part.stop)
-        variance_NL[rows] = moments(block.flux_BL[part], block.error_BL[part])[1].numpy()
+    def fill(block: AnyBlock) -> None:
+        for rows, _, variance_PL in moments.of(block):
+            variance_NL[rows] = variance_PL.numpy()
 
-    for block in iter_blocks(sample):
-        for_each(partial(fill, block), _pieces(len(block)))
-    covariance_NKK = covariances(variance_NL, prep.directions_LK)
-    found: list[SharedCovariance] = []
-    for_each(lambda matrices_NKK: found.append(share(matrices_NKK, prep.directions_LK)), [covariance_NKK])
-    return found[0]
+    for_each(fill, iter_unread(sample))
+    return covariances(variance_NL, prep.directions_LK)
 
 
-def _chained(first: list[Block], rest: Iterator[Block]) -> Iterator[Block]:
-    """Holds no block that it has passed on."""
-    yield first.pop()
-    yield from rest
-
-
-def _generator(read: Callable[[], Iterator[Block]]) -> Generator[Block]:
+def _generator(read: Callable[[], Iterator[AnyBlock]]) -> Generator[AnyBlock]:
     yield from read()

@@ -28,6 +28,7 @@ from spectral_search.tasks.spectra.shards.content import (
     remember_hashes,
 )
 from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.shards.unread_blocks import AnyBlock
 from spectral_search.tasks.spectra.signal.components import Components
 from spectral_search.tasks.spectra.signal.compress import Told, compress, unheard
 from spectral_search.tasks.spectra.training.dataset import oracle_bins
@@ -56,7 +57,7 @@ class Kept:
 
 def kept_components(
     selection: Selection,
-    read: Callable[[], Iterator[Block]],
+    read: Callable[[], Iterator[AnyBlock]],
     prep: Preprocessing,
     noise_level: float,
     cache: ArrayCache | None,
@@ -96,12 +97,15 @@ def kept_components(
     return Kept(components, hashes, (*notes, f"{made}{kept}."))
 
 
-def _watched(blocks: Iterator[Block], gathering: Gathering) -> Iterator[Block]:
+def _watched(blocks: Iterator[AnyBlock], gathering: Gathering) -> Iterator[AnyBlock]:
     """Blocks that were read without hashes pass too: what is made of them cannot be kept."""
-    for block in blocks:
+
+    def look(block: Block) -> None:
         if block.hashes is not None:
             gathering.add(block)
-        yield block
+
+    for block in blocks:
+        yield block.then(look)
 
 
 def stored_bytes(spectra: int, components: int, shared: int, *, masked: bool = False) -> int:

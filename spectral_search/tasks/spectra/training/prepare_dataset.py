@@ -23,6 +23,7 @@ from spectral_search.tasks.spectra.shards.content import Hashes
 from spectral_search.tasks.spectra.shards.loaded_spectra import Spectra, load_spectra
 from spectral_search.tasks.spectra.shards.same_data import same_bytes
 from spectral_search.tasks.spectra.shards.split import Selection, Splits
+from spectral_search.tasks.spectra.shards.unread_blocks import AnyBlock
 from spectral_search.tasks.spectra.signal.components import Components
 from spectral_search.tasks.spectra.signal.compress import Told, project, unheard
 from spectral_search.tasks.spectra.signal.inputs_read import drawn_in, needs_subspace
@@ -100,11 +101,13 @@ class Compressing:
         cache: Where what is made is kept; None keeps nothing.
         told: Hears how many spectra are done, and how many there are.
         seen: Hears the hashes of spectra that were known without being read.
+        unread: Gives the training spectra to be read by the threads that compress them; as all others when absent.
     """
 
     cache: ArrayCache | None = field(default_factory=ArrayCache.here)
     told: Told = unheard
     seen: Callable[[Selection, Hashes], None] = lambda selection, hashes: None
+    unread: Callable[[Selection], Iterator[AnyBlock]] | None = None
 
 
 def _load_plainly(selection: Selection, noisy: bool) -> Spectra:
@@ -147,7 +150,8 @@ def prepare(
 def _compressed(
     spec: RunSpec, train: Selection, read: Read, prep: Preprocessing, around: Compressing
 ) -> tuple[Components, tuple[str, ...]]:
-    kept = kept_components(train, partial(read, train, False), prep, spec.data.noise_level, around.cache, around.told)
+    blocks = partial(read, train, False) if around.unread is None else partial(around.unread, train)
+    kept = kept_components(train, blocks, prep, spec.data.noise_level, around.cache, around.told)
     around.seen(train, kept.hashes)
     return kept.components, kept.notes
 

@@ -8,8 +8,10 @@ from spectral_search.record.bundle import read_safetensors, to_safetensors
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
+from spectral_search.tasks.spectra.shards.content import Passing
 from spectral_search.tasks.spectra.shards.same_data import Reading, keep_content, parts_of
 from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.shards.unread_blocks import AnyBlock, iter_unread
 from spectral_search.tasks.spectra.spectra_plan import SpectraPlan
 from spectral_search.tasks.spectra.training.prepare_dataset import Compressing, Prepared, needs_ranking, prepare
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
@@ -40,11 +42,14 @@ class SpectraPreparation:
     def prepare(self, *, on_ray: bool = False, abandoned: Event | None = None) -> Prepared:
         plan, known = self._plan, self._paths.preprocessing_safetensors
         prep = Preprocessing.from_arrays(read_safetensors(known)[0]) if known.exists() else plan.prep
-        compressing = Compressing(told=self._told, seen=self._reading.know)
+
+        def unread(selection: Selection) -> Iterator[AnyBlock]:
+            return self._reading.watch(selection, self._unread(selection, on_ray=on_ray, abandoned=abandoned))
 
         def read(selection: Selection, noisy: bool) -> Iterator[Block]:
             return self._blocks(selection, noisy, on_ray=on_ray, abandoned=abandoned)
 
+        compressing = Compressing(told=self._told, seen=self._reading.know, unread=unread)
         return prepare(plan.spec, plan.splits, self._reading.watched(read), prep, compressing)
 
     def _blocks(self, selection: Selection, noisy: bool, *, on_ray: bool, abandoned: Event | None) -> Iterator[Block]:
@@ -53,6 +58,12 @@ class SpectraPreparation:
 
             return iter_selection_ray(selection, noisy, hashed=True)
         blocks = iter_blocks(selection, noisy, hashed=True)
+        return blocks if abandoned is None else _until(blocks, abandoned)
+
+    def _unread(self, selection: Selection, *, on_ray: bool, abandoned: Event | None) -> Iterator[AnyBlock]:
+        if on_ray and loads_on_ray(self._plan.spec.resources, selection):
+            return iter(self._blocks(selection, False, on_ray=on_ray, abandoned=abandoned))
+        blocks = iter_unread(selection, hashed=True)
         return blocks if abandoned is None else _until(blocks, abandoned)
 
     def keep(self, prepared: Prepared, say: Callable[[str], None]) -> Prepared:
@@ -68,8 +79,10 @@ class SpectraPreparation:
         return prepared
 
 
-def _until(blocks: Iterator[Block], abandoned: Event) -> Iterator[Block]:
-    for block in blocks:
+def _until(blocks: Iterator[Passing], abandoned: Event) -> Iterator[Passing]:
+    def look(block: Block) -> None:
         if abandoned.is_set():
             raise RuntimeError("nobody wants the spectra any more")
-        yield block
+
+    for block in blocks:
+        yield block.then(look)

@@ -70,7 +70,14 @@ def test_every_selected_spectrum_comes_once_in_order(train: Selection, size: int
     assert max(len(b) for b in blocks) <= max(target_rows, 1)
 
 
-def test_chunks_without_a_selected_row_are_not_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("compression", "expected"),
+    [("gzip", [(0, 8), (3000, 3008), (3992, 4000)]), (None, [(3, 6), (3000, 3001), (3999, 4000)])],
+)
+def test_chunks_without_a_selected_row_are_not_read(
+    tmp_path: Path, compression: str | None, expected: list[tuple[int, int]]
+) -> None:
+    """Nor what a chunk holds beside them, where it need not be decompressed."""
     reads: list[tuple[int, int]] = []
 
     class Watched(Shard):
@@ -78,13 +85,13 @@ def test_chunks_without_a_selected_row_are_not_read(tmp_path: Path) -> None:
             reads.append((start, stop))
             return super().read(start, stop, *args, **named)
 
-    make_shard(tmp_path / "train_0/dataset.h5", 4000, pixels=512)
+    make_shard(tmp_path / "train_0/dataset.h5", 4000, pixels=512, compression=compression)
     shards = DataRoot.find(tmp_path).train
     rows = np.array([3, 5, 3000, 3999])
     (row_range,) = row_ranges(Selection(shards, rows))
     with Watched.open(shards[0].path) as shard:
         block = read_block(row_range, shard=shard)
-    assert reads == [(0, 8), (3000, 3008), (3992, 4000)]
+    assert reads == expected
     np.testing.assert_array_equal(block.flux_BL[:, 1:-1], flux_of(rows, 512)[:, 1:-1])
 
 

@@ -9,10 +9,14 @@ import pytest
 from small_signal import PIXELS, simulated
 
 from spectral_search.tasks.spectra.noise.clipped_moments import shift_and_variance
+from spectral_search.tasks.spectra.shards import unread_blocks
 from spectral_search.tasks.spectra.shards.blocks import Block, iter_blocks
+from spectral_search.tasks.spectra.shards.content import Gathering
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.shard_writer import ShardWriter
 from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.shards.unread_blocks import iter_unread
+from spectral_search.tasks.spectra.signal import compress as compress_module
 from spectral_search.tasks.spectra.signal.compress import compress
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
@@ -76,6 +80,20 @@ def test_blocks_come_in_any_size_and_order(selection: Selection) -> None:
     np.testing.assert_allclose(components(backwards), components(partial(iter_blocks, selection)), atol=1e-5)
 
 
+def test_blocks_read_by_the_threads_that_work_on_them_give_the_same(
+    selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unread_blocks, "_NEAR_BYTES", 100 * 8 * PIXELS)
+    prep, ours = simulated()[2], Gathering(selection)
+    theirs = compress(selection, partial(iter_blocks, selection), prep, LEVEL)
+    for early in (0, 1 << 30):  # whether variances wait for the shared matrices, or threads do
+        monkeypatch.setattr(compress_module, "_EARLY_BYTES", early)
+        made = compress(selection, lambda: ours.watch(iter_unread(selection, hashed=True)), prep, LEVEL)
+        np.testing.assert_allclose(made.mean_NK, theirs.mean_NK, atol=1e-5)
+        np.testing.assert_allclose(made.mix_NR, theirs.mix_NR, atol=1e-5)
+    assert set(ours.whole()) == {"flux", "error", "mask"}
+
+
 def test_a_reader_that_fails_is_heard(selection: Selection) -> None:
     def failing() -> Iterator[Block]:
         yield from list(iter_blocks(selection, target_bytes=100 * 8 * PIXELS))[:2]
@@ -83,3 +101,13 @@ def test_a_reader_that_fails_is_heard(selection: Selection) -> None:
 
     with pytest.raises(OSError, match="the disk is gone"):
         compress(selection, failing, simulated()[2], LEVEL)
+
+
+def test_matrices_that_cannot_be_made_are_heard(selection: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def share(*arrays: np.ndarray) -> None:
+        raise FloatingPointError("not positive definite")
+
+    monkeypatch.setattr(compress_module, "share", share)
+    monkeypatch.setattr(compress_module, "_EARLY_BYTES", 0)
+    with pytest.raises(FloatingPointError, match="not positive definite"):
+        compress(selection, partial(iter_unread, selection), simulated()[2], LEVEL)

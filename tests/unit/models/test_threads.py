@@ -1,0 +1,43 @@
+"""Pieces that are made while others are worked on, and work that fails."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from spectral_search.models.threads import for_each
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pieces_are_asked_for_one_at_a_time(threads: int) -> None:
+    torch.set_num_threads(threads)
+    made, done = [0], [0]
+
+    def pieces() -> Iterator[int]:
+        for piece in range(200):
+            assert made[0] - done[0] <= threads  # also fails where two threads run the generator at once
+            made[0] += 1
+            yield piece
+
+    seen: list[int] = []
+
+    def work(piece: int) -> None:
+        seen.append(piece)
+        done[0] += 1
+
+    for_each(work, pieces())
+    assert sorted(seen) == list(range(200))
+
+
+def test_little_is_begun_once_a_piece_has_failed() -> None:
+    torch.set_num_threads(2)
+    begun = []
+
+    def work(piece: int) -> None:
+        begun.append(piece)
+        if piece == 0:
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        for_each(work, iter(range(300_000)))
+    assert len(begun) < 300_000
