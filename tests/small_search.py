@@ -39,8 +39,8 @@ SPEC: dict[str, Any] = {
     "resources": {"gpus": [], "concurrent": 1},
 }
 
-TIMES = ("seconds", "spectra_per_second", "cars_per_second", "at_unix_seconds")
-"""Of an epoch's record: no two searches have the same."""
+TIMES = ("seconds", "at_unix_seconds")
+"""Of an epoch's record, beside examples a second: no two searches have the same."""
 
 
 def make_data(folder: Path) -> Path:
@@ -89,7 +89,7 @@ def facts(paths: RunPaths) -> dict[str, Any]:
         files = paths.trial(trial.number)
         lines = read_lines(files.progress_jsonl).records
         assert [line["epoch"] for line in lines] == list(range(1, trial.last_epoch + 1)), (trial.number, lines)
-        epochs = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+        epochs = [{k: v for k, v in line.items() if not k.endswith(("_per_second", *TIMES))} for line in lines]
         weights = _sums(files.best_safetensors) if trial.state in ("complete", "stopped") else None
         trials.append(
             {"number": trial.number, "state": trial.state, "params": trial.params, "epochs": epochs, "best": weights}

@@ -65,6 +65,11 @@ def to_channels_last(x_BC1L: Tensor) -> Tensor:
     return x_BC1L.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
+def channels_last(module: nn.Module) -> None:
+    """Lay a network's convolution weights out as its activations are, so that no step has to turn them round first."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stubs know it of tensors only
+
+
 def channel_norm(name: Norm, channels: int) -> nn.Module:
     """The norm of that name over x_BC1L; "layer" normalises each example over channels and pixels together."""
     match name:

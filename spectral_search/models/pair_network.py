@@ -61,10 +61,19 @@ class PairNetwork(nn.Module):
         self.fuse = Fuse(section)
         self.head = mlp_head(fused_features(section), section.head, activation, section.dropout)
 
-    def forward(self, x_BCL: Tensor) -> Tensor:
-        """Map (B, C, L) to logits (B,)."""
+    def forward(self, x_BCL: Tensor, pair_Q2: Tensor | None = None) -> Tensor:
+        """Map (B, C, L) to logits (B,), or to (Q,).
+
+        Args:
+            x_BCL: Pairs.
+            pair_Q2: Which two images to compare, where not those of each pair: places among all first images, then all
+                second ones. Each is encoded once, however many it is compared with.
+        """
         images = x_BCL.unflatten(2, (self.height, -1)).chunk(IMAGES, 1)
-        if self.training:
+        if pair_Q2 is not None:
+            features_IF = self.encoder(torch.cat(images))
+            a_BF, b_BF = (features_IF.index_select(0, place_Q) for place_Q in pair_Q2.unbind(1))
+        elif self.training:
             # As one batch: the norm's statistics are of both, and larger products are faster.
             a_BF, b_BF = self.encoder(torch.cat(images)).chunk(IMAGES)
         else:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spectral_search.models.families.siamese_cnn import KERNEL, SPATIAL_KERNEL, Block, SiameseCnnSpec, blocks
-from spectral_search.models.layers import activation, channel_norm, to_channels_last
+from spectral_search.models.layers import activation, channel_norm, channels_last, to_channels_last
 from spectral_search.models.pair_network import PairNetwork
 from spectral_search.models.pair_section import image_shape
 from spectral_search.spec.family import InputShape
@@ -76,6 +76,7 @@ class ResidualEncoder(nn.Module):
         self.act = activation(spec.activation)
         self.blocks = nn.Sequential(*(ImageBlock(spec, block) for block in found))
         self.features = nn.Linear(found[-1].outputs, spec.feat_dim)
+        channels_last(self)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, F)."""

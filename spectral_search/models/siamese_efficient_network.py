@@ -12,7 +12,7 @@ from spectral_search.models.families.siamese_efficient import (
     SiameseEfficientSpec,
     inverted_blocks,
 )
-from spectral_search.models.layers import channel_norm, to_channels_last
+from spectral_search.models.layers import channel_norm, channels_last, to_channels_last
 from spectral_search.models.pair_network import PairNetwork
 from spectral_search.models.pair_section import image_shape
 from spectral_search.spec.family import InputShape
@@ -57,6 +57,7 @@ class EfficientEncoder(nn.Module):
         self.stem = conv_norm(spec, shape.channels, spec.scaled(spec.stem_channels), STEM_KERNEL, act=True)
         self.blocks = nn.Sequential(*(InvertedResidual(spec, block) for block in found))
         self.features = conv_norm(spec, found[-1].outputs, spec.feat_dim, 1, act=True)
+        channels_last(self)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, F)."""

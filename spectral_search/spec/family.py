@@ -62,6 +62,7 @@ class Family(ABC, Generic[S]):
             for that.
         recomputes: Whether its networks can compute activations once more on the way back instead of keeping them:
             their blocks then lie in an `nn.Sequential` called `blocks` or `layers`.
+        compares: Whether its networks can compare any two images of a batch, and not only those that come together.
         high_lr: Learning rate from which on such networks have been seen to die.
         make_smaller: What to change in a spec whose network is too large.
     """
@@ -74,6 +75,7 @@ class Family(ABC, Generic[S]):
     needs_neighbours: bool = True
     several_outputs: bool = False
     recomputes: bool = False
+    compares: bool = False
     high_lr: float = 3e-2
     make_smaller: str
 

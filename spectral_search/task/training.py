@@ -79,7 +79,8 @@ class TrainBatch:
         index: Counts the steps of the epoch from 0.
         inputs: By key of the input, each (B, C, L).
         target_B: What networks learn, standardised; NaN where it is not known.
-        context_B: What some networks are told beside their input.
+        context_B: What some networks are told beside their input; where images of a batch are compared with each other,
+            the places of both of each pair, (Q, 2), and the targets are (Q,).
         targets: By key of the input, where others than `target_B` go with it: mixtures, or a teacher's beside them.
     """
 

@@ -61,8 +61,13 @@ def load_checkpoint(member: Member, paths: TrialPaths) -> bool:
         member.model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n[:6] == "model."})
         for place, average in enumerate(member.average.values):
             average.copy_(tensors[f"average.{place}"])
-        groups = member.optimizer.state_dict()["param_groups"]
-        member.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        # Torch's fused step walks through a weight and its moments as they lie, and files hold them row by row.
+        known = member.optimizer.state_dict()
+        moments = {
+            index: {name: torch.empty_like(held).copy_(state[index][name]) for name, held in of_weight.items()}
+            for index, of_weight in known["state"].items()
+        }
+        member.optimizer.load_state_dict({"state": moments, "param_groups": known["param_groups"]})
     except (RuntimeError, ValueError, KeyError) as error:
         raise RequestError(
             f"The checkpoint {paths.last_safetensors} is of another network than the spec describes "

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from spectral_search.errors import RequestError
 from spectral_search.models.build import build_model
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
@@ -94,6 +95,12 @@ class Network:
 
     def output(self, x_BCL: torch.Tensor, context_B: torch.Tensor) -> torch.Tensor:
         """The standardised target, shape (B,) or (B, O), float32; with gradients unless the caller turned them off."""
+        compared = context_B.dim() == 2  # places of images that make pairs, see `TrainBatch`
+        if compared and not self._family.compares:
+            raise RequestError(
+                f"A network of the kind {self.config.model.kind} compares no images but those that come together."
+            )
         with autocast(self.precision, self.device):
-            output_B: torch.Tensor = self.model(x_BCL, context_B) if self._needs_context else self.model(x_BCL)
+            told = self._needs_context or compared
+            output_B: torch.Tensor = self.model(x_BCL, context_B) if told else self.model(x_BCL)
         return output_B.float()

@@ -1,4 +1,4 @@
-"""Pairs of images from a search to predictions: killed, resumed, reported, exported and used."""
+"""Pairs of images from a search to predictions: reported, exported and used."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import call
-from processes import Running
 from small_pairs import pair_arrays, write_folders
 
 from spectral_search.record.paths import RunPaths
@@ -116,21 +115,6 @@ def test_another_stage_takes_over_what_was_found(place: Path) -> None:
     assert "had another setting (num_train 800 there and 400 here)" in told
 
 
-@pytest.mark.slow
-def test_a_kill_loses_nothing(place: Path, tmp_path: Path) -> None:
-    paths = RunPaths(place / "results", "killed")
-    words = ["run", place / "small.yaml", "--name", "killed", *options(place)]
-    running = Running(*words, log=tmp_path / "log")
-    epochs = paths.folder / "trials"
-    assert running.wait_for(lambda: sum(f.read_text().count("\n") for f in epochs.glob("*/progress.jsonl")) >= 3), (
-        tmp_path / "log"
-    ).read_text()
-    running.kill()
-    call("resume", "killed", *options(place), folder=place).require()
-    assert numbers(record(place, "killed")) == numbers(record(place))
-    assert record(place, "killed").test == record(place).test
-
-
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -155,6 +139,8 @@ def test_wrong_data_are_refused_in_a_sentence(tmp_path: Path, make: Any, told: s
         ({"model": {"kind": "siamese_cnn", "fusion": "differnce"}}, "did you mean difference?"),
         ({"data": {"split_by": "class", "val_fraction": 0.6, "test_fraction": 0.5}}, "leave less than a tenth"),
         ({"fit": {"loss": "bce", "augment": [{"kind": "affine", "images": 3}]}}, "2 channels are not of so many"),
+        ({"data": {"images_a_class": 4}, "model": {"kind": "mlp"}}, "encode images one by one (siamese_cnn"),
+        ({"data": {"images_a_class": 4}, "fit": {"loss": "bce", "augment": [{"kind": "mixup"}]}}, "exclude each other"),
     ],
 )
 def test_wrong_specs_are_refused_in_a_sentence(tmp_path: Path, change: dict[str, Any], told: str) -> None:

@@ -1,4 +1,4 @@
-"""Traffic from a simulated network to forecasts: searched, killed, resumed, reported, exported, evaluated, used."""
+"""Traffic from a simulated network to forecasts: searched, reported, exported, evaluated, used."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import call
-from processes import Running
 
 from spectral_search import service
 from spectral_search.record.paths import RunPaths
@@ -97,23 +96,6 @@ def test_its_report_shows_forecasts_beside_baselines(place: Path) -> None:
     ):
         assert words in page
     assert not any(word in page for word in ("R²", "log g", "spectra ", "dex"))
-
-
-@pytest.mark.slow
-def test_a_kill_loses_nothing(place: Path, tmp_path: Path) -> None:
-    asked = options(place, "killed", "inline")
-    running = Running("run", place / "roads.yaml", *asked, "--data-root", place / "roads.npz", log=tmp_path / "log")
-    paths = RunPaths(place / "results", "killed")
-
-    def epochs() -> int:
-        return sum(file.read_text().count("\n") for file in paths.folder.glob("trials/*/progress.jsonl"))
-
-    assert running.wait_for(lambda: epochs() >= 3), (tmp_path / "log").read_text()
-    running.kill()
-    call(
-        "resume", "killed", "--executor", "inline", "--no-dashboard", "--results", place / "results", folder=place
-    ).require()
-    assert numbers(record(place, "killed")) == numbers(record(place))
 
 
 @pytest.mark.parametrize(

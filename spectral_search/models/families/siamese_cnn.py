@@ -85,6 +85,7 @@ class SiameseCnnFamily(Family[SiameseCnnSpec]):
     label = "Siamese CNN"
     colour = Colour("#7a3f9d", "#c79be3")
     network = "spectral_search.models.siamese_cnn_network:SiameseCnn"
+    compares = True
     make_smaller = "make model.width smaller"
     recomputes = True
 

@@ -95,6 +95,7 @@ class SiameseEfficientFamily(Family[SiameseEfficientSpec]):
     label = "Siamese EfficientNet"
     colour = Colour("#8a6d00", "#e0c04d")
     network = "spectral_search.models.siamese_efficient_network:SiameseEfficient"
+    compares = True
     make_smaller = "make model.width_mult smaller"
 
     def input_faults(self, section: SiameseEfficientSpec, shape: InputShape) -> list[str]:

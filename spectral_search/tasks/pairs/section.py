@@ -66,6 +66,12 @@ class PairData(DataSection):
     fresh_pairs: bool = Field(
         True, description="each epoch trains on pairs of its own, where the classes of the images are known"
     )
+    images_a_class: Annotated[int, Field(ge=2, le=64)] | None = Field(
+        None,
+        description="so many images of each class in a training batch, all of which are compared with each other, half "
+        "of the pairs of one class: batch_size and num_train then count images, and each is encoded once for all its "
+        "pairs; null: every image is in one pair",
+    )
     quarter_turns: bool = Field(
         False,
         description="a class that is turned by 90, 180 or 270 degrees is one more class to train on; not where a "
@@ -73,7 +79,7 @@ class PairData(DataSection):
     )
     input: PairInput = PairInput()
 
-    SETTING = ("num_train", "quarter_turns")
+    SETTING = ("num_train", "images_a_class", "quarter_turns")
 
     @model_validator(mode="after")
     def _parts_leave_some(self) -> "PairData":

@@ -90,6 +90,30 @@ class PairPart:
         first_N, second_N = self._by_class.drawn(self.class_M[self.first_N], self.same_N > 0.5, rng)
         return replace(self, first_N=first_N, second_N=second_N)
 
+    def together(self, images: int, of_a_class: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images of some classes, and pairs of any two of them, a function of the seed; classes are known.
+
+        Args:
+            images: How many, or a few less: an even number, and as many of each class.
+            of_a_class: So many, or more where there are too few classes.
+            seed: Of all draws.
+
+        Returns:
+            Rows of the images, (I,); of each pair both places among these, (Q, 2); whether both show the same, (Q,).
+        """
+        assert self.class_M is not None
+        rng = np.random.default_rng(numpy_seed(seed))
+        row_I = self._by_class.some(images, of_a_class, rng)
+        row_I = row_I[: len(row_I) // 2 * 2]
+        first, second = np.triu_indices(len(row_I), 1)
+        same = self.class_M[row_I[first]] == self.class_M[row_I[second]]
+        alike, other = np.flatnonzero(same), np.flatnonzero(~same)
+        fewer = min(len(alike), len(other))
+        chosen_Q = np.concatenate([rng.permutation(alike)[:fewer], rng.permutation(other)[:fewer]])
+        pair_Q2 = np.stack([first[chosen_Q], second[chosen_Q]], axis=1)
+        # Which comes first must tell nothing.
+        return row_I, rng.permuted(pair_Q2, axis=1), same[chosen_Q].astype(np.float32)
+
 
 @dataclass(frozen=True)
 class _Classes:
@@ -103,6 +127,14 @@ class _Classes:
     def of(cls, class_M: np.ndarray) -> "_Classes":
         count_K = np.bincount(class_M)
         return cls(np.argsort(class_M, kind="stable").astype(np.int32), np.cumsum(count_K) - count_K, count_K)
+
+    def some(self, images: int, of_a_class: int, rng: np.random.Generator) -> np.ndarray:
+        """Rows of different images, as many of each of some classes; less where a class has less."""
+        classes = min(len(self.count_K), max(2, images // of_a_class))
+        each = max(2, images // classes)
+        chosen = rng.permutation(len(self.count_K))[:classes]
+        places = [self.start_K[k] + rng.permutation(self.count_K[k])[:each] for k in chosen]
+        return self.rows_M[np.concatenate(places)]
 
     def drawn(self, class_N: np.ndarray, same_N: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Rows of both images: the first of a class, the second another of it, or any of another class."""

@@ -91,7 +91,8 @@ class PairPreparation:
         known, parts = self._paths.preprocessing_safetensors, self._plan.parts
         train = parts["train"]
         scale = GreyScale.from_arrays(read_safetensors(known)[0]) if known.exists() else GreyScale.of(train.images_MP)
-        held = PairSet(train, parts["val"], scale, self._plan.spec.task, self._plan.drawn_anew)
+        spec, fresh = self._plan.spec, self._plan.drawn_anew
+        held = PairSet(train, parts["val"], scale, spec.task, fresh, spec.data.images_a_class)
         return PreparedPairs(self._plan, held)
 
     def keep(self, prepared: PreparedPairs, say: Callable[[str], None]) -> PreparedPairs:

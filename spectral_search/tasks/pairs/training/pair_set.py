@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.batch_bounds import batch_bounds
 from spectral_search.task.counter import counter_seed
-from spectral_search.task.training import MeasuredPart, Reader, TargetScale, Wanted
+from spectral_search.task.training import MeasuredPart, Reader, TargetScale, TrainBatch, Wanted
 from spectral_search.tasks.pairs.images.pair_part import PairPart
 from spectral_search.train.array_run import InputsOf, RowsOnDevice
 
@@ -56,6 +57,7 @@ class PairSet:
     scale: GreyScale
     task: str
     fresh: bool
+    images_a_class: int | None = None
 
     @property
     def examples(self) -> int:
@@ -121,6 +123,25 @@ class PairsOnDevice(RowsOnDevice):
         if self._held.fresh:
             train = train.redrawn(counter_seed(seed, "pairs", epoch))
         return ImagePairs(train, self._held.scale, self._images_MP).inputs
+
+    def batches(
+        self,
+        wanted: Mapping[str, Wanted],
+        source: str,
+        batch_size: int,
+        order: tuple[int, int],
+        counter: tuple[int | str, ...],
+    ) -> Iterator[TrainBatch]:
+        if (each := self._held.images_a_class) is None:
+            yield from super().batches(wanted, source, batch_size, order, counter)
+            return
+        for index, images in enumerate(np.diff(batch_bounds(self.examples, batch_size)).tolist()):
+            row_I, pair_Q2, same_Q = self._held.train.together(images, each, counter_seed(*order, "together", index))
+            # The first half of the images are first ones, where two come together.
+            grey_2BP = self._held.scale(self._images_MP[torch.from_numpy(row_I).to(self._device)]).unflatten(0, (2, -1))
+            inputs = {key: grey_2BP.transpose(0, 1).to(want.format) for key, want in wanted.items()}
+            same, places = (torch.from_numpy(array).to(self._device) for array in (same_Q, pair_Q2))
+            yield TrainBatch(index, inputs, same, places)
 
     def targets(self) -> torch.Tensor:
         return self._same_N
