@@ -33,6 +33,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "fit.restart_epochs": {"fit.schedule": "warm_restarts"},
     "fit.restart_factor": {"fit.schedule": "warm_restarts", "fit.restart_epochs": 1},
     "fit.one_cycle_rise": {"fit.schedule": "one_cycle"},
+    "fit.one_cycle_momentum": {"fit.schedule": "one_cycle"},
     "fit.plateau_patience": {"fit.schedule": "plateau"},
     "fit.step_epochs": {"fit.schedule": "step"},
     "fit.step_factor": {"fit.schedule": "step"},
@@ -40,12 +41,13 @@ NEEDED: dict[str, dict[str, Any]] = {
     "fit.average_share": {"fit.weight_average": "swa"},
     "fit.ridge_alpha": {"fit.target": "ridge_residual"},
     "model.parallel_kernels": {},
+    "mlp: model.stochastic_depth": {"model.residual": True},
     "data.split_seed": {"data.num_train": 40, "data.num_val": 16, "data.input.top_pixels": 16},
     # All epochs or trials there may be would take hours: the fit ends itself, and the space is finite.
     "fit.epochs": {"fit.patience": 1, "fit.lr": 10.0},
     "search.trials": {"space": {"model.dropout": {"choice": [0.0, 0.2]}}},
 }
-"""What a number needs beside it to have any effect, or to let a search with it end."""
+"""What a number, of one kind of network or of all, needs beside it to have any effect, or for a search with it to end."""
 
 
 def make_tiny_data(folder: Path) -> Path:
@@ -66,7 +68,7 @@ def tiny_document(data: Path, leaf: Leaf, number: float) -> dict[str, Any]:
         "resources": {"gpus": []},
         "space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}} if leaf.key != "fit.lr" else {},
     }
-    for key, value in NEEDED.get(leaf.key, {}).items():
+    for key, value in (NEEDED.get(leaf.key, {}) | NEEDED.get(f"{kind}: {leaf.key}", {})).items():
         _put(document, key, value)
     many = leaf.in_list and leaf.key == "model.parallel_kernels"
     _put(document, leaf.key, [number, number] if many else leaf.given(number))

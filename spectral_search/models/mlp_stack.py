@@ -32,7 +32,9 @@ class MlpStack:
     """
 
     def __init__(self, networks: Sequence[Mlp]) -> None:
-        architectures = [network.spec.model_dump_json(exclude={"dropout", "init"}) for network in networks]
+        architectures = [
+            network.spec.model_dump_json(exclude={"dropout", "stochastic_depth", "init"}) for network in networks
+        ]
         groups = [[k for k, other in enumerate(architectures) if other == a] for a in dict.fromkeys(architectures)]
         self._storage = _Storage()
         self._groups = [_Group(numbers, [networks[k] for k in numbers], self._storage) for numbers in groups]
@@ -213,6 +215,8 @@ class _Layer:
         self._residual = layers[0].skip is not None
         self._act = layers[0].act
         self._drops = [(number, layer.drop.p) for number, layer in zip(numbers, layers, strict=True)]
+        depths = [0.0 if layer.depth is None else layer.depth.p for layer in layers]
+        self._depths = list(zip(numbers, depths, strict=True)) if any(depths) else []
 
     def __call__(self, z_KWB: Tensor, past_KWB: Tensor, dropout: Dropout | None) -> Tensor:
         """The output from the layer's products, (K, W, B); `past_KWB` is what a residual layer adds."""
@@ -222,6 +226,11 @@ class _Layer:
             for (number, p), factor_WB in zip(self._drops, factor_KWB, strict=True):
                 dropout(number, p, factor_WB)
             h_KWB = h_KWB * factor_KWB
+        if dropout is not None and self._depths:
+            kept_K1B = torch.empty_like(h_KWB[:, :1], requires_grad=False)
+            for (number, p), kept_1B in zip(self._depths, kept_K1B, strict=True):
+                dropout(number, p, kept_1B)
+            h_KWB = h_KWB * kept_K1B
         return h_KWB + past_KWB if self._residual else h_KWB
 
 

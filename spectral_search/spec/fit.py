@@ -66,6 +66,9 @@ class FitSpec(Section):
     one_cycle_rise: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.3, description="one_cycle: part of the steps in which the rate rises"
     )
+    one_cycle_momentum: bool = Field(
+        False, description="one_cycle: AdamW's first beta falls from 0.95 to 0.85 while the rate rises, and comes back"
+    )
     step_epochs: Annotated[int, Field(ge=1, le=MANY)] = Field(30, description="step: epochs between drops")
     step_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.1, description="step and plateau: factor of a drop")
     plateau_patience: Annotated[int, Field(ge=1, le=MANY)] = Field(

@@ -29,8 +29,8 @@ GRID_SIZES = {
     "pairs_drawings": 1,
     "traffic_mlp": 5,
     "traffic_stage1": 10,
-    "traffic_stage2": 80,
-    "traffic_stage3": 5,
+    "traffic_stage2": 160,
+    "traffic_stage3": 8,
 }
 BY_SIGNAL = ["step1", "step2", "mlp_residual", "mlp_deep", "mlp_wide", "mlp_big", "mvp_mlp1"]
 DENOISED = ["cnn_stage1a", "cnn_stage1b", "cnn_stage2", "mvp_cnn1", "mvp_cnn2", "mvp_moe_cnn0"]
@@ -220,6 +220,14 @@ def test_traffic_is_tuned_in_the_published_order() -> None:
     }
     assert second.grid["fit.lr"] == [1e-4, 3e-4, 5e-4, 1e-3, 2e-3]  # type: ignore[index]
     assert second.grid["model.embed_dim"] == [48, 64, 96, 128]  # type: ignore[index]
+    techniques = {item["kind"] for point in second.grid_points() for item in point["fit.augment"]}
+    assert techniques == {"noise", "mask", "shift", "mixup", "cutmix"}
+    assert {point["fit.accumulate"] for point in second.grid_points()} == {2}
+    students = [point for point in third.grid_points() if point.get("fit.distill.weight")]
+    assert len(students) == 3 and len(third.grid_points()) - len(students) == 5
+    assert third.inherit and second.inherit and "fit.distill.model" in third.inherit.keys
+    taken, tuned = set(third.inherit.keys), {*second.space, *second.inherit.keys}
+    assert tuned <= taken
     assert [spec.inherit.from_ for spec in (second, third) if spec.inherit] == ["traffic_stage1", "traffic_stage2"]
     rates = [first.fit.lr * group.lr_factor for group in first.fit.groups]
     assert rates == pytest.approx([3e-4, 5e-4]) and first.fit.lr == 1e-3

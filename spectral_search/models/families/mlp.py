@@ -3,9 +3,10 @@
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spectral_search.models.layer_numbers import FULL, KEEPS_OUTPUT, head_parameters, norm_parameters
+from spectral_search.spec.base import linked_fault
 from spectral_search.spec.family import Colour, Family, InputShape
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.model_section import MOST_LAYERS, Activation, Init, ModelSection, Norm, Probability, Width
@@ -16,7 +17,8 @@ _MANY_PLAIN_LAYERS = 4
 class MlpSpec(ModelSection):
     """Linear - norm - activation - dropout layers and a linear head.
 
-    `residual` adds each hidden layer's input to its output (through a linear projection where widths differ).
+    `residual` adds each hidden layer's input to its output (through a linear projection where widths differ); with
+    `stochastic_depth` an example goes without that output at times, the deeper the layer the more often.
     """
 
     kind: Literal["mlp"]
@@ -26,7 +28,18 @@ class MlpSpec(ModelSection):
     norm_layers: Literal["all", "first"] = "all"
     dropout: Probability = 0.0
     residual: bool = False
+    stochastic_depth: Probability = 0.0
     init: Init = "default"
+
+    @model_validator(mode="after")
+    def _only_branches_are_left_out(self) -> "MlpSpec":
+        if self.stochastic_depth > 0.0 and not self.residual:
+            message = (
+                f"stochastic_depth ({self.stochastic_depth:g}) leaves out what is added to a layer's input, and "
+                "nothing is; set residual to true, or stochastic_depth to 0"
+            )
+            raise linked_fault(message, "model.stochastic_depth", "model.residual")
+        return self
 
     def is_normed(self, layer: int) -> bool:
         """Whether a hidden layer, counted from 0, has a norm."""
@@ -69,7 +82,8 @@ class MlpFamily(Family[MlpSpec]):
 
     def step_bytes(self, section: MlpSpec, shape: InputShape, element: int) -> int:
         """Of a hidden layer: activation, norm in float32, dropout's factor and product, skip."""
-        numbers = 1 + (section.activation not in KEEPS_OUTPUT) + 2 * (section.dropout > 0.0) + section.residual
+        drops = (section.dropout > 0.0) + (section.stochastic_depth > 0.0)
+        numbers = 1 + (section.activation not in KEEPS_OUTPUT) + 2 * drops + section.residual
         kept = element * numbers * sum(section.hidden) + 3 * FULL * sum(section.normed)
         return kept + 2 * max(section.hidden) * element
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectral_search.errors import RequestError
+from spectral_search.record.bundle import read_bundle_config
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.candidate_configs import values
 from spectral_search.task.data_plan import CheckNetworks, Sizes, Traits
@@ -115,16 +117,31 @@ def look_at(spec: RunSpec, readings: Readings, check_networks: CheckNetworks) ->
     """Hold a search against the readings.
 
     Raises:
-        RequestError: They are too short, or a network cannot read them.
+        RequestError: They are too short, or a network cannot read them, or their windows hold less of the past than a
+            teacher reads.
     """
+    taught = _steps_of_teacher(spec)
     if spec.data.history is None:
         # The same windows for all trials, however far back each looks; a grid leaves the space as valid as it was.
         domain = spec.space.get("data.input.steps")
         steps = values(spec, "data.input.steps") | set(domain.probes() if domain is not None else ())
-        spec = spec.override({"data.history": max(steps)})
+        spec = spec.override({"data.history": max(*steps, taught)})
+    elif spec.data.history < taught:
+        raise RequestError(
+            f"data.history ({spec.data.history}) is less than the {taught} steps that the model of fit.distill reads: "
+            "raise it, or leave it out."
+        )
     plan = TrafficPlan(spec, split(readings, spec.data, spec.data.history), _notes(readings))
     check_networks(spec, plan.shape)
     return FoundTraffic(plan)
+
+
+def _steps_of_teacher(spec: RunSpec) -> int:
+    """How far back the model looks that networks learn from; 0 where there is none."""
+    if spec.fit.distill.model is None:
+        return 0
+    config = read_bundle_config(Path(spec.fit.distill.model))
+    return RunSpec.from_dict(config).base.data.input.steps
 
 
 def _notes(readings: Readings) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def train(trainer: Trainer, member: Member, epochs: int) -> list[EpochRecord]:
 
 RECIPES = {
     "mlp": trial_config(MLP, {"epochs": EPOCHS}),
-    "cnn-one-cycle": trial_config(CNN, {"epochs": EPOCHS, "schedule": "one_cycle"}),
+    "cnn-one-cycle": trial_config(CNN, {"epochs": EPOCHS, "schedule": "one_cycle", "one_cycle_momentum": True}),
     "plateau": trial_config(MLP, {"epochs": EPOCHS, "schedule": "plateau", "plateau_patience": 1, "lr": 0.3}),
     "ridge-residual": trial_config(MLP, {"epochs": EPOCHS, "target": "ridge_residual"}, kind="whiten"),
     "bfloat16": trial_config(MLP, {"epochs": EPOCHS, "precision": "bfloat16"}),

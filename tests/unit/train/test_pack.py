@@ -28,6 +28,7 @@ MIXED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"hidden": [24, 8], "activation": "gelu"}, {"weight_decay": 0.1, "grad_clip": None}),
     ({"hidden": [32], "dropout": 0.3, "norm": "batch"}, {"lr": 5e-3, "loss": "huber"}),
     ({"hidden": [16, 16], "residual": True, "norm": "layer"}, {"schedule": "one_cycle", "loss": "l1"}),
+    ({"hidden": [16, 16], "residual": True, "norm": "layer", "stochastic_depth": 0.3}, {"loss": "l1"}),
     ({"hidden": [32], "norm": "batch"}, {"grad_clip": 0.05, "warmup_epochs": 1.0}),
     ({"hidden": [24, 24], "norm": "group", "norm_layers": "first", "activation": "silu"}, {"lr": 3e-2}),
     ({"hidden": [32]}, {"target": "ridge_residual", "ridge_alpha": 20.0}),
@@ -86,7 +87,7 @@ def test_whatever_else_is_in_the_pack_a_members_curve_is_its_own(dataset: Datase
     configs = [config_of(model, fit, precision) for model, fit in MIXED]
     trainer = Trainer(dataset, CPU)
     members = [trainer.member(number, config) for number, config in enumerate(configs)]
-    assert sorted(len(pack.members) for pack in make_packs(members)) == [1, 1, 9]
+    assert sorted(len(pack.members) for pack in make_packs(members)) == [1, 1, 10]
     train(trainer, members)
     lengths = [len(member.history) for member in members]
     assert lengths[:-1] == [EPOCHS] * (len(MIXED) - 1)

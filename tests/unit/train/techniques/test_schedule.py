@@ -10,6 +10,7 @@ from torch.optim import lr_scheduler
 
 from spectral_search.spec.fit import FitSpec
 from spectral_search.task.metric import Metric
+from spectral_search.train.techniques.one_cycle_schedule import first_betas
 from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
 
 STEPS = 7
@@ -76,6 +77,24 @@ def test_one_cycle_rises_for_as_long_as_it_is_told(rise: float) -> None:
         lambda o: lr_scheduler.OneCycleLR(o, LR, total_steps=steps, pct_start=rise, cycle_momentum=False), steps
     )
     np.testing.assert_allclose(ours(fit), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rise", [0.1, 0.3, 0.9])
+def test_one_cycle_takes_the_first_beta_along(rise: float) -> None:
+    recipe = {"epochs": 8, "lr": LR, "schedule": "one_cycle", "one_cycle_rise": rise}
+    fit, steps = FitSpec.model_validate({**recipe, "one_cycle_momentum": True}), 8 * STEPS
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=LR)
+    schedule, expected = lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps, pct_start=rise), []
+    for _ in range(steps):
+        expected.append(optimizer.param_groups[0]["betas"][0])
+        optimizer.step()
+        if len(expected) < steps:
+            schedule.step()
+    found = first_betas(fit, range(steps), STEPS)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert first_betas(fit, range(STEPS, 2 * STEPS), STEPS) == found[STEPS : 2 * STEPS], "of a resumed epoch"
+    for still in ({"one_cycle_momentum": False}, {"one_cycle_momentum": True, "schedule": "cosine"}):
+        assert first_betas(FitSpec.model_validate({**recipe, **still}), range(steps), STEPS) is None
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
