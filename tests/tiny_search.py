@@ -47,7 +47,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "fit.epochs": {"fit.patience": 1, "fit.lr": 10.0},
     "search.trials": {"space": {"model.dropout": {"choice": [0.0, 0.2]}}},
 }
-"""What a number, of one kind of network or of all, needs beside it to have any effect, or for a search with it to end."""
+"""What a number, of one kind of network or of all, needs beside it to have any effect, or for its search to end."""
 
 
 def make_tiny_data(folder: Path) -> Path:
