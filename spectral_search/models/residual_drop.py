@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spectral_search.models.stochastic_depth import StochasticDepth
 
-RESOLUTION = 1 << 16
+_RESOLUTION = 1 << 16
 _VALUES_A_WORD = 4
 
 
@@ -23,12 +23,12 @@ def kept_factor(x: Tensor, p: float) -> Tensor:
     """
     if x.device.type != "cpu":
         return torch.empty_like(x).bernoulli_(1.0 - p).mul_(1.0 / (1.0 - p))
-    dropped = min(round(p * RESOLUTION), RESOLUTION - 1)
+    dropped = min(round(p * _RESOLUTION), _RESOLUTION - 1)
     words = torch.empty(-(-x.numel() // _VALUES_A_WORD), dtype=torch.int64).random_(-(2**63), None)
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
     # Written as 16-bit integers: from booleans the cast would take as long as all the rest.
-    torch.ge(bits, dropped - RESOLUTION // 2, out=bits)
-    return bits.to(x.dtype).mul_(RESOLUTION / (RESOLUTION - dropped))
+    torch.ge(bits, dropped - _RESOLUTION // 2, out=bits)
+    return bits.to(x.dtype).mul_(_RESOLUTION / (_RESOLUTION - dropped))
 
 
 class Dropout(nn.Module):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord
     from spectral_search.run.plan import Plan
 
-TEACHER = "fit.distill.model"
+_TEACHER = "fit.distill.model"
 """A stage that takes this over learns from the winner itself."""
 
 
@@ -155,7 +155,7 @@ def _inherited(spec: RunSpec, options: RunOptions) -> "tuple[RunSpec, list[str],
         raise RequestError(f"Run {found.name} of {stage} has no best trial to inherit from: run {stage} again.")
     config = RunSpec.from_dict(record.spec).with_params(record.best.params)
     try:
-        values = {key: found.name if key == TEACHER else config.value(key) for key in keys}
+        values = {key: found.name if key == _TEACHER else config.value(key) for key in keys}
     except KeyError as error:
         raise RequestError(
             f"Trial {record.best.number} of {found.name} has no {error.args[0]} to inherit: its network is a "
