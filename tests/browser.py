@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class Browser:
     def open(self, url: str) -> None:
         """Go to an address."""
         self._do(self._call("Page.navigate", url=url))
+        self.wait_for("document.readyState === 'complete'")
 
     def ask(self, expression: str) -> Any:
         """The value of an expression of JavaScript in the page."""
@@ -143,13 +144,3 @@ class Browser:
         answer = self._do(self._call("Page.captureScreenshot", format="png"))
         file.write_bytes(base64.b64decode(answer["data"]))
         return file
-
-
-def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
-    """Whether a condition came true in time."""
-    end = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True

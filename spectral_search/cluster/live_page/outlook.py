@@ -81,7 +81,7 @@ def epoch_seconds(record: RunRecord, now: float) -> float | None:
     if record.state != "running":
         return None
     since = record.manifest.process_started or 0.0
-    rows = [row for trial in record.trials for row in trial.epochs if (row.get(AT) or 0.0) >= since]
+    rows = [row for trial in record.trials for row in trial.epochs if row.get(AT, -1.0) >= since]
     if not rows:
         return None
     # Starting processes is no part of what an epoch costs.

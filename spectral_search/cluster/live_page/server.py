@@ -7,6 +7,7 @@ answered (which DNS rebinding cannot fake), and scripts come from here alone.
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,6 +112,11 @@ def _answer(make: Callable[[web.Request], Any]) -> Handler:
             return web.json_response({"error": " ".join(fault.faults)}, status=404)
         except OSError as fault:  # the folder went away while it was read
             return web.json_response({"error": f"The results cannot be read ({fault.strerror})."}, status=404)
+        except Exception as fault:
+            # A record that somebody edited may hold anything; the other runs are shown all the same.
+            logging.getLogger(__name__).exception("%s", request.path)
+            said = f"This cannot be shown: its record holds something unexpected ({type(fault).__name__}: {fault})."
+            return web.json_response({"error": said}, status=500)
         return _tagged(request, text.encode(), "application/json")
 
     return answer

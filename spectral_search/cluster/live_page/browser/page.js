@@ -75,6 +75,10 @@ async function read(shown, { url, take }) {
 }
 
 addEventListener("hashchange", show)
+// What is shown now needs documents that were not asked for yet.
+document.addEventListener("wanted", () => {
+  if (view) refresh()
+})
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh()
 })

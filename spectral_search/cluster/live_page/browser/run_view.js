@@ -38,6 +38,7 @@ export function runView(name, first) {
     })
     if (!quietly) history.replaceState(null, "", `#/run/${encodeURIComponent(name)}/${tab}`)
     drawShown()
+    document.dispatchEvent(new Event("wanted"))
   }
 
   function step(event) {

@@ -14,6 +14,7 @@ from multidict import CIMultiDictProxy
 from spectral_search.cluster.live_page.results_folder import ResultsFolder
 from spectral_search.cluster.live_page.server import BROWSER, FILES, application, plotly_file
 from spectral_search.errors import RequestError
+from spectral_search.record.durable import append_line
 
 Answer = tuple[int, CIMultiDictProxy[str], bytes]
 
@@ -52,6 +53,15 @@ def test_what_is_not_there_is_said_in_a_sentence(make_run: MakeRun) -> None:
     assert gone[0] == 404 and "No run 'gone'" in document(gone)["error"]
     assert damaged[0] == 404 and "spec.yaml" in document(damaged)["error"]
     assert [status for status, _, _ in ask(paths.root, "/other", "/../server.py", "/api/runs/..%2Fx")] == [404] * 3
+
+
+def test_a_record_that_holds_anything_at_all_is_one_runs_fault(make_run: MakeRun) -> None:
+    paths = make_run(best=None, retest={"low": []}, state="finished")
+    append_line(paths.trial(4).progress_jsonl, {"epoch": 2, "val_r2": 0.3, "at_unix_seconds": "noon"})
+    paths.manifest_json.write_text(paths.manifest_json.read_text().replace('"finished"', '"running"'))
+    run, all_runs = ask(paths.root, "/api/runs/cnn_stage1a", "/api/runs")
+    assert run[0] == 500 and "TypeError" in document(run)["error"]
+    assert all_runs[0] == 200 and document(all_runs)["runs"][0]["best"] == 0.61
 
 
 def test_what_the_browser_has_is_not_sent_again(tmp_path: Path) -> None:
