@@ -32,7 +32,7 @@ Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the s
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
 Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
 Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
-Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT.")]
+Address = Annotated[str | None, typer.Option("--address", help="Ray cluster to join, HOST:PORT; `none`: this machine.")]
 Executor = Annotated[
     str,
     typer.Option(

@@ -82,7 +82,7 @@ def check_address(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise RequestError(f"--address {address} is not of the form HOST:PORT, such as 10.0.0.5:{_DEFAULT_PORT}.")
-    remedy = "start one there with `ray start --head`, or leave --address out to start one on this machine."
+    remedy = "start one there with `ray start --head`, or say --address none to use this machine."
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS) as connection:
             # Behind TLS the greeting would not be understood; there a connection must do.

@@ -10,6 +10,9 @@ from spectral_search.spec.load import parse_set
 if TYPE_CHECKING:
     from spectral_search.run.plan import Plan
 
+HERE = "none"
+"""What --address says for this machine."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -26,7 +29,7 @@ class RunOptions:
         input_kind: What networks see of an example; for all trials, also where the stage searches it.
         gpus: GPU indices; an empty tuple runs on the CPU, None leaves the spec as it is.
         concurrent: Most trials at a time.
-        address: Ray cluster to join.
+        address: Ray cluster to join; `none` for this machine, where the spec names one.
         quick: Shrink the stage to minutes on two cores.
         results: The results folder.
         executor: auto, shared (passes that trials share, on Ray), separate (a process a trial, on Ray) or inline (this
@@ -67,7 +70,9 @@ class RunOptions:
             "resources.address": self.address,
             "data.root": [str(given_path(root, "--data-root").absolute()) for root in self.data_root] or None,
         }
-        return {key: value for key, value in values.items() if value is not None}
+        given = {key: value for key, value in values.items() if value is not None}
+        # The spec of a run that was begun on a cluster has its address, and this machine is another place to go on.
+        return {key: None if value == HERE and key == "resources.address" else value for key, value in given.items()}
 
     def explicit(self) -> set[str]:
         """Keys that the user gave."""

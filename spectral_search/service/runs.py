@@ -12,7 +12,7 @@ from spectral_search.errors import RequestError
 from spectral_search.places import require_own
 from spectral_search.record.paths import NameTakenError, RunPaths, next_free_name, results_root
 from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan
-from spectral_search.service.run_options import RunOptions
+from spectral_search.service.run_options import HERE, RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.spec.load import load_spec
 
@@ -175,7 +175,7 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
     paths, options = RunPaths(root, name), replace(options, name=name, executor="inline")
     require_own(root)
     require_own(paths.folder)
-    if options.address is not None:
+    if options.address not in (None, HERE):
         raise RequestError("--join works without Ray: leave --address out, or `run` there without --join.")
     from spectral_search.record.run_records import RunRecord
 

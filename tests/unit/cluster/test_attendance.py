@@ -31,6 +31,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_a_job_that_is_asked_to_stop_is_interrupted_and_all_it_said_is_in_its_log(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path, "small").reserve()
     process = subprocess.Popen([sys.executable, "-c", WAITS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
