@@ -113,6 +113,10 @@ class Value:
         """Whether a float is above 0; NaN counts as such."""
         return self._of(self._builder.fcmp_unordered(">", self.value, ir.Constant(F32, 0.0)))
 
+    def is_at_least_zero(self) -> "Value":
+        """Whether an integer, read with its sign, is not below 0."""
+        return self._of(self._builder.icmp_signed(">=", self.value, ir.Constant(self.value.type, 0)))
+
     def or_zero_unless(self, condition: "Value") -> "Value":
         """A float where a condition holds, elsewhere 0."""
         return self._of(self._builder.select(condition.value, self.value, ir.Constant(F32, 0.0)))

@@ -17,6 +17,8 @@ from spectral_search.train.compiled_program import CompiledOnce
 if TYPE_CHECKING:
     from spectral_search.train.machine_code import Program, Value
 
+_NO_SIGN, _TO_SIGN = 0x7FFFFFFF, 0x00800000
+"""Of a float's bits: what is not finite, and nothing else, reaches the sign when the second is added."""
 _LARGEST = 5.0
 _DEGREE = 12
 
@@ -35,7 +37,8 @@ def fill_moments(
 
     Args:
         flux_PL: Noise-free flux; below 0 it counts as 0.
-        error_PL: 1-sigma error in the unit of the flux; pixels of error 0 lie at the centre and have no variance.
+        error_PL: 1-sigma error in the unit of the flux. Pixels whose error is not above 0, and those of which either is
+            not finite, lie at the centre and have no variance.
         centre_L: What is subtracted.
         inverse_noise_L: 1 / s_noise; 0 at masked pixels.
         noise_level: Factor on the error.
@@ -86,10 +89,18 @@ def _written() -> "Program":
                 f, e = (flux_L[j] * factor).or_zero_if_negative(), error_L[j] * factor * level
                 x = (f / e).at_most(_LARGEST) * (2.0 / _LARGEST) - 1.0
                 shifted = (f + e * _horner(shift, x) - centre[j]) * inverse[j]
-                mean_L[j] = shifted.or_zero_unless(error_L[j].is_positive())
                 whitened = e * inverse[j]
-                var_L[j] = _horner(variance, x) * whitened * whitened
+                valid = _is_valid(flux_L[j], error_L[j])
+                mean_L[j] = shifted.or_zero_unless(valid)
+                var_L[j] = (_horner(variance, x) * whitened * whitened).or_zero_unless(valid)
     return program
+
+
+def _is_valid(flux: "Value", error: "Value") -> "Value":
+    # The error's bits less 1 have the sign where it is below 0 and where it is 0.
+    bits, error_bits = flux.as_bits(), error.as_bits()
+    marked = (error_bits - 1) | (error_bits + _TO_SIGN) | ((bits & _NO_SIGN) + _TO_SIGN)
+    return marked.is_at_least_zero()
 
 
 def _horner(coefficients: list[float], x: "Value") -> "Value":

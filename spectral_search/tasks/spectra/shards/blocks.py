@@ -159,6 +159,7 @@ def read_block(
     out: dict[str, np.ndarray] | None = None,
     condition: Condition | None = None,
     hashed: bool = False,
+    cleaned: bool = True,
 ) -> Block:
     """Reads one range.
 
@@ -170,10 +171,14 @@ def read_block(
             page faults as the reading itself.
         condition: Applied while the spectra are still in the processor's cache.
         hashed: Also hash each row, of the arrays that are read, before anything is done to it.
+        cleaned: Set invalid values to 0. If not, only the error is 0 where the mask is bad, for whoever looks at every
+            value anyway.
     """
     if shard is None:
         with Shard.open(row_range.shard.path, need_labels=False) as opened:
-            return read_block(row_range, noisy, shard=opened, out=out, condition=condition, hashed=hashed)
+            return read_block(
+                row_range, noisy, shard=opened, out=out, condition=condition, hashed=hashed, cleaned=cleaned
+            )
     shape = (len(row_range), row_range.shard.pixels)
     names = array_names(noisy and row_range.shard.has_noisy)
     values = {name: np.empty(shape, np.float32) if out is None else out[name] for name in names}
@@ -186,7 +191,10 @@ def read_block(
         bad_PL = _read_piece(shard, row_range.shard, start, stop, keep, piece)
         if hashes is not None:
             _hash_piece(piece, bad_PL, {name: hash_B[here] for name, hash_B in hashes.items()})
-        _clean(piece, bad_PL)
+        if cleaned:
+            _clean(piece, bad_PL)
+        elif bad_PL is not None and bad_PL.any():
+            piece["error"][bad_PL] = 0.0
         if condition is not None:
             condition(piece["flux"], piece["error"], piece.get("noisy"))
         done += count

@@ -46,7 +46,7 @@ class UnreadBlock:
         return self
 
     def read(self, out: dict[str, np.ndarray]) -> Block:
-        """Read it.
+        """Read it, with its invalid values: only the error is 0 where the mask is bad.
 
         Args:
             out: Memory for flux and error, float32 of at least as many rows; the block lies in it.
@@ -56,7 +56,7 @@ class UnreadBlock:
         """
         with self._shard.open() as shard:
             memory = {name: values_PL[: len(self)] for name, values_PL in out.items()}
-            block = read_block(self._range, shard=shard, out=memory, hashed=self._hashed)
+            block = read_block(self._range, shard=shard, out=memory, hashed=self._hashed, cleaned=False)
         for hear in self._heard:
             hear(block)
         return block
@@ -88,7 +88,7 @@ class _SharedShard:
 
 
 def iter_unread(selection: Selection, *, hashed: bool = False) -> Iterator[AnyBlock]:
-    """A selection without its noise, in order, in blocks to be read; compressed shards are read here, as `iter_blocks`.
+    """A selection without its noise, in order, in blocks to be read; compressed shards are read and cleaned here.
 
     Of a compressed shard a part of a chunk costs as much as all of it, and HDF5 decompresses for one thread at a time.
 

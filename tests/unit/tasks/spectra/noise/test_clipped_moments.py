@@ -56,6 +56,19 @@ def test_another_unit_and_invalid_values_are_as_if_conditioned_before() -> None:
     np.testing.assert_array_equal(raw, found)
 
 
+@pytest.mark.parametrize("value", [0.0, -0.0, -1.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("array", ["flux", "error"])
+def test_what_is_not_finite_is_as_an_error_of_zero(array: str, value: float) -> None:
+    arrays = {"flux": np.full((1, 40), 3.0), "error": np.full((1, 40), 0.5)}
+    expected = np.stack(moments(**arrays))
+    arrays[array][0, 7] = value
+    if array == "error" or not np.isfinite(value):
+        expected[:, 0, 7] = 0.0
+        np.testing.assert_array_equal(np.stack(moments(**arrays)), expected)
+    else:
+        assert np.stack(moments(**arrays))[1, 0, 7] > 0.0
+
+
 def test_shapes_and_formats_are_checked() -> None:
     good = np.ones((2, 3), np.float32)
     line = np.ones(3, np.float32)
