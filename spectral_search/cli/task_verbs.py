@@ -7,17 +7,16 @@ from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
-from annotated_types import Ge, Le
 from typer.main import get_command
 from typer.models import ArgumentInfo
 
 from spectral_search.cli.derived_help import DerivedHelp
 from spectral_search.cli.shared import make_console, print_json
-from spectral_search.spec.base import Section
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from spectral_search.spec.base import Section
     from spectral_search.task.verbs import Answer
 
 TaskName = Annotated[
@@ -56,15 +55,15 @@ class OfTask(DerivedHelp):
 def of_task(function: Callable[..., None]) -> Callable[..., None]:
     """A verb as it is registered: without the options that are known with its task."""
     _CARRY_OUT[function.__name__] = function
-    return _with_options(function, Section, "")
+    return _with_options(function, None, "")
 
 
-def _with_options(function: Callable[..., None], options: type[Section], of: str) -> Callable[..., None]:
+def _with_options(function: Callable[..., None], options: "type[Section] | None", of: str) -> Callable[..., None]:
     """The verb with the options of a task, as typer is to see it.
 
     Args:
         function: Takes them as its last keywords.
-        options: What they are.
+        options: What they are; without them no module of specs is loaded, which takes as long as all else.
         of: What the verb's argument is; as the function says it when empty.
     """
     hints = get_type_hints(function, include_extras=True)
@@ -74,7 +73,7 @@ def _with_options(function: Callable[..., None], options: type[Section], of: str
         for parameter in common
         if parameter.kind is not parameter.VAR_KEYWORD
     ]
-    own = [_parameter(name, field) for name, field in options.model_fields.items()]
+    own = [_parameter(name, field) for name, field in options.model_fields.items()] if options is not None else []
 
     @wraps(function)
     def verb(**given: Any) -> None:
@@ -93,6 +92,8 @@ def _said(annotation: Any, of: str) -> Any:
 
 def _parameter(name: str, field: "FieldInfo") -> inspect.Parameter:
     """An option of the command line."""
+    from annotated_types import Ge, Le
+
     said: Any = field.json_schema_extra or {}
     info: dict[str, Any] = {"metavar": said.get("metavar"), "help": field.description}
     for bound in field.metadata:

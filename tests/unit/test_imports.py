@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from small_search import make_data, make_spec
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "spectral_search"
@@ -168,6 +169,11 @@ def test_header_only_work_loads_neither_torch_nor_ray() -> None:
     assert loaded_of(set(), code) == []
 
 
+def test_the_command_line_itself_loads_no_specs() -> None:
+    """They take as long as all else that `--help` or `status` wait for."""
+    assert loaded_of({"pydantic", "spectral_search.spec.base"}, "import spectral_search.cli.main") == []
+
+
 def test_families_are_known_without_torch() -> None:
     code = "from spectral_search.spec.families import families\nassert families()"
     assert loaded_of({"torch", "ray", "optuna"}, code) == []
@@ -266,6 +272,28 @@ def test_every_package_is_shipped() -> None:
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = [".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")]
     assert sorted(shipped) == sorted(["spectral_search.tune_specs", *there])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("--dry-run",), ("--executor", "inline")])
+def test_a_search_of_spectra_loads_nothing_of_other_tasks(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Nor a network that only these have; their sections of specs are there, for one document of a spec knows all."""
+    make_spec(tmp_path, make_data(tmp_path / "data"), fit={"epochs": 2}, search={"trials": 2})
+    asked = ["run", str(tmp_path / "small.yaml"), *words, "--results", str(tmp_path / "results"), "--json"]
+    code = (
+        "import sys, contextlib, io\nfrom spectral_search.cli.main import main\n"
+        f"sys.argv = ['spectral-search', *{asked!r}]\nended = None\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        ended = end.code\n"
+        "assert ended == 0, ended\n"
+        f"others = {tuple(f'spectral_search.tasks.{name}' for name in ('pairs', 'traffic'))!r}\n"
+        "for name in list(sys.modules):\n"
+        "    if name.startswith((*others, 'PIL.', 'sklearn.')):\n"
+        "        sys.modules['another task'] = sys"
+    )
+    networks = {f"spectral_search.models.{name}_network" for name in ("pair", "siamese_cnn", "siamese_efficient")}
+    networks |= {f"spectral_search.models.{name}_network" for name in ("space_time", "shared_mlp")}
+    assert loaded_of({"another task", *networks}, code) == []
 
 
 def test_one_task_loads_nothing_of_another() -> None:
