@@ -298,6 +298,9 @@ def status(
             print_json([summary_document(run) for run in found]) if as_json else make_console(False).print(
                 render_runs(found)
             )
+            for one in () if as_json else jobs.jobs(results):
+                if not one.paths.exists():
+                    typer.echo(told_of(one))
             return
         job = jobs.job(name, results)
         if job is not None and not job.paths.exists() and not watch:

@@ -56,6 +56,7 @@ class JobRecord(BaseModel):
     address: str | None = Field(None, description="where the cluster takes jobs; null once a machine goes on by itself")
     submission_id: str | None = Field(None, description="what the cluster calls the job")
     results: str = Field(description="the results folder, as the cluster sees it")
+    spec_path: str = Field("", description="where the spec lay: the stages that it inherits from may lie beside it")
     working_folder: str = Field("", description="where the command was given: relative paths of the spec start here")
     options: dict[str, Any] = Field({}, description="the options of the run, by name")
     environment: dict[str, str] = Field({}, description="DATA_ROOT, where it was set")

@@ -57,8 +57,8 @@ def received(paths: RunPaths, environ: Mapping[str, str] = os.environ) -> JobRec
     if paths.job_json.is_file():
         job = JobRecord.load(paths.job_json)
         # Whoever submitted it again may not see this folder.
-        job.version = shipped.get("job", {}).get("version", job.version)
-        return job
+        again = {key: shipped["job"][key] for key in ("version", "address", "submission_id")} if shipped else {}
+        return job.model_copy(update=again)
     if not shipped:
         raise RequestError(
             f"There is no job {paths.name} in {paths.root}, as this machine sees it: the results folder must lie where "

@@ -5,7 +5,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ def _search(paths: RunPaths, options: RunOptions, shown: Shown, command: Sequenc
     if paths.exists():
         # Trials and epochs of the submitted options are in its spec.
         return runs.resume(paths.name, replace(options, trials=None, epochs=None, data_root=()), shown, command)
-    made = plans.plan(str(paths.job_spec), options, shown, dry_run=False)
+    made = plans.plan(_spec_of(paths), options, shown, dry_run=False)
     from spectral_search.run.plan_view import render_plan
 
     shown.console.print(render_plan(made))
@@ -102,6 +102,15 @@ def _search(paths: RunPaths, options: RunOptions, shown: Shown, command: Sequenc
     begun = replace(made, spec=made.spec.override({"resources.address": None}))
     name = runs.begin(begun, paths.name, options, shown, command)
     return runs.search(made, name, options, shown)
+
+
+def _spec_of(paths: RunPaths) -> str:
+    """The spec as it was submitted: where it lay, if it lies there unchanged, else the job's own copy."""
+    job, copy = JobRecord.load(paths.job_json), paths.job_spec
+    with suppress(OSError):
+        if job.spec_path and Path(job.spec_path).read_text(encoding="utf-8-sig") == copy.read_text():
+            return job.spec_path
+    return str(copy)
 
 
 @contextmanager

@@ -76,6 +76,7 @@ def submit(
         spec = specs[ref]
         before = [*after, *_before(spec, names, root, options)]
         job = _job(spec, options, cluster_results or str(root), address, before)
+        job.spec_path = str(find_spec(ref).absolute())
         text = find_spec(ref).read_text(encoding="utf-8-sig")
         names[spec.stage] = _submit(job, text, root, python, named=options.name is not None)
         done.append(standing(RunPaths(root, names[spec.stage])))
@@ -159,7 +160,10 @@ def _job(spec: RunSpec, options: RunOptions, results: str, address: str, after: 
     kept = {key: value for key, value in vars(options).items() if key not in OWN_PLACE}
     if not kept["data_root"] and spec.data.root:
         # As this machine's variables expand it: the cluster may have others.
-        kept["data_root"] = spec.data.root if isinstance(spec.data.root, list) else [spec.data.root]
+        roots = spec.data.root if isinstance(spec.data.root, list) else [spec.data.root]
+        kept["data_root"] = [_absolute(root) for root in roots]
+    # What a spec has from where it lies: its stage, and where the file of its task is.
+    placed = [f"stage={spec.stage}", *([f"task={spec.task}"] if spec.task.endswith(".py") else [])]
     given = os.environ.get("DATA_ROOT")
     return JobRecord(
         name=options.name or spec.stage,
@@ -168,7 +172,7 @@ def _job(spec: RunSpec, options: RunOptions, results: str, address: str, after: 
         address=address,
         results=results,
         working_folder=str(Path.cwd()),
-        options={**kept, "data_root": list(kept["data_root"]), "sets": list(kept["sets"])},
+        options={**kept, "data_root": list(kept["data_root"]), "sets": [*kept["sets"], *placed]},
         environment={"DATA_ROOT": _absolute(given)} if given else {},
         after=list(dict.fromkeys(after)),
         **submitter(),
@@ -234,7 +238,8 @@ def resubmit(name: str, options: RunOptions) -> Standing:
         )
         write_atomic(paths.reserve().job_spec, paths.spec_yaml.read_bytes())
     nodes = RayJobs(address).nodes()
-    require_room(load_spec(str(paths.job_spec)).resources, nodes, paths.name)
+    spec = load_spec(str(paths.job_spec), sets=record.options.get("sets", ()))
+    require_room(spec.resources, nodes, paths.name)
     record.address, record.version = address, __version__
     if not record.is_elsewhere(paths):
         record.results = str(root)

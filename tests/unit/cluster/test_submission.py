@@ -46,6 +46,12 @@ def test_a_job_whose_folder_the_submitter_did_not_see_comes_with_the_cluster(tmp
     assert received(paths, environ).version == "1.0"
     assert JobRecord.load(paths.job_json).history[0].state == "submitted"
     assert paths.job_spec.read_text() == "model: {kind: mlp}\n"
+    again = JOB.model_copy(update={"version": "2.0", "submission_id": "small-2"})
+    shipped = json.dumps({"job": again.model_dump(mode="json"), "spec": "model: {kind: cnn}\n"})
+    environ = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"metadata": {KEY: shipped, "name": "small"}})}
+    found = received(paths, environ)
+    assert (found.version, found.submission_id, len(found.history)) == ("2.0", "small-2", 1)
+    assert paths.job_spec.read_text() == "model: {kind: mlp}\n", "what it computes stays"
     with pytest.raises(RequestError, match="must lie where every node of the cluster sees it"):
         received(RunPaths(tmp_path / "other", "small"), {})
 

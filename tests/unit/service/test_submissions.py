@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from command_line import call, errors, write_spec
+from small_cars import TASK
 
 from spectral_search.cluster import ray_jobs, standing
 from spectral_search.cluster.job_record import JobRecord
 from spectral_search.record.paths import RunPaths, run_names
+from spectral_search.spec.load import load_spec
 
 ADDRESS = "http://127.0.0.1:8265"
 MODEL = "model: {kind: mlp, hidden: [8]}\nspace: {fit.lr: {log_uniform: [1.0e-4, 1.0e-2]}}\n"
@@ -102,7 +104,8 @@ def test_a_record_says_where_from_and_holds_what_is_needed_and_no_more(
     submitted(folder, "first", "--trials", "3", "--set", "fit.batch_size=16")
     paths = RunPaths(folder / "ray_results", "first")
     job = JobRecord.load(paths.job_json)
-    assert (job.options["trials"], job.options["sets"], job.working_folder) == (3, ["fit.batch_size=16"], str(folder))
+    assert (job.options["trials"], job.working_folder) == (3, str(folder))
+    assert job.options["sets"] == ["fit.batch_size=16", "stage=first"]
     assert job.environment == {"DATA_ROOT": str(folder / "somewhere")} and paths.job_spec.read_text() == MODEL
     assert not [path for path in paths.folder.rglob("*") if path.is_file() and b"a-secret" in path.read_bytes()]
     assert "a-secret" not in str(sent)
@@ -170,3 +173,21 @@ def test_what_a_job_says_itself_counts_more_than_what_the_cluster_says(
     monkeypatch.setattr(ray_jobs.RayJobs, "logs", lambda self, number: "")
     assert call("jobs", "--json", folder=folder).require().json()[0]["state"] == "running"
     assert JobRecord.load(paths.job_json).state == "running"
+
+
+def test_what_a_spec_has_from_where_it_lies_goes_with_it(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "cars.py").write_text(TASK.read_text())
+    write_spec(folder / "cars.yaml", "task: cars.py\ndata: {root: cars.npz}\nmodel: {kind: mlp}\n")
+    submitted(folder, "cars.yaml")
+    paths = RunPaths(folder / "ray_results", "cars")
+    options = JobRecord.load(paths.job_json).options
+    assert options["data_root"] == [str(folder / "cars.npz")]
+    # The copy alone gives the same search, wherever it is read.
+    spec = load_spec(str(paths.job_spec), sets=options["sets"])
+    assert (spec.stage, spec.task) == ("cars", str(folder / "cars.py"))
+    monkeypatch.setattr(ray_jobs.RayJobs, "stop", lambda self, number: True)
+    call("stop", "cars", folder=folder).require()
+    call("resume", "cars", "--address", ADDRESS, folder=folder).require()
+    assert len(sent) == 2 and sent[1][0] == sent[0][0] and sent[1][1] != sent[0][1]
