@@ -84,6 +84,7 @@ def render_leaderboard(record: RunRecord, top: int = 10) -> RenderableType:
     parts.extend(Text(line) for line in seed_lines(record))
     parts.extend(Text(note, style="yellow") for note in caveats(record))
     parts.extend(Text(group.told, style="red") for group in record.failures)
+    parts.extend(Text(paused.told, style="yellow") for paused in record.paused)
     parts.extend(Text(f"trial {row.trial} collapsed: {row.collapsed}", style="yellow") for row in rows if row.collapsed)
     parts.extend(Text(note, style="yellow") for note in record.notes)
     return Group(*parts)

@@ -208,6 +208,11 @@ class RunPaths:
         return self.folder / "content.npz"
 
     @property
+    def paused_jsonl(self) -> Path:
+        """Parts of the space that get no more trials, a line each."""
+        return self.folder / "paused.jsonl"
+
+    @property
     def trials_dir(self) -> Path:
         """The folder of the trials."""
         return self.folder / "trials"

@@ -18,8 +18,10 @@ from spectral_search.record.gate_verdict import gate_verdict
 from spectral_search.record.joiners import others_live
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths, run_names
+from spectral_search.record.paused import read_paused
 from spectral_search.record.seed_table import seeds_document
 from spectral_search.spec.load import expand
+from spectral_search.spec.space_part import PausedPart
 from spectral_search.spec.task_modules import DEFAULT_TASK
 from spectral_search.task.metric import Metric
 from spectral_search.task.registry import task_of
@@ -168,6 +170,11 @@ class RunRecord:
         sound = [trial.params for trial in self.trials if trial.state != "failed" and trial.epochs]
         return failure_groups(failed, sound, len(self.trials), own_file(self.spec.get("task")))
 
+    @cached_property
+    def paused(self) -> list[PausedPart]:
+        """Parts of its space that get no more trials, since those there failed."""
+        return read_paused(self.paths)
+
     @property
     def counts(self) -> str:
         """How many trials are in which state, and how many of them collapsed, for people."""
@@ -315,6 +322,8 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         document["collapsed"] = [{"trial": trial.number, "reason": trial.collapsed} for trial in record.collapsed]
     if record.failures:
         document["failures"] = [group.to_dict() for group in record.failures]
+    if record.paused:
+        document["paused"] = [paused.to_dict() for paused in record.paused]
     if best is not None:
         document["best"] = _best_document(best, objective)
     if (gate := gate_verdict(record)) is not None:

@@ -180,6 +180,7 @@ def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stoppin
         suspects = _mourned(plan, paths, around, study)
         prepared = _search_trials(plan, paths, around, study, stopping, afterwards, suspects)
         stopping.check()
+        _told_early_end(study, paths, around)
         return finish(plan, paths, around, prepared, progress)
 
 
@@ -201,6 +202,24 @@ def finish(plan: Plan, paths: RunPaths, around: Surroundings, prepared: Prepared
     found = finish_run(spec, paths, prepared, device, shown, reseed=reseed)
     shown.end()
     return found
+
+
+def _told_early_end(study: Study, paths: RunPaths, around: Surroundings) -> None:
+    """Say why a search ends before its last trial.
+
+    Raises:
+        RunError: All of its trials failed of one cause, so that more of them would show nothing else.
+    """
+    made, planned = len(study.history.trials), study.planned
+    if study.stuck is not None:
+        raise RunError(
+            f"The search stopped after {made} of {planned} trials: nothing trains, {len(study.stuck.trials)} of them "
+            f"failed of one cause ({study.stuck.cause}). Mend it, then: spectral-search retry {paths.name}. Everything "
+            "recorded is kept; to go on regardless, begin it with --set search.pause_after=0."
+        )
+    if made < planned:
+        left = "what is left of the space is paused" if study.paused else "the space holds no more points"
+        around.say(f"The search ends with {made} of {planned} trials: {left}.")
 
 
 def _mourned(plan: Plan, paths: RunPaths, around: Surroundings, study: Study) -> list[int]:
@@ -333,7 +352,7 @@ def opened_study(
     with open_storage(storage_url(manifest, paths)) as storage:
         study = kind(plan.spec, paths, storage, manifest.study_name)
         progress = Progress(plan.spec, paths.name, study, around.view, plan.afterwards)
-        study.listener = progress
+        study.listener, study.on_pause = progress, progress.pause
         yield study, progress
 
 

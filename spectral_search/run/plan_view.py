@@ -57,7 +57,9 @@ def _search_text(plan: Plan) -> str:
     if plan.trials == 1:
         return f"one trial of at most {epochs} epochs"
     rule = rule_of(plan.spec).told(plan.trials, epochs) or "no trial is stopped for another"
-    return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}"
+    after = search.pause_after
+    paused = f"; {after} failures of one cause close that part of the space" if 0 < after < plan.trials else ""
+    return f"{plan.trials} trials by {search.sampler}, at most {epochs} epochs each; {rule}{paused}"
 
 
 def _retest_text(plan: Plan) -> str:

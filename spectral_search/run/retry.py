@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from spectral_search.errors import RequestError
 from spectral_search.record.manifest import Manifest
+from spectral_search.record.paused import lift_paused
 from spectral_search.record.run_records import RunRecord
 from spectral_search.run.study_copy import copy_study
 from spectral_search.run.study_storage import open_storage, storage_url
@@ -61,5 +62,6 @@ def enter_retry(record: RunRecord, numbers: Collection[int]) -> None:
     manifest = Manifest.load(record.paths.manifest_json)
     with open_storage(storage_url(manifest, record.paths)) as storage:
         manifest.study_name = copy_study(storage, manifest.study_name, numbers, "Run again, having failed")
+    lift_paused(record.paths, numbers)
     manifest.state = "interrupted"
     manifest.save(record.paths.manifest_json)

@@ -10,6 +10,7 @@ from spectral_search.run.retest_outlook import Afterwards
 from spectral_search.run.study import LiveTrial as StudyTrial
 from spectral_search.run.study import Study
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.space_part import PausedPart
 from spectral_search.strategy.history import Trial
 from spectral_search.strategy.rule import rule_of
 from spectral_search.task.registry import task_of
@@ -103,6 +104,11 @@ class Progress:
             told = "collapsed" if trial.collapsed is not None else event
             why = trial.error or trial.collapsed or ""
             self._events.append(Event("finished", trial.number, told, trial.last_epoch, value, why))
+        self._view.update(self.snapshot())
+
+    def pause(self, paused: PausedPart) -> None:
+        """Tell that a part of the space gets no more trials."""
+        self._events.append(Event("note", text=paused.told))
         self._view.update(self.snapshot())
 
     def snapshot(self) -> SearchView:

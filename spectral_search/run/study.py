@@ -25,12 +25,15 @@ from optuna.trial import Trial as StoredTrial
 from optuna.trial import TrialState, create_trial
 
 from spectral_search.errors import DiskFullError
-from spectral_search.record.durable import append_line, write_atomic
+from spectral_search.record.durable import append_line, read_end, write_atomic
 from spectral_search.record.epoch_log import EpochRecord
+from spectral_search.record.failure_causes import cause_of, own_file
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.paused import read_paused, write_paused
 from spectral_search.run.study_storage import open_study
-from spectral_search.run.taken_up import HELD, PARAMS, PASSED, LiveTrial, clean_up, take_up
+from spectral_search.run.taken_up import CAUSE, HELD, PARAMS, PASSED, LiveTrial, clean_up, take_up
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.space_part import WHOLE, PausedPart
 from spectral_search.strategy.collapse import (
     COLLAPSED,
     has_collapsed,
@@ -41,7 +44,8 @@ from spectral_search.strategy.collapse import (
     verdict,
 )
 from spectral_search.strategy.history import History, Trial
-from spectral_search.strategy.proposer import proposer_of
+from spectral_search.strategy.new_point import NewPoints
+from spectral_search.strategy.pause import pause_of
 from spectral_search.strategy.rule import Decision, rule_of
 from spectral_search.strategy.space_points import Params, planned_trials, searched_domains
 from spectral_search.strategy.stored_choices import StoredSpace
@@ -91,7 +95,10 @@ class Study:
         self._objectives = objectives or (task_of(spec.task).objective,)
         self._metric = self._objectives[0]
         self._storage, self._study = storage, open_study(storage, name, self._objectives)
-        self._proposer, self._rule = proposer_of(spec, self._metric), rule_of(spec, self._metric)
+        self._points, self._rule = NewPoints(spec, self._metric), rule_of(spec, self._metric)
+        self._pause, self._paused, self._stuck = pause_of(spec.search), read_paused(paths), list[PausedPart]()
+        self.on_pause: Callable[[PausedPart], None] = lambda paused: None
+        """Told of every part of the space that gets no more trials from now on."""
         self._stored_space = StoredSpace(searched_domains(spec), self._study.get_trials(deepcopy=False))
         self.planned = planned_trials(spec)
         """Trials of the search in all."""
@@ -109,7 +116,18 @@ class Study:
     @property
     def history(self) -> History:
         """All trials so far."""
-        return History(tuple(self._trials), self.planned, more=not self._all_proposed)
+        paused = (*self._paused, *self._stuck)
+        return History(tuple(self._trials), self.planned, more=not self._all_proposed, paused=paused)
+
+    @property
+    def paused(self) -> list[PausedPart]:
+        """Parts of the space that get no more trials; the whole of it as long as nothing trains anywhere."""
+        return [*self._paused, *self._stuck]
+
+    @property
+    def stuck(self) -> PausedPart | None:
+        """Why nothing more is tried at all, although trials are left: all failed of this."""
+        return self._stuck[0] if self._stuck and len(self._trials) < self.planned else None
 
     @property
     def waiting(self) -> int:
@@ -124,7 +142,8 @@ class Study:
     @property
     def exhausted(self) -> bool:
         """Whether no trial will be handed out any more, once `next_trial` has given None."""
-        may_be_held = self._rule.waits and bool(self._live)
+        # Where all that ended failed, one that is still on its way may show that trials can be trained after all.
+        may_be_held = (self._rule.waits or bool(self._stuck)) and bool(self._live)
         return not self._unfinished and not self._held and not may_be_held
 
     def halt(self, reason: BaseException) -> None:
@@ -159,10 +178,21 @@ class Study:
             return trial
 
     def _proposed(self) -> Params | None:
-        exhausted = self._all_proposed or len(self._trials) >= self.planned
-        params = None if exhausted else self._proposer.propose(self.history)
+        was_stuck = bool(self._stuck)
+        self._look_for_pauses()
+        exhausted = len(self._trials) >= self.planned or (self._all_proposed and not was_stuck)
+        params = None if exhausted or self._stuck else self._points.propose(self.history)
         self._all_proposed = params is None
         return params
+
+    def _look_for_pauses(self) -> None:
+        found = self._pause.parts(self.history) if any(trial.cause for trial in self._trials) else ()
+        self._stuck = [paused for paused in found if paused.part == WHOLE]
+        for paused in found:
+            if paused.part != WHOLE and paused.part not in [known.part for known in self._paused]:
+                write_paused(self.paths, paused)
+                self._paused.append(paused)
+                self.on_pause(paused)
 
     def _new_trial(self) -> LiveTrial | None:
         params = self._proposed()
@@ -378,8 +408,13 @@ class Study:
             handle.set_user_attr(ERROR, error)
         if outcome != "failed":
             self._keep_collapsed(trial, handle)
+        cause = ""
+        if outcome == "failed":
+            log = read_end(self.paths.trial(trial.number).log_txt)
+            cause = cause_of(error or "", log, own_file(self.spec.task))
+            handle.set_user_attr(CAUSE, cause)
         self._study.tell(handle, final if outcome == "complete" else None, _STATES[outcome])
-        self._change(trial.number, state=outcome, held=0)
+        self._change(trial.number, state=outcome, held=0, cause=cause)
         clean_up(self.paths, trial.number, outcome)
 
     def _final_values(self, trial: LiveTrial) -> list[float]:

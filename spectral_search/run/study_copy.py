@@ -14,9 +14,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from spectral_search.run.study import DEATHS, ERROR, NOTES
+from spectral_search.run.taken_up import CAUSE
 from spectral_search.strategy.collapse import COLLAPSED
 
-_OF_ITS_END = (COLLAPSED, ERROR, DEATHS)
+_OF_ITS_END = (COLLAPSED, ERROR, DEATHS, CAUSE)
 """User attributes that say how a trial ended: it may end otherwise now."""
 
 

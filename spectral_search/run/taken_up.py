@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from spectral_search.record.durable import plain, write_atomic
 from spectral_search.record.epoch_log import EpochRecord, read_epochs
+from spectral_search.record.failure_causes import cause_of
 from spectral_search.record.paths import RunPaths
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.collapse import COLLAPSED
@@ -24,6 +25,8 @@ _STATES: dict[TrialState, State] = {
 }
 PARAMS, PASSED, HELD = "params", "passed_rung", "held_rung"
 """User attributes of a trial: its searched values, the last rung it survived, the one it waits at."""
+CAUSE = "cause"
+"""Likewise: what it failed of, in plain words."""
 
 
 @dataclass
@@ -107,4 +110,5 @@ def known_trial(frozen: FrozenTrial, spec: RunSpec, values: Sequence[float]) -> 
         passed=passed,
         held=held if state == "running" and passed < held == len(values) else 0,
         collapsed=COLLAPSED in attributes,
+        cause=str(attributes.get(CAUSE) or cause_of(attributes.get("error", ""))) if state == "failed" else "",
     )

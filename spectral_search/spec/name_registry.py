@@ -87,6 +87,8 @@ PROPOSERS = Registry("proposer", "strategy", "spectral_search.proposers")
 """Who says what is tried next: `search.sampler`."""
 RULES = Registry("rule", "strategy", "spectral_search.rules")
 """Who says what is stopped: `search.pruner`."""
+PAUSES = Registry("pause", "strategy", "spectral_search.pauses")
+"""Who says where nothing more is tried, trials having failed there: `search.pause`."""
 LOSSES = Registry("loss", "train/techniques", "spectral_search.losses")
 """What training makes small: `fit.loss`."""
 SCHEDULES = Registry("schedule", "train/techniques", "spectral_search.schedules")

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
 from spectral_search.spec.copies import Copies, share_budget
-from spectral_search.spec.name_registry import PROPOSERS, RULES
+from spectral_search.spec.name_registry import PAUSES, PROPOSERS, RULES
 
 _PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -44,6 +44,13 @@ class SearchSpec(Section):
         None,
         description="stop a trial that has learnt nothing in so many epochs after its warm-up; when absent a fifth of "
         "fit.epochs, and at least 12; more than fit.epochs for never",
+    )
+    pause: Annotated[str, PAUSES] = Field(
+        "repeated",
+        description="repeated: where trials failed of one cause, and no other trial lies, nothing more is proposed",
+    )
+    pause_after: Annotated[int, Field(ge=0, le=MANY)] = Field(
+        3, description="failures of one cause after which their part of the space gets no more trials; 0 for never"
     )
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] = Field(42, description="seed of the proposals")
     pass_seed: Annotated[int, Field(ge=0, lt=SEEDS)] | None = Field(

@@ -58,6 +58,36 @@ WHOLE = SpacePart()
 """All points."""
 
 
+@dataclass(frozen=True)
+class PausedPart:
+    """A part that gets no more trials.
+
+    Attributes:
+        part: Where.
+        cause: What trials failed of there.
+        trials: Their numbers.
+    """
+
+    part: SpacePart
+    cause: str
+    trials: tuple[int, ...]
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        trials = ", ".join(map(str, self.trials))
+        return f"paused: {self.part.told} gets no more trials, since {trials} failed there ({self.cause})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"part": self.part.to_dict(), "cause": self.cause, "trials": list(self.trials), "told": self.told}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "PausedPart":
+        """What `to_dict` gave."""
+        return cls(SpacePart(**document["part"]), document["cause"], tuple(document["trials"]))
+
+
 def shared_part(failed: Sequence[Params], others: Sequence[Params]) -> SpacePart | None:
     """The smallest part that holds all points that failed and none of the others; None where no one key tells.
 

@@ -3,22 +3,24 @@
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.history import History
 from spectral_search.strategy.proposer import Proposer
-from spectral_search.strategy.space_points import Params
+from spectral_search.strategy.space_points import Params, point_key
+from spectral_search.strategy.untried_points import TriedPoints
 from spectral_search.task.metric import Metric
 
 
 class GridProposer(Proposer):
-    """Needs no history but its length."""
+    """Needs no history but what was tried and what is paused."""
 
     exhaustive = True
 
     def __init__(self, spec: RunSpec, metric: Metric) -> None:
         super().__init__(spec, metric)
-        self._points = spec.grid_points()
+        self._points, self._tried = spec.grid_points(), TriedPoints()
 
     def propose(self, history: History) -> Params | None:
-        number = len(history.trials)
-        return self._points[number] if number < len(self._points) else None
+        tried = self._tried.points(history)
+        left = (point for point in self._points if point_key(point) not in tried and not history.refuses(point))
+        return next(left, None)
 
 
 PROPOSER = GridProposer

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from spectral_search.spec.space_part import PausedPart
 from spectral_search.task.metric import Metric
 
 State = Literal["running", "complete", "stopped", "failed"]
@@ -27,6 +28,7 @@ class Trial:
         passed: The last rung from which it went on; 0 before the first.
         held: The rung at which it waits; 0 where it does not.
         collapsed: Whether it was found to have learnt nothing.
+        cause: What it failed of, where it failed.
     """
 
     number: int
@@ -37,6 +39,7 @@ class Trial:
     passed: int = 0
     held: int = 0
     collapsed: bool = False
+    cause: str = ""
 
     @property
     def came_to_nothing(self) -> bool:
@@ -61,11 +64,17 @@ class History:
         trials: All of them, by number.
         planned: Trials that the search will make in all.
         more: Whether new trials may still come.
+        paused: Parts of the space that get no more trials.
     """
 
     trials: Sequence[Trial]
     planned: int
     more: bool = True
+    paused: Sequence[PausedPart] = ()
+
+    def refuses(self, params: Mapping[str, Any]) -> bool:
+        """Whether a point lies where nothing more is tried."""
+        return any(paused.part.holds(params) for paused in self.paused)
 
     def reached(self, rung: int, metric: Metric) -> dict[int, float]:
         """The best gain up to a rung of each trial that reached it, by number."""

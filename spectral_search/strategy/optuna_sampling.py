@@ -9,7 +9,7 @@ from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.history import History, Trial
 from spectral_search.strategy.proposer import Proposer
 from spectral_search.strategy.space_points import Params
-from spectral_search.strategy.untried_points import UntriedPoints, tried_points
+from spectral_search.strategy.untried_points import UntriedPoints
 from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
 
@@ -49,11 +49,11 @@ class SamplerProposer(Proposer):
         return self.shadow.told(trial, STATES[trial.state], value, gains)
 
     def propose(self, history: History) -> Params | None:
-        number, seed, tried = len(history.trials), self.spec.search.seed, tried_points(history)
+        number, seed = len(history.trials), self.spec.search.seed
         told = self.told(history)
         for attempt in range(_ATTEMPTS):
             sampler = self.sampler(counter_seed(seed, "proposal", number, attempt) % 2**32)
-            if self._untried.holds(params := self.shadow.ask(sampler, told), tried):
+            if self._untried.holds(params := self.shadow.ask(sampler, told), history):
                 return params
         return self._untried.one(history, counter_seed(seed, "untried", number))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.history import History
@@ -34,6 +34,7 @@ class UntriedPoints:
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec, self._domains, self._finite = spec, searched_domains(spec), finite_points(spec)
+        self._tried = TriedPoints()
 
     @cached_property
     def _shadow(self) -> ShadowStudy:
@@ -43,35 +44,53 @@ class UntriedPoints:
 
     def one(self, history: History, seed: int) -> Params | None:
         """A random point; None when there is none left."""
-        tried = tried_points(history)
         if self._finite is not None:
-            left = self._left(tried)
+            left = self._left(history)
             return random.Random(seed).choice(left) if left else None
+        if any(not paused.part.key for paused in history.paused):  # the whole space
+            return None
         import optuna
 
         sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
         for _ in range(_RANDOM_ATTEMPTS):
-            if self.holds(params := self._shadow.ask(sampler, []), tried):
+            if self.holds(params := self._shadow.ask(sampler, []), history):
                 return params
         return None
 
     def some(self, history: History, count: int, seed: int) -> list[Params]:
         """At most so many random points."""
-        tried, rng = tried_points(history), random.Random(seed)
+        rng = random.Random(seed)
         if self._finite is not None:
-            left = self._left(tried)
+            left = self._left(history)
             return rng.sample(left, min(count, len(left)))
         drawn = [drawn_point(self._spec, self._domains, rng) for _ in range(count)]
-        return [params for params in drawn if self.holds(params, tried)]
+        return [params for params in drawn if self.holds(params, history)]
 
-    def holds(self, params: Params, tried: Set[str]) -> bool:
-        """Whether a point of the space is possible and new."""
-        return point_key(params) not in tried and is_possible(self._spec, params)
+    def holds(self, params: Params, history: History) -> bool:
+        """Whether a point of the space is possible, new, and not where nothing more is tried."""
+        is_new = point_key(params) not in self._tried.points(history)
+        return is_new and not history.refuses(params) and is_possible(self._spec, params)
 
-    def _left(self, tried: Set[str]) -> list[Params]:
-        return [point for point in self._finite or [] if point_key(point) not in tried]
+    def _left(self, history: History) -> list[Params]:
+        tried = self._tried.points(history)
+        return [point for point in self._finite or [] if point_key(point) not in tried and not history.refuses(point)]
 
 
-def tried_points(history: History) -> set[str]:
-    """The keys of all points that trials have had, failed ones included."""
-    return {point_key(trial.params) for trial in history.trials}
+class TriedPoints:
+    """The points that trials have had, failed ones included; each is read once, however often a history is asked of."""
+
+    def __init__(self) -> None:
+        self._known: list[Mapping[str, Any]] = []
+        self._keys: set[str] = set()
+
+    def points(self, history: History) -> Set[str]:
+        """The keys of all points of a history."""
+        trials, known = history.trials, self._known
+        # A trial keeps its parameters, whatever else changes about it.
+        same = len(known) <= len(trials) and all(trial.params is had for trial, had in zip(trials, known, strict=False))
+        if not same:
+            self._known, self._keys = [], set()
+        for trial in trials[len(self._known) :]:
+            self._known.append(trial.params)
+            self._keys.add(point_key(trial.params))
+        return self._keys

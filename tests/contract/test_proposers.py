@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from made_histories import FINITE, GRID, HIGHER, LOWER, MIXED, history_of, mirrored, proposed, spec_of
+from made_histories import FINITE, GRID, HIGHER, LOWER, MIXED, history_of, mirrored, proposed, spec_of, trained
 
 from spectral_search.errors import RequestError
 from spectral_search.spec.name_registry import PROPOSERS
 from spectral_search.spec.run import RunSpec
+from spectral_search.spec.space_part import WHOLE, PausedPart, SpacePart
 from spectral_search.strategy.candidate_configs import candidates
 from spectral_search.strategy.grid_proposer import GridProposer
 from spectral_search.strategy.history import History, State, Trial
+from spectral_search.strategy.new_point import NewPoints
 from spectral_search.strategy.proposer import Proposer, proposer_of
 from spectral_search.strategy.space_points import Params, planned_trials, searched_domains
 
@@ -98,6 +100,42 @@ def test_a_finite_space_is_tried_once_each_and_then_ends(name: str) -> None:
     for trial in trials:
         assert ("model.hidden" in trial.params) == (trial.params["model.kind"] == "mlp")
         assert ("model.kernel_size" in trial.params) == (trial.params["model.kind"] == "cnn")
+
+
+def test_no_point_comes_twice_and_none_where_nothing_more_is_tried(name: str, trials: list[Trial]) -> None:
+    """With failed trials among those before, over a resume, and with a value and a threshold paused."""
+    spec = spec_for(name)
+    rate = SpacePart("fit.lr", "from", 5e-3)
+    hidden = SpacePart("model.hidden", "is", [8])
+    history = replace(history_of(trials[:1]), paused=[PausedPart(part, "x", (0,)) for part in (rate, hidden)])
+    found = list(history.trials)
+    while len(found) < COUNT and (params := proposer_of(spec, HIGHER).propose(replace(history, trials=found))):
+        assert not rate.holds(params) and not hidden.holds(params)
+        found.append(replace(trained(len(found), params), state="failed"))
+    points = [json.dumps(trial.params, sort_keys=True) for trial in found]
+    assert len(set(points)) == len(points) > 1
+
+
+def test_where_all_of_the_space_is_paused_nothing_is_proposed(name: str, trials: list[Trial]) -> None:
+    history = replace(history_of(trials[:2]), paused=[PausedPart(WHOLE, "x", (0, 1))])
+    assert made(name).propose(history) is None
+
+
+class Stubborn(GridProposer):
+    """Proposes the first point for ever."""
+
+    exhaustive = False
+
+    def propose(self, history: History) -> Params | None:
+        return {"model.kind": "mlp", "model.hidden": [8]}
+
+
+def test_a_proposer_that_repeats_itself_is_answered_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROPOSERS._added, "stubborn", Stubborn)
+    points, found = NewPoints(spec_of(FINITE, "stubborn"), HIGHER), list[Trial]()
+    while (params := points.propose(history_of(found))) is not None:
+        found.append(trained(len(found), params))
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in found}) == len(found) == 4
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {"grid"}))

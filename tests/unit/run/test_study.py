@@ -15,6 +15,7 @@ from small_search import make_spec
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import append_line, read_lines
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.paused import lift_paused, read_paused
 from spectral_search.record.stored_trials import read_study
 from spectral_search.run.study import LiveTrial, Study
 from spectral_search.run.study_storage import open_storage
@@ -396,6 +397,81 @@ def test_proposals_after_a_resume_are_those_of_a_search_in_one_go(
         return found
 
     assert proposed("whole", reopened=False) == proposed("parts", reopened=True)
+
+
+def fail(study: Study, error: str = "MemoryError: no room") -> LiveTrial:
+    trial = begin(study)
+    study.finish(trial.number, "failed", error)
+    return trial
+
+
+def dropouts(tmp_path: Path, pause_after: int = 3) -> RunSpec:
+    """A grid of six points, those of dropout 0.2 first."""
+    search = {"sampler": "grid", "pruner": "none", "pause_after": pause_after}
+    return make_spec(
+        tmp_path, tmp_path, search=search, grid={"model.dropout": [0.2, 0.0], "fit.lr": [1e-4, 1e-3, 1e-2]}
+    )
+
+
+def test_a_part_where_three_failed_of_one_cause_is_paused_for_good(
+    tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]
+) -> None:
+    spec = make_spec(tmp_path, tmp_path, search={"sampler": "random", "pruner": "none", "trials": 30})
+    study, told = studies(spec, paths), list[str]()
+    study.on_pause = lambda paused: told.append(paused.told)
+    for _ in range(16):  # about half of them have the value that fails
+        trial = begin(study)
+        if trial.params["model.dropout"] == 0.2:
+            study.finish(trial.number, "failed", "MemoryError: no room")
+        else:
+            study.report(trial.number, record(1, 0.5))
+            study.finish(trial.number, "complete")
+    assert [text.partition(",")[0] for text in told] == ["paused: model.dropout 0.2 gets no more trials"]
+    assert sum(trial.state == "failed" for trial in study.history.trials) == 3
+    reopened = studies(spec, paths)
+    assert [paused.told for paused in reopened.paused] == told
+    assert all(begin(reopened).params["model.dropout"] == 0.0 for _ in range(5))
+    assert [paused.told for paused in read_paused(paths)] == told, "and once only"
+    lift_paused(paths, [99])
+    assert studies(spec, paths).paused
+    lift_paused(paths, read_paused(paths)[0].trials[:1])
+    assert not read_paused(paths)
+
+
+def test_a_grid_goes_on_beside_what_is_paused_and_ends_with_what_is_left(
+    tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]
+) -> None:
+    study = studies(dropouts(tmp_path), paths)
+    assert [fail(study, "MemoryError: x").params["model.dropout"] for _ in range(3)] == [0.2] * 3
+    assert [fail(study, "ValueError: y").params["model.dropout"] for _ in range(3)] == [0.0] * 3
+    assert study.next_trial() is None and study.exhausted and study.stuck is None
+    assert len(study.history.trials) == study.planned == 6
+
+
+def test_where_nothing_trains_at_all_the_search_is_stuck_until_something_does(
+    tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]
+) -> None:
+    points = [
+        {"fit.lr": [lr], "model.dropout": [drop]} for lr, drop in ((1e-3, 0.2), (2e-3, 0.0), (3e-3, 0.1), (4e-3, 0.2))
+    ]
+    search = {"sampler": "grid", "pruner": "none"}
+    spec = make_spec(tmp_path, tmp_path, search=search, grid=[*points, {"fit.lr": [5e-3], "model.dropout": [0.3]}])
+    study = studies(spec, paths)
+    hopeful = begin(study)
+    for _ in range(3):
+        fail(study, "TypeError: 3")
+    assert study.next_trial() is None and study.stuck is not None
+    assert not study.exhausted, "the one that is on its way may train"
+    study.report(hopeful.number, record(1, 0.1))
+    assert begin(study).number == 4 and study.stuck is None and not study.paused
+    assert not paths.paused_jsonl.exists()
+
+
+def test_with_zero_nothing_is_ever_paused(
+    tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]
+) -> None:
+    study = studies(dropouts(tmp_path, pause_after=0), paths)
+    assert len([fail(study) for _ in range(6)]) == 6
 
 
 def test_database_without_its_driver_is_refused_with_what_to_install() -> None:
