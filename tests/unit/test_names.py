@@ -20,7 +20,7 @@ UNSETTLED = tuple(f"spectral_search/{folder}" for folder in ("models", "cluster"
 RUN_BY_NAME = {
     *("main", "measure", "search"),  # the command line's and a script's own, a part of the benchmark, and a peer
     *("AUGMENTATION", "LOSS", "SCHEDULE", "WEIGHT_AVERAGE"),  # techniques, by their registry
-    *("DATA", "FAMILY", "PROPOSER", "RULE"),  # what else a registry finds by the name of its module
+    *("DATA", "FAMILY", "LOGGER", "PAUSE", "PROPOSER", "RULE"),  # what else a registry finds by the name of its module
 }
 ELSEWHERE = {
     "models/test_networks.py",  # what the published networks of all families have in common
