@@ -182,6 +182,10 @@ class PassServer:
         for errand in errands:
             errand()
         steps = self._shared.advance()
+        told = {number: step.record for number, step in steps.items() if step.record is not None}
+        for number, record in told.items():
+            best = self._shared.best_value(number, self._gauges.objective.val_name)
+            self._gauges.show(number, record, best, len(told))
         for number in (number for number, step in steps.items() if step.done):
             self._shared.leave(number)
         return steps
@@ -193,8 +197,6 @@ class PassServer:
         seat.steps.append(step)
         seat.over = step.done
         seat.held = not step.done and self._shared.at_rung(number)
-        if step.record is not None:
-            self._gauges.show(number, step.record)
 
     async def _all_up(self) -> None:
         """Wait until the processes of all trials are there, before one may be over.

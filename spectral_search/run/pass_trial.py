@@ -53,9 +53,14 @@ class PassTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Stand for another trial; called by Ray Tune to reuse the process."""
         self._number, self._params = int(new_config["number"]), new_config["params"]
+        self._title = str(new_config["title"])
         self._told, self._place = int(new_config["settled"]), int(new_config["home"])
         self._home: ActorHandle[Any] | None = None
         return True
+
+    def __repr__(self) -> str:
+        """What Ray calls the process from its start on: its first trial."""
+        return self._title
 
     def step(self) -> dict[str, Any]:
         """One epoch.
@@ -106,7 +111,8 @@ class PassTrial(tune.Trainable):
         raise RetryError(LOST)
 
     def _ask(self, home: ActorHandle[Any]) -> dict[str, Any]:
-        asked: ray.ObjectRef[dict[str, Any]] = home.step.remote(self._stored, self._number, self._params, self._told)
+        named: Any = home.step.options(name=f"{self._title}, epoch {self._told + 1}")
+        asked: ray.ObjectRef[dict[str, Any]] = named.remote(self._stored, self._number, self._params, self._told)
         try:
             # An epoch may take hours; a pass that waits to be started again answers nothing at all meanwhile.
             while not ray.wait([asked], timeout=_RESTART_SECONDS)[0]:

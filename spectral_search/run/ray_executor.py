@@ -20,6 +20,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.wording import cropped, params_text
 from spectral_search.run.killed_processes import Watch, need_told
 from spectral_search.run.pass_assignment import Desk
 from spectral_search.run.pass_server import PassServer
@@ -37,6 +38,7 @@ from spectral_search.task.registry import task_of
 from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
 
+_TITLE_LENGTH = 100
 _TRIAL_CPU = 0.005
 _PASS_SPARES_CPU = 0.5
 """What the process of a trial in a shared pass asks of Ray, since it only waits, and what a pass leaves to them."""
@@ -59,9 +61,13 @@ class SpectralTrial(tune.Trainable):
         return True
 
     def _join(self, config: dict[str, Any]) -> None:
-        self._number = int(config["number"])
+        self._number, self._title = int(config["number"]), str(config["title"])
         course = trial_course(self._job.spec, self._job.paths, self._number, config["params"])
         self._pass.join(self._number, course, int(config["settled"]))
+
+    def __repr__(self) -> str:
+        """What Ray calls the process from its start on: its first trial."""
+        return self._title
 
     def step(self) -> dict[str, Any]:
         """One epoch.
@@ -76,7 +82,8 @@ class SpectralTrial(tune.Trainable):
             raise RetryError(step.failure)
         if step.record is None:
             return asdict(step)
-        self._gauges.show(self._number, step.record)
+        best = self._pass.best_value(self._number, self._gauges.objective.val_name)
+        self._gauges.show(self._number, step.record, best)
         return asdict(step) | measured(step.record)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -97,6 +104,11 @@ def _objective(study: Study) -> dict[str, str]:
     """What Ray Tune is told of the objective."""
     objective = task_of(study.spec.task).objective
     return {"metric": objective.val_name, "mode": "max" if objective.higher_is_better else "min"}
+
+
+def trial_title(stage: str, number: int, params: Params) -> str:
+    """What Ray's dashboard calls a trial: its stage, its number and as many of its parameters as fit on a line."""
+    return cropped(" ".join(f"{stage} trial {number} {params_text(params)}".split()), _TITLE_LENGTH)
 
 
 class StudySearcher(Searcher):
@@ -142,7 +154,8 @@ class StudySearcher(Searcher):
         if trial is None:
             return None
         seat = self._seat(trial) if self._seat is not None else {}
-        return {"number": trial.number, "params": trial.params, "settled": trial.settled, **seat}
+        title = trial_title(self.study.spec.stage, trial.number, trial.params)
+        return {"number": trial.number, "params": trial.params, "settled": trial.settled, "title": title, **seat}
 
     def take(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Record what a trial sent; whether it must stop."""

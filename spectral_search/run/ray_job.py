@@ -10,6 +10,7 @@ from ray.util import metrics
 from spectral_search.record.epoch_log import EpochRecord
 from spectral_search.record.paths import RunPaths
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.metric import Metric
 from spectral_search.task.registry import task_of
 from spectral_search.task.training import Reader, TrainingSet
 from spectral_search.train.trainer import Trainer
@@ -45,18 +46,59 @@ class Job:
         return self.dataset.reader(self.spec)
 
 
+TRIAL_TAGS, PROCESS_TAGS = ("run", "trial"), ("run",)
+_EXPORTED = "spectral_search_"
+
+
+def trial_metrics(objective: Metric) -> dict[str, str]:
+    """Names of what is told of each trial, as they are registered with Ray, and what they are."""
+    told = {
+        objective.val_name: f"{objective.headed} on the val set after the last epoch",
+        "best": f"Best {objective.headed} on the val set so far",
+        "epoch": "Epochs trained",
+        "examples_per_second": "Training examples a second in the last epoch",
+    }
+    return {_EXPORTED + name: text for name, text in told.items()}
+
+
+def process_metrics() -> dict[str, str]:
+    """Likewise of each process that trains; Ray itself adds which one it is."""
+    told = {
+        "members": "Trials that trained in the last pass over the data",
+        "gpu_memory_bytes": "Memory of its GPU that the process holds; 0 without one",
+    }
+    return {_EXPORTED + name: text for name, text in told.items()}
+
+
 class TrialGauges:
-    """Epoch and objective of trials, for the Ray dashboard and whatever reads its metrics."""
+    """How trials and the processes that train them stand, for the Ray dashboard and whatever reads its metrics."""
 
     def __init__(self, job: Job) -> None:
-        self._run, objective = job.paths.name, task_of(job.spec.task).objective
-        told = {objective.val_name: f"{objective.label} on the val set", "epoch": "Epochs trained"}
-        self._gauges = {
-            name: metrics.Gauge(f"spectral_search_{name}", text, tag_keys=("run", "trial"))
-            for name, text in told.items()
-        }
+        task = task_of(job.spec.task)
+        self.objective = task.objective
+        self._run, self._rate = job.paths.name, f"{task.examples}_per_second"
+        of_trial, of_process = trial_metrics(self.objective), process_metrics()
+        self._gauges = {name: metrics.Gauge(name, text, tag_keys=TRIAL_TAGS) for name, text in of_trial.items()}
+        self._gauges |= {name: metrics.Gauge(name, text, tag_keys=PROCESS_TAGS) for name, text in of_process.items()}
 
-    def show(self, number: int, record: EpochRecord) -> None:
-        """Show a trial's last epoch."""
-        for name, gauge in self._gauges.items():
-            gauge.set(record[name], {"run": self._run, "trial": str(number)})
+    def show(self, number: int, record: EpochRecord, best: float | None = None, members: int = 1) -> None:
+        """Show a trial's last epoch.
+
+        Args:
+            number: The trial.
+            record: Of the epoch.
+            best: The trial's best value so far; that of the epoch where absent.
+            members: Trials that trained in the same pass.
+        """
+        value = record[self.objective.val_name]
+        told = {
+            self.objective.val_name: value,
+            "best": value if best is None else best,
+            "epoch": record["epoch"],
+            "examples_per_second": record.get(self._rate, 0.0),
+        }
+        for name, amount in told.items():
+            self._gauges[_EXPORTED + name].set(amount, {"run": self._run, "trial": str(number)})
+        held = torch.cuda.memory_reserved() if torch.cuda.is_initialized() else 0
+        for name, amount in {"members": members, "gpu_memory_bytes": held}.items():
+            self._gauges[_EXPORTED + name].set(amount, {"run": self._run})

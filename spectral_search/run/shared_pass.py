@@ -89,6 +89,11 @@ class SharedPass:
         """Whether the trial has just told an epoch after which it may be stopped."""
         return number in self._runs and self._runs[number].at_rung
 
+    def best_value(self, number: int, name: str) -> float | None:
+        """What a trial scored at its best epoch so far; None where it has none, or is not here."""
+        best = self._runs[number].member.best if number in self._runs else None
+        return None if best is None else best[name]
+
     def advance(self) -> dict[int, Step]:
         """Bring the trials that are furthest behind one epoch on.
 

@@ -10,6 +10,9 @@ import pytest
 from processes import Running
 from small_search import make_data, make_spec
 
+from spectral_search.run.ray_job import process_metrics, trial_metrics
+from spectral_search.task.registry import task_of
+
 DISCOVERY = Path("/tmp/ray/prom_metrics_service_discovery.json")
 """Where Ray lists the addresses of its metrics, as a Prometheus server reads them."""
 
@@ -39,7 +42,7 @@ def test_the_dashboard_is_guarded_and_trials_reach_it(tmp_path: Path) -> None:
     )
     log = tmp_path / "log.txt"
     arguments = ("run", tmp_path / "small.yaml", "--name", "seen", "--results", tmp_path / "results", "--dashboard")
-    running = Running(*arguments, log=log)
+    running = Running(*arguments, "--executor", "shared", log=log)
     try:
         assert running.wait_for(lambda: "Ray dashboard: http://" in log.read_text()), log.read_text()
         found = re.search(r"Ray dashboard: (http://127\.0\.0\.1:\d+)", log.read_text())
@@ -49,6 +52,18 @@ def test_the_dashboard_is_guarded_and_trials_reach_it(tmp_path: Path) -> None:
         assert get(f"{found[1]}/api/version", token)[0] == 200
         line = r'ray_spectral_search_val_r2\{[^}]*run="seen"[^}]*trial="\d+"'
         assert running.wait_for(lambda: re.search(line, exported_metrics()) is not None)
+        exported = exported_metrics()
+        names = [*trial_metrics(task_of("spectra").objective), *process_metrics()]
+        assert [name for name in names if f"ray_{name}{{" not in exported] == []
+        assert re.search(r'ray_spectral_search_members\{[^}]*WorkerId="\w+"[^}]*run="seen"', exported)
+        # As Ray's own dashboard has them, behind its token.
+        actors = get(f"{found[1]}/api/v0/actors?detail=1&limit=100", token)[1]
+        assert re.search(r'"small trial \d+ lr=[\d.e-]+ dropout=[\d.]+"', actors), actors
+        tasks = get(f"{found[1]}/api/v0/tasks?detail=1&limit=1000", token)[1]
+        assert re.search(r'"small trial \d+ lr=[^"]*, epoch \d+"', tasks), tasks[:2000]
+        # And the run's record tells the live page where it is.
+        manifest = json.loads((tmp_path / "results" / "seen" / "manifest.json").read_text())
+        assert manifest["ray_dashboard"] == found[1]
         assert token not in log.read_text()
     finally:
         running.kill()

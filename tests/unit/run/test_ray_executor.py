@@ -61,6 +61,12 @@ def test_trials_have_their_seats_before_ray_tune_asks(searcher: StudySearcher, s
     assert searcher.numbers == {"a": 0, "b": 1, "c": 2}
 
 
+def test_trials_are_called_by_stage_number_and_parameters() -> None:
+    params = {"fit.lr": 3e-3, "model.hidden": [512, 128], "model.kind": "a\nb"}
+    assert ray_tune.trial_title("step1", 7, params) == "step1 trial 7 lr=0.003 hidden=[512,128] kind=a b"
+    assert len(ray_tune.trial_title("step1", 7, {f"model.key{n}": n for n in range(50)})) == 100
+
+
 def test_no_more_seats_than_trials_and_then_the_search_is_over(searcher: StudySearcher, seated: list[int]) -> None:
     searcher.seat_ahead(TRIALS + 5)
     assert seated == [0, 1, 2]
