@@ -19,6 +19,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """As many tests run at a time as there are cores, and threads of torch would wait for each other's: small networks
+    took twice the CPU time. What is to hold on several threads sets them itself."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Once all modules of tests, and all that they import, are there."""
     gc.collect()

@@ -42,26 +42,37 @@ def test_predicts_the_test_set(problem: Problem, name: str) -> None:
     np.testing.assert_allclose(METHODS[name](problem).predicted_DN, outcome.predicted_DN, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_val_serves_where_there_is_no_test_set(tmp_path: Path, name: str) -> None:
-    problem = make_problem(tmp_path, make_spectra(200, 1), make_spectra(60, 2), val_draws=2)
-    outcome = METHODS[name](problem)
-    assert problem.part == "val" and outcome.predicted_DN.shape == (1 if name == "ceiling" else 2, 60)
+@pytest.fixture(scope="module")
+def without_test(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    return make_problem(tmp_path_factory.mktemp("val"), make_spectra(200, 1), make_spectra(60, 2), val_draws=2)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_pixels_that_are_invalid_anywhere_are_left_out(tmp_path: Path, name: str) -> None:
-    predicted = []
-    for number, poison in enumerate((1.0, 1e6)):
-        root = tmp_path / str(number)
+def test_val_serves_where_there_is_no_test_set(without_test: Problem, name: str) -> None:
+    outcome = METHODS[name](without_test)
+    assert without_test.part == "val" and outcome.predicted_DN.shape == (1 if name == "ceiling" else 2, 60)
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
+    """Two that differ in a pixel alone, which is invalid in test: as it was, and a million times as bright."""
+    problems = []
+    for poison in (1.0, 1e6):
+        root = tmp_path_factory.mktemp("poisoned")
         for seed, (part, count) in enumerate({"train": 200, "val": 60, "test": 60}.items(), start=1):
             spectra = make_spectra(count, seed)
             if part == "test":
                 spectra.flux_NL[:, 5] *= poison
             # Invalid in test alone: it must be left out of train and val as well.
             write_shard(root / f"{part}_0", spectra, noisy=part == "test", nan_pixels=(5,) if part == "test" else ())
-        predicted.append(METHODS[name](problem_of(ask(root, val_draws=1), torch.device("cpu"))).predicted_DN)
-    np.testing.assert_allclose(predicted[0], predicted[1], rtol=1e-5)
+        problems.append(problem_of(ask(root, val_draws=1), torch.device("cpu")))
+    return problems
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_pixels_that_are_invalid_anywhere_are_left_out(poisoned: list[Problem], name: str) -> None:
+    as_it_was, bright = (METHODS[name](problem).predicted_DN for problem in poisoned)
+    np.testing.assert_allclose(as_it_was, bright, rtol=1e-5)
 
 
 def test_the_baseline_that_the_docs_show_is_one(

@@ -67,16 +67,16 @@ RECIPES = {
 
 @pytest.mark.parametrize("config", RECIPES.values(), ids=RECIPES.keys())
 def test_resumed_at_any_epoch_it_is_bitwise_the_uninterrupted_fit(
-    dataset: Dataset, paths: TrialPaths, config: TrialConfig
+    dataset: Dataset, tmp_path: Path, config: TrialConfig
 ) -> None:
     trainer = Trainer(dataset, CPU)
     whole = trainer.member(7, config)
-    expected = train(trainer, whole, EPOCHS)
-    for stopped in range(1, EPOCHS):
-        first = Trainer(dataset, CPU)
-        member = first.member(7, config)
-        train(first, member, stopped)
-        save_checkpoint(member, paths)
+    kept = [RunPaths(tmp_path, "run").trial(stopped).create() for stopped in range(1, EPOCHS)]
+    for paths in kept:
+        train(trainer, whole, 1)
+        save_checkpoint(whole, paths)
+    expected = train(trainer, whole, 1)
+    for stopped, paths in enumerate(kept, start=1):
         again = Trainer(dataset, CPU)
         torch.manual_seed(stopped)  # the state of the generator must not matter
         resumed = again.member(7, config)

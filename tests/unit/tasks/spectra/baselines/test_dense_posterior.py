@@ -61,7 +61,7 @@ def made(strength: float, spectra: int = 40, ratio: bool = False) -> tuple[Model
 
 def integrated(model: Model, observed: Observed, covariance_KK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and variance of the first label, by sums over a fine grid."""
-    side = (np.arange(400) + 0.5) / 400
+    side = (np.arange(200) + 0.5) / 200
     rank_MD = np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
     label_MD = LOW_D + RANGE_D * rank_MD
     mean_MK = model.emulator(label_MD, 0.0).double().numpy()
