@@ -6,6 +6,8 @@ about twice as fast as those for Conv1d, the numbers the same.
 Shape letters: B batch, C channels, L pixels, F features.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -83,11 +85,18 @@ def channel_norm(name: Norm, channels: int) -> nn.Module:
             return nn.GroupNorm(group_count(channels), channels)
 
 
-def mlp_head(features: int, hidden: list[int], act: Activation, dropout: float, outputs: int = 1) -> nn.Sequential:
+def mlp_head(
+    features: int,
+    hidden: list[int],
+    act: Activation,
+    dropout: float,
+    outputs: int = 1,
+    drops: Callable[[float], nn.Module] = nn.Dropout,
+) -> nn.Sequential:
     """Linear - activation - dropout for each hidden width, then Linear to the outputs."""
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Linear(features, width), activation(act), nn.Dropout(dropout)]
+        layers += [nn.Linear(features, width), activation(act), drops(dropout)]
         features = width
     return nn.Sequential(*layers, nn.Linear(features, outputs))
 

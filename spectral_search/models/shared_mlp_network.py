@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spectral_search.models.families.shared_mlp import SharedMlpSpec, answers_of_row
 from spectral_search.models.layers import mlp_head
+from spectral_search.models.residual_drop import Dropout
 from spectral_search.models.row_answers import in_rows, to_outputs
 from spectral_search.spec.family import InputShape
 
@@ -20,7 +21,7 @@ class SharedMlp(nn.Module):
         self.shape, self.anchor = shape, spec.anchor
         self.rows_HE = nn.Parameter(torch.empty(shape.height, spec.row_embedding)) if spec.row_embedding else None
         features = shape.channels * shape.width + spec.row_embedding
-        self.head = mlp_head(features, spec.hidden, spec.activation, spec.dropout, answers_of_row(shape))
+        self.head = mlp_head(features, spec.hidden, spec.activation, spec.dropout, answers_of_row(shape), Dropout)
         if self.rows_HE is not None:
             nn.init.normal_(self.rows_HE, std=features**-0.5)
 
