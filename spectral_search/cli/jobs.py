@@ -92,15 +92,8 @@ def submit(
             results=results,
         )
         shown = make_shown(as_json)
-        done = submissions.submit(
-            specs,
-            options,
-            shown,
-            address=address,
-            after=after or (),
-            python=python,
-            cluster_results=cluster_results,
-        )
+        where = submissions.Destination(address, after or (), python, cluster_results)
+        done = submissions.submit(specs, options, shown, where)
         show_submitted(done, as_json, results)
 
 
@@ -130,7 +123,7 @@ def jobs(address: _FromCluster = None, results: Results = None, as_json: Json = 
                 for info in there:
                     typer.echo(f"{info['name']}: {str(info['status']).lower()} ({info['submission_id']})")
             return
-        standing = found.jobs(results)
+        standing = found.all_jobs(results)
         if as_json:
             print_json([one.document() for one in standing])
         else:

@@ -298,7 +298,7 @@ def status(
             print_json([summary_document(run) for run in found]) if as_json else make_console(False).print(
                 render_runs(found)
             )
-            for one in () if as_json else jobs.jobs(results):
+            for one in () if as_json else jobs.all_jobs(results):
                 if not one.paths.exists():
                     typer.echo(told_of(one))
             return

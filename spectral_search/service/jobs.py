@@ -27,7 +27,7 @@ _STATES: dict[str, JobState] = {
 """Ray's words; a job that is none of these is yet to begin."""
 
 
-def jobs(results: str | None = None) -> list[Standing]:
+def all_jobs(results: str | None = None) -> list[Standing]:
     """All jobs of the results folder, first submitted first; a cluster is asked only of jobs that never began."""
     silent: set[str | None] = set()
     found = []
@@ -180,9 +180,11 @@ def stop(name: str, results: str | None = None, address: str | None = None) -> b
         if record.address is not None and record.submission_id is not None:
             with suppress(RequestError):  # a cluster that is gone starts nothing either
                 RayJobs(record.address).stop(record.submission_id)
-        record.enter("stopped", who)
-        record.save(paths)
-        return True
+        found = standing(paths)  # its process may have begun meanwhile
+        if found.state == "submitted":
+            found.job.enter("stopped", who)
+            found.job.save(paths)
+            return True
     if found.state not in ALIVE:
         return False
     if found.job.state in ALIVE and found.job.lives(paths, time.time()):

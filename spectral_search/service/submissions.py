@@ -4,7 +4,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spectral_search import __version__
@@ -12,10 +12,11 @@ from spectral_search.cluster.job_record import ALIVE, JobRecord, submitter
 from spectral_search.cluster.ray_jobs import DEFAULT_ADDRESS, RayJobs, job_address, on_this_machine, open_to_others
 from spectral_search.cluster.standing import Standing, standing, standings
 from spectral_search.cluster.submission import hand_over, require_room
-from spectral_search.errors import RequestError
+from spectral_search.errors import RequestError, gathered
 from spectral_search.places import given_path, require_own
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths, check_name, next_free_name, results_root
+from spectral_search.run.executor_choice import check_executor
 from spectral_search.service.jobs import require_over
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
@@ -26,68 +27,82 @@ OWN_PLACE = ("name", "results", "address", "reserved", "room")
 """Options of a run that its job's record has a place of its own for."""
 
 
-def submit(
-    refs: Sequence[str],
-    options: RunOptions,
-    shown: Shown,
-    *,
-    address: str | None = None,
-    after: Sequence[str] = (),
-    python: str | None = None,
-    cluster_results: str | None = None,
-) -> list[Standing]:
+@dataclass(frozen=True)
+class Destination:
+    """Where jobs go, and when they begin there.
+
+    Attributes:
+        address: Where the cluster takes jobs; this machine's dashboard when absent.
+        after: Jobs or runs that must have finished before any of these begins.
+        python: The command of Python on the cluster; this one's where the cluster is on this machine.
+        results: The results folder as the cluster sees it, where this machine does not; here lie the records of the
+            jobs alone.
+    """
+
+    address: str | None = None
+    after: Sequence[str] = ()
+    python: str | None = None
+    results: str | None = None
+
+
+def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destination) -> list[Standing]:
     """Hand searches over to a cluster and return at once; those that inherit from one another wait for it.
 
     Args:
         refs: Stages or YAML files.
         options: Of each run; the results folder must lie where the cluster sees it under the same path.
         shown: Where warnings are shown.
-        address: Where the cluster takes jobs.
-        after: Jobs or runs that must have finished before any of these begins.
-        python: The command of Python on the cluster; this one's where the cluster is on this machine.
-        cluster_results: The results folder as the cluster sees it, where this machine does not; here lie the records
-            of the jobs alone.
+        where: Which cluster.
 
     Raises:
         RequestError: A spec is wrong, a name is taken, nothing answers, or no node could ever run a trial.
     """
-    address = job_address(address or DEFAULT_ADDRESS)
+    address = job_address(where.address or DEFAULT_ADDRESS)
+    _warn(address, shown)
+    if len(refs) > 1 and options.name is not None:
+        raise RequestError("--name is the name of one run: leave it out where several are submitted.")
+    if where.results is not None and not Path(where.results).is_absolute():
+        raise RequestError(f"--cluster-results {where.results} is no whole path: let it begin with /.")
+    options = replace(options, data_root=tuple(_absolute(root) for root in options.data_root))
+    specs = _specs(refs, options, address)
+    root = results_root(options.results).absolute()
+    require_own(root)
+    _require_there(root, where.after)
+    ordered = {ref: specs[ref] for ref in _parents_first(specs)}
+    _before_each(ordered, root, options)
+    nodes = RayJobs(address).nodes()
+    for spec in ordered.values():
+        require_room(spec.resources, nodes, spec.stage)
+    names: dict[str, str] = {}
+    for ref, spec in ordered.items():
+        before = [*where.after, *_before(spec, names, root, options)]
+        job = _job(ref, spec, options, where.results or str(root), address, before)
+        named = options.name is not None
+        names[spec.stage] = _submit(job, find_spec(ref), root, _python_for(address, where.python), named=named)
+    return [standing(RunPaths(root, name)) for name in names.values()]
+
+
+def _warn(address: str, shown: Shown) -> None:
     if open_to_others(address):
         shown.say(
             f"warning: requests to {address}, the token among them, are not encrypted: reach it through an SSH tunnel "
             "or by https where you do not trust the network."
         )
-    if len(refs) > 1 and options.name is not None:
-        raise RequestError("--name is the name of one run: leave it out where several are submitted.")
-    options = replace(options, data_root=tuple(_absolute(root) for root in options.data_root))
-    specs = _specs(refs, options)
-    if cluster_results is not None and not Path(cluster_results).is_absolute():
-        raise RequestError(f"--cluster-results {cluster_results} is no whole path: let it begin with /.")
-    root = results_root(options.results).absolute()
-    require_own(root)
-    _require_there(root, after)
-    nodes = RayJobs(address).nodes()
-    for spec in specs.values():
-        require_room(spec.resources, nodes, spec.stage)
-    python = _python_for(address, python)
+
+
+def _before_each(ordered: dict[str, RunSpec], root: Path, options: RunOptions) -> None:
+    """Refuse before any is submitted what one of them could not inherit."""
     names: dict[str, str] = {}
-    done = []
-    for ref in _parents_first(specs):
-        spec = specs[ref]
-        before = [*after, *_before(spec, names, root, options)]
-        job = _job(spec, options, cluster_results or str(root), address, before)
-        job.spec_path = str(find_spec(ref).absolute())
-        text = find_spec(ref).read_text(encoding="utf-8-sig")
-        names[spec.stage] = _submit(job, text, root, python, named=options.name is not None)
-        done.append(standing(RunPaths(root, names[spec.stage])))
-    return done
+    for spec in ordered.values():
+        _before(spec, names, root, options)
+        names[spec.stage] = spec.stage
 
 
 def _absolute(root: str) -> str:
     return str(given_path(root, "--data-root").absolute())
 
 
-def _specs(refs: Sequence[str], options: RunOptions) -> dict[str, RunSpec]:
+def _specs(refs: Sequence[str], options: RunOptions, address: str) -> dict[str, RunSpec]:
     """The searches, every fault of every file told at once."""
     faults: list[str] = []
     specs: dict[str, RunSpec] = {}
@@ -98,8 +113,7 @@ def _specs(refs: Sequence[str], options: RunOptions) -> dict[str, RunSpec]:
             faults += error.faults
     if len(set(refs)) < len(refs) or len({spec.stage for spec in specs.values()}) < len(specs):
         faults.append("A stage is named twice: submit each once.")
-    if any(spec.search.storage is None for spec in specs.values()) and options.executor == "inline":
-        faults.append("The inline executor joins no cluster: leave --executor out.")
+    gathered(faults, lambda: check_executor(options.executor, address))
     if faults:
         raise RequestError(*faults)
     return specs
@@ -156,7 +170,7 @@ def _before(spec: RunSpec, names: dict[str, str], root: Path, options: RunOption
     return []
 
 
-def _job(spec: RunSpec, options: RunOptions, results: str, address: str, after: list[str]) -> JobRecord:
+def _job(ref: str, spec: RunSpec, options: RunOptions, results: str, address: str, after: list[str]) -> JobRecord:
     kept = {key: value for key, value in vars(options).items() if key not in OWN_PLACE}
     if not kept["data_root"] and spec.data.root:
         # As this machine's variables expand it: the cluster may have others.
@@ -171,6 +185,7 @@ def _job(spec: RunSpec, options: RunOptions, results: str, address: str, after: 
         version=__version__,
         address=address,
         results=results,
+        spec_path=str(find_spec(ref).absolute()),
         working_folder=str(Path.cwd()),
         options={**kept, "data_root": list(kept["data_root"]), "sets": [*kept["sets"], *placed]},
         environment={"DATA_ROOT": _absolute(given)} if given else {},
@@ -179,9 +194,9 @@ def _job(spec: RunSpec, options: RunOptions, results: str, address: str, after: 
     )
 
 
-def _submit(job: JobRecord, text: str, root: Path, python: str, *, named: bool) -> str:
+def _submit(job: JobRecord, spec: Path, root: Path, python: str, *, named: bool) -> str:
     """Take the job's name, write it down, hand it over; the name that it got."""
-    paths = _reserved(job, root, named)
+    text, paths = spec.read_text(encoding="utf-8-sig"), _reserved(job, root, named)
     try:
         job.submission_id = f"{job.name}-{secrets.token_hex(4)}"
         job.enter("submitted")
@@ -244,9 +259,14 @@ def resubmit(name: str, options: RunOptions) -> Standing:
     if not record.is_elsewhere(paths):
         record.results = str(root)
     record.submission_id, record.host = f"{paths.name}-{secrets.token_hex(4)}", None
-    hand_over(record, paths.job_spec.read_text(encoding="utf-8-sig"), _python_for(address))
     record.enter("submitted", "gone on with")
-    record.save(paths)
+    record.save(paths)  # before it is handed over: from then on its process writes it
+    try:
+        hand_over(record, paths.job_spec.read_text(encoding="utf-8-sig"), _python_for(address))
+    except BaseException as error:
+        record.enter("failed", f"it was not submitted again: {error}")
+        record.save(paths)
+        raise
     return standing(paths)
 
 

@@ -69,6 +69,8 @@ def test_a_stage_submitted_later_waits_for_the_job_that_there_is(sent: Any, fold
 def test_what_can_never_begin_is_refused_and_leaves_nothing(sent: Any, folder: Path) -> None:
     for words, told in [
         (["second"], "submit first second` submits both"),
+        (["first", "third"], "submit second third` submits both"),
+        (["first", "--executor", "inline"], "joins no cluster: leave --address out"),
         (["first", "--set", "resources.cpus_per_trial=3"], "can never run there: a trial asks for 3 CPUs"),
         (["first", "--set", "resources.gpus_per_trial=1"], "and 1 GPU and the nodes have 2 CPUs and 0 GPUs"),
         (["first", "--after", "nobody"], "--after nobody: there is no such job or run"),
