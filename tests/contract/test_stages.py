@@ -236,3 +236,35 @@ def test_traffic_is_tuned_in_the_published_order() -> None:
         (4.0, 4.5, "traffic_stage2"),
         (4.0, 4.5, "traffic_stage3"),
     ]
+
+
+def test_the_stages_of_pairs_are_the_published_recipe() -> None:
+    first, second, third = (load_spec(f"pairs_stage{number}") for number in (1, 2, 3))
+    for spec in (first, second, third):
+        fit, model = spec.fit, spec.base.model.model_dump()
+        assert (fit.lr, fit.weight_decay, fit.batch_size, fit.epochs, fit.patience) == (1e-3, 5e-4, 64, 100, 5)
+        assert (fit.schedule, fit.step_factor, fit.plateau_patience, fit.plateau_metric) == ("plateau", 0.5, 3, None)
+        assert (fit.loss, fit.focal_alpha, fit.focal_gamma, fit.precision) == ("bce", 1.0, 2.0, "auto")
+        (affine,) = fit.augment
+        assert affine.model_dump() == {"kind": "affine", "rotation": 10, "shift": 0.1, "crop": 0.9, "images": 2}
+        assert (model["kind"], model["layers"], model["feat_dim"]) == ("siamese_cnn", [2, 2, 2], 256)
+        assert spec.data.images_a_class is None, "pairs by themselves, as they come in files of pairs"
+    assert [first.space[key].to_yaml() for key in ("fit.lr", "fit.weight_decay")] == [
+        {"log_uniform": [1e-4, 1e-2]},
+        {"log_uniform": [1e-5, 1e-3]},
+    ]
+    assert first.search.trials == 100
+    ways = ["concat", "difference", "product", "both", "learned", "gated", "symmetric"]
+    assert second.space["model.fusion"].to_yaml() == {"choice": ways}
+    assert {point["model.fusion"] for point in second.grid_points()} == set(ways)
+    assert {point["model.width_mult"] for point in second.grid_points()} == {1.0, 1.12}
+    assert second.space["model.layers"].to_yaml() == {"choice": [[2, 2, 2], [3, 3, 3]]}
+    assert second.space["model.width_mult"].to_yaml() == {"uniform": [1.0, 1.12]}
+    assert third.space["fit.loss"].to_yaml() == {"choice": ["bce", "focal"]}
+    assert [
+        spec.gate and (spec.gate.go_on, spec.gate.start_over, spec.gate.next) for spec in (first, second, third)
+    ] == [
+        (0.89, 0.57, "pairs_stage2"),
+        (0.89, 0.57, "pairs_stage3"),
+        None,
+    ]
