@@ -31,7 +31,7 @@ class Pairs(InMemoryTask):
     labels = ("id", "same", "first_class", "second_class")
     selected_on = "frozen pairs"
     retested_on = "fresh pairs"
-    training_target = "whether both show the same"
+    training_target = "the same or not"
     logits = True
 
     @property
