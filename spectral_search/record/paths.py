@@ -315,8 +315,12 @@ class RunPaths:
                 "its process said."
             )
         known = run_names(self.root)
-        there = f"it holds {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else "it holds no runs"
-        raise RequestError(f"No run {self.name!r} in {self.root}; {there}. Choose one of these or give --results DIR.")
+        if not known:
+            raise RequestError(f"No run {self.name!r} in {self.root}, which holds none: give --results DIR.")
+        there = f"{', '.join(known[:8])}{', ...' if len(known) > 8 else ''}"
+        raise RequestError(
+            f"No run {self.name!r} in {self.root}; it holds {there}. Choose one of these or give --results DIR."
+        )
 
     def create(self) -> "RunPaths":
         """Make the folder of a new run.

@@ -111,7 +111,7 @@ def test_a_results_root_has_a_name_in_text(name: str) -> None:
 
 
 def test_require_names_the_runs_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="holds no runs"):
+    with pytest.raises(RequestError, match="absent, which holds none: give --results"):
         RunPaths(tmp_path / "absent", "step1").require()
     write_json(RunPaths(tmp_path, "step2").create().manifest_json, {})
     RunPaths(tmp_path, "begun").create()
