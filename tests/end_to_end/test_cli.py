@@ -7,6 +7,8 @@ import pty
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 from command_line import Done, call, paths, spawn, write_spec
 from learnable_root import write_root
+from looked_at import look_once
 from small_pairs import write_folders
 
 from spectral_search.spec.load import list_specs, load_spec
@@ -24,9 +27,12 @@ ROOTS = {"spectra": "data", "pairs": "images", "traffic": "readings.csv"}
 HEAVY = ("torch", "ray", "optuna", "lightgbm", "matplotlib")
 
 
+stage_of = cache(load_spec)
+
+
 def given(stage: str) -> list[str]:
     """What a stage would take from another one's winner, given on the command line at its own values."""
-    spec = load_spec(stage)
+    spec = stage_of(stage)
     return [part for key in spec.pending_inherit() for part in ("--set", f"{key}={json.dumps(spec.base.value(key))}")]
 
 
@@ -95,13 +101,21 @@ def test_light_commands_are_fast_and_load_nothing_heavy(place: Path, arguments: 
     assert best < pandas
 
 
+@pytest.fixture(scope="module")
+def looked_at_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        look_once(patch)
+        yield
+
+
+@pytest.mark.usefixtures("looked_at_once")
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_resolves_quick(place: Path, stage: str, sampler: str) -> None:
-    root = ROOTS[load_spec(stage).task]
+    root = ROOTS[stage_of(stage).task]
     options = ["--data-root", root, "--dry-run", "--quick", "--sampler", sampler, "--json"]
     done = call("run", stage, *options, *given(stage), folder=place)
-    if sampler == "grid" and not load_spec(stage).grid:
+    if sampler == "grid" and not stage_of(stage).grid:
         assert "there is no grid" in done.require(2).stderr
         return
     plan = done.require().json()

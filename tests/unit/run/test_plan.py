@@ -1,21 +1,18 @@
 """Plans: what they say of rungs, and every number of a spec at its bounds, planned or refused in one sentence."""
 
 from collections.abc import Iterator
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from looked_at import look_once
 from numeric_leaves import Leaf, numeric_leaves
 from tiny_search import make_tiny_data, tiny_document
 
 from spectral_search.errors import RequestError
 from spectral_search.run.plan import late_decision, make_plan
 from spectral_search.spec.run import RunSpec
-from spectral_search.tasks.spectra import spectra_plan
-from spectral_search.tasks.spectra.consistency import parts_check
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
-from spectral_search.tasks.spectra.shards.split import Splits
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +21,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
 
 
 @pytest.fixture(scope="module")
-def looked_at_once(root: DataRoot) -> Iterator[None]:
-    """Spectra that a plan has looked at, to see whether they are sound and fit together, are the same to the next."""
+def looked_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        found = cache(partial(parts_check.find_mismatches, root))  # by the noise level
-        patch.setattr(parts_check, "find_mismatches", lambda _, noise_level: found(noise_level))
-        sound, seen = spectra_plan.check_sample, set()
-
-        def check_sample(splits: Splits) -> None:
-            if (digest := splits.digest()) not in seen:
-                sound(splits)
-                seen.add(digest)
-
-        patch.setattr(spectra_plan, "check_sample", check_sample)
+        look_once(patch)
         yield
 
 
