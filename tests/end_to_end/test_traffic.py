@@ -1,18 +1,21 @@
-"""Traffic from a simulated network to forecasts: searched, reported, exported, evaluated, used."""
+"""Traffic from a simulated network to forecasts: searched, killed, resumed, reported, exported, evaluated, used."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import call
+from processes import Running
 
 from spectral_search import service
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
+from spectral_search.spec.name_registry import AUGMENTATIONS, LOSSES, SCHEDULES, WEIGHT_AVERAGES
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "task": "traffic",
     "data": {"input": {"time": "day"}},
     "model": {"kind": "shared_mlp", "hidden": [16], "anchor": True},
@@ -96,6 +99,63 @@ def test_its_report_shows_forecasts_beside_baselines(place: Path) -> None:
     ):
         assert words in page
     assert not any(word in page for word in ("R²", "log g", "spectra ", "dex"))
+
+
+OF_IMAGES = {"affine"}
+OF_CLASSES = {"bce", "focal"}
+
+
+def every_technique() -> dict[str, object]:
+    """A search whose grid has a point for each technique that means something to readings, but for those of classes."""
+    augmentations = [[{"kind": kind}] for kind in AUGMENTATIONS.names if kind not in OF_IMAGES]
+    small = {f"{over}_depth_{stage}": 1 for over in ("temporal", "spatial") for stage in (1, 2)}
+    return {
+        **SPEC,
+        "data": {**SPEC["data"], "num_train": 96, "num_val": 48, "windows_per_epoch": 64},
+        "model": {"kind": "space_time_attention", "embed_dim": 8, "heads": 2, **small, "stochastic_depth": 0.1},
+        "fit": {
+            **{"epochs": 3, "batch_size": 16, "schedule": "one_cycle", "one_cycle_momentum": True, "loss": "l1"},
+            **{"restart_epochs": 1, "step_epochs": 1, "plateau_patience": 1, "average_share": 0.7},
+            "groups": [{"match": "encoder.*", "lr_factor": 0.3}],
+            "distill": {"model": "whole", "weight": 0.0},
+        },
+        "space": {"fit.lr": {"log_uniform": [5e-4, 3e-3]}},
+        "grid": [
+            {"fit.schedule": list(SCHEDULES.names)},
+            {"fit.weight_average": list(WEIGHT_AVERAGES.names)},
+            {"fit.augment": [*augmentations, [item for items in augmentations for item in items]]},
+            {"fit.loss": [name for name in LOSSES.names if name not in OF_CLASSES]},
+            {"fit.accumulate": [2], "model.dropout": [0.2], "model.attention_dropout": [0.1]},
+            {"fit.distill.weight": [0.5]},
+        ],
+        "search": {"trials": 100, "sampler": "grid", "pruner": "none", "finalists": 1, "retest_seeds": 1},
+        "gate": None,
+    }
+
+
+@pytest.mark.slow
+def test_a_search_over_every_technique_goes_on_after_a_kill(place: Path, tmp_path: Path) -> None:
+    (place / "all.yaml").write_text(json.dumps({**every_technique(), "stage": "all"}))
+    asked = ("run", place / "all.yaml", "--data-root", place / "roads.npz")
+    call(*asked, *options(place, "all", "inline"), folder=place).require()
+    whole = record(place, "all")
+    assert whole.state == "finished" and {trial.state for trial in whole.trials} == {"complete"}
+    curves = [tuple(row["val_mae"] for row in trial.epochs) for trial in whole.trials]
+    # Techniques that are in force change numbers: only the points that repeat the spec's own values are alike.
+    own = 1 + sum(name in ("one_cycle", "none", "l1") for name in (*SCHEDULES.names, *WEIGHT_AVERAGES.names, "l1"))
+    assert len(set(curves)) > len(curves) - own
+    running = Running(*asked, *options(place, "all-killed", "inline"), log=tmp_path / "log")
+    paths = RunPaths(place / "results", "all-killed")
+
+    def epochs() -> int:
+        return sum(file.read_text().count("\n") for file in paths.folder.glob("trials/*/progress.jsonl"))
+
+    assert running.wait_for(lambda: epochs() >= 2 * len(curves)), (tmp_path / "log").read_text()
+    running.kill()
+    call(
+        "resume", "all-killed", "--executor", "inline", "--no-dashboard", "--results", place / "results", folder=place
+    ).require()
+    assert numbers(record(place, "all-killed")) == numbers(whole)
 
 
 @pytest.mark.parametrize(
