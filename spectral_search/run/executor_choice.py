@@ -7,6 +7,7 @@ from typing import Literal
 from spectral_search.errors import RequestError
 from spectral_search.models.parameter_count import count_parameters
 from spectral_search.spec.families import family_of
+from spectral_search.spec.family import InputShape
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.data_plan import Traits
 from spectral_search.train.capacity import member_bytes, pack_limit
@@ -20,6 +21,9 @@ _MEMBERS_PER_CORE, _MOST_MEMBERS, _MOST_MEMBERS_GPU = 4, 16, 32
 _SMALL_OPERATIONS = 2e12
 """A search on cheap batches that computes at most so much takes about as long as Ray's start and end, or less. On two
 cores with AMX one of 1.5e12 at most, of which it trained a third, took 20 s in this process and 39 s on Ray."""
+_SMALL_ON_ONE_CORE = 6e12
+"""The same of networks that do not stack: one after the other they take one core here, in two processes of Ray both. At
+100 GFLOP/s and with a third of the epochs trained these are 20 s; Ray takes 15 s on both cores to start and to end."""
 _MEMBER_SHARE = 0.25
 """Part of the free memory that members may fill; the examples and their batches need the rest."""
 _SMALL = (
@@ -80,7 +84,8 @@ def choose_executor(
         chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
         return Choice(chosen, members, f"Executor {asked}, as asked for.")
     executor, reason = _settled(spec, traits, all(_stacks(config) for config in sample), trials, gpus)
-    if executor == "shared" and not gpus and _is_small(spec, traits, sample, trials):
+    free = executor == "shared" or (executor == "separate" and _leaves_open(spec))
+    if free and not gpus and _is_small(spec, traits, sample, trials):
         return Choice("inline", members, _SMALL)
     return Choice(executor, members, reason)
 
@@ -109,19 +114,34 @@ def _settled(spec: RunSpec, traits: Traits, stacks: bool, trials: int, gpus: int
     )
 
 
+def _leaves_open(spec: RunSpec) -> bool:
+    """Whether the spec says nothing of what a trial gets, nor that there is one at a time."""
+    resources = spec.resources
+    return resources.gpus_per_trial == resources.cpus_per_trial == "auto" and resources.concurrent != 1
+
+
 def _stacks(config: TrialConfig) -> bool:
     return family_of(config.model.kind).stack is not None
 
 
 def _is_small(spec: RunSpec, traits: Traits, sample: list[TrialConfig], trials: int) -> bool:
-    """Whether all trials are networks that stack, on cheap batches, and together take less than Ray's start and end."""
+    """Whether all trials are on cheap batches, and together take about as long as Ray's start and end, or less."""
     if traits.train is None or spec.resources.address is not None or traits.streams:
         return False
-    if any(not _stacks(config) or not traits.cheap(config) for config in sample):
+    if not all(traits.cheap(config) for config in sample):
         return False
-    largest = max(count_parameters(c.model, **c.data.input.sizes(traits.values)) for c in sample)
+    most = _SMALL_OPERATIONS if all(_stacks(config) for config in sample) else _SMALL_ON_ONE_CORE
+    largest = max(_operations(config, traits.values) for config in sample)
     # A product there and two back, of a multiplication and an addition each.
-    return 6.0 * largest * traits.train * spec.fit.epochs * trials <= _SMALL_OPERATIONS
+    return 6.0 * largest * traits.train * spec.fit.epochs * trials <= most
+
+
+def _operations(config: TrialConfig, values: int) -> int:
+    """Multiply-accumulates of one example; those of a network that stacks, an MLP, are its parameters."""
+    sizes = config.data.input.sizes(values)
+    if _stacks(config):
+        return count_parameters(config.model, **sizes)
+    return family_of(config.model.kind).forward_operations(config.model, InputShape(**sizes))
 
 
 def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:

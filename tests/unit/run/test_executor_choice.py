@@ -1,0 +1,54 @@
+"""Which processes train a search: this one where Ray would take as long to start as all trials together."""
+
+from typing import Any
+
+import pytest
+
+from spectral_search.run.executor_choice import choose_executor
+from spectral_search.spec.run import RunSpec
+from spectral_search.task.data_plan import Traits
+
+CNN: dict[str, Any] = {
+    "stage": "some",
+    "task": "pairs",
+    "model": {"kind": "siamese_cnn", "layers": [1, 1], "width": 8, "feat_dim": 16},
+    "fit": {"epochs": 4, "loss": "bce"},
+    "resources": {"gpus": []},
+}
+
+
+def traits(train: int = 1000, *, cheap: bool = True, streams: bool = False) -> Traits:
+    kept, examples = 2 * 64 * train, "pairs"
+    return Traits(2 * 64, train, kept, 0, streams, False, kept, kept, lambda config: cheap, cheap, "less", examples)
+
+
+def chosen(document: dict[str, Any], traits: Traits, trials: int = 8, gpus: int = 0) -> str:
+    return choose_executor("auto", RunSpec.from_dict(document), [], traits, trials=trials, gpus=gpus).executor
+
+
+def test_a_small_search_of_networks_that_do_not_stack_runs_here() -> None:
+    assert chosen(CNN, traits()) == "inline"
+    assert chosen(CNN, traits(), trials=1) == "inline"
+
+
+@pytest.mark.parametrize(
+    ("traits_", "trials"), [(traits(10_000_000), 8), (traits(), 100_000), (traits(cheap=False), 8)]
+)
+def test_a_larger_one_or_one_of_dear_batches_has_a_process_a_trial(traits_: Traits, trials: int) -> None:
+    assert chosen(CNN, traits_, trials) == "separate"
+
+
+@pytest.mark.parametrize("resources", [{"concurrent": 1}, {"cpus_per_trial": 2.0}])
+def test_what_a_spec_says_of_trials_is_kept(resources: dict[str, Any]) -> None:
+    assert chosen({**CNN, "resources": {"gpus": [], **resources}}, traits()) == "separate"
+
+
+def test_gpus_clusters_and_streams_share_passes_on_ray() -> None:
+    assert chosen(CNN, traits(), gpus=1) == "shared"
+    assert chosen(CNN, traits(streams=True)) == "shared"
+    assert chosen({**CNN, "resources": {"gpus": [], "address": "10.0.0.1:6379"}}, traits()) == "shared"
+
+
+@pytest.mark.parametrize(("train", "expected"), [(1000, "inline"), (100_000_000, "shared")])
+def test_networks_that_stack_share_passes_here_or_on_ray(train: int, expected: str) -> None:
+    assert chosen({**CNN, "model": {"kind": "mlp", "hidden": [16]}}, traits(train)) == expected
