@@ -26,6 +26,7 @@ _PARTS = {
     "search": "searches_beside_peers",
     "overhead": "search_overhead",
     "efficiency": "search_efficiency",
+    "page": "page_answers",
     "growth": "search_growth",
     "gpu": "gpu_epochs",
 }

@@ -14,8 +14,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[PART]...",
-            help="reading, compress, training, packs, search, overhead, efficiency (these when none is named), growth, "
-            "gpu.",
+            help="reading, compress, training, packs, search, overhead, efficiency, page (these when none is named), "
+            "growth, gpu.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that it runs.")] = False,
