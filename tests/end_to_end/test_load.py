@@ -1,0 +1,30 @@
+"""Many trials, and kills for a while: nothing is lost, nothing grows, and the end is that of a search left in peace."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.many_trials import measured
+from benchmarks.soak import soak
+
+pytestmark = pytest.mark.slow
+TRIALS = 500
+GROWTH_MB = 40.0
+"""Of the driver, from its first fifth of the trials to its last: their record, and what an allocator keeps."""
+STATUS_CPU_S = 6.0
+
+
+@pytest.mark.timeout(1800)
+def test_five_hundred_trials_cost_the_last_what_they_cost_the_first(tmp_path: Path) -> None:
+    found = measured(tmp_path, TRIALS, "inline", sampler="parzen")
+    assert (found["trials"], found["lost"]) == (TRIALS, 0), found
+    first, *_, last = found["driver_cpu_ms_a_trial_by_fifths"]
+    assert last < 2 * first, found
+    assert found["driver_growth_mb"] < GROWTH_MB and found["status_cpu_s"] < STATUS_CPU_S, found
+
+
+@pytest.mark.timeout(1800)
+def test_kills_for_a_minute_change_no_number(tmp_path: Path) -> None:
+    found = soak(tmp_path, 1.0, ("shared", "inline"))
+    assert found["unequal"] == [] and found["searches"] >= 1, found
+    assert found["kills_of_drivers"] > 0, found
