@@ -32,7 +32,8 @@ def test_every_stage_shrinks_and_keeps_its_networks(stage: str) -> None:
     assert small.fit.warmup_epochs < small.fit.epochs
     assert small.fit.batch_size <= 256
     assert small.search.trials <= limits.trials <= 8
-    assert rule_of(small).rungs(small.fit.epochs)[0] <= 3
+    rungs = rule_of(small).rungs(small.fit.epochs)
+    assert rungs[0] <= 3 if full.search.pruner != "none" else rungs == []
     assert small.search.retest_seeds == 1
     assert small.grid_size() <= small.search.trials
     assert (small.grid_size() > 0) == (full.grid_size() > 0)
