@@ -168,7 +168,6 @@ def _load_run(record: RunRecord) -> Run | None:
             target_N=nothing_N if table is None else column(table, task.target).astype(np.float64),
             predicted_N=nothing_N if table is None else column(table, task.predicted).astype(np.float64),
             train_seconds=best.seconds,
-            search_seconds=record.wall_seconds,
             fair=reads.fair,
             facts={
                 task.objective.val_name: best.best_value,

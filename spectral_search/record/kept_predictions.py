@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from spectral_search.errors import RequestError
 from spectral_search.record.bundle import read_safetensors, to_safetensors
 from spectral_search.record.durable import write_atomic
-from spectral_search.record.paths import RunPaths
+from spectral_search.record.paths import BaselineSettingPaths, RunPaths
 from spectral_search.record.tables import write_table
 from spectral_search.task.metric import Metric
 from spectral_search.task.task import Task
@@ -130,7 +130,16 @@ def _read_retest(file: Path, objective: Metric) -> Retest:
         raise RequestError(f"{file} is no record of a re-test ({fault}); remove it and resume the run.") from None
 
 
-def _read_table(file: Path) -> "pd.DataFrame":
+def read_baseline(paths: BaselineSettingPaths, method: str) -> "pd.DataFrame":
+    """What a baseline predicted, one by one, as its task wrote it.
+
+    Raises:
+        RequestError: The file is missing or damaged.
+    """
+    return _read_table(paths.predictions(method), f"fit it again, `baselines --only {method} --again`")
+
+
+def _read_table(file: Path, cure: str = "remove it and make it again with `evaluate`") -> "pd.DataFrame":
     import pandas as pd
     import pyarrow
 
@@ -138,4 +147,4 @@ def _read_table(file: Path) -> "pd.DataFrame":
         return pd.read_parquet(file)
     except (OSError, ValueError, pyarrow.ArrowException) as fault:
         reason = str(fault).splitlines()[0] if str(fault) else "it is empty"
-        raise RequestError(f"{file} cannot be read ({reason}); remove it and make it again with `evaluate`.") from None
+        raise RequestError(f"{file} cannot be read ({reason}); {cure}.") from None

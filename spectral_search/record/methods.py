@@ -41,7 +41,6 @@ class Method:
         target_N: What was to be predicted of them; empty where there are no predictions.
         predicted_N: What it predicted, NaN where it did not; empty as `target_N` is.
         train_seconds: Training time of the winner alone.
-        search_seconds: Wall time of the whole search.
         fair: Whether it is told nothing but what all others are.
         role: What it is to the others.
         called: A baseline's name in a sentence, where it is to be told of in one.
@@ -59,7 +58,6 @@ class Method:
     target_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
     predicted_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
     train_seconds: float | None = None
-    search_seconds: float | None = None
     fair: bool = True
     role: Role = "network"
     called: str = ""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spectral_search.errors import RequestError
 from spectral_search.places import writing
 from spectral_search.record.durable import digest_of, read_json, write_json
+from spectral_search.record.kept_predictions import read_baseline
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.methods import Method
 from spectral_search.record.paths import BaselinePaths, BaselineSettingPaths
@@ -65,7 +65,7 @@ def kept_methods(root: Path, data: Mapping[str, Any]) -> list[Method]:
     paths = _setting(root, data)
     document, found = _document(paths), []
     for name, entry in document.get("methods", {}).items():
-        table = _predictions(paths, name)
+        table = read_baseline(paths, name)
         found.append(
             Method(
                 name=f"{CALLED[name]} ({document['train_windows']:,})",
@@ -93,12 +93,3 @@ def _setting(root: Path, data: Mapping[str, Any]) -> BaselineSettingPaths:
 def _document(paths: BaselineSettingPaths) -> dict[str, Any]:
     document = read_json(paths.baselines_json) if paths.baselines_json.is_file() else {}
     return document if document.get("format") == FORMAT and document.get("task") == TASK.name else {}
-
-
-def _predictions(paths: BaselineSettingPaths, name: str) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(paths.predictions(name))
-    except (OSError, ValueError) as fault:
-        raise RequestError(
-            f"{paths.predictions(name)} cannot be read ({type(fault).__name__}): fit it again, `baselines --again`."
-        ) from None

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spectral_search.errors import RequestError
 from spectral_search.places import writing
 from spectral_search.record.durable import digest_of, read_json, write_json
+from spectral_search.record.kept_predictions import read_baseline
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.methods import Method
 from spectral_search.record.paths import BaselinePaths, BaselineSettingPaths
@@ -75,7 +75,7 @@ def kept_methods(task: Task, root: Path, hashes: Mapping[str, str]) -> list[Meth
         if document.get("part") != "test" or document.get("sha256", {}).get("train") != hashes.get("train"):
             continue
         for name, entry in document["methods"].items():
-            table = _predictions(paths, name)
+            table = read_baseline(paths, name)
             found.append(
                 Method(
                     name=f"{BASELINES[name][0]} ({document['pairs']['train']:,})",
@@ -102,12 +102,3 @@ def _document(paths: BaselineSettingPaths) -> dict[str, Any]:
 
 def _known(paths: BaselineSettingPaths) -> dict[str, Any]:
     return dict(_document(paths).get("methods", {}))
-
-
-def _predictions(paths: BaselineSettingPaths, name: str) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(paths.predictions(name))
-    except (OSError, ValueError) as fault:
-        raise RequestError(
-            f"{paths.predictions(name)} cannot be read ({type(fault).__name__}): fit it again, `baselines --again`."
-        ) from None

@@ -4,7 +4,6 @@ Each check is a function from the data to findings; a finding is a sentence that
 Shape suffixes: N spectra, L pixels.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -68,9 +67,6 @@ class Audited:
         """Train, val and, where there is one, test."""
         parts = {"train": self.splits.train, "val": self.splits.val, "test": self.splits.test}
         return {name: selection for name, selection in parts.items() if selection is not None}
-
-
-Check = Callable[[Audited], list[AuditFinding]]
 
 
 def sample(selection: Selection, wanted: int, *, noisy: bool = False) -> Spectra:

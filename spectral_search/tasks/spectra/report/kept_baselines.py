@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectral_search.errors import RequestError
 from spectral_search.places import writing
 from spectral_search.record.durable import digest_of, read_json, write_json
+from spectral_search.record.kept_predictions import read_baseline
 from spectral_search.record.manifest import sampled, utc_now
 from spectral_search.record.paths import BaselinePaths, BaselineSettingPaths
 from spectral_search.record.tables import write_table
@@ -60,16 +60,7 @@ class Baselines:
         Raises:
             RequestError: The file is missing or damaged.
         """
-        import pandas as pd
-        import pyarrow
-
-        file = self.paths.predictions(method)
-        try:
-            return pd.read_parquet(file)
-        except (OSError, ValueError, pyarrow.ArrowException) as fault:
-            raise RequestError(
-                f"{file} cannot be read ({type(fault).__name__}): fit it again, `baselines --only {method} --again`."
-            ) from None
+        return read_baseline(self.paths, method)
 
     def keep(self, method: str, entry: Mapping[str, Any], table: "pd.DataFrame") -> "Baselines":
         """Store a finished method; the others stay as they are on disk."""
@@ -141,23 +132,3 @@ def list_baselines(root: Path, data: Mapping[str, Any]) -> list[Baselines]:
         return []
     found = [known for paths in BaselinePaths(root, key).settings() if (known := load(paths))]
     return sorted(found, key=lambda known: int(known.document["spectra"]["train"]))
-
-
-def find_baselines(root: Path, manifest_data: Mapping[str, Any], data: DataSpec) -> Baselines | None:
-    """The baselines on exactly the spectra of a run.
-
-    Args:
-        root: The results root.
-        manifest_data: `data` of the run's manifest.
-        data: The data section of its spec.
-    """
-    if not manifest_data.get("shards") or not manifest_data.get("split"):
-        return None
-    return next(
-        (
-            known
-            for known in list_baselines(root, manifest_data)
-            if known.paths.folder.name == setting_key(data, manifest_data, int(known.document["spectra"]["train"]))
-        ),
-        None,
-    )

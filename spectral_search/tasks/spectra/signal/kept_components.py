@@ -108,18 +108,6 @@ def _watched(blocks: Iterator[AnyBlock], gathering: Gathering) -> Iterator[AnyBl
         yield block.then(look)
 
 
-def stored_bytes(spectra: int, components: int, shared: int, *, masked: bool = False) -> int:
-    """Bytes of an entry but for its header.
-
-    Args:
-        spectra: N.
-        components: K.
-        shared: Matrices R that the factors of the covariances are mixed of.
-        masked: Whether a mask marks anything.
-    """
-    return spectra * (4 * (components + shared) + 8 * (3 if masked else 2)) + 4 * shared * components**2
-
-
 def _key(digests: Digests, prep: Preprocessing, noise_level: float) -> str:
     used = prep.valid_L, prep.centre_L, prep.inverse_noise_L, prep.directions_LK
     settings = _FORMAT, prep.flux_scale, float(noise_level), *(digest_array(array) for array in used)

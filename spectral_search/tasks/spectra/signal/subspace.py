@@ -128,14 +128,10 @@ def is_noisy(variance_Q: np.ndarray, spectra: int) -> bool:
     return bool(spectra >= _FEWEST_JUDGED and variance_Q[len(variance_Q) // 2] > _NOISY_LEVEL)
 
 
-def outside(z_NL: np.ndarray, directions_LK: np.ndarray) -> float:
-    """Mean variance of whitened noise-free spectra outside the subspace, in units of the noise of one direction."""
-    residual_NL = z_NL - (z_NL @ directions_LK) @ directions_LK.T
-    return float(np.einsum("nl,nl->", residual_NL, residual_NL, dtype=np.float64) / max(1, len(z_NL)))
-
-
 def outside_steps(z_NL: np.ndarray, directions_LQ: np.ndarray) -> np.ndarray:
-    """`outside` of the first 16, 32, ... directions and of all, float64.
+    """Mean variance of whitened spectra outside the first 16, 32, ... directions and outside all, float64.
+
+    In units of the noise of one direction.
 
     Args:
         z_NL: Whitened noise-free spectra; overwritten.

@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -18,6 +19,7 @@ from spectral_search.tasks.spectra.baselines import fit_baselines as baselines
 from spectral_search.tasks.spectra.baselines.fit_baselines import Question, chosen_methods, measure
 from spectral_search.tasks.spectra.report import baselines_view, kept_audit
 from spectral_search.tasks.spectra.report import kept_baselines as stored
+from spectral_search.tasks.spectra.section import DataSpec
 
 CPU = torch.device("cpu")
 
@@ -61,15 +63,24 @@ def test_what_is_finished_is_kept_and_not_fitted_again(
     assert {"test_mae_dex", "test_rmse_dex", "seconds"} <= set(entry)
 
 
+def found_baselines(results: Path, manifest_data: Mapping[str, Any], data: DataSpec) -> stored.Baselines | None:
+    """On exactly the spectra of a run."""
+    for known in stored.list_baselines(results, manifest_data):
+        train = int(known.document["spectra"]["train"])
+        if known.paths.folder.name == stored.setting_key(data, manifest_data, train):
+            return known
+    return None
+
+
 def test_a_run_finds_the_baselines_of_its_own_spectra(root: Path, tmp_path: Path) -> None:
     question = ask(root)
     fit(question, tmp_path, "ridge")
     fit(ask(root, num_train=200), tmp_path, "ridge")
     manifest_data = baselines.manifest_data(question)
-    known = stored.find_baselines(tmp_path, manifest_data, question.spec.data)
+    known = found_baselines(tmp_path, manifest_data, question.spec.data)
     assert known is not None and known.document["spectra"] == {"train": 300, "val": 100, "test": 80}
     other = question.spec.data.model_copy(update={"noise_level": 0.5})
-    assert stored.find_baselines(tmp_path, manifest_data, other) is None
+    assert found_baselines(tmp_path, manifest_data, other) is None
     assert [b.document["spectra"]["train"] for b in stored.list_baselines(tmp_path, manifest_data)] == [
         200,
         300,
@@ -88,10 +99,10 @@ def test_edited_spectra_are_measured_anew(root: Path, tmp_path: Path, part: str)
         flux[3] = flux[3] * 1.01
     after = ask(tmp_path / "data")
     now = baselines.manifest_data(after)
-    assert stored.find_baselines(results, known, before.spec.data) is not None
-    assert stored.find_baselines(results, now, after.spec.data) is None
+    assert found_baselines(results, known, before.spec.data) is not None
+    assert found_baselines(results, now, after.spec.data) is None
     assert list(fit(after, results, "ridge").methods) == ["ridge"]
-    assert stored.find_baselines(results, now, after.spec.data) is not None
+    assert found_baselines(results, now, after.spec.data) is not None
 
 
 def test_an_audit_belongs_to_the_bytes_it_saw(root: Path, tmp_path: Path) -> None:

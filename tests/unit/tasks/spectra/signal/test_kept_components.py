@@ -18,13 +18,18 @@ from spectral_search.tasks.spectra.shards.content import arrays_used, read_hashe
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Selection
 from spectral_search.tasks.spectra.signal.compress import compress
-from spectral_search.tasks.spectra.signal.kept_components import Kept, kept_components, stored_bytes
+from spectral_search.tasks.spectra.signal.kept_components import Kept, kept_components
 from spectral_search.tasks.spectra.simulator.simulate import simulate
 from spectral_search.tasks.spectra.training.dataset import shared_tensor
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
 SPECTRA = 200
 COMPARED = ("mean_NK", "mix_NR", "factors_RKK", "log_g_N", "bin_N")
+
+
+def stored_bytes(spectra: int, components: int, shared: int, *, masked: bool = False) -> int:
+    """Of an entry but for its header."""
+    return spectra * (4 * (components + shared) + 8 * (3 if masked else 2)) + 4 * shared * components**2
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from spectral_search.tasks.spectra.signal.subspace import (
     enough_components,
     find_directions,
     is_noisy,
-    outside,
+    outside_steps,
     whitened,
 )
 
@@ -62,8 +62,8 @@ def test_signal_outside_is_in_units_of_the_noise_of_one_direction() -> None:
     z_NL = signals(800)
     directions_LK = find_directions(z_NL, 1).directions_LK
     expected = float(np.square(30.0 * 0.2 ** np.arange(6))[3:].sum())
-    assert outside(z_NL, directions_LK[:, :3]) == pytest.approx(expected, rel=0.2)
-    assert outside(z_NL, directions_LK[:, :6]) < 1e-4
+    assert outside_steps(z_NL.copy(), directions_LK[:, :3])[-1] == pytest.approx(expected, rel=0.2)
+    assert outside_steps(z_NL.copy(), directions_LK[:, :6])[-1] < 1e-4
 
 
 def test_whitened_spectra_are_zero_where_masked() -> None:
