@@ -207,6 +207,10 @@ class RunPaths:
         """A hash of each example that the run has read, by part and array."""
         return self.folder / "content.npz"
 
+    def logging(self, kind: str) -> Path:
+        """What one logger keeps."""
+        return self.folder / "logging" / kind
+
     @property
     def paused_jsonl(self) -> Path:
         """Parts of the space that get no more trials, a line each."""

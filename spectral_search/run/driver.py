@@ -35,6 +35,7 @@ from spectral_search.record.wording import size
 from spectral_search.run.background_call import Ahead
 from spectral_search.run.cluster_slots import Node
 from spectral_search.run.killed_processes import KILLED, need_told
+from spectral_search.run.loggers.fed import fed
 from spectral_search.run.lone_blas import lone_blas
 from spectral_search.run.memory_plan import largest_trial_bytes
 from spectral_search.run.plan import Plan
@@ -352,8 +353,9 @@ def opened_study(
     with open_storage(storage_url(manifest, paths)) as storage:
         study = kind(plan.spec, paths, storage, manifest.study_name)
         progress = Progress(plan.spec, paths.name, study, around.view, plan.afterwards)
-        study.listener, study.on_pause = progress, progress.pause
-        yield study, progress
+        study.on_pause = progress.pause
+        with fed(plan.spec, paths, study, progress, around.say) as study.listener:
+            yield study, progress
 
 
 def _data_bytes(plan: Plan) -> int:

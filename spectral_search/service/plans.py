@@ -35,10 +35,12 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
     Raises:
         RequestError: Anything is wrong with the spec, the data or the options; all faults of a file at once.
     """
+    from spectral_search.run.loggers.epoch_sink import require_loggers
     from spectral_search.run.plan import make_plan
     from spectral_search.task.registry import task_of
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
+    require_loggers(spec.search.loggers)
     run_name(spec, options, dry_run=dry_run)
     check_cluster(spec, options)
     spec, notes, parent = _inherited(spec, options)

@@ -37,11 +37,13 @@ def recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> Rec
     Raises:
         RequestError: The spec was edited, or the data are not the data that the run began with.
     """
+    from spectral_search.run.loggers.epoch_sink import require_loggers
     from spectral_search.task.registry import task_of
     from spectral_search.train.teacher_files import require_same_teacher
 
     _require_own_spec(record)
     spec = recorded_spec(record, options)
+    require_loggers(spec.search.loggers)
     check_cluster(spec, options)
     require_same_teacher(spec.fit.distill)
     task = task_of(spec.task)

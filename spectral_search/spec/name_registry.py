@@ -89,6 +89,8 @@ RULES = Registry("rule", "strategy", "spectral_search.rules")
 """Who says what is stopped: `search.pruner`."""
 PAUSES = Registry("pause", "strategy", "spectral_search.pauses")
 """Who says where nothing more is tried, trials having failed there: `search.pause`."""
+LOGGERS = Registry("logger", "run/loggers", "spectral_search.loggers")
+"""Where epochs are shown beside the run's own record: `search.loggers`."""
 LOSSES = Registry("loss", "train/techniques", "spectral_search.losses")
 """What training makes small: `fit.loss`."""
 SCHEDULES = Registry("schedule", "train/techniques", "spectral_search.schedules")

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
 from spectral_search.spec.copies import Copies, share_budget
-from spectral_search.spec.name_registry import PAUSES, PROPOSERS, RULES
+from spectral_search.spec.name_registry import LOGGERS, PAUSES, PROPOSERS, RULES
 
 _PASSWORD = re.compile(r"://[^/@]*?:(?P<user>[^@]*)@|[?&](?:\w*password|passwd)=(?P<option>[^&]*)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -69,6 +69,9 @@ class SearchSpec(Section):
         0.2,
         description="most that training finalists anew may cost, as a part of training all trials; where whole copies "
         "of the winner cost more, they are stopped earlier and compared with it as it was by then",
+    )
+    loggers: list[Annotated[str, LOGGERS]] = Field(
+        [], description="where epochs are shown too, from a folder of the run: tensorboard, mlflow, wandb"
     )
     storage: str | None = Field(None, description="database URL of the study; SQLite in the run folder when absent")
 

@@ -1,0 +1,1 @@
+"""Where epochs are shown beside a run's own record: a module for each."""
