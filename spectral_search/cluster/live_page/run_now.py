@@ -1,6 +1,7 @@
 """One run as the page gets it: how it stands, its rungs, what trains where, what failed."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from spectral_search.cluster.live_page.outlook import outlook
 from spectral_search.cluster.live_page.results_folder import WatchedRun
 from spectral_search.cluster.live_page.run_list import metric_document
+from spectral_search.record.database import sqlite_url
 from spectral_search.record.leaderboard import caveats
 from spectral_search.record.run_records import TRIAL_STATES, RunRecord, TrialRecord
 from spectral_search.record.wording import short_keys
@@ -57,7 +59,7 @@ def run_document(run: WatchedRun, now: float) -> dict[str, Any]:
         "caveats": caveats(record),
         "notes": record.notes,
         "ray_dashboard": manifest.ray_dashboard if record.state == "running" else None,
-        "optuna_command": f"optuna-dashboard {manifest.storage or record.paths.study_url}",
+        "optuna_command": shlex.join(["optuna-dashboard", manifest.storage or sqlite_url(record.paths.study_db, "ro")]),
         "study": manifest.storage or str(record.paths.study_db.absolute()),
     }
 

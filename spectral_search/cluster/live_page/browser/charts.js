@@ -100,7 +100,7 @@ export function drawCurves(place, { metric, curves }, best) {
     .forEach((curve, nth) => traces.push(line(curve, `trial ${curve.trial}`, { color: colour(nth + 1), width: 1.8 })))
   if (winner) traces.push(line(winner, `trial ${best}, the best`, { color: colour(0), width: 3 }))
   const label = `${metric.label} on val by epoch, of ${curves.length} trials, ${live.length} of them training`
-  const legend = { showlegend: traces.length > 1 && live.length < 9, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 } }
+  const legend = { showlegend: traces.length > 1 && traces.length < (innerWidth < 600 ? 4 : 10), legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 } }
   draw(place, label, traces, {
     ...legend,
     margin: { l: 56, r: 12, t: 34, b: 48 },

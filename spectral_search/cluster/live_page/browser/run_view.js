@@ -286,7 +286,7 @@ function details(run) {
     ["stage", run.stage],
     ["on", run.host ?? "–"],
     ["study", el("code", {}, run.study)],
-    ["optuna-dashboard", run.optuna_dashboard ? el("a", { href: run.optuna_dashboard, rel: "noreferrer" }, "the same study in optuna-dashboard") : command(run.optuna_command)],
+    ["optuna-dashboard", command(run.optuna_command)],
     ["Ray's dashboard", run.ray_dashboard ? el("span", {}, rayLink(run.ray_dashboard), " (asks for the token in ~/.ray/auth_token)") : "none: no Ray of this run is there now"],
   ]
   const said = [...run.caveats, ...run.notes]

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 from made_runs import MakeRun
 from pytest import MonkeyPatch
@@ -20,6 +21,8 @@ def test_a_live_run_tells_how_good_how_far_and_what_trains_where(make_run: MakeR
     assert found["epochs"] == 13 and found["epochs_planned"] > 13
     assert [(trial["trial"], trial["epoch"], trial["epochs"]) for trial in found["live"]] == [(4, 1, 4)]
     assert [(worker["worker"], worker["trials"]) for worker in found["workers"]] == [("this search's own process", [4])]
+    program, url = shlex.split(found["optuna_command"])
+    assert program == "optuna-dashboard" and url.endswith("study.db?mode=ro&uri=true")
     json.dumps(found, allow_nan=False)
 
 
