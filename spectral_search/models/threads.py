@@ -23,7 +23,13 @@ def for_each(work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
             _work_through(work, shared)
         return
     futures = [_pool(threads).submit(_work_through, work, shared) for _ in range(threads)]
-    wait(futures)  # also where one has failed: whoever hears of it may end what the others work on
+    try:
+        wait(futures)  # also where one has failed: whoever hears of it may end what the others work on
+    except BaseException:  # Ctrl-C, which the calling thread alone hears
+        if isinstance(shared, _InTurns):
+            shared.end()
+            wait(futures)
+        raise
     for future in futures:
         future.result()
 

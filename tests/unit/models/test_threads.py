@@ -1,6 +1,8 @@
 """Pieces that are made while others are worked on, and work that fails."""
 
+import signal
 from collections.abc import Iterator
+from threading import Event, main_thread
 
 import pytest
 import torch
@@ -41,3 +43,21 @@ def test_little_is_begun_once_a_piece_has_failed() -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         for_each(work, iter(range(300_000)))
     assert len(begun) < 300_000
+
+
+def test_an_interrupt_is_heard_when_no_thread_runs_the_generator_any_more() -> None:
+    torch.set_num_threads(2)
+
+    def pieces() -> Iterator[int]:
+        for piece in range(100):
+            yield piece
+            Event().wait(0.05)
+
+    def work(piece: int) -> None:
+        if piece == 3:
+            signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)
+
+    given = pieces()
+    with pytest.raises(KeyboardInterrupt):
+        for_each(work, given)
+    given.close()  # ValueError while it runs
