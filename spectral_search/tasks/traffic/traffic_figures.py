@@ -26,6 +26,8 @@ AHEAD = HORIZON // 2 - 1
 BAND = (0.05, 0.95)
 HOURS = 2
 """Of a bin of the time of day."""
+_HOURS_APART = 4
+"""Ticks of the picture of a day."""
 _NOTHING = "No run holds forecasts for test windows."
 
 
@@ -83,7 +85,9 @@ def day_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
             ax.plot(hour_N, target_NS[:, sensor], color=INK, linewidth=1.0, label="read")
             ax.plot(hour_N, predicted_NS[:, sensor], color=colour(lead.family), label=f"foretold {ahead} min before")
             ax.set_title(f"sensor {sensor}, counted from 0")
-        axes[-1].set_xlabel("hours since midnight")
+        ticks = np.arange(np.ceil(hour_N[0] / _HOURS_APART), hour_N[-1] / _HOURS_APART).astype(int) * _HOURS_APART
+        axes[-1].set_xticks(ticks, [str(tick % 24) for tick in ticks])  # the others share them
+        axes[-1].set_xlabel("hour of the day")
         legend(canvas, axes[0], layout)
         return canvas
 
