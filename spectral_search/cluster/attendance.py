@@ -15,7 +15,7 @@ from spectral_search.record.durable import append_line
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.paths import RunPaths
 
-LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
 """How often it looks whether it is to stop."""
 
 
@@ -54,7 +54,7 @@ def attending(paths: RunPaths, job: JobRecord) -> Iterator[None]:
 
 def _watch(paths: RunPaths, over: threading.Event) -> None:
     beat = time.monotonic()
-    while not over.wait(LOOK_SECONDS):
+    while not over.wait(_LOOK_SECONDS):
         with suppress(OSError):
             if time.monotonic() - beat >= BEAT_SECONDS:
                 beat = time.monotonic()
@@ -111,7 +111,7 @@ def _copy(paths: RunPaths, start: int, target: int, over: threading.Event) -> No
         log.seek(start)
         ended = False
         while not ended:
-            ended = over.wait(LOOK_SECONDS / 2)
+            ended = over.wait(_LOOK_SECONDS / 2)
             while chunk := log.read(1 << 16):
                 os.write(target, chunk)
 
@@ -134,4 +134,4 @@ def growing(paths: RunPaths, is_over: Callable[[], bool], sleep: Callable[[float
                 yield text.decode(errors="replace")
         if ended:
             return
-        sleep(LOOK_SECONDS / 2)
+        sleep(_LOOK_SECONDS / 2)

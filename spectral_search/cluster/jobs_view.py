@@ -8,14 +8,14 @@ from rich.text import Text
 from spectral_search.cluster.standing import Standing
 from spectral_search.record.wording import fitted_table
 
-HEADINGS = ["name", "state", "stage", "by", "submitted (UTC)", "cluster"]
+_HEADINGS = ["name", "state", "stage", "by", "submitted (UTC)", "cluster"]
 
 
 def render_jobs(jobs: Sequence[Standing]) -> RenderableType:
     """All jobs, first submitted first, and below them why each is as it is."""
     if not jobs:
         return Text("No jobs yet: `spectral-search submit cnn_stage1a --address http://HEAD:8265` makes one.")
-    rows = [HEADINGS]
+    rows = [_HEADINGS]
     for one in jobs:
         state = one.state if one.position is None else f"{one.state} ({one.position})"
         at = one.job.submitted_at[:16].replace("T", " ")

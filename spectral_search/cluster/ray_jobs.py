@@ -22,8 +22,8 @@ from spectral_search.errors import RequestError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 """Where a cluster on this machine takes jobs."""
-TOKEN, TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-NOT_YET = "No available agent"
+_TOKEN, _TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_NOT_YET = "No available agent"
 """What a cluster says that has just been started."""
 
 
@@ -85,10 +85,10 @@ def on_this_machine(address: str) -> bool:
 
 def known_token(environ: Mapping[str, str] = os.environ) -> str | None:
     """The token of the cluster, from where Ray looks for it; None where there is none."""
-    if token := environ.get(TOKEN):
+    if token := environ.get(_TOKEN):
         return token.strip()
     try:
-        file = Path(environ[TOKEN_FILE]) if environ.get(TOKEN_FILE) else Path.home() / ".ray" / "auth_token"
+        file = Path(environ[_TOKEN_FILE]) if environ.get(_TOKEN_FILE) else Path.home() / ".ray" / "auth_token"
         return file.read_text().strip() or None
     except (OSError, RuntimeError):
         return None
@@ -122,7 +122,7 @@ class RayJobs:
                 self._ask("POST", "/api/jobs/", {**request, "runtime_env": {"env_vars": variables}})
                 return
             except RequestError as error:
-                if NOT_YET not in str(error) or time.monotonic() > deadline:
+                if _NOT_YET not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(1.0)
 
@@ -185,7 +185,7 @@ class RayJobs:
         if error.code in (401, 403):
             return RequestError(
                 f"The cluster at {self.address} asks for its token: put it into ~/.ray/auth_token (readable by you "
-                f"only), or name its file in {TOKEN_FILE}."
+                f"only), or name its file in {_TOKEN_FILE}."
             )
         if error.code == 404:
             return NotThereError(f"The cluster at {self.address} knows no {error.url.removeprefix(self.address)}.")

@@ -11,14 +11,14 @@ from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths, job_names
 from spectral_search.record.run_records import run_state
 
-OF_RUN: dict[str, JobState] = {
+_OF_RUN: dict[str, JobState] = {
     "running": "running",
     "finished": "finished",
     "failed": "failed",
     "interrupted": "stopped",
 }
 """A run's state as a job's."""
-LOST = "its process is gone without a word, as when a node or the cluster dies"
+_LOST = "its process is gone without a word, as when a node or the cluster dies"
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def standing(paths: RunPaths, now: float | None = None) -> Standing:
     job = JobRecord.load(paths.job_json)
     state, why = job.state_now(paths, now), job.why
     if state == "lost":
-        why = LOST
+        why = _LOST
     if state not in ALIVE and paths.exists():
         # A run may have been gone on with where no job is.
-        of_run = OF_RUN[run_state(Manifest.load(paths.manifest_json), paths, now)]
+        of_run = _OF_RUN[run_state(Manifest.load(paths.manifest_json), paths, now)]
         if of_run in ("running", "finished") and of_run != state:
             state, why = of_run, None
     return Standing(paths, job, state, why)

@@ -19,9 +19,9 @@ KEY = "spectral_search"
 """Of what a job finds in its metadata."""
 _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """The variable in which Ray hands a job its metadata."""
-STOP_SECONDS = 120
+_STOP_SECONDS = 120
 """What a job that Ray stops may take to keep its state; Ray's own 3 are too few to write a checkpoint."""
-MOST_METADATA_BYTES = 60_000
+_MOST_METADATA_BYTES = 60_000
 """An environment variable has room for twice as much."""
 
 
@@ -41,8 +41,8 @@ def hand_over(job: JobRecord, text: str, python: str) -> None:
     assert job.address is not None and job.submission_id is not None
     shipped = json.dumps({"job": job.model_dump(mode="json", exclude={"history", "claim"}), "spec": text})
     # Where it is too long, the results folder, which the cluster sees, has it.
-    metadata = {KEY: shipped, "name": job.name} if len(shipped) <= MOST_METADATA_BYTES else {"name": job.name}
-    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+    metadata = {KEY: shipped, "name": job.name} if len(shipped) <= _MOST_METADATA_BYTES else {"name": job.name}
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS)}
     RayJobs(job.address).submit(entrypoint(python, job.name, job.results), job.submission_id, metadata, variables)
 
 

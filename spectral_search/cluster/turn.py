@@ -18,10 +18,10 @@ from spectral_search.record.run_records import run_state
 from spectral_search.run.cluster_slots import Node, claim_of
 from spectral_search.train.devices import Slots
 
-LOOK_SECONDS = 2.0
-LOOK_AGAIN_SECONDS = 20.0
+_LOOK_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = 20.0
 """How often the cluster itself is asked, as long as the records beside say nothing new."""
-STARTING_SECONDS = 120.0
+_STARTING_SECONDS = 120.0
 """So long a job that was submitted earlier is waited for that has no process yet."""
 
 
@@ -40,7 +40,7 @@ def wait_until(
         if job.enter("waiting", why):
             job.save(paths)
             print(f"{job.name} waits {why}", flush=True)
-        sleep(LOOK_SECONDS)
+        sleep(_LOOK_SECONDS)
 
 
 def unfinished(job: JobRecord, paths: RunPaths) -> str | None:
@@ -111,7 +111,7 @@ class Room:
             claims: list[Claim] = [one.job.claim for one in users]
             if claims == self._seen and self._clock() < self._again:
                 return self._job.why
-            self._seen, self._again = claims, self._clock() + LOOK_AGAIN_SECONDS
+            self._seen, self._again = claims, self._clock() + _LOOK_AGAIN_SECONDS
             nodes, unused = self._look()
             left = left_over(nodes, claims, unused)
             self._share(list(nodes.values()), list(nodes.values()))
@@ -135,7 +135,7 @@ class Room:
             return one.job.queued and one.job.cluster == self._job.cluster
         if one.state != "submitted" or one.job.address != self._job.address or one.job.after:
             return False
-        return (datetime.now(UTC) - datetime.fromisoformat(one.job.submitted_at)).total_seconds() < STARTING_SECONDS
+        return (datetime.now(UTC) - datetime.fromisoformat(one.job.submitted_at)).total_seconds() < _STARTING_SECONDS
 
     def _told(self, nodes: Mapping[str, Node], left: Mapping[str, Node], users: Sequence[str]) -> str:
         of = {kind: (_sum(left, kind), _sum(nodes, kind)) for kind in ("CPU", "GPU")}

@@ -18,7 +18,7 @@ from spectral_search.models.layers import (
 from spectral_search.spec.family import InputShape
 
 # max(f(a), f(b)) = f(max(a, b)) for a rising f: pooling first gives the same numbers with fewer activations.
-RISING = frozenset({"relu", "elu", "tanh"})
+_RISING = frozenset({"relu", "elu", "tanh"})
 
 
 class ConvLayer(nn.Module):
@@ -30,7 +30,7 @@ class ConvLayer(nn.Module):
         self.norm = channel_norm(spec.norm, outputs)
         self.act = activation(spec.activation)
         self.pool = nn.MaxPool2d((1, spec.pool)) if spec.pool > 1 else nn.Identity()
-        self.pool_first = spec.activation in RISING
+        self.pool_first = spec.activation in _RISING
 
     def forward(self, x_BC1L: Tensor) -> Tensor:
         """Map (B, inputs, 1, L) to (B, outputs, 1, L // pool)."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from spectral_search.spec.model_section import Activation, Init, Norm
 
-MAX_GROUPS = 8
+_MAX_GROUPS = 8
 # Few values normalised together keep little but their signs: two become +1 and -1 whatever they were.
-MIN_GROUP_SIZE = 8
+_MIN_GROUP_SIZE = 8
 
 
 def activation(name: Activation) -> nn.Module:
@@ -34,8 +34,8 @@ def activation(name: Activation) -> nn.Module:
 
 
 def group_count(channels: int) -> int:
-    """Largest group count up to MAX_GROUPS that divides the channels and leaves MIN_GROUP_SIZE or more in a group."""
-    fitting = [g for g in range(1, MAX_GROUPS + 1) if channels % g == 0 and channels // g >= MIN_GROUP_SIZE]
+    """Largest group count up to _MAX_GROUPS that divides the channels and leaves _MIN_GROUP_SIZE or more in a group."""
+    fitting = [g for g in range(1, _MAX_GROUPS + 1) if channels % g == 0 and channels // g >= _MIN_GROUP_SIZE]
     return max(fitting, default=1)
 
 

@@ -48,15 +48,15 @@ class ImageBlock(nn.Module):
     def __init__(self, spec: SiameseCnnSpec, block: Block) -> None:
         super().__init__()
         inputs, outputs = block.inputs, block.outputs
-        self.first = normed_conv(spec, inputs, outputs, KERNEL, block.stride)
-        self.second = normed_conv(spec, outputs, outputs, KERNEL)
+        self.first = _normed_conv(spec, inputs, outputs, KERNEL, block.stride)
+        self.second = _normed_conv(spec, outputs, outputs, KERNEL)
         attention: list[nn.Module] = []
         if spec.attention in ("channel", "both"):
             attention.append(ChannelAttention(spec, outputs))
         if spec.attention in ("spatial", "both"):
             attention.append(SpatialAttention())
         self.attention = nn.Sequential(*attention)
-        self.skip = normed_conv(spec, inputs, outputs, 1, block.stride) if block.projects else nn.Identity()
+        self.skip = _normed_conv(spec, inputs, outputs, 1, block.stride) if block.projects else nn.Identity()
         self.act = activation(spec.activation)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class ResidualEncoder(nn.Module):
     def __init__(self, spec: SiameseCnnSpec, shape: InputShape) -> None:
         super().__init__()
         stem, found = spec.scaled(spec.width), list(blocks(spec, shape))
-        self.stem = normed_conv(spec, shape.channels, stem, KERNEL, spec.stem_stride)
+        self.stem = _normed_conv(spec, shape.channels, stem, KERNEL, spec.stem_stride)
         self.act = activation(spec.activation)
         self.blocks = nn.Sequential(*(ImageBlock(spec, block) for block in found))
         self.features = nn.Linear(found[-1].outputs, spec.feat_dim)
@@ -85,7 +85,7 @@ class ResidualEncoder(nn.Module):
         return features_BF
 
 
-def normed_conv(spec: SiameseCnnSpec, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def _normed_conv(spec: SiameseCnnSpec, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """A convolution that keeps the size but for its stride, and its norm, which brings the bias where there is one."""
     bias = spec.norm == "none"
     conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)

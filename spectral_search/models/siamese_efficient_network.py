@@ -36,10 +36,10 @@ class InvertedResidual(nn.Module):
     def __init__(self, spec: SiameseEfficientSpec, block: Inverted) -> None:
         super().__init__()
         inner = block.inner
-        self.expand = conv_norm(spec, block.inputs, inner, 1, act=True) if block.expands else nn.Identity()
-        self.depthwise = conv_norm(spec, inner, inner, spec.kernel_size, block.stride, groups=inner, act=True)
+        self.expand = _conv_norm(spec, block.inputs, inner, 1, act=True) if block.expands else nn.Identity()
+        self.depthwise = _conv_norm(spec, inner, inner, spec.kernel_size, block.stride, groups=inner, act=True)
         self.excite = SqueezeExcite(inner, block.squeezed)
-        self.project = conv_norm(spec, inner, block.outputs, 1)
+        self.project = _conv_norm(spec, inner, block.outputs, 1)
         self.adds = block.adds
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -54,9 +54,9 @@ class EfficientEncoder(nn.Module):
     def __init__(self, spec: SiameseEfficientSpec, shape: InputShape) -> None:
         super().__init__()
         found = list(inverted_blocks(spec, shape))
-        self.stem = conv_norm(spec, shape.channels, spec.scaled(spec.stem_channels), STEM_KERNEL, act=True)
+        self.stem = _conv_norm(spec, shape.channels, spec.scaled(spec.stem_channels), STEM_KERNEL, act=True)
         self.blocks = nn.Sequential(*(InvertedResidual(spec, block) for block in found))
-        self.features = conv_norm(spec, found[-1].outputs, spec.feat_dim, 1, act=True)
+        self.features = _conv_norm(spec, found[-1].outputs, spec.feat_dim, 1, act=True)
         channels_last(self)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class EfficientEncoder(nn.Module):
         return features_BFHW.mean((2, 3))
 
 
-def conv_norm(
+def _conv_norm(
     spec: SiameseEfficientSpec,
     inputs: int,
     outputs: int,

@@ -19,8 +19,8 @@ from spectral_search.models.row_answers import in_rows, to_outputs
 from spectral_search.models.stochastic_depth import StochasticDepth, depth_of
 from spectral_search.spec.family import InputShape
 
-WEIGHT_STD = 0.02
-FARTHEST = 0.01
+_WEIGHT_STD = 0.02
+_FARTHEST = 0.01
 """How near rows count as that are not near at all: heads that look at neighbours see the others a hundredth as much."""
 
 Depths = list[StochasticDepth | None]
@@ -33,7 +33,7 @@ class RelativeBias(nn.Module):
     def __init__(self, heads: int, length: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.empty(heads, 2 * MAX_RELATIVE + 1))
-        nn.init.trunc_normal_(self.bias, std=WEIGHT_STD)
+        nn.init.trunc_normal_(self.bias, std=_WEIGHT_STD)
         apart_LL = torch.arange(length) - torch.arange(length)[:, None]
         place_LL = apart_LL.clamp(-MAX_RELATIVE, MAX_RELATIVE) + MAX_RELATIVE
         self.register_buffer("place_LL", place_LL, persistent=False)
@@ -175,7 +175,7 @@ class CrossAttention(nn.Module):
         return time_BSTD + added
 
 
-def fusion(spec: SpaceTimeAttentionSpec) -> nn.Module:
+def _fusion(spec: SpaceTimeAttentionSpec) -> nn.Module:
     """How a stage makes one stream of two."""
     match spec.fusion:
         case "gated":
@@ -197,7 +197,7 @@ class Stage(nn.Module):
         super().__init__()
         self.temporal = nn.ModuleList(Block(spec, "time", shape.width, depth) for depth in temporal)
         self.spatial = nn.ModuleList(Block(spec, "rows", shape.height, depth) for depth in spatial)
-        self.fusion = fusion(spec)
+        self.fusion = _fusion(spec)
 
     def forward(self, x_BSTD: Tensor, near_1HSS: Tensor | None) -> Tensor:
         time_BSTD = x_BSTD
@@ -219,11 +219,11 @@ class Embedding(nn.Module):
         self.read = nn.Linear(shape.channels, width)
         self.rows_SD = nn.Parameter(torch.empty(shape.height, width))
         self.steps_TD = nn.Parameter(torch.empty(shape.width, width)) if spec.positions == "learned" else None
-        fixed_TD = sine_positions(shape.width, width) if spec.positions == "fixed" else None
+        fixed_TD = _sine_positions(shape.width, width) if spec.positions == "fixed" else None
         self.register_buffer("fixed_TD", fixed_TD, persistent=False)
         for learnt in (self.rows_SD, self.steps_TD):
             if learnt is not None:
-                nn.init.trunc_normal_(learnt, std=WEIGHT_STD)
+                nn.init.trunc_normal_(learnt, std=_WEIGHT_STD)
 
     def forward(self, x_BSTC: Tensor) -> Tensor:
         place_STD = self.rows_SD[:, None]
@@ -234,7 +234,7 @@ class Embedding(nn.Module):
         return tokens
 
 
-def sine_positions(length: int, width: int) -> Tensor:
+def _sine_positions(length: int, width: int) -> Tensor:
     """Sines and cosines of falling rates (Vaswani et al. 2017), (L, D)."""
     rate_P = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2) / width)
     angle_LP = torch.arange(length)[:, None] * rate_P
@@ -296,7 +296,7 @@ class SpaceTimeAttention(nn.Module):
         if adjacency_SS is None:
             return None
         local_H = (torch.arange(self.heads, device=adjacency_SS.device) % 2 == 0).to(adjacency_SS.dtype)
-        return local_H[None, :, None, None] * adjacency_SS.clamp(min=FARTHEST).log()
+        return local_H[None, :, None, None] * adjacency_SS.clamp(min=_FARTHEST).log()
 
     def forward(self, x_BCL: Tensor) -> Tensor:
         """Map (B, C, S x T) to the standardised targets (B, O), or (B,)."""

@@ -13,9 +13,9 @@ from spectral_search.models.layers import to_prediction
 from spectral_search.models.stochastic_depth import StochasticDepth, depth_of
 from spectral_search.spec.family import InputShape
 
-FEEDFORWARD_RATIO = 4
-WEIGHT_STD = 0.02
-LEAST_SPREAD = 0.1
+_FEEDFORWARD_RATIO = 4
+_WEIGHT_STD = 0.02
+_LEAST_SPREAD = 0.1
 """Added to the spread of a window in quadrature: one that holds hardly anything is not blown up."""
 
 
@@ -25,7 +25,7 @@ class EncoderBlock(nn.Module):
     def __init__(self, spec: VitSpec, depth: StochasticDepth | None = None) -> None:
         super().__init__()
         self.depth = depth
-        width, hidden = spec.width, FEEDFORWARD_RATIO * spec.width
+        width, hidden = spec.width, _FEEDFORWARD_RATIO * spec.width
         self.heads = spec.heads
         self.attention_dropout = spec.dropout
         self.norm_attention = nn.LayerNorm(width)
@@ -73,7 +73,7 @@ class NormalisedWindows(nn.Module):
         windows_BTCP = x_BCL.float().unfold(-1, self.patch, self.step).transpose(1, 2)
         mean_BTC1 = windows_BTCP.mean(-1, keepdim=True)
         centred_BTCP = windows_BTCP - mean_BTC1
-        spread_BTC1 = (centred_BTCP.square().mean(-1, keepdim=True) + LEAST_SPREAD**2).sqrt()
+        spread_BTC1 = (centred_BTCP.square().mean(-1, keepdim=True) + _LEAST_SPREAD**2).sqrt()
         features_BTCP = torch.cat([centred_BTCP / spread_BTC1, mean_BTC1, spread_BTC1], -1)
         tokens_BTD: Tensor = self.map(features_BTCP.flatten(2))
         return tokens_BTD
@@ -89,7 +89,7 @@ class ConvPatches(nn.Conv1d):
         return super().forward(x_BCL).transpose(1, 2)
 
 
-TOKENISERS: dict[str, type[ConvPatches] | type[NormalisedWindows]] = {
+_TOKENISERS: dict[str, type[ConvPatches] | type[NormalisedWindows]] = {
     "conv": ConvPatches,
     "sliding_window": NormalisedWindows,
 }
@@ -108,7 +108,7 @@ class Vit(nn.Module):
         # Zeros, the mean of a standardised pixel, fill the last patch: no pixel is lost when the patch does not divide.
         self.padding = (patches - 1) * spec.step + spec.patch - shape.pixels
         # Either keeps torch's own first weights, which go by the pixels of a patch.
-        self.embed = TOKENISERS[spec.tokeniser](spec, shape.channels)
+        self.embed = _TOKENISERS[spec.tokeniser](spec, shape.channels)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, patches + 1, width))
         self.drop = nn.Dropout(spec.dropout)
@@ -123,10 +123,10 @@ class Vit(nn.Module):
         tokeniser = set(self.embed.modules())
         for part in self.modules():
             if isinstance(part, nn.Linear) and part not in tokeniser:
-                nn.init.trunc_normal_(part.weight, std=WEIGHT_STD)
+                nn.init.trunc_normal_(part.weight, std=_WEIGHT_STD)
                 nn.init.zeros_(part.bias)
-        nn.init.trunc_normal_(self.class_token, std=WEIGHT_STD)
-        nn.init.trunc_normal_(self.positions, std=WEIGHT_STD)
+        nn.init.trunc_normal_(self.class_token, std=_WEIGHT_STD)
+        nn.init.trunc_normal_(self.positions, std=_WEIGHT_STD)
 
     def forward(self, x_BCL: Tensor) -> Tensor:
         """Map (B, C, L) to the standardised target (B,)."""

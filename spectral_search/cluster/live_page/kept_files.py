@@ -14,9 +14,9 @@ from spectral_search.record.stored_trials import StudyReader, StudyTrial
 from spectral_search.task.metric import Metric
 
 T = TypeVar("T")
-LOCK_WAIT_S = 0.5
+_LOCK_WAIT_S = 0.5
 """How long a reading waits for a search that is just writing; the next one comes two seconds later."""
-OVERLAP_BYTES = 64
+_OVERLAP_BYTES = 64
 """So much of what was read is read again with what is new: a file that was edited in place is read from its start."""
 
 
@@ -66,7 +66,7 @@ class GrowingFile:
         records, _ = parse_lines(fresh, self._path, before=len(self.records))
         whole = fresh[: fresh.rfind(b"\n") + 1]
         self.records += records
-        self._overlap = (self._overlap + whole)[-OVERLAP_BYTES:]
+        self._overlap = (self._overlap + whole)[-_OVERLAP_BYTES:]
         self._end += len(whole)
         self._mark = mark
         return True
@@ -110,7 +110,7 @@ class KeptFiles(RunFiles):
             return self._found[1]
         key = f"{url} {name} {mark.file}"
         if self._reader is None or self._reader[0] != key:
-            self._reader = key, StudyReader(url, name, lock_wait_s=LOCK_WAIT_S)
+            self._reader = key, StudyReader(url, name, lock_wait_s=_LOCK_WAIT_S)
         found = self._reader[1].trials()
         # By the mark from before the reading: what was written meanwhile is found the next time.
         self._found = mark, found

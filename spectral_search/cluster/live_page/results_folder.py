@@ -15,9 +15,9 @@ from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord, RunSummary, list_runs
 
 T = TypeVar("T")
-MOST_WATCHED = 12
+_MOST_WATCHED = 12
 """Runs whose epochs are kept in memory: a big one takes some 50 MB."""
-LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.1
 """What one listing may spend on runs that were never looked into; the others follow in the next ones."""
 
 
@@ -86,11 +86,11 @@ class ResultsFolder:
         with self._listing:
             run = self._watched.setdefault(name, WatchedRun(paths))
             self._watched.move_to_end(name)
-            while len(self._watched) > MOST_WATCHED:
+            while len(self._watched) > _MOST_WATCHED:
                 self._watched.popitem(last=False)
         return run
 
-    def runs(self, look_seconds: float = LOOK_SECONDS) -> list[tuple[RunSummary, Glance | None]]:
+    def runs(self, look_seconds: float = _LOOK_SECONDS) -> list[tuple[RunSummary, Glance | None]]:
         """All runs, newest first, and of those that are not finished how far they came, where that is known yet.
 
         Raises:

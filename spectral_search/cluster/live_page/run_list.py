@@ -6,7 +6,7 @@ from spectral_search.cluster.live_page.results_folder import Glance, ResultsFold
 from spectral_search.record.run_records import RunSummary
 from spectral_search.task.metric import Metric
 
-BEGIN = "spectral-search run cnn_stage1a --quick"
+_BEGIN = "spectral-search run cnn_stage1a --quick"
 """What makes a first run: minutes on two cores, without any data at hand."""
 
 
@@ -17,7 +17,7 @@ def runs_document(folder: ResultsFolder) -> dict[str, Any]:
         RequestError: The folder cannot be listed.
     """
     runs = [_run(summary, glance) for summary, glance in folder.runs()]
-    return {"root": str(folder.root.absolute()), "exists": folder.root.is_dir(), "runs": runs, "begin": BEGIN}
+    return {"root": str(folder.root.absolute()), "exists": folder.root.is_dir(), "runs": runs, "begin": _BEGIN}
 
 
 def metric_document(metric: Metric) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from spectral_search.record.comparison import compare
 from spectral_search.record.evidence import load_evidence
 from spectral_search.record.run_records import RunRecord
 
-MOST_COMPARED = 12
+_MOST_COMPARED = 12
 
 
 def comparison_document(folder: ResultsFolder, names: Sequence[str]) -> dict[str, Any]:
@@ -22,8 +22,8 @@ def comparison_document(folder: ResultsFolder, names: Sequence[str]) -> dict[str
         RequestError: There is no such run, it cannot be read, or too many are named.
     """
     names = list(dict.fromkeys(names))
-    if not 0 < len(names) <= MOST_COMPARED:
-        raise RequestError(f"{len(names)} runs were named: compare between 1 and {MOST_COMPARED}.")
+    if not 0 < len(names) <= _MOST_COMPARED:
+        raise RequestError(f"{len(names)} runs were named: compare between 1 and {_MOST_COMPARED}.")
     runs = []
     firsts: dict[str, RunRecord] = {}
     for name in names:

@@ -35,7 +35,7 @@ FILES = {
     "run_view.js": "text/javascript",
     "compare_view.js": "text/javascript",
 }
-HEADERS = {
+_HEADERS = {
     # Plotly sets styles of what it draws; scripts and everything else come from this server alone.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -160,7 +160,7 @@ def _guard(hosts: tuple[str, ...]) -> Any:
                 response = await handler(request)
             except web.HTTPException as refused:
                 response = web.Response(status=refused.status, text=f"{refused.reason}\n")
-        response.headers.update(HEADERS)
+        response.headers.update(_HEADERS)
         return response
 
     return guard

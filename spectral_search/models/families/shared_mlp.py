@@ -9,7 +9,7 @@ from spectral_search.models.layer_numbers import KEEPS_OUTPUT, head_parameters
 from spectral_search.spec.family import Colour, Family, InputShape
 from spectral_search.spec.model_section import MOST_LAYERS, Activation, ModelSection, Probability, Width
 
-UNEVEN = (
+_UNEVEN = (
     "model.kind {kind} answers each of {height} rows by itself or all of them together, and {outputs} outputs are "
     "neither one nor a multiple of the rows; use another kind"
 )
@@ -72,7 +72,7 @@ def uneven_faults(kind: str, shape: InputShape) -> list[str]:
     """Why outputs cannot be shared out among rows, as a list of one sentence or none."""
     if shape.outputs == 1 or shape.outputs % shape.height == 0:
         return []
-    return [UNEVEN.format(kind=kind, height=shape.height, outputs=shape.outputs)]
+    return [_UNEVEN.format(kind=kind, height=shape.height, outputs=shape.outputs)]
 
 
 FAMILY = SharedMlpFamily()

@@ -14,12 +14,12 @@ from spectral_search.tasks.pairs.images.image_splits import content_ids
 from spectral_search.tasks.pairs.images.pair_part import PairPart
 from spectral_search.tasks.pairs.images.pixels import resized
 
-NEAR = 0.03
+_NEAR = 0.03
 """Images whose pixels differ by less, as a root mean square of a range of 1, are nearly the same."""
 _SMALL_SIDE = 12
 _MOST_IMAGES = 20_000
 """Of a part that are looked at for nearly equal ones."""
-BALANCED = 0.1
+_BALANCED = 0.1
 """Labels whose share lies no further from a half are balanced."""
 _SHOWN = 5
 
@@ -39,13 +39,13 @@ def audit_pairs(parts: Mapping[str, PairPart]) -> dict[str, Any]:
         near = _near(parts[one], parts[other], np.intersect1d(ids[one], ids[other]), ids[other])
         findings[f"nearly equal images in {one} and {other}"] = {
             "fault": bool(len(near)),
-            "told": f"{len(near):,} images of {other} differ from one of {one} by less than {NEAR:.0%} of all grey",
+            "told": f"{len(near):,} images of {other} differ from one of {one} by less than {_NEAR:.0%} of all grey",
             "rows": near[:_SHOWN].tolist(),
         }
     for name, part in parts.items():
         share = float(part.same_N.mean())
         findings[f"labels of {name}"] = {
-            "fault": abs(share - 0.5) > BALANCED,
+            "fault": abs(share - 0.5) > _BALANCED,
             "told": f"{share:.1%} of {len(part):,} pairs show the same",
             "rows": [],
         }
@@ -76,7 +76,7 @@ def _near(one: PairPart, other: PairPart, equal: np.ndarray, ids_M: np.ndarray) 
     first_MP, second_MP = (
         resized(part.images_MP[:_MOST_IMAGES], side).astype(np.float32) / 255.0 for part in (one, other)
     )
-    reach = NEAR * side  # of the distance: a root of a sum, not of a mean
+    reach = _NEAR * side  # of the distance: a root of a sum, not of a mean
     distance_M, _ = cKDTree(first_MP).query(second_MP, distance_upper_bound=reach)
     near = np.flatnonzero(np.isfinite(distance_M))
     return near[~np.isin(ids_M[near], equal)]

@@ -11,7 +11,7 @@ from spectral_search.errors import RequestError
 from spectral_search.spec.base import MANY, linked_fault
 from spectral_search.spec.data_section import DataSection, InputSection
 
-IMAGES = 2
+_IMAGES = 2
 """Of a pair."""
 MOST_SIDE = 512
 """The largest side of the images that networks see."""
@@ -25,15 +25,15 @@ class PairInput(InputSection):
     @property
     def channels(self) -> int:
         """One an image."""
-        return IMAGES
+        return _IMAGES
 
     def length(self, values: int) -> int:
         """Pixels of an image."""
-        return values // IMAGES
+        return values // _IMAGES
 
     def height(self, values: int) -> int:
         """Rows of an image; images are squares."""
-        return isqrt(values // IMAGES)
+        return isqrt(values // _IMAGES)
 
 
 class PairData(DataSection):

@@ -20,7 +20,7 @@ from spectral_search.tasks.traffic.definition import TASK
 from spectral_search.tasks.traffic.readings import Split
 from spectral_search.tasks.traffic.traffic_baselines import METHODS, measured
 
-FORMAT = 1
+_FORMAT = 1
 """Raised when the same readings would give other numbers: what an older version stored is then fitted anew."""
 CALLED = {"last_value": "last value", "time_of_day": "time of day", "ridge": "Ridge"}
 """Method -> what people call it."""
@@ -42,7 +42,7 @@ def fit_baselines(parts: Split, data: Mapping[str, Any], root: Path, audience: A
         again: Whether what is kept is fitted anew.
     """
     test, paths = parts.windows["test"], _setting(root, data).create()
-    document = {"format": FORMAT, "task": TASK.name, "sha256": data["sha256"], "methods": {}, "updated_at": utc_now()}
+    document = {"format": _FORMAT, "task": TASK.name, "sha256": data["sha256"], "methods": {}, "updated_at": utc_now()}
     known: dict[str, Any] = {} if again else dict(_document(paths).get("methods", {}))
     document["methods"], document["train_windows"] = known, len(parts.windows["train"])
     told = audience.progress("fitting baselines")
@@ -92,4 +92,4 @@ def _setting(root: Path, data: Mapping[str, Any]) -> BaselineSettingPaths:
 
 def _document(paths: BaselineSettingPaths) -> dict[str, Any]:
     document = read_json(paths.baselines_json) if paths.baselines_json.is_file() else {}
-    return document if document.get("format") == FORMAT and document.get("task") == TASK.name else {}
+    return document if document.get("format") == _FORMAT and document.get("task") == TASK.name else {}

@@ -17,7 +17,7 @@ DAY_MINUTES = 24 * 60
 MONDAY = np.datetime64("2001-01-01T00:00", "m")
 """Stands for the first row of a table without times: only differences count then."""
 
-BLOCKS = 20
+_BLOCKS = 20
 """Of time in a part, those of one fold of cross-validation going together."""
 
 
@@ -104,7 +104,7 @@ class Windows:
             rows: Of the part: its first row and the row after its last.
         """
         start, end = rows
-        length = max(HORIZON, -(-(end - start) // BLOCKS))
+        length = max(HORIZON, -(-(end - start) // _BLOCKS))
         return np.stack([(self.origin_N + step - start) // length for step in (0, HORIZON - 1)], axis=1)
 
 

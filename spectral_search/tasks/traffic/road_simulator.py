@@ -11,13 +11,13 @@ import numpy as np
 
 from spectral_search.tasks.traffic.readings import DAY_MINUTES, Readings
 
-FREE_SPEED, JAM_SPEED = 65.0, 12.0
+_FREE_SPEED, _JAM_SPEED = 65.0, 12.0
 """Without anybody else, and in a standing queue."""
-THURSDAY = 3
+_THURSDAY = 3
 """Days after Monday."""
-QUEUE_STEPS = 2
+_QUEUE_STEPS = 2
 """Steps that a queue takes from one sensor to the one before it."""
-INCIDENTS_A_DAY = 2.0
+_INCIDENTS_A_DAY = 2.0
 """On each road."""
 
 
@@ -38,7 +38,7 @@ def simulate_roads(
     steps, sensors = days * DAY_MINUTES // step_minutes, roads * sensors_a_road
     hour_T = np.arange(steps) * step_minutes / 60.0
     load_TS = np.concatenate([_road(hour_T, sensors_a_road, step_minutes, draws) for _ in range(roads)], axis=1)
-    speed_TS = JAM_SPEED + (FREE_SPEED - JAM_SPEED) / (1.0 + np.exp(9.0 * (load_TS - 0.62)))
+    speed_TS = _JAM_SPEED + (_FREE_SPEED - _JAM_SPEED) / (1.0 + np.exp(9.0 * (load_TS - 0.62)))
     speed_TS += draws.normal(0.0, 1.5, speed_TS.shape)
     values_TS = np.clip(speed_TS, 3.0, 75.0).astype(np.float32)
     values_TS[_gaps(steps, sensors, missing, step_minutes, draws)] = np.nan
@@ -49,7 +49,7 @@ def simulate_roads(
 
 def _road(hour_T: np.ndarray, sensors: int, step_minutes: int, draws: np.random.Generator) -> np.ndarray:
     """The load at the sensors of a road."""
-    working_T = ((hour_T // 24 + THURSDAY) % 7 < 5).astype(float)
+    working_T = ((hour_T // 24 + _THURSDAY) % 7 < 5).astype(float)
     day_T, load_T = hour_T % 24, np.full(len(hour_T), 0.25)
     for hour, strength in ((8.0, draws.uniform(0.2, 0.5)), (17.5, draws.uniform(0.2, 0.5))):
         peak = hour + draws.uniform(-0.75, 0.75)
@@ -57,11 +57,11 @@ def _road(hour_T: np.ndarray, sensors: int, step_minutes: int, draws: np.random.
         load_T += working_T * by_day_T * strength * np.exp(-0.5 * ((day_T - peak) / 1.1) ** 2)
     load_T += 0.1 * np.exp(-0.5 * ((day_T - 14.0) / 3.0) ** 2) + 0.05 * _slow(len(hour_T), 24, draws)
     load_TS = load_T[:, None] + draws.normal(0.0, 0.05, sensors) + 0.03 * _slow(len(hour_T), 6, draws)[:, None]
-    for _ in range(draws.poisson(INCIDENTS_A_DAY * hour_T[-1] / 24)):
+    for _ in range(draws.poisson(_INCIDENTS_A_DAY * hour_T[-1] / 24)):
         begin, length = draws.integers(0, len(hour_T)), draws.integers(20, 90) // step_minutes
         place, strength = draws.integers(0, sensors), draws.uniform(0.3, 0.7)
         for upstream in range(place, sensors):
-            start = begin + QUEUE_STEPS * (upstream - place)
+            start = begin + _QUEUE_STEPS * (upstream - place)
             load_TS[start : start + length, upstream] += strength * 0.8 ** (upstream - place)
     return load_TS
 

@@ -11,9 +11,9 @@ import numpy as np
 from spectral_search.tasks.traffic.readings import Split
 from spectral_search.tasks.traffic.section import HORIZON
 
-DEAD_SHARE, STUCK_HOURS, MISSING_SHARE = 0.95, 6.0, 0.25
+_DEAD_SHARE, _STUCK_HOURS, _MISSING_SHARE = 0.95, 6.0, 0.25
 """Missing more often than that, the same reading for longer, more of a part missing."""
-SHOWN = 10
+_SHOWN = 10
 
 
 def audit_readings(parts: Split) -> dict[str, dict[str, Any]]:
@@ -21,7 +21,7 @@ def audit_readings(parts: Split) -> dict[str, dict[str, Any]]:
     readings = parts.readings
     values_TS = readings.values_TS
     missing_S = np.isnan(values_TS).mean(0)
-    dead = [readings.sensors[sensor] for sensor in np.flatnonzero(missing_S > DEAD_SHARE)]
+    dead = [readings.sensors[sensor] for sensor in np.flatnonzero(missing_S > _DEAD_SHARE)]
     stuck = [readings.sensors[sensor] for sensor in np.flatnonzero(_longest_runs(values_TS) >= _steps(readings))]
     negative = int((values_TS < 0).sum())
     shares = {part: float(np.isnan(values_TS[slice(*rows)]).mean()) for part, rows in parts.rows.items()}
@@ -30,10 +30,10 @@ def audit_readings(parts: Split) -> dict[str, dict[str, Any]]:
     return {
         "dead sensors": _finding(bool(dead), f"{len(dead)} sensors are missing nearly always", dead),
         "stuck sensors": _finding(
-            bool(stuck), f"{len(stuck)} sensors read the same for {STUCK_HOURS:g} hours or more", stuck
+            bool(stuck), f"{len(stuck)} sensors read the same for {_STUCK_HOURS:g} hours or more", stuck
         ),
         "twin sensors": _finding(bool(twins), f"{len(twins)} pairs of sensors read the same at all times", twins),
-        "missing": _finding(max(shares.values()) > MISSING_SHARE, f"missing are {told_shares}"),
+        "missing": _finding(max(shares.values()) > _MISSING_SHARE, f"missing are {told_shares}"),
         "negative readings": _finding(negative > 0, f"{negative:,} readings are below 0"),
         "windows over borders": _over_borders(parts),
         "copied time": _copied(parts),
@@ -41,11 +41,11 @@ def audit_readings(parts: Split) -> dict[str, dict[str, Any]]:
 
 
 def _finding(fault: bool, told: str, sensors: list[str] | None = None) -> dict[str, Any]:
-    return {"fault": fault, "told": told, "sensors": (sensors or [])[:SHOWN]}
+    return {"fault": fault, "told": told, "sensors": (sensors or [])[:_SHOWN]}
 
 
 def _steps(readings: Any) -> int:
-    return int(STUCK_HOURS * 60 / readings.step_minutes)
+    return int(_STUCK_HOURS * 60 / readings.step_minutes)
 
 
 def _longest_runs(values_TS: np.ndarray) -> np.ndarray:

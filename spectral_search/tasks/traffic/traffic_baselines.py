@@ -19,9 +19,9 @@ from spectral_search.tasks.traffic.section import HORIZON
 from spectral_search.tasks.traffic.traffic_metrics import METRICS
 from spectral_search.tasks.traffic.traffic_scale import TrafficScale
 
-LAGS, NEIGHBOURS, NEIGHBOUR_LAGS = 12, 5, 3
+_LAGS, _NEIGHBOURS, _NEIGHBOUR_LAGS = 12, 5, 3
 """Steps that ridge reads of a sensor, sensors beside it that it reads, and steps of each of these."""
-PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
+_PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def ridge(parts: Split) -> Forecaster:
         return np.concatenate(made, axis=1)
 
     with ThreadpoolController().limit(limits=1):  # thousands of small systems: threads cost more than they bring
-        tried = {penalty: fitted(penalty) for penalty in PENALTIES}
+        tried = {penalty: fitted(penalty) for penalty in _PENALTIES}
     errors = {
         penalty: value_of(METRICS[0].measure, predicted(val, weights)[None], val.target_NO)
         for penalty, weights in tried.items()
@@ -114,16 +114,16 @@ def _nearest(parts: Split) -> list[list[int]]:
         with np.errstate(divide="ignore", invalid="ignore"):
             near_SS = np.nan_to_num(np.corrcoef(values_TS.T))
     near_SS = np.maximum(near_SS, near_SS.T) - 10.0 * np.eye(len(near_SS))
-    return np.argsort(-near_SS, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(near_SS) - 1)].tolist()
+    return np.argsort(-near_SS, axis=1, kind="stable")[:, : min(_NEIGHBOURS, len(near_SS) - 1)].tolist()
 
 
 def _features(windows: Windows, scale: TrafficScale, near: list[list[int]], sensor: int) -> np.ndarray:
     """What ridge reads of a sensor's windows, (N, F)."""
     origin_N, filled_TS = windows.origin_N, _filled(windows, scale)
-    lags = min(LAGS, int(origin_N.min()))
+    lags = min(_LAGS, int(origin_N.min()))
     usual_TS = scale.target.std * scale.usual_TS(windows.readings) + scale.target.mean
     own = [filled_TS[origin_N - lag, sensor] for lag in range(1, lags + 1)]
-    others = [filled_TS[origin_N - lag, other] for other in near[sensor] for lag in range(1, NEIGHBOUR_LAGS + 1)]
+    others = [filled_TS[origin_N - lag, other] for other in near[sensor] for lag in range(1, _NEIGHBOUR_LAGS + 1)]
     then = [usual_TS[origin_N + step, sensor] for step in (0, HORIZON // 2, HORIZON - 1)]
     return np.column_stack([*own, *others, *then, windows.readings.clock_T4[origin_N]]).astype(np.float64)
 

@@ -97,10 +97,10 @@ class MeasuredWindows:
         for start in range(0, self.count, rows):
             part = slice(start, min(start + rows, self.count))
             origin_B = self._origin_N[part]
-            yield MeasuredPart(0, part, made_inputs(self._series, origin_B, wanted), torch.zeros_like(origin_B))
+            yield MeasuredPart(0, part, _made_inputs(self._series, origin_B, wanted), torch.zeros_like(origin_B))
 
 
-def made_inputs(series: Series, origin_B: torch.Tensor, wanted: Mapping[str, Wanted]) -> dict[str, torch.Tensor]:
+def _made_inputs(series: Series, origin_B: torch.Tensor, wanted: Mapping[str, Wanted]) -> dict[str, torch.Tensor]:
     """The inputs of windows that some networks read, by key."""
     return {key: series.inputs(origin_B, want.config.data.input).to(want.format) for key, want in wanted.items()}
 
@@ -117,7 +117,7 @@ class TrafficOnDevice(RowsOnDevice):
         self._val, self._val_target_NO = MeasuredWindows(held.val, self._series), held.val.target_NO
 
     def inputs_of(self, seed: int, epoch: int) -> InputsOf:
-        return lambda rows_B, wanted: made_inputs(self._series, self._origin_N[rows_B], wanted)
+        return lambda rows_B, wanted: _made_inputs(self._series, self._origin_N[rows_B], wanted)
 
     def targets_of(self, rows_B: torch.Tensor) -> torch.Tensor:
         return self._series.targets(self._origin_N[rows_B])  # those of all windows repeat each reading HORIZON times

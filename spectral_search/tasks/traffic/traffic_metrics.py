@@ -8,7 +8,7 @@ from spectral_search.task.measure import MaskedError
 from spectral_search.task.metric import Metric
 from spectral_search.tasks.traffic.section import HORIZON
 
-MARKS = {"15": 2, "30": 5, "60": 11}
+_MARKS = {"15": 2, "30": 5, "60": 11}
 """Minutes -> the step, counted from 0, that ends there, of five minutes each."""
 
 
@@ -27,5 +27,5 @@ def _three(step: int | None = None, name: str = "", told: str = "") -> tuple[Met
 
 METRICS = (
     *_three(),
-    *(metric for mark, step in MARKS.items() for metric in _three(step, f"_{mark}", f" at {mark} min")),
+    *(metric for mark, step in _MARKS.items() for metric in _three(step, f"_{mark}", f" at {mark} min")),
 )

@@ -20,7 +20,7 @@ from spectral_search.tasks.traffic.section import HORIZON
 if TYPE_CHECKING:
     from spectral_search.tasks.traffic.traffic_preparation import TrafficPreparation
 
-MARK_MINUTES = 5
+_MARK_MINUTES = 5
 """Minutes of a step that metrics at 15, 30 and 60 minutes go by."""
 
 
@@ -151,7 +151,7 @@ def _notes(readings: Readings) -> tuple[str, ...]:
             "The table has no times: its first row counts as Monday, midnight, which changes no number but what hours "
             "are called; say data.start to name them."
         )
-    if readings.step_minutes != MARK_MINUTES:
+    if readings.step_minutes != _MARK_MINUTES:
         notes.append(
             f"Steps are {readings.step_minutes} minutes: metrics at 15, 30 and 60 min are of the steps 3, 6 and 12."
         )

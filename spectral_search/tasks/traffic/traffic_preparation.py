@@ -73,7 +73,7 @@ class PreparedTraffic:
 
     @property
     def val_table(self) -> pd.DataFrame:
-        return window_table(self.plan.parts.windows["val"])
+        return _window_table(self.plan.parts.windows["val"])
 
     def fresh(self, draw: int) -> Windows:
         return self.plan.parts.windows["val"]
@@ -83,7 +83,7 @@ class PreparedTraffic:
 
     def test(self, predictor: TrafficPredictor, recorded: Mapping[str, Any]) -> Tested:
         windows = self.plan.parts.windows["test"]
-        table = window_table(windows).assign(**{TASK.predicted: column_of(predictor.predict(windows)[0])})
+        table = _window_table(windows).assign(**{TASK.predicted: column_of(predictor.predict(windows)[0])})
         known = recorded.get("sha256", {}).get("test")
         return Tested(table, {}, known == self.plan.parts.sha256()["test"])
 
@@ -109,7 +109,7 @@ class TrafficPreparation:
         return prepared
 
 
-def window_table(windows: Windows) -> pd.DataFrame:
+def _window_table(windows: Windows) -> pd.DataFrame:
     """A row a window: when its first predicted step is, and what sensors read then and after."""
     times_N = windows.times_N.astype("datetime64[s]")
     return pd.DataFrame({"id": times_N, TASK.target: column_of(windows.target_NO)})
@@ -145,13 +145,13 @@ def forecast(model: Path, data: Path, file: Path) -> dict[str, Any]:
     """
     predictor, parts = _model_and_parts(read_bundle(model), data)
     windows = parts.windows["test"]
-    table = forecast_table(windows, predictor.predict(windows)[0])
+    table = _forecast_table(windows, predictor.predict(windows)[0])
     with writing(file):
         table.to_parquet(file) if file.suffix == ".parquet" else table.to_csv(file, index=False)
     return {TASK.examples: len(windows)}
 
 
-def forecast_table(windows: Windows, predicted_NO: np.ndarray) -> pd.DataFrame:
+def _forecast_table(windows: Windows, predicted_NO: np.ndarray) -> pd.DataFrame:
     """Forecasts one by one, a row each: when they were made, of which sensor, how many minutes ahead."""
     sensors, step = windows.readings.sensors, windows.readings.step_minutes
     made_N = (windows.times_N - np.timedelta64(step, "m")).astype("datetime64[s]")

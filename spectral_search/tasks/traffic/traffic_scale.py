@@ -12,7 +12,7 @@ from spectral_search.errors import RequestError
 from spectral_search.task.training import TargetScale
 from spectral_search.tasks.traffic.readings import DAY_MINUTES, Readings, Split
 
-SMOOTHED_MINUTES = 30
+_SMOOTHED_MINUTES = 30
 """What a sensor usually reads is the mean over so many minutes about a time of day."""
 
 
@@ -73,7 +73,7 @@ def usual(values_TS: np.ndarray, minute_T: np.ndarray, step_minutes: int) -> np.
     np.add.at(sum_MS, place_T, np.where(known_TS, values_TS, 0.0))
     np.add.at(count_MS, place_T, known_TS)
     whole_S = np.where(count_MS.sum(0) > 0, sum_MS.sum(0) / np.maximum(count_MS.sum(0), 1), np.nanmean(values_TS))
-    reach = min(SMOOTHED_MINUTES // step_minutes // 2, (times - 1) // 2)
+    reach = min(_SMOOTHED_MINUTES // step_minutes // 2, (times - 1) // 2)
     shifts = range(-reach, reach + 1)
     sum_MS, count_MS = (np.sum([np.roll(k, shift, axis=0) for shift in shifts], axis=0) for k in (sum_MS, count_MS))
     return np.where(count_MS > 0, sum_MS / np.maximum(count_MS, 1), whole_S).astype(np.float32)

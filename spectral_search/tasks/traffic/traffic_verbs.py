@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _CACHE_VERSION = 1
 """Raised with every change of the simulator that changes readings: an old cache must not pass for the new."""
-DEAD_SHARE = 0.95
+_DEAD_SHARE = 0.95
 """A sensor that is missing more often than this says nothing worth having."""
 
 
@@ -41,7 +41,7 @@ class InspectOptions(VerbOptions):
     adjacency: str | None = option(None, "An adjacency to check beside it.", metavar="FILE", key="data.adjacency")
 
 
-def write_readings(file: Path, readings: Readings) -> None:
+def _write_readings(file: Path, readings: Readings) -> None:
     """Write readings as an .npz file, whole or not at all."""
     require_output(file, makes_folders=True)
     with writing(file):
@@ -54,7 +54,7 @@ def write_readings(file: Path, readings: Readings) -> None:
 def _simulate(path: Path, options: SimulateOptions, audience: Audience) -> Answer:
     file = path if path.suffix == ".npz" else path / "roads.npz"
     asked: dict[str, Any] = options.model_dump()
-    write_readings(file, simulate_roads(**asked))
+    _write_readings(file, simulate_roads(**asked))
     lines = (
         f"Wrote a simulated road network, no substitute for a real one, to {file}.",
         f"Next: spectral-search run traffic_stage1 --quick --data-root {shlex.quote(str(file))}",
@@ -64,16 +64,16 @@ def _simulate(path: Path, options: SimulateOptions, audience: Audience) -> Answe
 
 def _inspect(path: Path, options: InspectOptions, audience: Audience) -> Answer:
     readings = read_traffic(TrafficData(root=str(path), adjacency=options.adjacency))
-    document = inspected(readings)
+    document = _inspected(readings)
     return Answer(document, _shown(document), has_faults=False)
 
 
-def inspected(readings: Readings) -> dict[str, Any]:
+def _inspected(readings: Readings) -> dict[str, Any]:
     """What readings are, as plain values."""
     values_TS = readings.values_TS
     missing_S = np.isnan(values_TS).mean(axis=0)
     adjacency_SS = readings.adjacency_SS
-    dead = [name for name, share in zip(readings.sensors, missing_S, strict=True) if share > DEAD_SHARE]
+    dead = [name for name, share in zip(readings.sensors, missing_S, strict=True) if share > _DEAD_SHARE]
     return {
         "steps": len(readings),
         "sensors": len(readings.sensors),
@@ -177,5 +177,5 @@ def small_network() -> DefaultData:
         takes="a second",
         called="a simulated road network",
         caveat="no substitute for a real one",
-        write=lambda path, audience: write_readings(path, simulate_roads()),
+        write=lambda path, audience: _write_readings(path, simulate_roads()),
     )

@@ -20,7 +20,7 @@ from spectral_search.task.verbs import Audience
 from spectral_search.tasks.pairs.baselines.pair_baselines import BASELINES, fitted
 from spectral_search.tasks.pairs.images.pair_part import PairPart
 
-FORMAT = 1
+_FORMAT = 1
 """Raised when the same pairs would give other numbers: what an older version stored is then fitted anew."""
 
 
@@ -49,7 +49,7 @@ def measured(
     )
     known = {} if again else _known(paths)
     document = {
-        **{"format": FORMAT, "task": task.name, "part": chosen, "pairs": {n: len(part) for n, part in parts.items()}},
+        **{"format": _FORMAT, "task": task.name, "part": chosen, "pairs": {n: len(part) for n, part in parts.items()}},
         **{"sha256": hashes, "methods": known, "updated_at": utc_now()},
     }
     told = audience.progress("fitting baselines")
@@ -97,7 +97,7 @@ def kept_methods(task: Task, root: Path, hashes: Mapping[str, str]) -> list[Meth
 
 def _document(paths: BaselineSettingPaths) -> dict[str, Any]:
     document = read_json(paths.baselines_json) if paths.baselines_json.is_file() else {}
-    return document if document.get("format") == FORMAT and document.get("task") == "pairs" else {}
+    return document if document.get("format") == _FORMAT and document.get("task") == "pairs" else {}
 
 
 def _known(paths: BaselineSettingPaths) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from spectral_search.errors import RequestError
 from spectral_search.tasks.pairs.images.pixels import decoded
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
-MOST_FILES = 1_000_000
+_MOST_FILES = 1_000_000
 MOST_FILE_BYTES = 32 * 2**20
 """Of one image file, unpacked."""
 MOST_BYTES = 4 * 2**30
 """Of all images as networks see them."""
-SMALL_SIDE, USUAL_SIDE = 64, 32
+_SMALL_SIDE, _USUAL_SIDE = 64, 32
 """Images up to the one are taken as they are, others brought to the other, where nothing is said."""
 PARTS = ("train", "val", "test")
 
@@ -53,8 +53,8 @@ def class_images(place: Path, size: int | None) -> ClassImages:
         images = sorted(name for name in names if _is_image(name))
         if not images:
             raise RequestError(f"{place} holds no images ({', '.join(sorted(ENDINGS))}): give a folder for each class.")
-        if len(images) > MOST_FILES:
-            raise RequestError(f"{place} holds {len(images):,} images, more than {MOST_FILES:,}: give a part of them.")
+        if len(images) > _MOST_FILES:
+            raise RequestError(f"{place} holds {len(images):,} images, more than {_MOST_FILES:,}: give a part of them.")
         side = size or _side(read(images[0]), images[0])
         if len(images) * side * side > MOST_BYTES:
             raise RequestError(
@@ -77,7 +77,7 @@ def _is_image(name: str) -> bool:
 def _side(content: bytes, name: str) -> int:
     """Of the images as networks see them, where no size is asked for: that of the first."""
     longest = max(decoded(content, name, None).shape)
-    return longest if longest <= SMALL_SIDE else USUAL_SIDE
+    return longest if longest <= _SMALL_SIDE else _USUAL_SIDE
 
 
 def _of_folders(place: Path, names: list[str], images_MP: np.ndarray) -> ClassImages:

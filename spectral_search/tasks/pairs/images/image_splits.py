@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from spectral_search.spec.seeds import numpy_seed
 from spectral_search.task.counter import counter_seed
 
-TRAIN, VAL, TEST, NOWHERE = 0, 1, 2, -1
+_TRAIN, _VAL, _TEST, _NOWHERE = 0, 1, 2, -1
 MANY_CLASSES = 20
 """From here on a part of the classes is enough to train on, and it is what is asked of a comparison."""
 _ENOUGH = 0.5
@@ -37,35 +37,35 @@ def parts_of_classes(class_M: np.ndarray, fractions: Sequence[float], seed: int)
     classes = int(class_M.max()) + 1
     order_K = np.random.default_rng(numpy_seed(counter_seed(seed, "classes"))).permutation(classes)
     val, test = (max(2, round(classes * fraction)) for fraction in fractions)
-    part_K = np.full(classes, TRAIN, np.int8)
-    part_K[order_K[:val]], part_K[order_K[val : val + test]] = VAL, TEST
+    part_K = np.full(classes, _TRAIN, np.int8)
+    part_K[order_K[:val]], part_K[order_K[val : val + test]] = _VAL, _TEST
     return part_K[class_M]
 
 
 def parts_of_images(class_M: np.ndarray, id_M: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
     """The part of each image where the images of each class are shared out, equal ones together, int8 of shape (M,)."""
-    part_M = np.full(len(class_M), TRAIN, np.int8)
+    part_M = np.full(len(class_M), _TRAIN, np.int8)
     for label in np.unique(class_M):
         own_M = np.flatnonzero(class_M == label)
         distinct = np.unique(id_M[own_M])
         rng = np.random.default_rng(numpy_seed(counter_seed(seed, "images", int(label))))
         shuffled = rng.permutation(distinct)
         val, test = (max(2, round(len(distinct) * fraction)) for fraction in fractions)
-        part_M[own_M[np.isin(id_M[own_M], shuffled[:val])]] = VAL
-        part_M[own_M[np.isin(id_M[own_M], shuffled[val : val + test])]] = TEST
+        part_M[own_M[np.isin(id_M[own_M], shuffled[:val])]] = _VAL
+        part_M[own_M[np.isin(id_M[own_M], shuffled[val : val + test])]] = _TEST
     return part_M
 
 
 def without_repeats(part_M: np.ndarray, id_M: np.ndarray) -> np.ndarray:
     """The parts with every image that equals one of an earlier part left out of the later one."""
     kept_M = part_M.copy()
-    for later, earlier in ((VAL, (TRAIN,)), (TEST, (TRAIN, VAL))):
-        kept_M[(part_M == later) & np.isin(id_M, id_M[np.isin(part_M, earlier)])] = NOWHERE
+    for later, earlier in ((_VAL, (_TRAIN,)), (_TEST, (_TRAIN, _VAL))):
+        kept_M[(part_M == later) & np.isin(id_M, id_M[np.isin(part_M, earlier)])] = _NOWHERE
     return kept_M
 
 
 def parts_of_pairs(first_N: np.ndarray, second_N: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
-    """The part of each pair so that no image is in two, int8 of shape (N,); NOWHERE for pairs that lie across parts.
+    """The part of each pair so that no image is in two, int8 of shape (N,); _NOWHERE for pairs that lie across parts.
 
     Pairs that hang together by their images stay together. Where that leaves val or test with less than half of what
     it is to have, as one large group does, the images are shared out and pairs between two parts left out.
@@ -83,18 +83,18 @@ def parts_of_pairs(first_N: np.ndarray, second_N: np.ndarray, fractions: Sequenc
     group_N = group_M[first_N]
     size_G = np.bincount(group_N, minlength=groups)
     wanted = [round(len(first_N) * fraction) for fraction in fractions]
-    part_G, filled = np.full(groups, TRAIN, np.int8), [0] * len(wanted)
+    part_G, filled = np.full(groups, _TRAIN, np.int8), [0] * len(wanted)
     for group in rng.permutation(groups):
         for place, most in enumerate(wanted):
             if filled[place] + size_G[group] <= most:
                 filled[place] += int(size_G[group])
-                part_G[group] = (VAL, TEST)[place]
+                part_G[group] = (_VAL, _TEST)[place]
                 break
     if all(got >= _ENOUGH * most for got, most in zip(filled, wanted, strict=True)):
         return part_G[group_N]
     drawn_M = rng.random(images)
     edges = np.cumsum([fractions[0], *fractions[1:]])
-    part_M = np.full(images, TRAIN, np.int8)
-    part_M[drawn_M < edges[-1]] = (VAL, TEST)[len(fractions) - 1]
-    part_M[drawn_M < edges[0]] = VAL
-    return np.where(part_M[first_N] == part_M[second_N], part_M[first_N], NOWHERE).astype(np.int8)
+    part_M = np.full(images, _TRAIN, np.int8)
+    part_M[drawn_M < edges[-1]] = (_VAL, _TEST)[len(fractions) - 1]
+    part_M[drawn_M < edges[0]] = _VAL
+    return np.where(part_M[first_N] == part_M[second_N], part_M[first_N], _NOWHERE).astype(np.int8)

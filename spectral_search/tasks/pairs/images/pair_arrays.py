@@ -13,9 +13,9 @@ from spectral_search.errors import RequestError
 from spectral_search.tasks.pairs.images.pixels import square_pixels
 from spectral_search.tasks.pairs.section import PairData
 
-MOST_NPZ_BYTES = 8 * 2**30
+_MOST_NPZ_BYTES = 8 * 2**30
 """Of the arrays of one file, unpacked."""
-FILES = {"train": ("train.npz",), "val": ("val.npz",), "test": ("test.npz", "test_public.npz")}
+_FILES = {"train": ("train.npz",), "val": ("val.npz",), "test": ("test.npz", "test_public.npz")}
 """What a folder of pairs holds, by part."""
 
 
@@ -30,7 +30,7 @@ class PairArrays:
 
 def part_files(folder: Path) -> dict[str, Path]:
     """The files of a folder of pairs, by part; none where it is no such folder."""
-    found = {part: [folder / name for name in names if (folder / name).is_file()] for part, names in FILES.items()}
+    found = {part: [folder / name for name in names if (folder / name).is_file()] for part, names in _FILES.items()}
     return {part: files[0] for part, files in found.items() if files}
 
 
@@ -49,8 +49,8 @@ def read_pairs(file: Path, data: PairData, *, labelled: bool = True) -> PairArra
     try:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MOST_NPZ_BYTES:
-            told = f"{file} takes {unpacked / 2**30:.1f} GiB unpacked, more than {MOST_NPZ_BYTES // 2**30}"
+        if unpacked > _MOST_NPZ_BYTES:
+            told = f"{file} takes {unpacked / 2**30:.1f} GiB unpacked, more than {_MOST_NPZ_BYTES // 2**30}"
             raise RequestError(f"{told}: give a part of it.")
         with np.load(file, allow_pickle=False) as held:
             wanted = names if labelled or data.label in held.files else names[:2]

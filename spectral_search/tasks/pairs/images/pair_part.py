@@ -12,7 +12,7 @@ import numpy as np
 from spectral_search.spec.seeds import numpy_seed
 from spectral_search.task.counter import counter_seed
 
-MANY_CLASSES = 20
+_MANY_CLASSES = 20
 """So many classes of val pairs that folds of cross-validation go by them, and otherwise by images."""
 
 
@@ -70,7 +70,7 @@ class PairPart:
         Classes count where there are many of them. Of few, hardly a pair would be without those of some others.
         """
         rows_N2 = np.stack([self.first_N, self.second_N], axis=1).astype(np.int64)
-        if self.class_M is not None and len(np.unique(self.class_M[rows_N2])) >= MANY_CLASSES:
+        if self.class_M is not None and len(np.unique(self.class_M[rows_N2])) >= _MANY_CLASSES:
             return self.class_M[rows_N2].astype(np.int64)
         # Equal images are one, wherever they lie.
         _, same_M = np.unique(self.images_MP, axis=0, return_inverse=True)

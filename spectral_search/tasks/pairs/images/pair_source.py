@@ -28,9 +28,9 @@ from spectral_search.tasks.pairs.section import MOST_SIDE, PairData
 
 DRAWN = {"train": 8000, "val": 2000, "test": 4000}
 """Pairs that are drawn of images where nothing is said."""
-DIGITS = "digits"
+_DIGITS = "digits"
 """Names those of scikit-learn where a place is asked for."""
-EMBEDDED = "scikit-learn's digits"
+_EMBEDDED = "scikit-learn's digits"
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def find_pairs(data: PairData) -> FoundPairs:
         RequestError: There is nothing there, it cannot be read, or no pairs can be made of it.
     """
     place = data.place
-    if place is None or (str(place) == DIGITS and not place.exists()):
+    if place is None or (str(place) == _DIGITS and not place.exists()):
         from spectral_search.tasks.pairs.images.digit_images import digit_images
 
-        return _of_images(digit_images(), data, EMBEDDED)
+        return _of_images(digit_images(), data, _EMBEDDED)
     if not place.exists():
         raise RequestError(f"{place} does not exist: give --data-root a folder or zip of images, or an .npz of pairs.")
     if place.is_dir() and (files := part_files(place)):

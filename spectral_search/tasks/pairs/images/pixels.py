@@ -12,7 +12,7 @@ from PIL import Image
 
 from spectral_search.errors import RequestError
 
-MOST_PIXELS = 4096 * 4096
+_MOST_PIXELS = 4096 * 4096
 """Of a file before it is made smaller: more is no picture of one thing but a mistake, or a bomb."""
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B")
 
@@ -30,7 +30,7 @@ def decoded(content: bytes, name: str, side: int | None) -> np.ndarray:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here
             image = Image.open(io.BytesIO(content))
         width, height = image.size
-        if width * height > MOST_PIXELS:
+        if width * height > _MOST_PIXELS:
             raise RequestError(f"The image {name} has {width} x {height} pixels, more than 4096 x 4096: leave it out.")
         grey = _grey(image)
     except RequestError:

@@ -19,14 +19,14 @@ from spectral_search.tasks.pairs.baselines.pair_baselines import differences
 from spectral_search.tasks.pairs.images.pair_part import PairPart
 from spectral_search.tasks.pairs.images.pair_source import find_pairs
 
-EXAMPLES = 4
+_EXAMPLES = 4
 """Pairs that are shown of each kind."""
-MOST_CLASSES = 16
+_MOST_CLASSES = 16
 """Of a table: the worst of more."""
-FEWEST = 10
+_FEWEST = 10
 """Pairs of a class or a bin that a number is given of."""
-BINS = 6
-ANSWERS = ("different", "the same")
+_BINS = 6
+_ANSWERS = ("different", "the same")
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def confusion_figure(judged: Judged) -> Figure:
     same_N, said_N = judged.same_N, judged.said_N
     counts = {(true, said): int(((same_N == true) & (said_N == said)).sum()) for true in (0, 1) for said in (0, 1)}
     wrong = counts[1, 0] + counts[0, 1]
-    rows = [("pairs that are", *(f"said to be {answer}" for answer in ANSWERS))]
-    rows += [(ANSWERS[true], *(f"{counts[true, said]:,}" for said in (0, 1))) for true in (1, 0)]
+    rows = [("pairs that are", *(f"said to be {answer}" for answer in _ANSWERS))]
+    rows += [(_ANSWERS[true], *(f"{counts[true, said]:,}" for said in (0, 1))) for true in (1, 0)]
     caption = (
         f"{judged.method.name} judges {wrong:,} of {len(same_N):,} test pairs wrongly: {counts[1, 0]:,} of the same "
         f"are said to be different, and {counts[0, 1]:,} of different things to be the same. "
@@ -91,12 +91,12 @@ def _draw_examples(layout: Layout, judged: Judged, counts: dict[tuple[int, int],
     assert part is not None
     for ax, (true, said) in zip(axes, ((1, 1), (1, 0), (0, 0), (0, 1)), strict=True):
         rows = np.flatnonzero((judged.same_N == true) & (judged.said_N == said))
-        surest = rows[np.argsort(-np.abs(judged.method.predicted_N[rows]), kind="stable")[:EXAMPLES]]
-        ax.set_title(f"{ANSWERS[true]}, said to be {ANSWERS[said]}: {counts[true, said]:,}")
+        surest = rows[np.argsort(-np.abs(judged.method.predicted_N[rows]), kind="stable")[:_EXAMPLES]]
+        ax.set_title(f"{_ANSWERS[true]}, said to be {_ANSWERS[said]}: {counts[true, said]:,}")
         ax.axis("off")
         if len(surest):
             side = part.side
-            strip = np.full((2 * side + 1, EXAMPLES * (side + 2) - 2), 128, np.uint8)
+            strip = np.full((2 * side + 1, _EXAMPLES * (side + 2) - 2), 128, np.uint8)
             for place, row in enumerate(surest):
                 left = place * (side + 2)
                 strip[:side, left : left + side] = part.images_MP[part.first_N[row]].reshape(side, side)
@@ -115,10 +115,10 @@ def class_figure(judged: Judged) -> Figure:
     for name in np.unique(class_N):
         part_N = class_N == name
         estimate = part_estimates([judged.method], part_N)[0]
-        if part_N.sum() >= FEWEST and estimate is not None:
+        if part_N.sum() >= _FEWEST and estimate is not None:
             found.append((estimate, name, int(part_N.sum())))
     if not found:
-        return lacking(key, title, f"No class has {FEWEST} test pairs.", None)
+        return lacking(key, title, f"No class has {_FEWEST} test pairs.", None)
     found.sort(key=lambda entry: (entry[0].value, entry[1]))
     worst, best = found[0], found[-1]
     caption = (
@@ -126,7 +126,7 @@ def class_figure(judged: Judged) -> Figure:
         f"({worst[0].low:.3f} to {worst[0].high:.3f}), and best at {best[1]}, {best[0].value:.3f}. By the class of the "
         "first image, with 95% intervals."
     )
-    shown = found[:MOST_CLASSES]
+    shown = found[:_MOST_CLASSES]
     rows = [("class", "accuracy", "95% interval", "pairs")]
     rows += [(name, f"{e.value:.3f}", f"{e.low:.3f} to {e.high:.3f}", f"{pairs:,}") for e, name, pairs in shown]
 
@@ -155,7 +155,7 @@ def similarity_figure(judged: Judged, shown: Sequence[Method]) -> Figure:
     }
     mine = {true: curves[judged.method.name, true] for true in (1, 0)}
     if not all(mine.values()):
-        return lacking(key, title, f"Too few test pairs: a bin takes {FEWEST}.", None)
+        return lacking(key, title, f"Too few test pairs: a bin takes {_FEWEST}.", None)
     (near, first), (far, last) = mine[1][0], mine[1][-1]
     caption = (
         f"Pairs of the same are recognised by {judged.method.name} in {first:.1%} where their pixels differ little "
@@ -179,7 +179,7 @@ def similarity_figure(judged: Judged, shown: Sequence[Method]) -> Figure:
                     alpha=1.0 if method is judged.method else 0.55,
                     label=method.label,
                 )
-            ax.set(title=f"pairs that are {ANSWERS[true]}", xlabel="difference of pixels", ylabel="accuracy")
+            ax.set(title=f"pairs that are {_ANSWERS[true]}", xlabel="difference of pixels", ylabel="accuracy")
         axes[0].legend()
         return canvas
 
@@ -190,5 +190,5 @@ def _binned(method: Method, apart_N: np.ndarray, part_N: np.ndarray) -> list[tup
     """The median difference and the accuracy of equally large groups of pairs, from little to much difference."""
     rows = np.flatnonzero(part_N)
     rows = rows[np.argsort(apart_N[rows], kind="stable")]
-    groups = np.array_split(rows, min(BINS, len(rows) // FEWEST)) if len(rows) >= FEWEST else []
+    groups = np.array_split(rows, min(_BINS, len(rows) // _FEWEST)) if len(rows) >= _FEWEST else []
     return [(float(np.median(apart_N[group])), float(method.error_N[group].mean())) for group in groups]
