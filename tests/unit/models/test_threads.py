@@ -45,6 +45,15 @@ def test_little_is_begun_once_a_piece_has_failed() -> None:
     assert len(begun) < 300_000
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, which it is not where tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_an_interrupt_is_heard_when_no_thread_runs_the_generator_any_more() -> None:
     torch.set_num_threads(2)
 
