@@ -165,12 +165,12 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         Fitted(lambda width: _lines([header, *rows], width)),
         *_part("The searches differ in", comparison.spec),
         *_part("The best configs differ in", comparison.best),
-        *(Text(line) for run in comparison.runs for line in _stability(run)),
+        *(Text(line) for run in comparison.runs for line in stability(run)),
         Text(comparison.verdict, style="bold"),
     )
 
 
-def _stability(run: Run) -> list[str]:
+def stability(run: Run) -> list[str]:
     """Which trial would have been chosen under other draws, and which finalists tie; nothing where unknown."""
     retest, task = run.record.retest or {}, run.record.task
     chosen, lines = chosen_by_draw(retest, task.objective), []

@@ -1,6 +1,7 @@
 """Names: no module is called like another, a test lies where its module does, and what is public is used elsewhere."""
 
 import ast
+import json
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,10 @@ ELSEWHERE = {
 
 @cache
 def tree_of(path: Path) -> ast.Module:
+    """Of a module, or of the code cells of a notebook."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text())["cells"]
+        return ast.parse("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
     return ast.parse(path.read_text())
 
 
@@ -67,7 +72,7 @@ def is_type(name: str) -> bool:
 def unused(public: set[tuple[str, str]]) -> set[tuple[str, str]]:
     """Pairs of a module and a name of it that no file imports, or reads as an attribute of the module."""
     used = {(module, name) for name, module in service._MODULE_OF.items()}
-    for path in [*MODULES, *(ROOT / "tests").rglob("*.py")]:
+    for path in [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]:
         modules: set[str] = set()
         attributes: set[str] = set()
         for node in ast.walk(tree_of(path)):
@@ -118,6 +123,30 @@ def test_a_test_lies_where_its_module_does() -> None:
         if not any((root / module).is_file() for root in (ROOT, ROOT / "spectral_search")):
             astray.add(place.as_posix())
     assert astray - ELSEWHERE == set()
+
+
+def test_what_notebooks_import_is_there() -> None:
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for node in ast.walk(tree_of(path)):
+            match node:
+                case ast.ImportFrom(module=str(module), names=aliases) if module.startswith("spectral_search."):
+                    file = (ROOT / module.replace(".", "/")).with_suffix(".py")
+                    names = {alias.name for alias in aliases}
+                    assert not file.is_file() or names <= bound(file), f"{path.name} imports {names} of {module}"
+
+
+def bound(path: Path) -> set[str]:
+    """Names that a module defines or imports at its top."""
+    names: set[str] = set()
+    for node in tree_of(path).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            case ast.ImportFrom(names=aliases) | ast.Import(names=aliases):
+                names |= {alias.asname or alias.name for alias in aliases}
+    return names
 
 
 def test_what_is_public_is_used_elsewhere() -> None:
