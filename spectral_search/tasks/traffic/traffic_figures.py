@@ -20,11 +20,11 @@ from spectral_search.task.measure import MaskedError
 from spectral_search.tasks.traffic.definition import TASK
 from spectral_search.tasks.traffic.section import HORIZON
 
-SHOWN_SENSORS = 4
-AHEAD = HORIZON // 2 - 1
+_SHOWN_SENSORS = 4
+_AHEAD = HORIZON // 2 - 1
 """The step of the forecasts in the picture of a day, counted from 0."""
-BAND = (0.05, 0.95)
-HOURS = 2
+_BAND = (0.05, 0.95)
+_HOURS = 2
 """Of a bin of the time of day."""
 _HOURS_APART = 4
 """Ticks of the picture of a day."""
@@ -36,7 +36,7 @@ def _minutes(evidence: Evidence) -> int:
     return int(evidence.named[0].record.manifest.data.get("step_minutes", 5))
 
 
-def residual_band(run: Run) -> np.ndarray | None:
+def _residual_band(run: Run) -> np.ndarray | None:
     """Quantiles of what the winner missed on val, by step, (2, H); None where the run keeps no such forecasts."""
     labels, best = read_val_labels(run.record.paths), run.record.best
     made = [retest for retest in read_retests(run.record.paths, TASK.objective) if best and retest.trial == best.number]
@@ -44,7 +44,7 @@ def residual_band(run: Run) -> np.ndarray | None:
         return None
     own = next((retest for retest in made if retest.own), made[0])
     missed_NSH = (column(labels, TASK.target) - own.predicted_DN[0]).reshape(len(labels), -1, HORIZON)
-    return np.nanquantile(missed_NSH.astype(np.float64), BAND, axis=(0, 1))
+    return np.nanquantile(missed_NSH.astype(np.float64), _BAND, axis=(0, 1))
 
 
 def day_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
@@ -54,19 +54,19 @@ def day_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
     if lead is None or lead.labels is None:
         return lacking(key, title, _NOTHING, "spectral-search run traffic_stage1")
     run = next(run for run in evidence.named if run.name == lead.name)
-    band_2H, minutes = residual_band(run), _minutes(evidence)
+    band_2H, minutes = _residual_band(run), _minutes(evidence)
     rows = min(24 * 60 // minutes, len(lead.target_N))
     first = _wildest(lead, rows)
-    times_N = lead.labels["id"].to_numpy()[first : first + rows] + np.timedelta64(AHEAD * minutes, "m")
+    times_N = lead.labels["id"].to_numpy()[first : first + rows] + np.timedelta64(_AHEAD * minutes, "m")
     target_NS, predicted_NS = (
-        values.reshape(len(values), -1, HORIZON)[first : first + rows, :, AHEAD]
+        values.reshape(len(values), -1, HORIZON)[first : first + rows, :, _AHEAD]
         for values in (lead.target_N, lead.predicted_N)
     )
-    hardest = np.argsort(-np.nan_to_num(np.nanmean(np.abs(target_NS - predicted_NS), axis=0)))[:SHOWN_SENSORS]
-    ahead = (AHEAD + 1) * minutes
+    hardest = np.argsort(-np.nan_to_num(np.nanmean(np.abs(target_NS - predicted_NS), axis=0)))[:_SHOWN_SENSORS]
+    ahead = (_AHEAD + 1) * minutes
     sure = ""
     if band_2H is not None:
-        low, high = band_2H[:, AHEAD]
+        low, high = band_2H[:, _AHEAD]
         known_NS = np.isfinite(target_NS)
         inside = np.mean((np.abs(target_NS - predicted_NS - (low + high) / 2) <= (high - low) / 2)[known_NS])
         sure = f" The band holds nine tenths of what was missed on val; {inside:.0%} of this day's readings lie in it."
@@ -80,7 +80,7 @@ def day_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
         hour_N = (times_N - times_N[0].astype("datetime64[D]")) / np.timedelta64(1, "h")
         for ax, sensor in zip(axes, hardest, strict=True):
             if band_2H is not None:
-                bounds = (predicted_NS[:, sensor] + edge for edge in band_2H[:, AHEAD])
+                bounds = (predicted_NS[:, sensor] + edge for edge in band_2H[:, _AHEAD])
                 ax.fill_between(hour_N, *bounds, color=colour(lead.family), alpha=0.2, linewidth=0)
             ax.plot(hour_N, target_NS[:, sensor], color=INK, linewidth=1.0, label="read")
             ax.plot(hour_N, predicted_NS[:, sensor], color=colour(lead.family), label=f"foretold {ahead} min before")
@@ -101,7 +101,7 @@ def _wildest(lead: Method, rows: int) -> int:
     return max(starts, key=lambda start: float(spread_N[start : start + rows].mean()))
 
 
-def by_step(method: Method) -> list[Estimate | None]:
+def _by_step(method: Method) -> list[Estimate | None]:
     """The MAE of each step with its interval."""
     steps = []
     for step in range(HORIZON):
@@ -117,7 +117,7 @@ def horizon_figure(methods: Sequence[Method]) -> Figure:
     lead = leading(methods)
     if lead is None:
         return lacking(key, title, _NOTHING, "spectral-search run traffic_stage1")
-    found = {method.name: by_step(method) for method in methods}
+    found = {method.name: _by_step(method) for method in methods}
     others = {name: steps[-1] for name, steps in found.items() if name != lead.name and steps[-1] is not None}
     mine = found[lead.name][-1]
     beside = ", ".join(f"{name} {one.value:.2f}" for name, one in others.items() if one is not None)
@@ -164,9 +164,9 @@ def sensors_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
     error_NSH = np.abs(lead.predicted_N - lead.target_N).reshape(len(lead.target_N), -1, HORIZON)
     times_N = lead.labels["id"].to_numpy().astype("datetime64[m]")
     times_NH = times_N[:, None] + (np.arange(HORIZON) * minutes).astype("timedelta64[m]")
-    bin_NH = ((times_NH - times_NH.astype("datetime64[D]")).astype(np.int64) // (60 * HOURS)) % (24 // HOURS)
-    mean_SK = np.full((error_NSH.shape[1], 24 // HOURS), np.nan)
-    for place in range(24 // HOURS):
+    bin_NH = ((times_NH - times_NH.astype("datetime64[D]")).astype(np.int64) // (60 * _HOURS)) % (24 // _HOURS)
+    mean_SK = np.full((error_NSH.shape[1], 24 // _HOURS), np.nan)
+    for place in range(24 // _HOURS):
         inside_NSH = np.broadcast_to((bin_NH == place)[:, None], error_NSH.shape) & np.isfinite(error_NSH)
         count_S = inside_NSH.sum((0, 2))
         sum_S = np.where(inside_NSH, error_NSH, 0.0).sum((0, 2))
@@ -176,20 +176,20 @@ def sensors_figure(evidence: Evidence, methods: Sequence[Method]) -> Figure:
     hours = np.array([np.nanmean(mean_S) if np.isfinite(mean_S).any() else np.nan for mean_S in mean_SK.T])
     worst = int(np.nanargmax(hours))
     caption = (
-        f"{lead.name} errs most between {worst * HOURS} and {(worst + 1) * HOURS} o'clock "
+        f"{lead.name} errs most between {worst * _HOURS} and {(worst + 1) * _HOURS} o'clock "
         f"(MAE {hours[worst]:.2f}), least at sensor {order[-1]} ({whole_S[order[-1]]:.2f}) and most at sensor "
         f"{order[0]} ({whole_S[order[0]]:.2f}). "
         "Sensors are ordered from the hardest down."
     )
-    rows = [["sensor", "MAE", *(f"{place * HOURS} h" for place in range(24 // HOURS))]]
-    for sensor in order[:SHOWN_SENSORS]:
+    rows = [["sensor", "MAE", *(f"{place * _HOURS} h" for place in range(24 // _HOURS))]]
+    for sensor in order[:_SHOWN_SENSORS]:
         cells = (f"{value:.2f}" if np.isfinite(value) else "-" for value in mean_SK[sensor])
         rows.append([str(sensor), f"{whole_S[sensor]:.2f}", *cells])
 
     def draw(layout: Layout) -> Canvas:
         canvas, (ax,) = layout.panels(1, 3.2, columns=1)
         image = ax.imshow(mean_SK[order], aspect="auto", interpolation="nearest", cmap="viridis")
-        ax.set_xticks(range(0, 24 // HOURS, 2), [str(place * HOURS) for place in range(0, 24 // HOURS, 2)])
+        ax.set_xticks(range(0, 24 // _HOURS, 2), [str(place * _HOURS) for place in range(0, 24 // _HOURS, 2)])
         ax.set_xlabel("hour of the day")
         ax.set_ylabel("sensors, hardest first")
         ax.tick_params(colors=MUTED)

@@ -14,7 +14,7 @@ from scipy.special import logit
 from spectral_search.tasks.pairs.images.pair_part import PairPart
 from spectral_search.tasks.pairs.images.pixels import resized
 
-MOST_SIDE = 14
+_MOST_SIDE = 14
 """Of the images that differences are taken of: more pixels make neighbours of a stroke differ wholly."""
 _SURE = 1e-6
 """The least probability that a baseline gives either answer."""
@@ -33,11 +33,11 @@ FitPredict = Callable[[PairPart, PairPart], np.ndarray]
 
 def differences(part: PairPart) -> np.ndarray:
     """How much the grey of both images differs, place by place, from 0 to 1; float32 (N, F)."""
-    images_MF = resized(part.images_MP, min(MOST_SIDE, part.side)).astype(np.float32) / 255.0
+    images_MF = resized(part.images_MP, min(_MOST_SIDE, part.side)).astype(np.float32) / 255.0
     return np.abs(images_MF[part.first_N] - images_MF[part.second_N])
 
 
-def pixel_distance(train: PairPart, test: PairPart) -> np.ndarray:
+def _pixel_distance(train: PairPart, test: PairPart) -> np.ndarray:
     """The distance of both images, with the threshold and the slope that a logistic regression on it alone gives."""
 
     def distance(part: PairPart) -> np.ndarray:
@@ -46,12 +46,12 @@ def pixel_distance(train: PairPart, test: PairPart) -> np.ndarray:
     return _regression(distance(train), train.same_N, distance(test))
 
 
-def logistic_regression(train: PairPart, test: PairPart) -> np.ndarray:
+def _logistic_regression(train: PairPart, test: PairPart) -> np.ndarray:
     """A weight for the difference at each place."""
     return _regression(differences(train), train.same_N, differences(test))
 
 
-def lightgbm(train: PairPart, test: PairPart) -> np.ndarray:
+def _lightgbm(train: PairPart, test: PairPart) -> np.ndarray:
     """Trees on the differences at all places."""
     from lightgbm import LGBMClassifier
 
@@ -69,9 +69,9 @@ def lightgbm(train: PairPart, test: PairPart) -> np.ndarray:
 
 
 BASELINES: dict[str, tuple[str, FitPredict]] = {
-    "pixel_distance": ("pixel distance", pixel_distance),
-    "logistic_regression": ("logistic regression", logistic_regression),
-    "lightgbm": ("LightGBM", lightgbm),
+    "pixel_distance": ("pixel distance", _pixel_distance),
+    "logistic_regression": ("logistic regression", _logistic_regression),
+    "lightgbm": ("LightGBM", _lightgbm),
 }
 """By name: how it is called, and what fits it on training pairs and gives logits for test pairs."""
 
