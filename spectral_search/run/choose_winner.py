@@ -72,7 +72,9 @@ def finish_run(
     write_val_labels(paths, prepared.val_table)
     retests = _as_trained(spec, record, finalists, prepared, device)
     _enter_retest(spec, paths, prepared, finalists, retests)
+    # Loaded anew: the exported metrics hold the re-test that was just entered.
     config = export_best(RunRecord.load(paths))
+    # Before the finalists are trained anew, which may take hours: who stops the run then has its test score.
     if prepared.has_test:
         _test(record, finalists[0], prepared, device, config)
     if trains_seeds(spec):
@@ -93,6 +95,7 @@ def _as_trained(
 ) -> list[Retest]:
     """The weights of the search, on draws of the val examples that no choice has seen where the task has any."""
     own = [made for made in read_retests(record.paths, record.objective) if made.own]
+    # By epoch too: a trial that was extended since may have other best weights.
     known = {(made.trial, made.seed, made.epoch): made for made in own}
     wanted = [(trial, spec.with_params(trial.params).fit.seed, trial.best_epoch or 0) for trial in finalists]
     missing = [(trial, seed, epoch) for trial, seed, epoch in wanted if (trial.number, seed, epoch) not in known]
@@ -122,6 +125,7 @@ def _fresh_predictions(prepared: Prepared, count: int, predictors: Sequence[Pred
         coming = drawing(0)
         for draw in range(count):
             examples = coming.result()
+            # One draw ahead and no more: each holds all of the val examples.
             if draw + 1 < count:
                 coming = drawing(draw + 1)
             for predicted, predict in zip(draws, predictors, strict=True):

@@ -133,6 +133,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
         state = "interrupted"
         raise
     finally:
+        # A process that gets here did not die, so what its trials left under way must not count against them.
         forget(paths)
         _release(paths, state, earlier + time.monotonic() - started)
     return RunRecord.load(paths)
@@ -140,6 +141,7 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
 
 def _release(paths: RunPaths, state: RunState, wall_seconds: float) -> None:
     try:
+        # Loaded anew, since winner, re-test and dashboard were entered meanwhile.
         manifest = Manifest.load(paths.manifest_json)
         manifest.release(state, wall_seconds)
         manifest.save(paths.manifest_json)
@@ -177,9 +179,11 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
 
 def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
     with ExitStack() as afterwards, opened_study(plan, paths, around, Study) as (study, progress):
+        # The mark keeps trials from being blamed where a second signal has everything killed at once.
         stopping.on_stop += [lambda: study.halt(KeyboardInterrupt()), lambda: asked_to_end(paths)]
         suspects = _mourned(plan, paths, around, study)
         prepared = _search_trials(plan, paths, around, study, stopping, afterwards, suspects)
+        # A library may have swallowed the signal: the test set is not touched by a run that was asked to stop.
         stopping.check()
         _told_early_end(study, paths, around)
         return finish(plan, paths, around, prepared, progress)
@@ -239,6 +243,7 @@ def device_of(plan: Plan) -> torch.device:
     """This process's: also after a search on Ray, whose trials have left the GPU, for one precision throughout."""
     import torch
 
+    # torch counts from 0 what CUDA_VISIBLE_DEVICES leaves, in its order, and not as the driver does.
     return torch.device("cuda", visible_gpus().index(plan.slots.gpus[0])) if plan.slots.gpus else torch.device("cpu")
 
 
@@ -251,6 +256,7 @@ def _search_trials(
     afterwards: ExitStack,
     suspects: Sequence[int],
 ) -> Prepared:
+    # A run that died after its last trial needs no Ray to go on: the inline executor then finds nothing to train.
     if plan.executor != "inline" and not study.over:
         return _search_on_ray(plan, paths, around, study, stopping, afterwards)
     from spectral_search.run.inline_executor import run_inline

@@ -44,6 +44,7 @@ def extend(record: RunRecord, wanted: Extension) -> str:
     longer, told = _longer_spec(record, spec, wanted)
     manifest = Manifest.load(paths.manifest_json)
     if wanted.epochs is not None:
+        # The old study is left as it was: dying before the manifest names the copy changes nothing.
         manifest.study_name, said = _reopened(record, longer)
         told.append(said)
     text = longer.to_yaml()

@@ -32,6 +32,7 @@ def run_inline(
     def trainer() -> Trainer:
         return Trainer(dataset, device, allow_oversize=spec.resources.allow_oversize)
 
+    # One number for the whole process: what comes after the search is to have its threads back.
     before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(max(1, min(before, int(slots.cpus_per_trial))))

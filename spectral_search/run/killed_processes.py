@@ -39,6 +39,7 @@ class Watch:
         now = kernel_kills(self._vmstat) if self._here else None
         if now is None or self._before is None:
             return KILLED
+        # The count is the whole machine's, so it does not tell which processes they were.
         if killed := now - self._before:
             processes = "a process" if killed == 1 else f"{killed} processes"
             return f"the kernel has killed {processes} for want of memory (signal 9) since the search began"

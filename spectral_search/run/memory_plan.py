@@ -126,6 +126,7 @@ class _Comparison:
         wanted = self._slots.concurrent
         # There are never more at a time than there are trials, whatever number was asked for.
         trials = max(self._spec.search.trials, planned_trials(self._spec))
+        # From two on, since callers know that one fits; bisection works because a larger crowd never needs less.
         counts = range(2, min(wanted, trials) + 1)
         fitting = bisect_left(counts, True, key=lambda count: not self._fits(self._crowd(points, count)))
         return wanted if fitting == len(counts) else 1 + fitting
@@ -148,6 +149,7 @@ class _Comparison:
         on_one = crowd[: -(-len(crowd) // gpus)]  # the largest, which come first
         held = together(on_one, gpu=True) if shared else sum(together([one], gpu=True) for one in on_one)
         contexts = _CONTEXT_BYTES * (1 if shared else len(on_one))
+        # With a GPU the host has weights only while they are saved: all of them at once, at worst.
         return host + sum(one.save for one in crowd), held + contexts + self._examples_on_gpu()
 
     def _processes(self, trials: int) -> int:
@@ -179,6 +181,7 @@ class _Comparison:
         in_all = gpu if self._on_gpu and self._unused.gpu is not None and gpu > self._unused.gpu.free else host
         beside = (
             f", {size(in_all)} with {self._traits.examples_name} and libraries"
+            # Two figures that read almost the same would only puzzle.
             if in_all > 1.02 * first.footprint.peak
             else ""
         )

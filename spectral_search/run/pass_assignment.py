@@ -43,6 +43,7 @@ class Desk:
         """
         there, counts, speeds = self._there(), self._counts(), self._speeds.speeds()
         home = there[next_place([counts[place] for place in there], [speeds[place] for place in there])]
+        # Entered first, since the trial counts among those that its pass is to wait for.
         self._home[trial.number] = home
         expected = self._expected()[home]
         self._passes[home].join.remote(self._stored, trial.number, trial.params, trial.settled, expected)
@@ -67,6 +68,7 @@ class Desk:
         places = range(len(self._passes))
         up, _ = ray.wait(self._up, num_returns=len(places), timeout=0)
         risen = [place for place in places if self._up[place] in up]
+        # Where none answers any will do: a trial whose pass does not come back looks for another itself.
         return [place for place in places if place not in risen or self._answers(place)] or list(places)
 
     def _answers(self, place: int) -> bool:

@@ -83,6 +83,7 @@ class PassServer:
         # Calls between two epochs, made where the epochs are trained: members change at epoch boundaries only.
         self._errands: list[Callable[[], object]] = []
         self._changed = asyncio.Condition()
+        # Not on the loop, which has to answer pings and joins while an epoch trains.
         self._training = ThreadPoolExecutor(1)
         self._serving: asyncio.Task[None] | None = None
 
@@ -139,6 +140,7 @@ class PassServer:
         if self._job is not None:  # another call was faster
             return
         context = ray.get_runtime_context()
+        # An actor that is started again keeps its id, and so finds what it left itself.
         left = job.paths.under_way(context.get_actor_id() or "pass")
         # Started again after a death that may have been for want of memory, it takes fewer members at a time: half of
         # them, and after another death one. Those that trained when it died are tried alone, which tells whose it was.
@@ -149,6 +151,7 @@ class PassServer:
         self._shared = self._make_pass(job.trainer, most, self._blamed, under_way)
         self._course = partial(self._make_course, job.spec, job.paths)
         self._gauges = self._make_gauges(job)
+        # Last, since it stands for all of the above: where some of that raises, the next call tries again.
         self._job = job
 
     def _untold_of_others(self, number: int) -> list[tuple[int, list[EpochRecord]]]:
@@ -171,6 +174,7 @@ class PassServer:
         loop = asyncio.get_running_loop()
         while True:
             await self._all_ready()
+            # Swapped on the loop's thread, which alone adds errands, so that no lock is needed.
             errands, self._errands = self._errands, []
             steps = await loop.run_in_executor(self._training, self._advance, errands)
             async with self._changed:

@@ -144,8 +144,10 @@ def answers(home: ActorHandle[Any], seconds: float) -> bool:
         except ActorUnavailableError:
             if time.monotonic() > deadline:
                 return False
+            # A call to a process that is starting again fails at once: without a pause this would spin.
             time.sleep(0.5)
         except GetTimeoutError:
+            # A pass answers while it trains too, so that silence is no sign of work.
             return False
         else:
             return True

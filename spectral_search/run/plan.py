@@ -227,6 +227,7 @@ def decide_machine(
     """
     chosen, slots, why = decide_executor(spec, traits, asked)
     memory = plan_memory(spec, traits, chosen, slots, Unused.here(slots), way_out=way_out)
+    # One at a time shares no pass, so that fewer may mean another executor, and other slots in any case.
     if memory is not None and memory.concurrent < slots.concurrent:
         fewer = spec.resources.model_copy(update={"concurrent": memory.concurrent})
         fitting = spec.model_copy(update={"resources": fewer})
@@ -257,6 +258,7 @@ def decide_executor(spec: RunSpec, traits: Traits, asked: str) -> tuple[Executor
 def _check_networks(spec: RunSpec, shape_of: Callable[[TrialConfig], InputShape]) -> None:
     """Refuse networks that cannot read their inputs, groups of parameters that they do not have, and recipes that mean
     nothing to the task."""
+    # A dict as a set that keeps its order: points of a grid share faults, each of which is told once.
     faults: dict[str, None] = {}
     configs, task = candidates(spec), task_of(spec.task)
     by_network = {f"{shape_of(c)} {c.model!r} {c.fit.groups!r}": c for c in configs}

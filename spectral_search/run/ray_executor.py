@@ -39,6 +39,7 @@ from spectral_search.task.training import TrainingSet
 from spectral_search.train.devices import Slots
 
 _TITLE_LENGTH = 100
+# A hundred such trials fit into what one pass leaves.
 _TRIAL_CPU = 0.005
 _PASS_SPARES_CPU = 0.5
 """What the process of a trial in a shared pass asks of Ray, since it only waits, and what a pass leaves to them."""
@@ -145,6 +146,7 @@ class StudySearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         config = self._ahead.popleft() if self._ahead else self._next_config()
         if config is None:
+            # None only puts it off, and Ray Tune asks again; FINISHED is for good.
             return Searcher.FINISHED if self.study.exhausted else None
         self.numbers[trial_id] = config["number"]
         return config
@@ -305,6 +307,7 @@ def run_shared(
     passes: list[Any], spec: RunSpec, paths: RunPaths, study: Study, dataset: TrainingSet, slots: Slots
 ) -> None:
     """Run a search to its end on the Ray cluster that this process is connected to, its trials in shared passes."""
+    # In a list, since Ray replaces a bare reference among the arguments of a call by what it refers to.
     stored = [ray.put(_job(spec, paths, dataset, slots))]
     desk = Desk(passes, stored, study, slots.concurrent)
     told = study.listener
@@ -332,6 +335,7 @@ def _decides(spec: RunSpec, params: Params, epoch: int) -> bool:
 
 def _job(spec: RunSpec, paths: RunPaths, dataset: TrainingSet, slots: Slots) -> Job:
     threads, share = max(1, int(slots.cpus_per_trial)), min(1.0, slots.gpus_per_trial)
+    # Absolute, since a process of Ray may work in another directory.
     return Job(spec, RunPaths(paths.root.absolute(), paths.name), dataset, threads, share, slots.members)
 
 
@@ -362,6 +366,7 @@ def _fit(
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     # Left to itself, Ray Tune starts the process of one trial only when that of the one before is there.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if one_by_one else str(concurrent)
+    # Ray Tune must keep its snapshots somewhere. Nobody reads them, so they go with the search.
     with tempfile.TemporaryDirectory(prefix="spectral-search-") as scratch:
         tuner = tune.Tuner(
             trainable,
@@ -372,7 +377,9 @@ def _fit(
                 scheduler=StudyScheduler(searcher, concurrent, one_by_one, about_death),
                 num_samples=-1,  # the searcher knows its end; a trial that waited at a rung comes a second time
                 max_concurrent_trials=concurrent,
+                # A process costs a second or two of CPU time at its start, most of it for imports.
                 reuse_actors=True,
+                # With Ray Tune's id, since a trial that waited at a rung comes a second time under another one.
                 trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
@@ -388,4 +395,5 @@ def _fit(
         except tune.TuneError:
             study.check()  # Ray Tune wraps in its own words what the study raised
             raise
+    # Some errors of callbacks are only logged by Ray Tune: that it returned proves nothing of the record.
     study.check()

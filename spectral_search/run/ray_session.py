@@ -88,6 +88,7 @@ def check_address(address: str) -> None:
             # Behind TLS the greeting would not be understood; there a connection must do.
             answer = _SETTINGS_FRAME if os.environ.get("RAY_USE_TLS") == "1" else _greet(connection)
     except (OSError, UnicodeError) as error:
+        # A host name that IDNA cannot encode, such as one with a label of 64 letters, is a UnicodeError.
         reason = getattr(error, "strerror", None) or str(error)
         raise RequestError(f"No Ray cluster answers at {address} ({reason.lower()}): {remedy}") from error
     if answer[3:4] != _SETTINGS_FRAME[3:4]:
@@ -138,12 +139,14 @@ def ray_session(
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     protect_token()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # Ray finds the GPUs that it hands out by this variable, so it is set before Ray starts.
     if slots.gpus and resources.address is None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slots.gpus))
     import ray
 
     check()
     meanwhile()
+    # Children that this process had before are not for this session to end.
     earlier = set(started_processes())
     told: str | None = None
     done, lent, folders = False, ExitStack(), ExitStack()
@@ -172,6 +175,7 @@ def ray_session(
             # Another run of this process may want other GPUs.
             os.environ.pop("CUDA_VISIBLE_DEVICES")
             os.environ.update({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+        # Ray's own shutdown may not know of what a start that was broken off has left.
         if not ray.is_initialized():
             kill_started(earlier)
         # Asked for before the shutdown: what outlives its parent is nobody's child any more.
@@ -230,6 +234,7 @@ def _start(check: Callable[[], object], **options: Any) -> "BaseContext":
 
     if not _has_free_port():  # for which Ray would wait for half a minute
         raise RunError(f"Ray does not start on this machine: {NO_PORT}")
+    # "local" overrides RAY_ADDRESS. Loopback, since whoever reaches an open port of Ray can run code here.
     options |= {"address": "local", "dashboard_host": "127.0.0.1", **_QUIETLY}
     for _ in range(STARTS):
         check()
@@ -268,6 +273,7 @@ def _has_free_port() -> bool:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
     except OSError as error:
+        # For port 0 this says that no port at all is left; any other error is Ray's to tell of.
         return error.errno != errno.EADDRINUSE
     return True
 

@@ -132,6 +132,7 @@ def _end(copy: Copy, step: Step, run: TrialRun | None, folder: TrialPaths, train
     value, early = best[objective.val_name], copy.original_value is not None
     made = replace(made, epoch=best["epoch"], value=value, original_value=copy.original_value)
     keep(made, None if early else lambda examples: trainer.predict([member], examples)[0])
+    # After `keep`: until its result is on disk, the checkpoint is all that a dead process leaves of the copy.
     discard_checkpoint(folder)
     told = f"{made.epoch} epochs to its best val {objective.label}, {objective.told(value)}"
     return f"{told}; the original by then {objective.told(copy.original_value)}" if early else told

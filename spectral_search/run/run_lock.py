@@ -31,6 +31,7 @@ def hold(paths: RunPaths) -> Iterator[None]:
         RequestError: Another process works on the run, or its folder cannot be written.
     """
     with paths.going_on():
+        # Not inherited: a process of Ray that outlives this one would go on holding the lock.
         descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,6 +47,7 @@ def hold(paths: RunPaths) -> Iterator[None]:
     try:
         yield
     finally:
+        # The file stays. Were it removed, a process that has it open and one that makes it anew could both hold a lock.
         os.close(descriptor)
 
 
@@ -92,6 +94,7 @@ class Stopping:
     def _end_at_once(self) -> None:
         kill_started()
         tell(f"{_SHOW_CURSOR if os.isatty(2) else ''}\n{self._farewell}\n")
+        # Not sys.exit, which would wait for threads, and it may be one of these that hangs.
         os._exit(_INTERRUPTED)
 
     @contextmanager

@@ -53,6 +53,7 @@ class Progress:
         self._training_s: float | None = None
         for trial in study.history.trials:
             self._take_earlier(trial)
+        # Kept apart, since they took none of this session's time.
         self._earlier_epochs = self._epochs
 
     def _take_earlier(self, trial: Trial) -> None:
@@ -86,6 +87,7 @@ class Progress:
             self._rates[trial.number] = last.get(f"{self._task.examples}_per_second") or 0.0
             if self._training_s is None:
                 # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
+                # An epoch told again from a checkpoint brings the seconds of an earlier session, hence the bound.
                 self._training_s = max(self._started_s, self._clock() - (last.get("seconds") or 0.0))
             if self._best is None or self._metric.better(last[name], self._best.value):
                 self._best = BestSoFar(trial.number, last["epoch"], last[name], trial.params)

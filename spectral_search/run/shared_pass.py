@@ -82,6 +82,7 @@ class SharedPass:
         self._courses.pop(number, None)
         self._joining.pop(number, None)
         self._alone.discard(number)
+        # Whoever found no room may find it now.
         self._crowded.clear()
         return self._runs.pop(number, None)
 
@@ -104,6 +105,7 @@ class SharedPass:
         steps = self._begin()
         if self._runs:
             epoch = min(run.epoch for run in self._runs.values())
+            # By number rather than by arrival, so that a pass is made up the same way after a restart.
             behind = {number: run for number, run in sorted(self._runs.items()) if run.epoch == epoch}
             ready = {number: step for number, run in behind.items() if (step := run.ready()) is not None}
             steps |= ready
@@ -122,10 +124,12 @@ class SharedPass:
         """Make the trials that have joined; steps of those that cannot be made."""
         failed = {}
         for number, joining in list(self._joining.items()):
+            # Nobody has left since it was refused, so that asking again would most likely be in vain.
             if number in self._crowded and self._runs:
                 continue
             try:
                 trainer = self._trainer
+                # Making a network takes memory, and may be what the kernel kills this process for.
                 with self._training([number]):
                     run = TrialRun(trainer, joining.course, joining.settled)
             except NoRoomError as error:
@@ -167,6 +171,7 @@ class SharedPass:
             return self._recover(group, error)
         steps = {}
         for number, run in group.items():
+            # An epoch that the process outlived clears a suspect.
             self._alone.discard(number)
             try:
                 step = run.conclude(results[run.member.key], sharers=len(group))
@@ -179,6 +184,7 @@ class SharedPass:
     def _recover(self, group: dict[int, TrialRun], error: Exception) -> dict[int, Step]:
         """After an error in a pass: go back to the checkpoints, and find out alone whose error it is."""
         if len(group) > 1:
+            # No attempt is counted before it is known whose error it is.
             for number, run in group.items():
                 self._alone.add(number)
                 self._rejoin(number, run.told, None)

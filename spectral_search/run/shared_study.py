@@ -67,6 +67,7 @@ class SharedStudy(Study):
 
     def record(self, number: int, record: EpochRecord) -> None:
         """Record an epoch, which is the trial's own affair."""
+        # Without the run's lock: a progress file has one writer, whose lock on the trial is enough.
         self._depth += 1
         try:
             super().record(number, record)
@@ -76,6 +77,7 @@ class SharedStudy(Study):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         if self._depth:
+            # A second descriptor of the lock's file would wait for this process's own first one for ever.
             with super()._writing():
                 yield
             return
@@ -87,6 +89,7 @@ class SharedStudy(Study):
                     yield
             finally:
                 self._depth -= 1
+                # Still under the lock: whoever takes up a trial that waits at a rung must not find it owned.
                 for number in set(self._owned) - set(self._live):
                     self._disown(number)
 
@@ -97,6 +100,7 @@ class SharedStudy(Study):
         for stored in frozen:
             number = stored.number
             if number in self._live:
+                # Nobody else writes of a trial that this process trains, so what it knows of it is up to date.
                 trials.append(self._trials[number])
                 continue
             epochs = self._epochs_of(stored)
@@ -108,6 +112,7 @@ class SharedStudy(Study):
             if trial.held:
                 held[number] = live
             elif not self._is_owned(number):
+                # Mending replaces the file, which must not happen under an owner that appends to it.
                 live.epochs = mended_epochs(stored, self.paths, self._metric.val_name)
                 unfinished.append(live)
         self._trials, self._unfinished, self._held = trials, unfinished, held
@@ -116,6 +121,7 @@ class SharedStudy(Study):
         """The epochs of a trial of another process; read again where its file has changed."""
         path = self.paths.trial(stored.number).progress_jsonl
         try:
+            # Before it is read: what is appended in between gives another stamp, and is read next time.
             found = path.stat()
         except FileNotFoundError:
             return []
@@ -132,6 +138,7 @@ class SharedStudy(Study):
         except FileNotFoundError:
             return False
         try:
+            # This holds the lock until it is closed. Nobody sees that, since all look under the run's lock.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False
         except BlockingIOError:

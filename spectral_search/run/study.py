@@ -170,6 +170,7 @@ class Study:
                 self._release()
             trial = self._unfinished.pop(0) if self._unfinished else self._new_trial()
             if trial is None:
+                # That nothing more will be proposed may itself decide what becomes of trials that wait at a rung.
                 self._release()
                 trial = self._unfinished.pop(0) if self._unfinished else None
             if trial is not None:
@@ -178,6 +179,7 @@ class Study:
             return trial
 
     def _proposed(self) -> Params | None:
+        # Being stuck made `_all_proposed` true without the space being empty: once that is over it is asked again.
         was_stuck = bool(self._stuck)
         self._look_for_pauses()
         exhausted = len(self._trials) >= self.planned or (self._all_proposed and not was_stuck)
@@ -187,6 +189,7 @@ class Study:
 
     def _look_for_pauses(self) -> None:
         found = self._pause.parts(self.history) if any(trial.cause for trial in self._trials) else ()
+        # Unlike other pauses this one is not written down: a trial that is still on its way may show that some train.
         self._stuck = [paused for paused in found if paused.part == WHOLE]
         for paused in found:
             if paused.part != WHOLE and paused.part not in [known.part for known in self._paused]:
@@ -224,8 +227,10 @@ class Study:
             DiskFullError: The process that trains could not write.
         """
         if step.full is not None:
+            # Halted before it is raised: Ray Tune may swallow what a callback raises.
             self.halt(DiskFullError(step.full))
             self.check()
+        # Before the epoch, which may end the trial: Optuna takes no attributes of one that is over.
         if step.note is not None:
             self.note(number, step.note)
         if step.record is not None and self.report(number, step.record):
@@ -251,8 +256,10 @@ class Study:
             if number not in self._live:
                 return
             trial, _ = self._live[number]
+            # A trial taken up tells its last epoch again, and one that came with a mate is told by its own trial later.
             if record["epoch"] <= trial.last_epoch:
                 return
+            # Values are looked up by their place in the list: a gap would put every later one at the wrong epoch.
             if record["epoch"] != trial.last_epoch + 1:
                 raise ValueError(f"trial {number} reports epoch {record['epoch']} after epoch {trial.last_epoch}")
             # When it was recorded tells later how good the search was at any time; nothing is computed from it.
@@ -401,6 +408,7 @@ class Study:
 
     def _end(self, trial: LiveTrial, handle: StoredTrial, outcome: Outcome, error: str | None = None) -> None:
         final = self._final_values(trial)
+        # Optuna would count an infinite value as a result, and its `tell` raises on NaN.
         if outcome == "complete" and not math.isfinite(final[0]):
             outcome, error = "failed", error or f"The trial ended without a finite val {self._metric.label}."
         if error is not None:
@@ -413,8 +421,10 @@ class Study:
             log = read_end(self.paths.trial(trial.number).log_txt)
             cause = cause_of(error or "", log, own_file(self.spec.task))
             handle.set_user_attr(CAUSE, cause)
+        # After all attributes, which Optuna refuses for a trial that is over; one without its state is taken up again.
         self._study.tell(handle, final if outcome == "complete" else None, _STATES[outcome])
         self._change(trial.number, state=outcome, held=0, cause=cause)
+        # Never before the state: a trial that is to go on after a death needs these files.
         clean_up(self.paths, trial.number, outcome)
 
     def _final_values(self, trial: LiveTrial) -> list[float]:
@@ -427,6 +437,7 @@ class Study:
         params, distributions = self._stored_space.frozen(trial.params)
         folder = self.paths.trial(trial.number).create()
         write_atomic(folder.params_yaml, yaml.safe_dump(trial.params, sort_keys=False))
+        # Optuna numbers trials in the order in which they are added, so this one gets the number of its folder.
         self._study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,

@@ -31,6 +31,7 @@ def copy_study(storage: BaseStorage, name: str, reopened: Collection[int], note:
         note: What is noted of each of them; what it had failed of follows.
     """
     old = optuna.load_study(study_name=name, storage=storage, sampler=RandomSampler())
+    # Named after the first study, also a copy of a copy; its end is random, since a death may have left one there.
     made = f"{name.partition('+')[0]}+{secrets.token_hex(4)}"
     new = optuna.create_study(study_name=made, storage=storage, directions=old.directions, sampler=RandomSampler())
     for key, value in old.user_attrs.items():
@@ -40,6 +41,7 @@ def copy_study(storage: BaseStorage, name: str, reopened: Collection[int], note:
 
 
 def _running(trial: FrozenTrial, note: str | None) -> FrozenTrial:
+    # What is handed in is Optuna's own cached object.
     reopened = copy.deepcopy(trial)
     reopened.state, reopened.values, reopened.datetime_complete = TrialState.RUNNING, None, None
     reopened.user_attrs = {name: value for name, value in trial.user_attrs.items() if name not in _OF_ITS_END}

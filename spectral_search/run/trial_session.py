@@ -185,6 +185,8 @@ class TrialRun:
         return note
 
     def _checkpoint_due(self, sharers: int) -> bool:
+        # What a save costs is unknown before the first, so the first epoch is always saved. Each member's save holds
+        # up the whole pass, hence the factor.
         return time.monotonic() - self._saved_at >= sharers * self._save_seconds / CHECKPOINT_SHARE
 
 
@@ -193,6 +195,7 @@ def failed_step(paths: TrialPaths, error: Exception) -> Step:
     reason = str(error).splitlines()[0] if str(error) else "no message"
     told = f"{type(error).__name__}: {reason}"
     if isinstance(error, OSError) and error.errno in FULL:
+        # Nothing goes to the log, which lies on the disk that is full.
         return Step(full=told)
     return Step(failure=f"{told} (see {_log(paths, traceback.format_exc())})", retry=not isinstance(error, _LASTING))
 
