@@ -46,6 +46,7 @@ _YOUNG_SECONDS = 60.0
 
 def key_of(*parts: object) -> str:
     """A key that is another for another part; also for another version of this package."""
+    # With the length of each, since a part may hold the newline that texts are joined by.
     return digest_texts([__version__, *(f"{len(text)} {text}" for text in map(str, parts))])
 
 
@@ -109,6 +110,7 @@ class ArrayCache:
         try:
             return cls(home.cache_folder() / _FOLDER, limit_bytes)
         except RequestError:
+            # A folder that was asked for must not be passed over in silence.
             if os.environ.get(home.CACHE_VARIABLE):
                 raise
             return None
@@ -124,6 +126,7 @@ class ArrayCache:
         path = self._path(kind, key)
         try:
             found = open_array_file(path)
+            # The time of change stands for that of use: many file systems are mounted without times of access.
             with suppress(OSError):  # in a folder that is another's
                 os.utime(path)
             return found
@@ -189,6 +192,7 @@ class ArrayCache:
         """Whether a file is gone: not while it is used."""
         try:
             with unused(path) as free:
+                # Within the lock: who has opened the file meanwhile waits for it, and then sees that it has no name.
                 if free:
                     os.unlink(path)
                 return free
@@ -201,6 +205,7 @@ class ArrayCache:
         """Remove what processes that died left half written."""
         for path, _ in self._files(_LEFTOVER):
             with suppress(OSError):
+                # A living writer holds a lock, which `_remove` minds; the age covers the moment before it has it.
                 if time.time() - path.stat().st_mtime > _YOUNG_SECONDS:
                     self._remove(path)
 

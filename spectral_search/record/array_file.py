@@ -24,6 +24,7 @@ from xxhash import xxh3_128
 from spectral_search.places import partial_name, sync_folder
 
 _ALIGNMENT = 64
+# Far above any header: the length in a damaged file is not taken for one and read.
 _MOST_HEADER = 1 << 20
 _DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "BOOL": "|b1"}
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
@@ -80,6 +81,7 @@ def write_array_file(path: Path, arrays: Mapping[str, np.ndarray], facts: Mappin
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
+            # While the lock is held: a sweep takes an unlocked temporary for one that a dead process has left.
             os.replace(temporary, path)
     finally:
         with suppress(OSError):
@@ -98,6 +100,7 @@ def open_array_file(path: Path) -> ArrayFile:
     with open(path, "rb") as file:
         locked = _lock(file, fcntl.LOCK_SH)
         status = os.fstat(file.fileno())
+        # It was removed, or replaced, between the opening and the lock: such a file no longer counts to any bound.
         if not status.st_nlink:
             raise FileNotFoundError(f"{path} was removed")
         header, start = _header(file)
@@ -141,6 +144,7 @@ def unused(path: Path) -> Iterator[bool]:
     Raises:
         OSError: It cannot be opened.
     """
+    # To write, since NFS gives an exclusive lock on no other descriptor.
     with open(path, "rb+") as file:
         yield _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -155,6 +159,7 @@ def _lock(file: IO[bytes], kind: int) -> bool:
 
 
 def _with_length(header: bytes) -> bytes:
+    # Blanks at the end of a header are within the safetensors format, and align the arrays behind it.
     padded = header + b" " * (-(8 + len(header)) % _ALIGNMENT)
     return len(padded).to_bytes(8, "little") + padded
 

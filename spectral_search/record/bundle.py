@@ -101,6 +101,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
     """
     try:
         arrays = load(path.read_bytes())
+        # `load` gives the arrays alone, so the header is read once more.
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except OSError as fault:

@@ -55,6 +55,7 @@ def remember(news: Mapping[tuple[str, str], Mapping[str, str]]) -> None:
     """Add digests of arrays, by (stamp, rows)."""
     if not news:
         return
+    # Read anew, since other processes add to the file; of two that write at once one loses its news, no more.
     entries = _read()
     for (stamp, rows), digests in news.items():
         held = _mapping(_mapping(entries.get(stamp)).get("digests"))

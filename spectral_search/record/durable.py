@@ -38,6 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = partial_name(path)
     try:
         yield temporary
+        # The content before the name: were the rename on disk first, a power cut would leave a file without content.
         descriptor = os.open(temporary, os.O_RDWR)
         try:
             os.fsync(descriptor)
@@ -68,6 +69,7 @@ def plain(value: Any) -> Any:
 
 def json_text(document: Mapping[str, Any]) -> str:
     """What a JSON file holds; non-finite numbers become null."""
+    # Python would write NaN, which is no JSON: strict readers then refuse the whole file.
     return json.dumps(plain(document), indent=2, allow_nan=False) + "\n"
 
 
@@ -150,10 +152,12 @@ def append_line(path: Path, line: str | Mapping[str, Any]) -> None:
         if size := file.seek(0, os.SEEK_END):
             whole = _whole_lines_size(path, size)
             if whole < size:
+                # In append mode the write below goes to the end as it is after this cut.
                 file.truncate(whole)
         file.write(text.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+    # Only a new name changes the folder; further lines need no more than the sync of the file.
     if is_new:
         sync_folder(path.parent)
 
@@ -208,6 +212,7 @@ def parse_lines(content: bytes, path: Path, before: int = 0) -> Lines:
             record = None
         if isinstance(record, dict):
             records.append(record)
+        # A power cut may keep a line's newline and lose what stood before it, where the two lay in different blocks.
         elif number == before + len(whole) and not rest:
             return Lines(records, cut=True)
         else:

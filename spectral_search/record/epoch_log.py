@@ -38,6 +38,7 @@ def read_epochs(path: Path, val_name: str, stored: Mapping[int, float]) -> Epoch
     try:
         lines = read_lines(path)
     except RequestError:
+        # A study that holds the objective of every epoch replaces the file but for its other metrics.
         if not stored:
             raise
         lines = Lines([], cut=True)
@@ -48,6 +49,7 @@ def read_epochs(path: Path, val_name: str, stored: Mapping[int, float]) -> Epoch
                 f"{path} lacks epoch {number}: restore the file, or cut it there if the trial is not over, so that "
                 "what follows is trained again."
             )
+        # NaN was written as null, since JSON has no word for it.
         if not isinstance(record.get(val_name), int | float):
             record[val_name] = math.nan
     return Epochs(records, not lines.cut and [row.get("epoch") for row in lines.records] == _epochs(records))

@@ -69,6 +69,7 @@ def plateau_epoch(values: Sequence[tuple[int, float]], objective: Metric) -> int
     """The first epoch of a curve of (epoch, value) that is within the objective's tolerance of its best."""
     if not values:
         return None
+    # For a metric that falls the gain of the tolerance is negative, which puts the goal above the best value.
     goal = objective.best(value for _, value in values) - objective.gain(objective.tolerance)
     return next(epoch for epoch, value in values if objective.reaches(value, goal))
 
@@ -155,6 +156,7 @@ def _load_run(record: RunRecord) -> Run | None:
     train_size = len(read_arrays(record.paths.split_npz)["train_rows"])
     if record.test is not None:
         table, reads = read_test_predictions(record.paths, best.number, best.best_epoch), reporting.reads(config)
+        # Runs of earlier versions kept the scores of the test set but no predictions.
         nothing_N = np.zeros(0)
         method = Method(
             name=record.paths.name,
@@ -191,6 +193,7 @@ def load_evidence(root: Path, names: Sequence[str] = ()) -> Evidence:
             are of several tasks.
     """
     finished = [run for run in reversed(list_runs(root)) if run.state == "finished"]
+    # A run that is named twice counts once. `finished[0]` is only looked at where there is one.
     wanted = list(dict.fromkeys(names)) or [run.name for run in finished if run.task == finished[0].task]
     if not wanted:
         raise RequestError(f"{root} holds no finished run: `spectral-search run step1` makes one.")
@@ -207,6 +210,7 @@ def load_evidence(root: Path, names: Sequence[str] = ()) -> Evidence:
     others = []
     for name in (run.name for run in finished if run.task == named[0].record.manifest.task):
         if name not in wanted:
+            # A damaged run that nobody asked for must not keep the others from being reported.
             try:
                 run = _load_run(RunRecord.load(RunPaths(root, name)))
             except RequestError as fault:

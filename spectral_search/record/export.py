@@ -141,6 +141,7 @@ def _winners(record: RunRecord, top: int, *, everyone: bool = False) -> list[Tri
     if top < 1:
         raise RequestError(f"{top} trials cannot be exported; ask for at least 1.")
     scored = [trial for trial in record.ranked() if trial.best_value is not None and trial.state != "failed"]
+    # In front whatever its rank: a collapsed trial may have the better value.
     best = record.best
     if best is not None:
         scored = [best, *(trial for trial in scored if trial.number != best.number)]

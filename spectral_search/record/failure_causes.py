@@ -22,6 +22,7 @@ _READING = (
     r"OSError|FileNotFoundError|PermissionError|\w*DirectoryError|EOFError|BadZipFile|UnicodeDecodeError|TimeoutError|"
     r"BlockingIOError|DamagedFileError"
 )
+# The first three are taken also where the user's own code raised (`cause_of`): they stay in front.
 _KNOWN = (
     ("not a finite loss", r"became [-+]?(nan|inf)|without a finite val|^NonFiniteLossError"),
     ("killed by the system", r"process died|process of its pass died|signal 9"),
@@ -127,6 +128,7 @@ def failure_groups(
     for found, members in groupby(sorted(failed, key=lambda trial: (cause(trial), trial.number)), cause):
         trials = list(members)
         first = trials[0]
+        # Where no trial was sound, any part would hold none of those, and say nothing.
         part = shared_part([trial.params for trial in trials], sound) if sound else None
         line, numbers = error_line(first.error, first.log), tuple(trial.number for trial in trials)
         log = f"trials/{first.number:04d}/log.txt"
@@ -162,6 +164,7 @@ def _known(text: str, causes: Sequence[tuple[str, str]] = _KNOWN) -> str | None:
 def error_line(error: str, log: str = "") -> str:
     """The real error in one line: the first of a chain, where the log holds it, else what the trial ended with."""
     root = _root(log)
+    # A process that was killed wrote no traceback: one in the log is of something before.
     if root is None or re.search("process died", error):
         return _SEE.sub("", error)
     if not root.frames:
@@ -192,6 +195,7 @@ def _root(log: str) -> _Root | None:
             break
         first = place
     frames: list[tuple[str, int]] = []
+    # Frames and their code are indented, so the first line that is not and names a type is the error.
     for line in lines[first + 1 :]:
         if (frame := _FRAME.match(line)) is not None:
             frames.append((frame["file"], int(frame["line"])))

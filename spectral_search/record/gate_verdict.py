@@ -59,6 +59,7 @@ def gate_verdict(record: "RunRecord") -> GateVerdict | None:
         return None
     gate = GateSpec.model_validate(raw)
     metric = gate_metric(gate, record.task)
+    # The objective is known without the trial's log; all other metrics are in that alone.
     value = best.best_value if metric == record.objective else best.best_metrics.get(metric.val_name)
     if value is None:
         return None

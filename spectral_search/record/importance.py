@@ -39,6 +39,7 @@ def importance(record: RunRecord) -> Importance | None:
     if len(trials) < MIN_TRIALS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # In memory: the run's own study holds what trials ended with, and they ended at different epochs.
     shadow = optuna.create_study(direction=record.objective.direction, sampler=optuna.samplers.RandomSampler())
     for trial in trials:
         params, distributions = trial.stored

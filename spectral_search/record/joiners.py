@@ -46,8 +46,10 @@ def others_live(paths: RunPaths, now: float | None = None) -> bool:
     """Whether a process but this one works on a run together with others, by its file."""
     now = time.time() if now is None else now
     for file in paths.joiners_dir.glob("*.json"):
+        # Its process may remove the file at any moment.
         with suppress(OSError, RequestError, KeyError):
             known = read_json(file)
+            # Processes of another host cannot be looked for: only their beats tell.
             if known["host"] != socket.gethostname():
                 if now - file.stat().st_mtime < _SILENT_SECONDS:
                     return True

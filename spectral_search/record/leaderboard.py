@@ -58,6 +58,7 @@ def _row(rank: int, trial: TrialRecord, task: Task) -> LeaderboardRow:
         rank=rank,
         trial=trial.number,
         state=trial.state,
+        # Last, for a trial whose log is lost has no metrics, and yet the value that the study holds.
         values={**values, task.objective.name: trial.best_value},
         best_epoch=trial.best_epoch,
         epochs=trial.last_epoch,
@@ -117,6 +118,7 @@ def _table(rows: list[LeaderboardRow], task: Task, width: int) -> list[Text]:
     lines = aligned([[*columns, *names], *(a + b for a, b in zip(cells, params, strict=True))], left)
     if max(map(len, lines)) <= width:
         return [Text(line, style=style) for line, style in zip(lines, styles, strict=True)]
+    # Rank, trial, objective and epoch in front, time and state at the end stay whatever the width.
     metrics = range(4, len(columns) - 2)
     (header, *lines), hidden = fitting([columns, *cells], width, metrics, left)
     texts = [Text(header, style=styles[0])]

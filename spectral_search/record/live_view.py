@@ -286,6 +286,7 @@ class LiveView:
             self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
             self._live.start()
         else:
+            # A log needs no summary of a search that has only begun; events are told at once all the same.
             self._last_shown_s = self._clock()
         return self
 

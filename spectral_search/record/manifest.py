@@ -41,6 +41,7 @@ class Manifest(BaseModel):
     study_name: str = Field(description="name of the study in the database: the run's name at its creation")
     storage: str | None = Field(None, description="database URL of the study; null is study.db in the run folder")
     created_at: str = Field(default_factory=utc_now)
+    # Pydantic copies a default that can change, so that two manifests do not share it.
     versions: dict[str, str] = {}
     seed: int | None = None
     hardware: dict[str, Any] = {}
@@ -94,6 +95,7 @@ class Manifest(BaseModel):
         self.process_started = psutil.Process().create_time()
         self.hostname = socket.gethostname()
         self.state = "running"
+        # An address that is left there is that of a process before.
         self.ray_dashboard = None
         self.wall_seconds = earlier_wall_seconds
         if command is not None:
@@ -125,6 +127,7 @@ def same_process(pid: int | None, started: float | None) -> bool:
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - started) < _START_TOLERANCE_S
+        # A zombie has ended, though nobody has asked for its exit status yet.
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False

@@ -25,6 +25,7 @@ Role = Literal["network", "baseline", "bound", "ceiling"]
 """bound: told more than the others, so that it shows what may be reached; ceiling: reaches nearly all that can be."""
 
 
+# Told apart by identity: comparing arrays gives an array, which is neither true nor false.
 @dataclass(frozen=True, eq=False)
 class Method:
     """Something that predicts: the winner of a run, or a baseline.
@@ -128,9 +129,11 @@ def part_estimates(methods: Sequence[Method], part_N: np.ndarray | None = None) 
     found: list[Estimate | None] = []
     for method in methods:
         counted_N = method.covered_N if part_N is None else method.covered_N & part_N
+        # Metrics such as R2 divide by the spread of the targets.
         if counted_N.sum() < 2 or np.ptp(method.target_N[counted_N]) == 0:
             found.append(None)
             continue
+        # The part leaves out what was not predicted; where a measure multiplies by it, a NaN would stay one.
         error_N1 = np.nan_to_num(method.error_N)[:, None]
         sampled = sampled_values(
             method.objective.measure, error_N1, method.target_N, seed=BOOTSTRAP_SEED, part_N=counted_N

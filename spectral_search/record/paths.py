@@ -17,6 +17,7 @@ _DEFAULT_ROOT = "ray_results"
 _ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
 # A leading dash would read as an option, a leading dot would hide the folder or climb out of the results root.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+# Well within the 255 bytes of a file name, so that names made of it, such as those of `appearing`, fit too.
 _NAME_LENGTH = 120
 _BASELINES = "baselines"
 """Folder of the baselines in the results root; no run may have its name."""
@@ -59,6 +60,7 @@ def next_free_name(root: Path, stage: str) -> str:
     """The first of `stage`, `stage-2`, `stage-3`, ... that is not taken in the results root."""
     check_name(stage)
     names = (stage if number == 1 else f"{stage}-{number}" for number in count(1))
+    # Not `exists`: a dangling link takes a name as well.
     return next(name for name in names if not os.path.lexists(root / name))
 
 
@@ -335,6 +337,7 @@ class RunPaths:
         """
         _make_folders(self.root)
         try:
+            # An existing folder is a fault here, so that of two processes that want a name only one gets it.
             self.folder.mkdir()
         except FileExistsError:
             raise NameTakenError(self._taken()) from None
@@ -354,6 +357,7 @@ class RunPaths:
         _make_folders(self.root)
         try:
             if not self.exists():
+                # Whatever the umask: a job refuses to start from a folder that a group may write to, see `require_own`.
                 self.folder.mkdir(mode=0o755)
             self.job_dir.mkdir(mode=0o755)
         except FileExistsError:
@@ -366,6 +370,7 @@ class RunPaths:
         """Remove what `reserve` made, and all that is known of the job."""
         shutil.rmtree(self.job_dir, ignore_errors=True)
         with suppress(OSError):
+            # Takes an empty folder only, so that a run that has begun in it stays.
             self.folder.rmdir()
 
     def require_unused(self) -> None:
@@ -428,6 +433,7 @@ class RunPaths:
             RequestError: The folder cannot be written.
         """
         self.require_free()
+        # No run's name begins with a dot, so `run_names` passes over what a killed process leaves of this.
         hidden = self.root / f".{self.name}.{secrets.token_hex(4)}.tmp"
         try:
             yield RunPaths(hidden, self.name).create()
@@ -445,8 +451,10 @@ class RunPaths:
     def _appear(self, whole: Path) -> None:
         """Put a folder in the place of the run's; that of a submitted job is filled, the manifest last."""
         if not self._is_mine():
+            # Fails where a run lies there by now: a rename replaces no folder that holds something.
             os.rename(whole, self.folder)
             return
+        # A run exists from its manifest on: until then readers see a queued job, and one that dies here leaves that.
         for path in sorted(whole.iterdir(), key=lambda path: path.name == self.manifest_json.name):
             if path.name == self.trials_dir.name:  # empty, as whatever a process left that died in here
                 shutil.rmtree(self.trials_dir, ignore_errors=True)
@@ -471,6 +479,7 @@ class RunPaths:
         for folder, _, files in os.walk(self.folder):
             for name in files:
                 with suppress(OSError):  # a file may go while a search runs
+                    # What a link points to is not the run's own.
                     total += os.lstat(os.path.join(folder, name)).st_size
         return total
 
@@ -481,6 +490,7 @@ class RunPaths:
             self.folder,
             self.best_dir,
             self.predictions_dir,
+            # Any seed would do: all of them lie in this folder.
             self.seed_model(0).parent,
             *trials,
             *(t / "checkpoint" for t in trials),

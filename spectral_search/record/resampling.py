@@ -17,6 +17,7 @@ from spectral_search.task.measure import Measure, Ranked, drawn_together
 RESAMPLES = 1000
 _LEVEL = 0.95
 _CHUNK_VALUES = 2_000_000
+# A byte each, and `_kept_times` keeps two of them.
 _CACHED_VALUES = 50_000_000
 
 
@@ -55,6 +56,7 @@ def _times(count: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
     rng, step = np.random.default_rng(numpy_seed(seed)), max(1, _CHUNK_VALUES // count)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
+        # Each sample of the chunk counts in a range of its own, so that one bincount does for all.
         rows = rng.integers(0, count, (size, count)) + np.arange(size)[:, None] * count
         times_RN = np.bincount(rows.ravel(), minlength=size * count).reshape(size, count)
         # More than 255 times the same example happens to nobody.

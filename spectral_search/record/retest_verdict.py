@@ -42,8 +42,10 @@ def judge(
     objective, measure = task.objective, task.objective.measure
     error_NK = np.column_stack([measure.errors(retest.predicted_DN, target_N) for retest in usable])
     value_K, sample_RK = sampled_values(measure, error_NK, target_N, seed=seed)
+    # By identity, since what holds an array has no hash.
     estimate_of = dict(zip(map(id, usable), estimates(value_K, sample_RK), strict=True))
     column_of = {id(retest): column for column, retest in enumerate(usable)}
+    # A stream of its own: the seed alone is that of the resampled examples.
     rng = np.random.default_rng((numpy_seed(seed), RESAMPLES))
     deviations = _deviations(value_K, usable, [retest for retest in retests if retest.stopped_early])
     found, winner = [], None
@@ -82,6 +84,7 @@ def _deviations(value_K: np.ndarray, whole: Sequence[Retest], early: Sequence[Re
     ]
     for trial in dict.fromkeys(retest.trial for retest in early):
         mine = [retest for retest in early if retest.trial == trial and retest.value is not None]
+        # A set, since the value of the original is the same for all its copies and counts once.
         groups.append(np.array([*{retest.original_value for retest in mine}, *[retest.value for retest in mine]]))
     found = [
         (value_S - value_S.mean()) * np.sqrt(len(value_S) / (len(value_S) - 1))

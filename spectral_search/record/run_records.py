@@ -92,10 +92,12 @@ class RunRecord:
         """
         files = RunFiles() if files is None else files
         now = time.time() if now is None else now
+        # Before the study: trials are never taken out of it, so it holds every trial that this manifest names.
         manifest = files.manifest(paths.require().manifest_json)
         state = run_state(manifest, paths, now)
         spec = files.spec(paths.spec_yaml)
         notes: list[str] = []
+        # To whoever reads a study a missing study.db is a fault; of a search before its first trial it is none.
         unborn = manifest.storage is None and not paths.study_db.exists() and _has_no_trials(paths, state)
         # The manifest keeps ${VAR} as written, so that no password is stored with a run.
         url = expand(manifest.storage) if manifest.storage else paths.study_url
@@ -124,6 +126,7 @@ class RunRecord:
     @property
     def best(self) -> TrialRecord | None:
         """The winner: the one entered when the search finished, until then the best so far."""
+        # It need not be what ranks first: a trial that collapsed is not made a finalist where there are others.
         if self.state == "finished" and self.manifest.best is not None:
             chosen = [trial for trial in self.trials if trial.number == self.manifest.best.get("trial")]
             if chosen:
@@ -204,6 +207,7 @@ def _rank(objective: Metric, trial: TrialRecord) -> tuple[bool, float, int]:
     value = trial.best_value
     if value is None or trial.state == "failed":
         return (True, 0.0, trial.number)
+    # Of equals the earlier trial, so that later ones do not shift ranks by drawing level.
     return (False, -objective.gain(value), trial.number)
 
 
@@ -217,9 +221,11 @@ def run_state(manifest: Manifest, paths: RunPaths, now: float) -> RunState:
     """
     if manifest.state != "running":
         return manifest.state
+    # The manifest names one process; where several work together the others may go on after it has ended.
     if others_live(paths, now):
         return "running"
     if manifest.on_this_host() or manifest.hostname is None:
+        # Without a host no process can be looked for, and the answer is no.
         return "running" if manifest.process_is_alive() else "interrupted"
     return "running" if now - _last_sign(paths) < _SIGN_OF_LIFE_S else "interrupted"
 
@@ -256,6 +262,7 @@ class RunFiles:
 
     def study(self, url: str, name: str) -> "list[StudyTrial] | None":
         """The trials of the study; None where the database does not hold it."""
+        # Here, since Optuna takes long to import, and lists of runs open no study.
         from spectral_search.record.stored_trials import read_study
 
         return read_study(url, name)
@@ -280,10 +287,12 @@ def joined_trial(trial: "StudyTrial", written: list[dict[str, Any]], objective: 
     timed = [row["seconds"] for row in epochs if _is_number(row.get("seconds"))]
     return TrialRecord(
         number=trial.number,
+        # A log beyond the rung at which the study holds the trial means that it trains again already.
         state="waiting" if 0 < trial.held == last else trial.state,
         params=trial.params,
         epochs=epochs,
         best_epoch=best_epoch,
+        # A lost or damaged log does not cost a complete trial its value: the study has that too.
         best_value=trial.final if best_epoch is None else values[best_epoch],
         last_epoch=last,
         seconds=sum(timed) if timed else trial.seconds,
@@ -387,6 +396,7 @@ def list_runs(root: Path, *, now: float | None = None, files: RunFiles | None = 
     """
     moment, files = time.time() if now is None else now, RunFiles() if files is None else files
     runs = [_summary(RunPaths(root, name), moment, files) for name in run_names(root)]
+    # Times in ISO 8601 and UTC sort as text; unreadable runs have none and come last.
     return sorted(runs, key=lambda run: run.created_at or "", reverse=True)
 
 
@@ -398,6 +408,7 @@ def newest_finished(root: Path, stage: str) -> RunSummary | None:
 def _summary(paths: RunPaths, now: float, files: RunFiles) -> RunSummary:
     try:
         manifest = files.manifest(paths.manifest_json)
+        # In here too, since the file of a user's own task may be gone, which must not hide the other runs.
         objective = task_of(manifest.task).objective
     except RequestError as fault:
         return RunSummary(paths.name, paths.folder, "unreadable", fault=str(fault))

@@ -81,6 +81,7 @@ class Stack:
             "provenance": dict(provenance),
         }
         weights = _packed([model.weights for model in self.models])
+        # As bytes, since a safetensors file holds numbers.
         weights |= {f"fold.{fold}": np.frombuffer(text.encode(), np.uint8) for fold, text in enumerate(texts)}
         return write_bundle(file, config, weights, _packed([model.preprocessing for model in self.models]), metrics)
 
@@ -112,6 +113,7 @@ def _packed(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _unpacked(bundle: Bundle, number: int, held: Mapping[str, Any]) -> Bundle:
+    # With its dot, or model 1 would take what is of model 10.
     prefix = f"{number}."
     weights, preprocessing = (
         {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -60,6 +60,7 @@ class Kind:
     def vote(self, predicted_K: np.ndarray) -> np.ndarray:
         """The part of the models that say 1, half a vote for either beside them, as they predict it; over axis 0."""
         votes = np.mean(self.inward(predicted_K) > 0.0, axis=0)
+        # The half votes keep the share off 0 and 1, whose logits are infinite.
         share = (len(predicted_K) * votes + 0.5) / (len(predicted_K) + 1.0)
         return np.log(share) - np.log1p(-share) if self.logits else share
 
@@ -86,6 +87,7 @@ def folds(
     if len(known) < number:
         raise RequestError(f"{number} folds need as many examples or groups of them, and val has {len(known)}.")
     fold_of = np.random.default_rng(seed).permutation(np.arange(len(known)) % number)
+    # Versions of NumPy differ in whether the inverse is flat or of the shape of what was given.
     fold_NG = fold_of[place.reshape(group_NG.shape)]
     made = [(~(fold_NG == fold).any(1), fold_NG[:, 0] == fold) for fold in range(number)]
     if not all(learns_N.any() and held_N.any() for learns_N, held_N in made):
@@ -124,6 +126,7 @@ class Trees:
         row_RK = inward_K.reshape(len(inward_K), -1).T
         if not len(row_RK):
             return np.zeros(inward_K.shape[1:])
+        # LightGBM leaves out the init_score that trees were fitted on: callers add the mean of the models.
         return np.asarray(self._boosters[fold].predict(row_RK, raw_score=True)).reshape(inward_K.shape[1:])
 
 
@@ -169,6 +172,7 @@ def _parameters(kind: Kind, rows: int, seed: int) -> dict[str, Any]:
         "min_data_in_leaf": max(5, min(100, rows // 50)),
         "lambda_l2": 1.0,
         "deterministic": True,
+        # Else LightGBM times two layouts and takes the faster, which need not be the same one twice.
         "force_col_wise": True,
         "seed": lightgbm_seed(seed),
         # Threads for a few rows wait for each other more than they work.

@@ -106,10 +106,13 @@ class StudyReader:
         """
         try:
             study = self._opened()
+            # Not copied: `_taken` knows a trial that was over before by being the same object.
             return [self._taken(trial) for trial in study.get_trials(deepcopy=False)]
+        # What Optuna raises where the database holds no study of the name.
         except KeyError:
             self.close()
             return None
+        # ImportError: the driver of the database is not installed here.
         except (SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as fault:
             self.close()
             raise RequestError(_fault_text(self._url, fault)) from None
@@ -152,6 +155,7 @@ def _reading_url(url: str) -> str:
 
 
 def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
+    # `timeout` is an argument of sqlite3; drivers of other databases may refuse it.
     none_kept: dict[str, Any] = {"poolclass": NullPool}
     return none_kept | ({"connect_args": {"timeout": lock_wait_s}} if url.startswith("sqlite") else {})
 

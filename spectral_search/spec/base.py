@@ -19,6 +19,7 @@ SEEDS = 2**31
 class Section(BaseModel):
     """A section of a spec: immutable, and an unknown key is a fault."""
 
+    # Strict, or pydantic reads text and booleans as numbers without a word.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     @classmethod

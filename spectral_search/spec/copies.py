@@ -43,6 +43,7 @@ def share_budget(best_epochs: Sequence[int], count: int, budget: float) -> list[
 def _shortened(epochs: int, count: int, budget: float) -> Copies:
     """As many copies as can be trained for an epoch at least, for as long as the budget lasts."""
     for copies in range(count, 0, -1):
+        # One more than there are copies, for the pass itself.
         most = min(epochs, int(budget / (1 + copies)))
         if most >= 1:
             return Copies(copies, most)

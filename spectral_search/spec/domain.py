@@ -48,6 +48,7 @@ class Domain(Section):
         """Whether a search over this domain could propose a value."""
         if self.choices is not None:
             return same_key(value) in {same_key(choice) for choice in self.choices}
+        # To Python true is a whole number too.
         if isinstance(value, bool) or not isinstance(value, int | float) or self.low is None or self.high is None:
             return False
         return self.low <= value <= self.high and (not self.is_int or float(value).is_integer())

@@ -55,6 +55,7 @@ def section_faults(error: ValidationError, cls: type[Section], prefix: str, raw:
             fault = Fault(key, f"{key}: {detail['ctx']['error']}")
         else:
             fault = _wrong_value(key, value, info)
+        # Pydantic tells of each arm of a union; for one key the first is enough.
         faults.setdefault(key if not fault.linked else fault.text, fault)
     return list(faults.values())
 
@@ -110,6 +111,7 @@ def _hint(value: Any, info: FieldInfo) -> str | None:
         number = plain_scalar(value)
         if isinstance(number, int | float) and (takes(annotation, float) or takes(annotation, int)):
             return "write it without quotes"
+    # The bound is below 2**53, beyond which a float is no certain whole number.
     if isinstance(value, float) and value.is_integer() and takes(annotation, int) and abs(value) < 1e15:
         return f"write {int(value)}"
     if isinstance(value, int | str) and not isinstance(value, bool) and takes(annotation, list):

@@ -51,6 +51,7 @@ def parse_grid(raw: Any) -> tuple[Grid, list[Fault]]:
     faults = [fault for part in parts for key, values in part.items() for fault in _list_faults(key, values)]
     if faults:
         return {}, faults
+    # Counted before any point is made: the product of a few lists can be more than memory holds.
     size = sum(math.prod(map(len, part.values())) for part in parts)
     if size > _MAX_POINTS:
         return {}, [

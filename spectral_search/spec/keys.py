@@ -57,6 +57,7 @@ def section_leaves(cls: type[Section], prefix: str) -> dict[str, FieldInfo]:
     """Dotted key -> field of every leaf of a section, nested sections included."""
     leaves: dict[str, FieldInfo] = {}
     for name, info in cls.model_fields.items():
+        # inherit.from has an alias, since `from` is a word of Python's own.
         key = f"{prefix}.{info.alias or name}"
         if inspect.isclass(info.annotation) and issubclass(info.annotation, Section):
             leaves |= section_leaves(info.annotation, key)
@@ -90,6 +91,7 @@ def all_leaves(data: type[DataSection] | None = None) -> dict[str, FieldInfo]:
 @functools.cache
 def _all_leaves(data: type[DataSection]) -> dict[str, FieldInfo]:
     leaves: dict[str, FieldInfo] = {}
+    # Backwards, so that the first kind's field is what stays.
     for kind in reversed(list(families())):
         leaves |= trial_leaves(kind, data)
     for name in ("search", "resources", "inherit", "gate"):

@@ -83,6 +83,7 @@ def expand(text: str, environ: Mapping[str, str] = os.environ) -> str:
             raise RequestError(f"the environment has no {parts[1]}; set it, or write ${{{parts[1]}:-default}}")
         return found
 
+    # Judged by the text as written: a value that is put in may hold ${ itself.
     rest = _VARIABLE.sub("", text)
     if "${" in rest:
         raise RequestError(f"{show(text)} has a ${{ without its closing brace; write ${{NAME}} or ${{NAME:-default}}")
@@ -182,6 +183,7 @@ def load_spec(
     values, set_faults = _parse_sets(sets)
     values |= overrides or {}
     raw = _with_stage(document, path)
+    # The stage as its file has it: that is shrunk, and overrides are put on top of it.
     own = assemble(raw)[0] if quick or "fit.epochs" in values else None
     small = own if quick else None
     if small is not None:

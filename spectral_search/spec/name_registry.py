@@ -68,6 +68,7 @@ class Registry:
         """Whether a module of this package brings it, under that name."""
         return name in self._own and name not in self._added
 
+    # Works although the class is frozen: the value goes straight into the object's __dict__.
     @cached_property
     def _own(self) -> dict[str, str]:
         ending, modules = f"_{self.kind}", pkgutil.iter_modules([str(_PACKAGE / self.folder)])

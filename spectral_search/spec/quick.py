@@ -65,8 +65,10 @@ def quick(spec: RunSpec, explicit: Mapping[str, Any] | None = None) -> RunSpec:
     trials = explicit.get("search.trials", most.get("search.trials", spec.search.trials))
     for key, value in most.items():
         section, _, name = key.rpartition(".")
+        # What is left open has no bound of its own, so the cut holds there too.
         if raw[section][name] is None or raw[section][name] == "auto" or raw[section][name] > value:
             raw[section][name] = value
+    # As an override, which also takes out the domains that the one value left rules out.
     raw, _ = apply_sets(raw, {key: only for key, only in space.items() if not isinstance(only, Domain)})
     raw["grid"] = _thin(spec, most, trials if isinstance(trials, int) else limits.trials)
     return RunSpec.from_dict(raw)

@@ -55,6 +55,7 @@ class RunSpec(Section):
     stage: str
     description: str = ""
     task: str = DEFAULT_TASK
+    # Of the class that the task brings, which no annotation can name: `build_trial` validates it.
     data: Any
     model: ModelSpec
     fit: FitSpec
@@ -80,6 +81,7 @@ class RunSpec(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every default spelt out; `inherit`, `gate` and `provenance` only where there are any."""
+        # By alias, since inherit.from cannot be a field of that name in Python.
         values = self.model_dump(by_alias=True, exclude={"space"})
         values["space"] = {key: domain.to_yaml() for key, domain in self.space.items()}
         return {key: values[key] for key in TOP_KEYS if values[key] is not None}
@@ -126,6 +128,7 @@ class RunSpec(Section):
             RequestError: A value is impossible here.
         """
         spec = self.override(values)
+        # `override` takes the keys out of the space as well: those searched go back, around their new base value.
         searched = {key: domain for key, domain in self.space.items() if key in values}
         return spec.model_copy(update={"space": {**spec.space, **searched}})
 
@@ -141,6 +144,7 @@ class RunSpec(Section):
             "space": {},
             "grid": {},
         }
+        # An exhaustive sampler would have no grid left to go through.
         sampler = "random" if self.search.exhaustive else self.search.sampler
         search = self.search.model_copy(update={"sampler": sampler, "storage": None})
         rest = {

@@ -25,6 +25,7 @@ def wanted_seeds(text: str, first: int) -> list[int]:
     """
     parts = [part.strip() for part in text.split(",")]
     listed = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
+    # isdigit alone takes superscripts, which int() refuses.
     if not all(part.isascii() and part.isdigit() for part in listed):
         raise RequestError(f"--seeds must be how many seeds, such as 3, or which, such as 42,2023, found {text!r}.")
     numbers = [int(part) for part in listed]

@@ -49,6 +49,7 @@ def apply_sets(raw: dict[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
     faults: list[Fault] = []
     # The kind decides which other keys exist, so it goes first whatever the order on the command line.
     for key in sorted(values, key=lambda key: key != "model.kind"):
+        # A later override may write below this value, which is the caller's.
         value = _copy(values[key])
         section, _, rest = key.partition(".")
         if section in _KEYED and rest:
@@ -146,5 +147,6 @@ def _leave_inherit(raw: dict[str, Any], keys: list[str]) -> None:
         return
     before = inherit["keys"]
     inherit["keys"] = [key for key in before if key not in keys]
+    # A list that was empty from the start stays, for validation to refuse.
     if before and not inherit["keys"]:
         raw["inherit"] = None

@@ -99,6 +99,7 @@ def is_active(base: TrialConfig, space: Space, key: str, params: dict[str, Any],
 
 def _base_value(base: TrialConfig, kind: str, key: str) -> Any:
     """The value a key has when it is not drawn and the model is of this kind."""
+    # Another kind has defaults of its own, and takes over only some values of the base (`change_kind`).
     config = base if kind == base.model.kind else apply_params(base, {"model.kind": kind})[0]
     try:
         return _MISSING if config is None else config.value(key)

@@ -116,6 +116,7 @@ def _value(key: str, failed: Sequence[Params]) -> SpacePart | None:
 
 def _threshold(keys: Sequence[str], failed: Sequence[Params], others: Sequence[Params]) -> SpacePart | None:
     numeric = [key for key in keys if all(_size(p[key]) is not None for p in [*failed, *others] if key in p)]
+    # Of all ways to choose as many failed trials by chance, a key parts off two: those at either end of it.
     if _ENDS * len(numeric) > _CHANCE * math.comb(len(failed) + len(others), len(failed)):
         return None
     for key in numeric:

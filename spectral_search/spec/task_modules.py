@@ -78,6 +78,7 @@ def _from_file(path: Path) -> object:
     if spec is None or spec.loader is None:
         raise RequestError(f"The task's file {path} cannot be loaded as Python.")
     module = importlib.util.module_from_spec(spec)
+    # Before it runs, since dataclasses look their module up there as they are made.
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
     if not hasattr(module, _TASK):

@@ -79,6 +79,7 @@ def section_of(raw: Mapping[str, Any]) -> tuple[type[DataSection], list[Fault]]:
     try:
         return data_section(str(task)), []
     except RequestError as error:
+        # With some section the other faults of the spec can be told along with this one.
         return data_section(DEFAULT_TASK), [Fault("task", f"task: {fault}") for fault in error.faults]
 
 

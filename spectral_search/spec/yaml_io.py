@@ -46,6 +46,7 @@ class _Reader:
 
     def read(self, node: yaml.Node, key: str, depth: int = 0) -> Any:
         self._nodes += 1
+        # Said once, while all nodes from here on are passed over.
         if self._nodes == _MAX_NODES:
             self.document.faults.append((key, f"it holds more than {_MAX_NODES} values, too many for a spec"))
         if self._nodes >= _MAX_NODES:
@@ -140,6 +141,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 class _Dumper(yaml.SafeDumper):
     """Writes what `parse_yaml` and any YAML 1.1 reader both read back as the same value."""
 
+    # What occurs twice is written out twice: an anchor would make whoever edits one place change the other.
     def ignore_aliases(self, data: Any) -> bool:
         return True
 

@@ -119,6 +119,7 @@ class MaskedError:
         against_NO = np.where(known_NO, target_NO, 1.0)
         sum_N = np.zeros(len(target_NO))
         for predicted_NO in predicted_DNO:
+            # Where nothing is known it is compared with itself: a mask multiplied in would keep a prediction of NaN.
             error_NO = np.abs(np.where(known_NO, predicted_NO, against_NO) - against_NO)
             if self.relative:
                 error_NO *= 100.0 / np.abs(against_NO)

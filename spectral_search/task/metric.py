@@ -88,6 +88,7 @@ class Metric:
 
     def held(self, value: float) -> float:
         """The value, or the worst that a model of results is told."""
+        # The default is no bound: -inf would count as better than any value of a metric that falls.
         worse = math.isnan(value) or (self.gain(value) < self.gain(self.worst) if math.isfinite(self.worst) else False)
         return self.worst if worse else value
 
