@@ -29,6 +29,7 @@ def attending(paths: RunPaths, job: JobRecord) -> Iterator[None]:
     paths.job_dir.mkdir(parents=True, exist_ok=True)
     lock = os.open(paths.job_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
+        # The kernel lets go of it when the process ends, however that happens, so that no lock is ever left behind.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
@@ -55,6 +56,7 @@ def attending(paths: RunPaths, job: JobRecord) -> Iterator[None]:
 def _watch(paths: RunPaths, over: threading.Event) -> None:
     beat = time.monotonic()
     while not over.wait(_LOOK_SECONDS):
+        # A shared file system that is away for a moment must not end the watch: the next second tries again.
         with suppress(OSError):
             if time.monotonic() - beat >= BEAT_SECONDS:
                 beat = time.monotonic()
@@ -84,6 +86,7 @@ def _logged(paths: RunPaths) -> Iterator[None]:
     The file comes first, so that what a killed process said last is in it; the cluster's own log gets a copy.
     """
     descriptor = os.open(paths.job_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    # A job that goes on appends to the log of the process before, of which the cluster's log needs no copy.
     start = os.fstat(descriptor).st_size
     before = [os.dup(number) for number in (1, 2)]
     over = threading.Event()
@@ -91,6 +94,7 @@ def _logged(paths: RunPaths) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     for number in (1, 2):
+        # The descriptors and not sys.stdout: what native code and child processes print must be in the log too.
         os.dup2(descriptor, number)
     os.close(descriptor)
     copier.start()
@@ -111,6 +115,7 @@ def _copy(paths: RunPaths, start: int, target: int, over: threading.Event) -> No
         log.seek(start)
         ended = False
         while not ended:
+            # Asked before reading, so that the last round still copies all that was written until the end.
             ended = over.wait(_LOOK_SECONDS / 2)
             while chunk := log.read(1 << 16):
                 os.write(target, chunk)

@@ -132,6 +132,7 @@ class JobRecord(BaseModel):
             now: Seconds since the epoch.
         """
         if self.host == socket.gethostname():
+            # The system may have given the number to another process since, which the time of its start tells.
             return same_process(self.pid, self.process_started)
         try:
             return now - paths.job_alive.stat().st_mtime < SILENT_SECONDS

@@ -47,6 +47,7 @@ def job_address(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
     try:
+        # urlsplit looks at the port only when asked for it, and raises here.
         port, host = parts.port, parts.hostname
     except ValueError:
         port, host = None, None
@@ -122,6 +123,7 @@ class RayJobs:
                 self._ask("POST", "/api/jobs/", {**request, "runtime_env": {"env_vars": variables}})
                 return
             except RequestError as error:
+                # A fresh cluster answers before it can start jobs; every other refusal would come again.
                 if _NOT_YET not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(1.0)
@@ -150,6 +152,7 @@ class RayJobs:
 
     def nodes(self) -> list[dict[str, float]]:
         """What each living node has: CPU, GPU, memory in bytes."""
+        # Without a limit Ray's state API lists 100 nodes, and it never lists more than 10,000.
         found = self._ask("GET", "/api/v0/nodes?limit=10000")["data"]["result"]["result"]
         return [node["resources_total"] for node in found if node["state"] == "ALIVE"]
 
@@ -181,6 +184,7 @@ class RayJobs:
             raise RequestError(f"What answers at {self.address} is no Ray dashboard: check the address.") from None
 
     def _refused(self, error: HTTPError) -> RequestError:
+        # What answers need not be Ray, and its page may be of any length.
         said = error.read(2000).decode(errors="replace").strip()
         if error.code in (401, 403):
             return RequestError(

@@ -47,6 +47,7 @@ class Standing:
     @property
     def rank(self) -> tuple[str, str]:
         """By which jobs wait: who was submitted first goes first."""
+        # Times in UTC and of one width are in order as texts.
         return (self.job.submitted_at, self.job.submission_id or self.job.name)
 
     def document(self) -> dict[str, Any]:
@@ -99,6 +100,7 @@ def standings(root: Path, now: float | None = None) -> list[Standing]:
         try:
             found.append(standing(RunPaths(root, name), now))
         except RequestError as fault:
+            # One damaged record must neither hide the other jobs nor keep them from looking for room.
             found.append(Standing(RunPaths(root, name), _unreadable(name), "failed", str(fault)))
     found.sort(key=lambda one: one.rank)
     places: dict[str | None, int] = {}

@@ -21,6 +21,7 @@ _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """The variable in which Ray hands a job its metadata."""
 _STOP_SECONDS = 120
 """What a job that Ray stops may take to keep its state; Ray's own 3 are too few to write a checkpoint."""
+# Linux takes at most 128 KiB in one variable (MAX_ARG_STRLEN), and JSON within JSON escapes each quotation mark anew.
 _MOST_METADATA_BYTES = 60_000
 """An environment variable has room for twice as much."""
 
@@ -39,6 +40,7 @@ def hand_over(job: JobRecord, text: str, python: str) -> None:
         python: The command of Python on the cluster.
     """
     assert job.address is not None and job.submission_id is not None
+    # Other users of the cluster can read this: a record holds nothing of the environment but DATA_ROOT.
     shipped = json.dumps({"job": job.model_dump(mode="json", exclude={"history", "claim"}), "spec": text})
     # Where it is too long, the results folder, which the cluster sees, has it.
     metadata = {KEY: shipped, "name": job.name} if len(shipped) <= _MOST_METADATA_BYTES else {"name": job.name}
@@ -99,6 +101,7 @@ def require_room(resources: ResourcesSpec, nodes: Sequence[Mapping[str, float]],
     wanted = {key: float(value) for key, value in asked.items() if value != "auto"}
     if not nodes:
         raise RequestError("The cluster has no living node: add one.")
+    # A trial runs on one node, so that what all nodes have together does not count.
     if any(all(node.get(key, 0.0) >= value for key, value in wanted.items()) for node in nodes):
         return
     raise RequestError(

@@ -101,6 +101,7 @@ class Room:
         Raises:
             RequestError: There could not be room even if nobody else used the cluster.
         """
+        # Written down with the next reason to wait: of those that wait, only a queued job holds up the ones behind it.
         self._job.queued = True
         with _queue(self._paths.root):
             others = [one for one in standings(self._paths.root) if one.job.name != self._job.name]
@@ -114,6 +115,7 @@ class Room:
             self._seen, self._again = claims, self._clock() + _LOOK_AGAIN_SECONDS
             nodes, unused = self._look()
             left = left_over(nodes, claims, unused)
+            # Of the empty cluster first: what could never fit must fail here, rather than wait for ever.
             self._share(list(nodes.values()), list(nodes.values()))
             try:
                 slots = self._share(list(nodes.values()), list(left.values()))
@@ -121,6 +123,7 @@ class Room:
                 return self._told(nodes, left, [one.job.name for one in users if one.job.claim])
             self.left, self._job.claim = list(left.values()), claim_of(slots, left)
             self._job.queued = False
+            # Saved while the lock is held: whoever looks next must see this claim, or both would take the same room.
             self._job.enter("running")
             self._job.save(self._paths)
             return None
@@ -157,4 +160,5 @@ def _queue(root: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # queue settles it
         yield
     finally:
+        # This lets go of the lock too. The file stays: were it deleted, two processes could hold locks on two files.
         os.close(descriptor)

@@ -60,14 +60,17 @@ class GrowingFile:
         mark = Mark.of(self._path)
         if mark == self._mark:
             return False
+        # Another file has the name now, or this one was cut: what was read before need not be in it.
         if mark.file != self._mark.file or mark.size < self._end:
             self._forget()
         fresh = self._new_bytes() if mark.file else b""
         records, _ = parse_lines(fresh, self._path, before=len(self.records))
+        # A line that is just being written is read again, as a whole, the next time.
         whole = fresh[: fresh.rfind(b"\n") + 1]
         self.records += records
         self._overlap = (self._overlap + whole)[-_OVERLAP_BYTES:]
         self._end += len(whole)
+        # Last of all, and as it was before the reading: after a fault, or if the file grew meanwhile, it is read again.
         self._mark = mark
         return True
 
@@ -108,6 +111,7 @@ class KeptFiles(RunFiles):
         mark = Mark() if file is None else Mark.of(file)  # a server's database is asked each time
         if self._found is not None and mark.file and mark == self._found[0]:
             return self._found[1]
+        # If another file takes the database's place, an open connection would go on reading the old one.
         key = f"{url} {name} {mark.file}"
         if self._reader is None or self._reader[0] != key:
             self._reader = key, StudyReader(url, name, lock_wait_s=_LOCK_WAIT_S)

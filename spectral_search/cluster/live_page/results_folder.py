@@ -87,6 +87,7 @@ class ResultsFolder:
             run = self._watched.setdefault(name, WatchedRun(paths))
             self._watched.move_to_end(name)
             while len(self._watched) > _MOST_WATCHED:
+                # A thread that is just reading this run holds it by itself, so nothing is taken from under it.
                 self._watched.popitem(last=False)
         return run
 
@@ -113,6 +114,7 @@ class ResultsFolder:
         if time.monotonic() > until:
             return None if before is None else before[1]
         with suppress(RequestError):  # told where the run itself is shown
+            # One that does not run is read once and let go: old runs must not push out those that somebody looks at.
             watched = self.watched(run.name) if run.state == "running" else WatchedRun(paths)
             with watched.lock:
                 record = watched.read(self._clock())

@@ -24,6 +24,7 @@ from spectral_search.errors import RequestError
 from spectral_search.record.durable import plain
 
 BROWSER = Path(__file__).with_name("browser")
+# Listed one by one: no path out of a request is ever looked up in that folder.
 FILES = {
     "index.html": "text/html",
     "style.css": "text/css",
@@ -131,6 +132,7 @@ def _file(path: Path, kind: str) -> Handler:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if not content:
+            # Kept, for Plotly's script alone has some megabytes.
             content.append(path.read_bytes())
         return _tagged(request, content[0], kind)
 
@@ -140,6 +142,7 @@ def _file(path: Path, kind: str) -> Handler:
 def _tagged(request: web.Request, body: bytes, kind: str) -> web.Response:
     """The body, or that the browser has the same already."""
     tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    # "no-cache" lets the browser keep it but has it ask each time, which the tag makes cheap.
     headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
     if any(known.value == tag for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
@@ -158,6 +161,7 @@ def _guard(hosts: tuple[str, ...]) -> Any:
         else:
             try:
                 response = await handler(request)
+            # A page that is not there is raised; made an answer, it gets the headers below like any other.
             except web.HTTPException as refused:
                 response = web.Response(status=refused.status, text=f"{refused.reason}\n")
         response.headers.update(_HEADERS)

@@ -113,6 +113,7 @@ def _nearest(parts: Split) -> list[list[int]]:
         values_TS = np.nan_to_num(parts.train_values_TS, nan=float(np.nanmean(parts.train_values_TS)))
         with np.errstate(divide="ignore", invalid="ignore"):
             near_SS = np.nan_to_num(np.corrcoef(values_TS.T))
+    # No sensor is its own neighbour, however near it is to itself.
     near_SS = np.maximum(near_SS, near_SS.T) - 10.0 * np.eye(len(near_SS))
     return np.argsort(-near_SS, axis=1, kind="stable")[:, : min(_NEIGHBOURS, len(near_SS) - 1)].tolist()
 

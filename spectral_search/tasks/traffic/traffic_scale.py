@@ -70,10 +70,12 @@ def usual(values_TS: np.ndarray, minute_T: np.ndarray, step_minutes: int) -> np.
     sum_MS, count_MS = np.zeros((times, values_TS.shape[1])), np.zeros((times, values_TS.shape[1]))
     place_T = minute_T * times // DAY_MINUTES
     known_TS = np.isfinite(values_TS)
+    # Not +=, which adds once only where a place comes several times.
     np.add.at(sum_MS, place_T, np.where(known_TS, values_TS, 0.0))
     np.add.at(count_MS, place_T, known_TS)
     whole_S = np.where(count_MS.sum(0) > 0, sum_MS.sum(0) / np.maximum(count_MS.sum(0), 1), np.nanmean(values_TS))
     reach = min(_SMOOTHED_MINUTES // step_minutes // 2, (times - 1) // 2)
+    # Rolled, for a day has no edge: on both sides of midnight the smoothing sees its neighbours.
     shifts = range(-reach, reach + 1)
     sum_MS, count_MS = (np.sum([np.roll(k, shift, axis=0) for shift in shifts], axis=0) for k in (sum_MS, count_MS))
     return np.where(count_MS > 0, sum_MS / np.maximum(count_MS, 1), whole_S).astype(np.float32)

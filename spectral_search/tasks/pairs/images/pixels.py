@@ -30,6 +30,7 @@ def decoded(content: bytes, name: str, side: int | None) -> np.ndarray:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here
             image = Image.open(io.BytesIO(content))
         width, height = image.size
+        # Until pixels are asked for, Pillow has read the header alone: nothing is unpacked yet.
         if width * height > _MOST_PIXELS:
             raise RequestError(f"The image {name} has {width} x {height} pixels, more than 4096 x 4096: leave it out.")
         grey = _grey(image)

@@ -87,6 +87,7 @@ def _emulated(problem: Problem) -> Outcome:
         raise UnfitError(
             f"an emulator of {', '.join(names)} misses held-out spectra by {emulator.error:.2g} times their noise."
         )
+    # The log of the mean of L squared normal deviates has a variance of 2 / L, for many L.
     spread = (2.0 / int(signal.prep.valid_L.sum())) ** 0.5
     noise = fit_noise_prior(ranks(label_ND), signal.log_noise_N, spread)
     model = dense_posterior.Model(signal, emulator, prior, noise)
@@ -126,6 +127,7 @@ def _fisher(model: dense_posterior.Model, label_ND: np.ndarray) -> Fisher:
     solved_MKD = np.linalg.solve(model.signal.covariance(rows_M), slope_MKD)
     information_MDD = np.einsum("mkd,mke->mde", slope_MKD, solved_MKD)
     place = model.prior.names.index("log_g")
+    # Where a label makes no difference the matrix is singular; in these units 1e-12 is small beside all else.
     inverse_MDD = np.linalg.inv(information_MDD + 1e-12 * np.eye(information_MDD.shape[1]))
     return Fisher(inverse_MDD[:, place, place] * model.emulator.range_D[place] ** 2)
 
@@ -156,6 +158,7 @@ def _outcome(
 
 def _warnings(facts: dict[str, float]) -> tuple[str, ...]:
     off = abs(facts["error_over_promise"] - 1.0)
+    # Four standard errors, and 2% in any case: of many spectra a difference without consequence would be significant.
     if off <= max(0.02, 4.0 * facts["error_over_promise_std"]):
         return ()
     told = (

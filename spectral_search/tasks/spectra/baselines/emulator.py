@@ -75,6 +75,7 @@ class Emulator:
             shift_D = np.zeros(label_BD.shape[1])
             shift_D[d] = _STEP * self.range_D[d]
             ahead_BK, behind_BK = (self(label_BD + sign * shift_D, log_noise_B).double() for sign in (1.0, -1.0))
+            # The network computes in float32: over a much smaller step the difference would be its rounding.
             found.append((ahead_BK - behind_BK).numpy() / (2.0 * shift_D[d]))
         return np.stack(found, 2)
 
@@ -116,6 +117,7 @@ def _network(inputs: int, outputs: int, draws: torch.Generator) -> nn.Module:
     layers.append(nn.Linear(width, outputs))
     for layer in layers:
         if isinstance(layer, nn.Linear):
+            # The bounds that torch itself takes, but drawn here: the global generator must not decide the result.
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound, draws)
             nn.init.uniform_(layer.bias, -bound, bound, draws)

@@ -165,6 +165,7 @@ def fit_prior(labels_ND: np.ndarray, names: tuple[str, ...], seed: int) -> Label
     step = max(1, len(labels_ND) // (4 * _FITTED))
     true_ND = ranks(labels_ND[::step])
     rng = np.random.default_rng(seed % 2**63)
+    # Each label by itself: the same distributions one by one, without what ties them together.
     shuffled_ND = rng.permuted(true_ND, axis=0)
     exponents_PD = _exponents(len(names))
     if not len(exponents_PD):

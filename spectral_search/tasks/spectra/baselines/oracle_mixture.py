@@ -80,6 +80,7 @@ def _experts(sums: dict[int, RidgeAccumulator], features: Features, val: Frozen)
         if own.count < _MIN_TRAIN:
             without_own.append(number)
         elif len(rows) < _MIN_VAL:
+            # Too few val spectra to choose on: it takes the common penalty, for each spectrum.
             by_bin[number] = choose(own, features, val, [common.alpha / together.count])
         else:
             by_bin[number] = choose(own, features, _rows(val, rows))

@@ -142,6 +142,7 @@ def coefficients(observed: Observed, variance_TL: torch.Tensor) -> tuple[torch.T
     a_TL, b_TL = -2.0 * (observed.noisy_TL - observed.centre_L) / variance_TL, variance_TL.reciprocal()
     # A clipped value: -2 log Phi(-u) about u = c / s, of slope 2 r and curvature 2 r (r - u), r = phi(u) / Phi(-u).
     u_TL = observed.centre_L / sigma_TL
+    # In logarithms: far above the noise phi(u) and Phi(-u) both underflow.
     ratio_TL = torch.exp(-0.5 * u_TL**2 - torch.special.log_ndtr(-u_TL)) / math.sqrt(2.0 * math.pi)
     clipped_TL = observed.noisy_TL == 0.0
     a_TL = torch.where(clipped_TL, 2.0 * ratio_TL / sigma_TL, a_TL)
@@ -180,6 +181,7 @@ def _parts(templates: Labelled, observed: int) -> Iterator[Labelled]:
 
 def _outcome(problem: Problem, posterior: WeightedSums) -> Outcome:
     mean_T, second_T = posterior.mean_TK.cpu().numpy().T
+    # A difference of near numbers, which rounding may bring below 0.
     variance_T = np.maximum(second_T - mean_T**2, 0.0)
     effective_T = posterior.effective_T.cpu().numpy()
     true_T = problem.labels["log_g"].to_numpy(np.float64)[: len(mean_T)]

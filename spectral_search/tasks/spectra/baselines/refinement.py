@@ -59,12 +59,14 @@ def _round(
     square_PS = torch.zeros(spectra, count, dtype=torch.float64)
     for _ in range(int(_FREEDOM)):
         square_PS += torch.randn(spectra, count, generator=draws, dtype=torch.float64).square()
+    # Student's t: with normal tails, lighter than the posterior's, a few far draws could carry all the weight.
     deviate_PSD = normal_PSD * torch.sqrt(_FREEDOM / square_PS)[:, :, None]
     rank_PSD = mean_PD[:, None] + deviate_PSD @ factor_PDD.mT
     # One draw is the mean, moved into the cube, so that none is without a template.
     rank_PSD[:, 0], deviate_PSD[:, 0] = mean_PD.clamp(0.0, 1.0), 0.0
     inside_PS = ((rank_PSD >= 0.0) & (rank_PSD <= 1.0)).all(2)
     log_density_PS, log_g_PS = density(rank_PSD.clamp(0.0, 1.0))
+    # Without what all draws of a spectrum have in common: weights are normalised.
     log_proposal_PS = -0.5 * (_FREEDOM + labels) * torch.log1p(deviate_PSD.square().sum(2) / _FREEDOM)
     log_weight_PS = torch.where(inside_PS, log_density_PS - log_proposal_PS, -torch.inf)
     return rank_PSD, log_weight_PS, log_g_PS

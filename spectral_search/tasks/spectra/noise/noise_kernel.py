@@ -66,6 +66,7 @@ def fill_noisy(
     shapes = flux_NL.shape, error_NL.shape, noisy_SL.shape, error_SL.shape
     if shapes != ((len(flux_NL), pixels),) * 2 + ((spectra, pixels),) * 2:
         raise ValueError(f"shapes that do not go together for {spectra} rows: {shapes}")
+    # The machine code checks no bounds: a wrong row would read whatever lies there.
     if spectra and not 0 <= rows_S.min() <= rows_S.max() < len(flux_NL):
         raise IndexError(f"rows {rows_S.min()} to {rows_S.max()} of {len(flux_NL)} spectra")
     sources = _address(flux_NL, np.float32), _address(error_NL, np.float32), _address(rows_S, np.int64)
@@ -81,6 +82,7 @@ def _address(values: np.ndarray, kind: type[np.generic]) -> int:
 
 
 def _target(values: np.ndarray) -> int:
+    # The machine code heeds no flag: writing to memory that is mapped for reading would end the process.
     if not values.flags.writeable:
         raise TypeError("an array to write to is needed, and this one is for reading")
     return _address(values, np.float32)

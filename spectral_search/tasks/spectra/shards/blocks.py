@@ -135,6 +135,7 @@ def _shard_ranges(shard: ShardInfo, rows: np.ndarray, first: int, target_bytes: 
         # The range ends at the last chunk edge before the row that would exceed the limit.
         end = min(begin + limit, len(rows))
         if end < len(rows):
+            # At least one unit is taken (the second bound): with none, this would never end.
             edge = int(rows[end]) // unit * unit
             end = max(int(np.searchsorted(rows, edge)), int(np.searchsorted(rows, (rows[begin] // unit + 1) * unit)))
         start = int(rows[begin]) // unit * unit
@@ -147,6 +148,7 @@ def _shard_ranges(shard: ShardInfo, rows: np.ndarray, first: int, target_bytes: 
 
 def epoch_ranges(ranges: list[RowRange], seed: int, epoch: int) -> list[RowRange]:
     """Puts the ranges into the order of one epoch, a function of (seed, epoch) alone."""
+    # Philox by name: default_rng may become another generator, and a run that goes on must read in the same order.
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((numpy_seed(seed), epoch))))
     return [ranges[index] for index in generator.permutation(len(ranges))]
 
@@ -269,6 +271,7 @@ def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:
         return
     where = np.s_[:, pixels_K] if len(pixels_K) * 8 < len(suspect_L) else np.s_[:, :]
     part = {name: array[where] for name, array in values.items()}
+    # No comparison holds for NaN, so that it is invalid by this too.
     valid_PK = part["error"] > 0
     for array in part.values():
         valid_PK &= np.isfinite(array)

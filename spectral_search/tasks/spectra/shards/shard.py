@@ -80,6 +80,7 @@ class Shard:
         try:
             return cls(path, file, need_labels=need_labels)
         except BaseException as error:
+            # On any exception: an interrupt must not leave the file open either.
             file.close()
             if isinstance(error, OSError | RuntimeError):
                 raise read_refusal(path, "reading its header failed", error) from error

@@ -82,6 +82,7 @@ class _SharedShard:
             yield opened
         finally:
             with self._lock:
+                # Counted after a fault too, or the file would stay open.
                 self._left -= 1
                 if self._left == 0:
                     opened.close()

@@ -83,6 +83,7 @@ class ComponentBatch:
         if not len(self.factors_MK):
             return mean_PK.clone()
         deviate_PK = normal_deviates(mean_PK.shape, mean_PK.device, counter, part.start or 0)
+        # (sum_r mix_r F_r) times the deviates as one product: no spectrum needs a K x K factor of its own in memory.
         mixed_PM = (self.mix_BR[part].unsqueeze(2) * deviate_PK.unsqueeze(1)).flatten(1)
         return torch.addmm(mean_PK, mixed_PM, self.factors_MK)
 

@@ -79,6 +79,7 @@ def compress(
             told(done, len(selection))
 
     with closing(read_ahead(_generator(read), _WAITING_BYTES)) as blocks:
+        # The matrices come first: one thread makes them while the others read already.
         for_each(work, chain([None], blocks))
     log_g_N = labels["log_g"].to_numpy(np.float32)
     shared, mix_NR = sums.mixtures()
@@ -187,12 +188,15 @@ class _Sums:
             self._mix_NR = np.empty((self._spectra, len(shared.factors_RKK)), np.float32)
             self._shared = shared
         finally:
+            # After a fault too, or the threads that wait for the matrices would wait for ever.
             self._made.set()
 
     def add(self, rows: slice, variance_PL: torch.Tensor) -> None:
         """Take note of the variances of some spectra."""
+        # Without a lock: threads that look at the same time go beyond the bound by a piece each, which does no harm.
         waiting = sum(held_PL.nbytes for _, held_PL in self._waiting)
         if not self._made.is_set() and waiting < _EARLY_BYTES:
+            # A copy, for the thread's next piece overwrites the original.
             self._waiting.append((rows, variance_PL.clone()))
             return
         self._made.wait()

@@ -44,6 +44,7 @@ class SharedCovariance:
         scale_N1 = np.maximum(sums_NR[:, :1].astype(np.float64), np.finfo(np.float32).tiny)
         mix_NR = sums_NR / scale_N1 - self.centre_R
         mix_NR[:, 0] = 1.0
+        # A covariance of scale c has a factor of scale sqrt(c).
         return (mix_NR * np.sqrt(scale_N1)).astype(np.float32)
 
 
@@ -116,6 +117,7 @@ class _Fit:
     def __init__(self, fitted_NM: torch.Tensor, held_NM: torch.Tensor) -> None:
         self._side, self._held_NM = math.isqrt(fitted_NM.shape[1]), held_NM
         self._turns_RM = _strongest(fitted_NM - fitted_NM.mean(0), _NUMBERS[-1])
+        # Of all square roots, Cholesky's is unique and changes smoothly with the covariance, as a linear fit needs.
         factors_NM = torch.linalg.cholesky(self._square(fitted_NM)).flatten(1)
         self._centre_R = (fitted_NM @ self._turns_RM.T).mean(0)
         # The columns of fewer directions are the first of all, and so is what follows from them.

@@ -74,8 +74,10 @@ def find_directions(z_NL: np.ndarray, seed: int) -> Subspace:
     for _ in range(_POWERS):
         basis_NM = _orthonormal(z_NL @ _orthonormal(z_NL.T @ basis_NM))
     sketch_ML = basis_NM.T @ z_NL
+    # Squares of singular values: squaring costs half of the digits, for which `_gram` sums in float64.
     square_M, turn_MM = np.linalg.eigh(_gram(sketch_ML.T))
     strongest = np.argsort(-square_M)[:most]
+    # Rounding may leave the weakest a little below 0.
     variance_Q = np.maximum(square_M[strongest], 0.0) / len(z_NL)
     directions_LQ = _orthonormal(sketch_ML.T @ turn_MM[:, strongest].astype(np.float32))
     return Subspace(directions_LQ, np.sqrt(variance_Q).astype(np.float32), variance_Q)
@@ -140,6 +142,8 @@ def outside_steps(z_NL: np.ndarray, directions_LQ: np.ndarray) -> np.ndarray:
     found = []
     for start in range(0, directions_LQ.shape[1], STEP):
         step_LK = directions_LQ[:, start : start + STEP]
+        # What remains may be a millionth of the whole: as a difference of two sums of squares it would be mere
+        # rounding.
         z_NL -= (z_NL @ step_LK) @ step_LK.T
         found.append(float(np.einsum("nl,nl->", z_NL, z_NL, dtype=np.float64) / max(1, len(z_NL))))
     return np.array(found)

@@ -75,6 +75,7 @@ def see_subspace(splits: Splits, seed: int, cache: ArrayCache | None) -> SeenSub
     """
     samples = _samples(splits)
     log_g_N = splits.train.labels()["log_g"].to_numpy()
+    # The target is scaled by all training labels and not by those of the sample, so they belong to the key.
     rest = _FORMAT, seed, digest_array(log_g_N)
     if cache is not None and (key := _known_key(samples, rest)) is not None:
         # A damaged entry is told of where it costs time: here it is seen again in a second or two.

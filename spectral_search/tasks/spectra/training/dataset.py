@@ -139,6 +139,7 @@ def oracle_bins(labels: "pd.DataFrame") -> np.ndarray:
     """Index 0..8 of each spectrum's T_eff x [M/H] bin, int64; -1 where a label is absent."""
     t_eff = np.digitize(labels["T_eff"].to_numpy(), BIN_EDGES["T_eff"])
     m_h = np.digitize(labels["M_H"].to_numpy(), BIN_EDGES["M_H"])
+    # digitize puts NaN into the last bin, without a word.
     known = labels[["T_eff", "M_H"]].notna().all(axis=1).to_numpy()
     return np.where(known, t_eff * 3 + m_h, -1).astype(np.int64)
 

@@ -28,6 +28,7 @@ def halved(blocks: Iterable[Block], flux_scale: Callable[[], float]) -> Iterator
     for block in blocks:
         factor = 1.0 / (flux_scale() or 1.0)
         flux_BL, error_BL = _half(block.flux_BL, factor), _half(block.error_BL, factor)
+        # An error that underflows to 0 would turn a good pixel into an invalid one.
         if not (np.isfinite(flux_BL).all() and np.isfinite(error_BL).all()) or (
             np.count_nonzero(error_BL) != np.count_nonzero(block.error_BL)
         ):

@@ -140,6 +140,7 @@ class SubspaceTransform:
         )
         self._centre_L, self._weight_LS = centre_L, directions_LS * inverse_noise_L.unsqueeze(1)
         variance_S = np.square(prep.strength_K[:count].astype(np.float64))
+        # Without noise the weakest directions would be divided by almost nothing.
         total_S = variance_S + max(noise_level, 1e-3) ** 2
         self._scale_S = torch.as_tensor(1.0 / np.sqrt(total_S), dtype=torch.float32, device=device)
         self._back_SL: torch.Tensor | None = None

@@ -90,6 +90,7 @@ class StreamSource:
         ranges = epoch_ranges(self._ranges, order_seed, epoch)
         blocks = self._read_blocks(ranges, False, self._condition)
         sizes = np.diff(batch_bounds(len(self._stream), batch_size)).tolist()
+        # Whoever takes the batches may stop in mid-epoch, and then what reads ahead must end too.
         with closing(blocks):
             batches = _shuffled(blocks, sizes, self._stream.selection.pixels, np.random.default_rng(order_seed))
             for index, (flux_BL, error_BL, position_B) in enumerate(batches):
