@@ -62,6 +62,7 @@ def _watch(paths: RunPaths, over: threading.Event) -> None:
                 beat = time.monotonic()
                 paths.job_alive.touch()
             if paths.job_stop.exists():
+                # As Ray itself stops a job: one way alone leads to the kept state.
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 

@@ -136,6 +136,7 @@ class Room:
     def _waits_too(self, one: Standing) -> bool:
         if one.state == "waiting":
             return one.job.queued and one.job.cluster == self._job.cluster
+        # Until its process writes, a job's record names no cluster but the address it went to alone.
         if one.state != "submitted" or one.job.address != self._job.address or one.job.after:
             return False
         return (datetime.now(UTC) - datetime.fromisoformat(one.job.submitted_at)).total_seconds() < _STARTING_SECONDS

@@ -53,6 +53,7 @@ def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[st
     paths = RunPaths(results_root(results).absolute(), job.name)
     with _entered(paths, job):
         require_same_version(job, __version__, sys.executable)
+        # The data may lie elsewhere on this node: what it sets itself stands.
         os.environ.update({key: value for key, value in job.environment.items() if key not in os.environ})
         if Path(job.working_folder).is_dir():
             os.chdir(job.working_folder)
@@ -131,6 +132,7 @@ def _entered(paths: RunPaths, job: JobRecord) -> Iterator[None]:
         _leave(paths, job, "failed", str(error))
         raise
     except Exception as error:
+        # It goes to the log; the record has one line for it.
         traceback.print_exc()
         told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
         _leave(paths, job, "failed", told)

@@ -198,6 +198,7 @@ def _submit(job: JobRecord, spec: Path, root: Path, python: str, *, named: bool)
     """Take the job's name, write it down, hand it over; the name that it got."""
     text, paths = spec.read_text(encoding="utf-8-sig"), _reserved(job, root, named)
     try:
+        # Ray refuses an id that it has had before, even of a job that is over.
         job.submission_id = f"{job.name}-{secrets.token_hex(4)}"
         job.enter("submitted")
         write_atomic(paths.job_spec, text)
@@ -218,6 +219,7 @@ def _reserved(job: JobRecord, root: Path, named: bool) -> RunPaths:
         try:
             paths.reserve()
             return paths
+        # Somebody else took it between the look for a free name and here.
         except FileExistsError:
             if named:
                 paths.require_unused()
@@ -258,6 +260,7 @@ def resubmit(name: str, options: RunOptions) -> Standing:
     record.address, record.version = address, __version__
     if not record.is_elsewhere(paths):
         record.results = str(root)
+    # Without a host it counts as yet to begin; with the old one it would count as lost at once.
     record.submission_id, record.host = f"{paths.name}-{secrets.token_hex(4)}", None
     record.enter("submitted", "gone on with")
     record.save(paths)  # before it is handed over: from then on its process writes it

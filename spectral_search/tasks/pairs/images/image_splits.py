@@ -36,6 +36,7 @@ def parts_of_classes(class_M: np.ndarray, fractions: Sequence[float], seed: int)
     """
     classes = int(class_M.max()) + 1
     order_K = np.random.default_rng(numpy_seed(counter_seed(seed, "classes"))).permutation(classes)
+    # Two at least, or a part would have no pair of different things.
     val, test = (max(2, round(classes * fraction)) for fraction in fractions)
     part_K = np.full(classes, _TRAIN, np.int8)
     part_K[order_K[:val]], part_K[order_K[val : val + test]] = _VAL, _TEST
@@ -50,6 +51,7 @@ def parts_of_images(class_M: np.ndarray, id_M: np.ndarray, fractions: Sequence[f
         distinct = np.unique(id_M[own_M])
         rng = np.random.default_rng(numpy_seed(counter_seed(seed, "images", int(label))))
         shuffled = rng.permutation(distinct)
+        # Two at least, or a part would have no pair of different images of the class.
         val, test = (max(2, round(len(distinct) * fraction)) for fraction in fractions)
         part_M[own_M[np.isin(id_M[own_M], shuffled[:val])]] = _VAL
         part_M[own_M[np.isin(id_M[own_M], shuffled[val : val + test])]] = _TEST

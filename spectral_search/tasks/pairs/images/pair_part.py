@@ -108,6 +108,7 @@ class PairPart:
         first, second = np.triu_indices(len(row_I), 1)
         same = self.class_M[row_I[first]] == self.class_M[row_I[second]]
         alike, other = np.flatnonzero(same), np.flatnonzero(~same)
+        # As many of both: of all pairs of some images, those of different things are by far the most.
         fewer = min(len(alike), len(other))
         chosen_Q = np.concatenate([rng.permutation(alike)[:fewer], rng.permutation(other)[:fewer]])
         pair_Q2 = np.stack([first[chosen_Q], second[chosen_Q]], axis=1)
@@ -142,6 +143,7 @@ class _Classes:
         place_N = rng.integers(0, self.count_K[class_N])
         # One of the others: a place from the next one on, round to the one before.
         beside_N = (place_N + rng.integers(1, np.maximum(self.count_K[class_N], 2))) % self.count_K[class_N]
+        # A shift of 1 to K - 1 reaches every other class equally often, and never the class itself.
         other_N = (class_N + rng.integers(1, classes, size)) % classes
         elsewhere_N = rng.integers(0, self.count_K[other_N])
         second_class_N, second_N = np.where(same_N, class_N, other_N), np.where(same_N, beside_N, elsewhere_N)
@@ -162,6 +164,7 @@ def drawn_pairs(
     """
     rng = np.random.default_rng(numpy_seed(counter_seed(*counter)))
     classes = _Classes.of(class_M)
+    # Half exactly, and not half on average: accuracy is then measured against the same 50% in every draw.
     same_N = rng.permutation(np.arange(pairs) % 2 == 0)
     first_N, second_N = classes.drawn(rng.integers(0, len(classes.count_K), pairs), same_N, rng)
     return PairPart(images_MP, first_N, second_N, same_N.astype(np.float32), class_M.astype(np.int32), names)

@@ -81,6 +81,7 @@ class Model:
 def dense_posterior(model: Model, observed: Observed, seed: int, told: Told) -> Posterior:
     """Weigh templates that serve all spectra, then more for those of which too few count."""
     sums = _Sums(model, observed)
+    # Scrambled, for Sobol's own first point is a corner of the cube.
     sobol = torch.quasirandom.SobolEngine(len(model.prior.names), scramble=True, seed=seed % 2**31)
     tell = told("ceiling: templates")
     for drawn in range(0, TEMPLATES, BLOCK_TEMPLATES):
@@ -117,6 +118,7 @@ def _refine(model: Model, observed: Observed, sums: "_Sums", found: Posterior, s
             shape
         )
 
+    # By the piece's first spectrum: which thread comes first must decide nothing.
     draws = torch.Generator().manual_seed((seed * 1_000_003 + int(rows_P[0])) % 2**63)
     mean_PD, covariance_PDD = sums.start(rows_P)
     mean_P, variance_P, effective_P = (values.numpy() for values in refined(density, mean_PD, covariance_PDD, draws))
@@ -187,6 +189,7 @@ class _Sums:
         label_BD = self._model.prior.labels(rank_BD)
         log_g_B = label_BD[:, self._model.prior.names.index("log_g")]
         mean_UBK = torch.stack([self._model.emulator(label_BD, float(level)) for level in self._levels_U])
+        # About the mean: float32 squares of log g itself would cost the variance its last digits.
         deviation_B = torch.from_numpy(log_g_B - self._shift)
         value_B3 = torch.stack([torch.ones_like(deviation_B), deviation_B, deviation_B.square()], 1)
         log_ratio_B = torch.from_numpy(self._model.prior.log_ratio(rank_BD).astype(np.float32))

@@ -59,7 +59,7 @@ def _round(
     square_PS = torch.zeros(spectra, count, dtype=torch.float64)
     for _ in range(int(_FREEDOM)):
         square_PS += torch.randn(spectra, count, generator=draws, dtype=torch.float64).square()
-    # Student's t: with normal tails, lighter than the posterior's, a few far draws could carry all the weight.
+    # Student's t: were the tails lighter than the posterior's, a few far draws could carry all the weight.
     deviate_PSD = normal_PSD * torch.sqrt(_FREEDOM / square_PS)[:, :, None]
     rank_PSD = mean_PD[:, None] + deviate_PSD @ factor_PDD.mT
     # One draw is the mean, moved into the cube, so that none is without a template.

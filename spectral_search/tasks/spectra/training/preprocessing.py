@@ -168,6 +168,7 @@ class _LogHistogram:
 
     def update(self, values_PL: np.ndarray) -> None:
         """Add values; zeros stand for none."""
+        # The bits of positive floats, read as integers, are in the order of the floats.
         bin_M = np.ascontiguousarray(values_PL).view(np.uint32).ravel() >> self.SHIFT
         self._count_K += np.bincount(bin_M, minlength=self.BINS)
 
@@ -257,6 +258,8 @@ class PreprocessingFit:
         log_g_N = np.asarray(log_g_N, np.float64)
         target_std_dex = _target_std(log_g_N)
         votes = (self._votes, *others)
+        # In all sets: scaled by the spread of training spectra without noise there, noisy test pixels would come out
+        # huge.
         valid_L = np.logical_and.reduce([v.valid_L for v in votes]) & (self._flux.count_L > 0)
         if not valid_L.any():
             raise RequestError(
