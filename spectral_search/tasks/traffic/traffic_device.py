@@ -62,8 +62,10 @@ class Series:
         value_TS = scale.target.standardise(torch.from_numpy(readings.filled_TS))
         self._value_TS = torch.nan_to_num_(value_TS, nan=0.0).to(device)  # no reading yet: the mean of all
         self._known_TS = torch.from_numpy(np.isfinite(readings.values_TS)).to(device)
+        # Ahead by the horizon, so that a window's last rows tell what is usual in the hour to be predicted.
         self._usual_TS = torch.from_numpy(scale.usual_TS(readings, later=HORIZON)).to(device)
         self._clock_TC = torch.from_numpy(readings.clock_T4).to(device)
+        # Not the filled ones: what nobody read must not be an answer to learn.
         self._target_TS = scale.target.standardise(torch.from_numpy(readings.values_TS)).to(device)
 
     def inputs(self, origin_B: torch.Tensor, given: TrafficInput) -> torch.Tensor:

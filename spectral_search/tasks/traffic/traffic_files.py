@@ -49,6 +49,7 @@ def read_traffic(data: TrafficData) -> Readings:
     values_TS = _numbers(path, table.values_TS)
     missing_TS = ~np.isfinite(values_TS)
     if data.missing is not None:
+        # Compared in float32, in which the readings are: 0.1 there is not the 0.1 of a Python float.
         missing_TS |= values_TS == np.float32(data.missing)
     if missing_TS.all():
         stand = "" if data.missing is None else f" or {data.missing:g}, which data.missing says stands for none"
@@ -91,6 +92,7 @@ def _csv(path: Path, header: str, square: bool) -> _Table:
     """A table of text: with times where its first column holds them, with names where its first row is no readings."""
     first = pd.read_csv(path, header=None, nrows=2, dtype=str, skip_blank_lines=True)
     named = header == "yes" or (header == "auto" and _is_header(first, square))
+    # low_memory reads in chunks, and one column may then be of several types.
     frame = pd.read_csv(path, header=0 if named else None, low_memory=False)
     names = tuple(map(str, frame.columns)) if named else None
     times_T = None
@@ -134,6 +136,7 @@ def _text_fault(path: Path, column: "pd.Series[Any]", place: int, named: bool) -
 
 
 def _npz(path: Path, square: bool) -> _Table:
+    # A pickle runs whatever its author wished as it is opened.
     with np.load(path, allow_pickle=False) as held:
         arrays: dict[str, np.ndarray] = {}
         for name in held.files:
@@ -167,6 +170,7 @@ def _hdf5(path: Path) -> _Table:
                 groups.append(node)
 
         visit("/", file)
+        # It follows neither soft nor external links, so that no other file is opened.
         file.visititems(visit)
         if len(groups) != 1:
             found = ", ".join(sorted(file)) or "nothing"
@@ -225,6 +229,7 @@ def _clock(path: Path, times_T: np.ndarray | None, data: TrafficData) -> tuple[n
     if len(times_T) < 2:
         return times_T[0], data.step_minutes
     apart = np.diff(times_T).astype(np.int64)
+    # The median, for one long gap must not pass for the usual step.
     step = int(np.median(apart))
     if step < 1:
         raise RequestError(f"{path}: times do not go up (the usual step is {step} minutes): sort the rows by time.")

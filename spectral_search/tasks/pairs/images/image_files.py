@@ -84,6 +84,7 @@ def _of_folders(place: Path, names: list[str], images_MP: np.ndarray) -> ClassIm
     folders = [PurePosixPath(name).parent for name in names]
     part_M: np.ndarray | None = None
     tops = {folder.parts[0] if folder.parts else "" for folder in folders}
+    # A class may be called test: they are parts only where nothing else lies beside them.
     if "train" in tops and tops <= set(PARTS):
         part_M = np.array([PARTS.index(folder.parts[0]) for folder in folders], np.int8)
         folders = [PurePosixPath(*folder.parts[1:]) for folder in folders]

@@ -52,6 +52,7 @@ def read_pairs(file: Path, data: PairData, *, labelled: bool = True) -> PairArra
         if unpacked > _MOST_NPZ_BYTES:
             told = f"{file} takes {unpacked / 2**30:.1f} GiB unpacked, more than {_MOST_NPZ_BYTES // 2**30}"
             raise RequestError(f"{told}: give a part of it.")
+        # A pickle runs whatever its author wished as it is opened.
         with np.load(file, allow_pickle=False) as held:
             wanted = names if labelled or data.label in held.files else names[:2]
             if missing := [name for name in wanted if name not in held.files]:

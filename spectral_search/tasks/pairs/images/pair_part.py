@@ -164,7 +164,7 @@ def drawn_pairs(
     """
     rng = np.random.default_rng(numpy_seed(counter_seed(*counter)))
     classes = _Classes.of(class_M)
-    # Half exactly, and not half on average: accuracy is then measured against the same 50% in every draw.
+    # Half exactly, and not half on average, of which a small part could be far off by chance.
     same_N = rng.permutation(np.arange(pairs) % 2 == 0)
     first_N, second_N = classes.drawn(rng.integers(0, len(classes.count_K), pairs), same_N, rng)
     return PairPart(images_MP, first_N, second_N, same_N.astype(np.float32), class_M.astype(np.int32), names)

@@ -150,6 +150,7 @@ def _noise_law(problem: Problem, prep: Preprocessing) -> np.ndarray:
     mean_NL, variance_NL = np.empty_like(flux_NL), np.empty_like(flux_NL)
     centre_L, inverse_L = (np.ascontiguousarray(values, np.float32) for values in (prep.centre_L, prep.inverse_noise_L))
     fill_moments(flux_NL, error_NL, centre_L, inverse_L, problem.noise_level, mean_NL, variance_NL)
+    # The trace of V^T diag(variance) V, without making the matrix.
     inside_N = variance_NL @ np.square(prep.directions_LK).sum(1)
     signal_N = np.square(mean_NL).sum(1) - np.square(mean_NL @ prep.directions_LK).sum(1)
     outside_N = (variance_NL.sum(1) - inside_N + signal_N) / _pixels_outside(error_NL, prep)

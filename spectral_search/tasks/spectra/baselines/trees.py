@@ -31,6 +31,7 @@ PARAMETERS: dict[str, Any] = {
     # Borders of bins come from so many spectra, of which LightGBM holds three float64 copies: 0.5 GB at 4096 pixels.
     "bin_construct_sample_cnt": 5_000,
     "deterministic": True,
+    # LightGBM would else time both ways and take the faster, and last digits would change from run to run.
     "force_col_wise": True,
     "verbose": -1,
 }

@@ -79,6 +79,7 @@ class Prepared:
 
     def fresh(self, draw: int) -> Frozen:
         data = self.spec.data
+        # Noise that chose nothing: the best of many trials is in part the best under the noise it was chosen on.
         noisy_NL = draw_noise(self.val, data.noise_level, (data.split_seed, "retest", draw))
         return Frozen(noisy_NL[None], self.val.error_NL, self.val.log_g_N, self.val.bin_N)
 
@@ -171,6 +172,7 @@ def _in_pixels(spec: RunSpec, splits: Splits, read: Read, prep: Preprocessing | 
     val_spectra = load_spectra(splits.val, read(splits.val, True))
     votes = [set_validity(as_blocks(val_spectra), val_spectra.pixels)]
     if splits.test is not None and prep is None:
+        # Of test spectra it learns which pixels are valid, and nothing of their fluxes or labels.
         votes.append(set_validity(read(splits.test, False), splits.test.pixels))
     train, prep = _train(data, splits.train, read, prep, votes)
     if len(prep.pixel_rank_L) == 0 and needs_ranking(spec):
@@ -204,6 +206,7 @@ def _train(
 
     if data.residency == "stream":
         if prep is None:
+            # Read through for the statistics alone.
             deque(blocks(), maxlen=0)
             prep = fit.finish(log_g_N, votes)
         return Stream(selection, log_g_N.astype(np.float32), oracle_bins(labels)), prep
