@@ -40,6 +40,7 @@ class LogLoss(MeanOverPairs):
 
     def of_each(self, logit_DN: np.ndarray, same_N: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # a logit that is none
+            # The exponential alone would overflow where a wrong answer is given with certainty.
             return np.logaddexp(0.0, np.where(same_N, -logit_DN, logit_DN))
 
 
@@ -61,6 +62,7 @@ def _area(logit_N: np.ndarray, same_N: np.ndarray, times_RN: np.ndarray) -> np.n
     same_RG, other_RG = (
         np.add.reduceat(times_RN * of_N, starts, axis=1) for of_N in (same_N[order_N], ~same_N[order_N])
     )
+    # The area is Mann and Whitney's U, divided by the number of pairs of a same and a different one.
     below_RG = np.cumsum(other_RG, axis=1) - other_RG
     with np.errstate(invalid="ignore"):
         return ((below_RG + 0.5 * other_RG) * same_RG).sum(1) / (same_RG.sum(1) * other_RG.sum(1))

@@ -116,6 +116,7 @@ def fit_noise_prior(rank_ND: np.ndarray, log_noise_N: np.ndarray, spread: float)
     count_Q = np.histogram(off_N, _TABLE, (low - 0.5 * width, high + 0.5 * width))[0] / len(off_N)
     kernel_QQ = np.exp(-0.5 * np.square((place_Q[:, None] - place_Q) / wide)) / (wide * np.sqrt(2.0 * np.pi))
     density_Q = kernel_QQ @ count_Q
+    # Nowhere 0, or a spectrum beyond all levels that were seen would be left without any template.
     return NoisePrior(weights_P, (low, high), np.log(np.maximum(density_Q, 1e-4 * density_Q.max())))
 
 
@@ -215,6 +216,8 @@ def _odds(true_NP: np.ndarray, shuffled_NP: np.ndarray) -> tuple[np.ndarray, flo
     y_M = np.repeat([1.0, 0.0], fitted.sum())
     weights_P, ridge = np.zeros(x_MP.shape[1]), 1e-3 * len(x_MP)
     for _ in range(20):
+        # Newton's steps of a logistic regression, real against shuffled: its log odds are the log of the densities'
+        # ratio.
         odds_M = 1.0 / (1.0 + np.exp(-np.clip(x_MP @ weights_P, -30.0, 30.0)))
         curvature_PP = (x_MP * (odds_M * (1.0 - odds_M))[:, None]).T @ x_MP + ridge * np.eye(len(weights_P))
         step_P = np.linalg.solve(curvature_PP, x_MP.T @ (y_M - odds_M) - ridge * weights_P)

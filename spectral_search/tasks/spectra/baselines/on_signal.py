@@ -61,6 +61,7 @@ class SignalProblem(Problem):
         """Sum of the covariances of the noise of all spectra, float64 (K, K)."""
         factors_RKK = self.components.train.factors_RKK.astype(np.float64)
         mix_BR = spectra.error_NL.astype(np.float64)
+        # The sum of F F^T with F = sum_r m_r F_r: over the spectra, products of mixtures alone are summed.
         return np.asarray(np.einsum("rs,rik,sjk->ij", mix_BR.T @ mix_BR, factors_RKK, factors_RKK, optimize=True))
 
     def evaluation(self) -> Iterator[Frozen]:

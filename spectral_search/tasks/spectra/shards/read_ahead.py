@@ -31,6 +31,7 @@ def read_ahead(blocks: Generator[Held], limit_bytes: int) -> Generator[Held]:
             yield block
             del block
     finally:
+        # Before the thread is waited for: it may itself be waiting for room.
         queue.close()
         thread.join()
 

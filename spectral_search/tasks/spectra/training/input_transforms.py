@@ -80,6 +80,7 @@ class InputTransform:
         if self._spec.squash == "asinh":
             x_BK.asinh_()
         elif self._spec.squash == "log1p":
+            # The signs are a new tensor, taken before abs_() overwrites them.
             x_BK = x_BK.sign().mul_(x_BK.abs_().log1p_())
         if self._spec.clamp is not None:
             x_BK.clamp_(-self._spec.clamp, self._spec.clamp)
