@@ -55,6 +55,7 @@ def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[st
         require_same_version(job, __version__, sys.executable)
         # The data may lie elsewhere on this node: what it sets itself stands.
         os.environ.update({key: value for key, value in job.environment.items() if key not in os.environ})
+        # Relative paths of the spec start there; a node that does not have the folder can still serve whole ones.
         if Path(job.working_folder).is_dir():
             os.chdir(job.working_folder)
         job.cluster = os.environ.get("RAY_ADDRESS")

@@ -65,6 +65,7 @@ class Readings:
     @cached_property
     def filled_TS(self) -> np.ndarray:
         """Where a reading is missing the last one before it; NaN where there was none yet. Nothing comes from later."""
+        # Row 0 stands for none yet: where it has no reading itself, it gives the NaN.
         row_TS = np.where(np.isfinite(self.values_TS), np.arange(len(self))[:, None], 0)
         return np.take_along_axis(self.values_TS, np.maximum.accumulate(row_TS, axis=0), axis=0)
 

@@ -121,6 +121,7 @@ def _nearest(parts: Split) -> list[list[int]]:
 def _features(windows: Windows, scale: TrafficScale, near: list[list[int]], sensor: int) -> np.ndarray:
     """What ridge reads of a sensor's windows, (N, F)."""
     origin_N, filled_TS = windows.origin_N, _filled(windows, scale)
+    # A lag before the first row would count from the end of the table, which is the future.
     lags = min(_LAGS, int(origin_N.min()))
     usual_TS = scale.target.std * scale.usual_TS(windows.readings) + scale.target.mean
     own = [filled_TS[origin_N - lag, sensor] for lag in range(1, lags + 1)]

@@ -38,6 +38,7 @@ def refined(
         covariance_PDD: How widely.
         draws: Random numbers.
     """
+    # These only shape the proposals: what is told comes from the last draws, which did not choose their own.
     for count in _ROUNDS[:-1]:
         rank_PSD, log_weight_PS, _ = _round(density, mean_PD, covariance_PDD, count, draws)
         weight_PS = _tempered(log_weight_PS)
