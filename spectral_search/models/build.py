@@ -32,5 +32,6 @@ def build_model(
     """
     require_fit(spec, pixels=pixels, channels=channels, height=height, outputs=outputs)
     shape = InputShape(pixels, channels, bins, height, outputs)
+    # By its name, so that a spec can know its family without importing torch.
     model: nn.Module = resolve_name(family_of(spec.kind).network)(spec, shape)
     return model

@@ -35,11 +35,13 @@ class MlpStack:
         architectures = [
             network.spec.model_dump_json(exclude={"dropout", "stochastic_depth", "init"}) for network in networks
         ]
+        # In the order of their first networks; that of a set would differ from process to process.
         groups = [[k for k, other in enumerate(architectures) if other == a] for a in dict.fromkeys(architectures)]
         self._storage = _Storage()
         self._groups = [_Group(numbers, [networks[k] for k in numbers], self._storage) for numbers in groups]
         self._first = _WideLayer([linears for group in self._groups for linears in group.first], self._storage)
         order = [k for numbers in groups for k in numbers]
+        # The inverse of that order: groups put networks out in theirs, callers know them by number.
         self._place_K = torch.tensor(order, device=networks[0].head.weight.device).argsort()
 
     def outputs(self, x_BCL: Tensor, dropout: Dropout | None = None) -> Tensor:
@@ -102,6 +104,7 @@ class _Storage:
 def _move(tensor: Tensor, place: Tensor) -> None:
     """Move a tensor's values to other storage and let it look there from now on."""
     place.copy_(tensor.detach())
+    # Through `data`, so that the optimiser's parameter stays the object that its moments belong to.
     tensor.data = place
 
 
@@ -136,6 +139,7 @@ class _WideLayer:
         rows = [count * width for count, width in self._shapes]
         # A split is undone by a copy of all gradients, so that one block is better not split.
         parts = z_RB.split([*rows, self._padding]) if len(rows) > 1 or self._padding else (z_RB,)
+        # Not strict: the last part may be the padding, which is no network's.
         return [part_RB.view(*shape, -1) for part_RB, shape in zip(parts, self._shapes, strict=False)]
 
 
@@ -156,6 +160,7 @@ class _Affine(torch.autograd.Function):
         return (
             products(grad_KWB, h_KFB.mT, out=torch.float32),
             grad_KWB.sum(2).float() if ctx.has_bias else None,
+            # The input itself wants no gradient, which would cost as much as the first layers' own product.
             products(weight_KWF.mT, grad_KWB) if ctx.needs_input_grad[2] else None,
         )
 
@@ -213,6 +218,7 @@ class _Layer:
         self.skips = [layer.skip for layer in layers if isinstance(layer.skip, nn.Linear)]
         self.norms = _norms([layer.norm for layer in layers], storage)
         self._residual = layers[0].skip is not None
+        # An activation has no weights, so that the first network's serves for all.
         self._act = layers[0].act
         self._drops = [(number, layer.drop.p) for number, layer in zip(numbers, layers, strict=True)]
         depths = [0.0 if layer.depth is None else layer.depth.p for layer in layers]
@@ -227,6 +233,7 @@ class _Layer:
                 dropout(number, p, factor_WB)
             h_KWB = h_KWB * factor_KWB
         if dropout is not None and self._depths:
+            # One factor an example: a layer is left out as a whole.
             kept_K1B = torch.empty_like(h_KWB[:, :1], requires_grad=False)
             for (number, p), kept_1B in zip(self._depths, kept_K1B, strict=True):
                 dropout(number, p, kept_1B)
@@ -287,6 +294,7 @@ class _BatchNorms(_AffineNorms):
             # The running statistics move only once the whole step is done: it may run out of memory and be repeated.
             self._seen = statistics = statistics[0].clone(), statistics[1].clone()
         momentum = self._norms[0].momentum or 0.0
+        # One example with B positions: the statistics of a channel are taken over these.
         x_1CB = x_CB.unsqueeze(0)
         return functional.batch_norm(x_1CB, *statistics, weight_C, bias_C, training, momentum, self._eps).squeeze(0)
 

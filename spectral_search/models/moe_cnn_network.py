@@ -45,6 +45,7 @@ class LearnedMoeCnn(nn.Module):
 
     def forward(self, x_BCL: Tensor, bin_B: Tensor | None = None) -> Tensor:
         """Map (B, C, L) to the standardised target (B,); the bins are ignored."""
+        # The axis is for `to_prediction` to drop again: what is wanted of it is float32 for the softmax.
         weight_BK = torch.softmax(to_prediction(self.gate.outputs(x_BCL).unsqueeze(-1)), dim=-1)
         y_BK = torch.stack([expert(x_BCL) for expert in self.experts], dim=-1)
         return (weight_BK * y_BK).sum(-1)

@@ -41,6 +41,7 @@ def products(a_KMI: Tensor, b_KIN: Tensor, bias_KM: Tensor | None = None, out: t
         elif c_KMN.dtype == a_KMI.dtype:
             torch.mm(a_MI, b_IN, out=c_KMN[k, m, n])
         else:
+            # `torch.mm` writes to no other format than that of its factors.
             c_KMN[k, m, n] = a_MI @ b_IN
 
     # Columns outermost: threads at work on the same columns find them in the cache that they share.

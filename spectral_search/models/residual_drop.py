@@ -24,6 +24,7 @@ def kept_factor(x: Tensor, p: float) -> Tensor:
     if x.device.type != "cpu":
         return torch.empty_like(x).bernoulli_(1.0 - p).mul_(1.0 / (1.0 - p))
     dropped = min(round(p * _RESOLUTION), _RESOLUTION - 1)
+    # From the least number of 64 bits to the greatest, which `random_` includes only where its end is None.
     words = torch.empty(-(-x.numel() // _VALUES_A_WORD), dtype=torch.int64).random_(-(2**63), None)
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
     # Written as 16-bit integers: from booleans the cast would take as long as all the rest.

@@ -124,6 +124,7 @@ class RidgeAccumulator:
         diagonal_F = gram_FF.diagonal().clone()
         center_F = mean_F + self._shift_F.double()
         for alpha in alphas:
+            # On the one matrix, since a copy for each penalty would take its size once more.
             gram_FF.diagonal().copy_(diagonal_F + _checked(alpha))
             factor_FF, failed = torch.linalg.cholesky_ex(gram_FF)
             if not failed:

@@ -76,6 +76,7 @@ def _conv_norm(
     act: bool = False,
 ) -> nn.Sequential:
     """A convolution that keeps the size but for its stride, its norm, and SiLU where that is asked for."""
+    # A norm takes away what a bias would add, and brings its own.
     bias = spec.norm == "none"
     conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
     return nn.Sequential(conv, channel_norm(spec.norm, outputs), *([nn.SiLU()] if act else []))

@@ -50,6 +50,7 @@ class Rotary(nn.Module):
         super().__init__()
         rate_P = 10_000.0 ** (-torch.arange(0, width, 2) / width)
         angle_LP = torch.arange(length)[:, None] * rate_P
+        # Not persistent: it follows from the spec, and files of weights need not hold it.
         self.register_buffer("cos_LP", angle_LP.cos(), persistent=False)
         self.register_buffer("sin_LP", angle_LP.sin(), persistent=False)
 
@@ -94,6 +95,7 @@ class Block(nn.Module):
             q_NHLd,
             k_NHLd,
             v_NHLd,
+            # Torch takes a bias in the format of the queries alone, which autocast has chosen.
             attn_mask=None if bias_1HLL is None else bias_1HLL.to(q_NHLd.dtype),
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
@@ -115,6 +117,7 @@ class Gated(nn.Module):
 
     def forward(self, time_BSTD: Tensor, rows_BSTD: Tensor) -> Tensor:
         gate_BSTD = torch.sigmoid(self.gate(torch.cat([time_BSTD, rows_BSTD], dim=-1)))
+        # `torch.lerp` takes no mixture of formats, and under autocast the gate may have another than the streams.
         return torch.lerp(rows_BSTD, time_BSTD, gate_BSTD.to(time_BSTD.dtype))
 
 
@@ -147,6 +150,7 @@ class Adaptive(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        # At first the mean of both.
         self.weight_2D = nn.Parameter(torch.full((2, width), 0.5))
 
     def forward(self, time_BSTD: Tensor, rows_BSTD: Tensor) -> Tensor:
@@ -278,6 +282,7 @@ class SpaceTimeAttention(nn.Module):
         super().__init__()
         self.shape, self.anchor, self.heads = shape, spec.anchor, spec.heads
         blocks = spec.temporal + spec.spatial
+        # One count through both stages, so that the probability grows up to the last block of the network.
         depths = (depth_of(spec.stochastic_depth, block, blocks) for block in range(blocks))
         cut = spec.temporal_depth_1, spec.spatial_depth_1, spec.temporal_depth_2, spec.spatial_depth_2
         shares: list[Depths] = [list(islice(depths, count)) for count in cut]
@@ -296,6 +301,7 @@ class SpaceTimeAttention(nn.Module):
         if adjacency_SS is None:
             return None
         local_H = (torch.arange(self.heads, device=adjacency_SS.device) % 2 == 0).to(adjacency_SS.dtype)
+        # A bias is added before the softmax, so that its exponential is what multiplies the weights.
         return local_H[None, :, None, None] * adjacency_SS.clamp(min=_FARTHEST).log()
 
     def forward(self, x_BCL: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class Asha(Rule):
 
     def decide(self, history: History, trial: Trial) -> Decision:
         epoch = len(trial.values)
+        # Whatever became of them since: those that were stopped here stay in the comparison.
         gains = [self.metric.gain(other.values[epoch - 1]) for other in history.trials if len(other.values) >= epoch]
         return "go_on" if survives(self.metric.gain(trial.values[-1]), gains, self.reduction) else "stop"
 

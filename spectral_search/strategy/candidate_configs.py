@@ -18,6 +18,7 @@ def values(spec: RunSpec, key: str) -> set[Any]:
     domain = spec.space.get(key)
     if domain is None:
         return {base}
+    # Where its condition does not hold, a key stays as the base has it.
     return set(domain.probes()) | ({base} if domain.when else set())
 
 

@@ -64,6 +64,7 @@ def has_collapsed(records: Records, fit: FitSpec, after: int | None, metric: Met
     epochs = len(records)
     if epochs < earliest(fit, after) or not shows_nothing(records, metric):
         return False
+    # Who sets `search.collapse_epochs` means these, however few the steps are.
     few = after is None and records[-1].get("steps", FEW_STEPS) < FEW_STEPS
     return not few or epochs >= math.ceil(fit.epochs / _PART_OF_FEW)
 
@@ -71,6 +72,7 @@ def has_collapsed(records: Records, fit: FitSpec, after: int | None, metric: Met
 def shows_nothing(records: Records, metric: Metric) -> bool:
     """Whether none of these epochs shows that anything was learnt; one that does not say so counts as having."""
     return bool(records) and not any(
+        # `gain` of infinity is the best value in either direction: an absent one counts as having learnt.
         _over_chance(record.get(metric.val_name, metric.gain(math.inf)), metric) >= _NOTHING
         or record.get("train_gain", 1.0) >= _NOTHING
         for record in records
@@ -134,6 +136,7 @@ def _rate(config: TrialConfig, others: Collection[TrialConfig]) -> str | None:
     rates = sorted(other.fit.lr for other in others if other.model.kind == kind)
     if rates and lr > _FACTOR * rates[-1]:
         return f"fit.lr {lr:.2g} is too high for this network; others learnt with {rates[-1]:.2g} at most."
+    # What others of this search learnt with is not too high, whatever holds for the family.
     if lr >= family_of(kind).high_lr and not (rates and lr <= rates[-1]):
         return f"fit.lr {lr:.2g} is too high for most networks of this kind."
     if lr < _LOW_LR:

@@ -25,6 +25,7 @@ class Halving(Rule):
         return min(trials, max(self.search.finalists, math.ceil(trials / reduction)))
 
     def decide(self, history: History, trial: Trial) -> Decision:
+        # Where all go on in the end, there is nothing to wait for.
         return "wait" if history.planned > self.survivors_of(history.planned) else "go_on"
 
     def release(self, history: History) -> Mapping[int, Decision]:
@@ -49,6 +50,7 @@ def survivors(gains: Mapping[int, float], count: int) -> frozenset[int]:
         count: How many go on; the earlier trial where two are equal, none whose value is not finite.
     """
     finite = [number for number in sorted(gains) if math.isfinite(gains[number])]
+    # Python's sort keeps the order of equals in reverse too, so that the lower number stays ahead.
     return frozenset(sorted(finite, key=gains.__getitem__, reverse=True)[:count])
 
 

@@ -52,6 +52,7 @@ class SamplerProposer(Proposer):
         number, seed = len(history.trials), self.spec.search.seed
         told = self.told(history)
         for attempt in range(_ATTEMPTS):
+            # A fresh sampler repeats itself unless the attempt is in its seed, of which NumPy takes 32 bits.
             sampler = self.sampler(counter_seed(seed, "proposal", number, attempt) % 2**32)
             if self._untried.holds(params := self.shadow.ask(sampler, told), history):
                 return params

@@ -51,6 +51,7 @@ def most_promising(domains: Mapping[str, Domain], seen: Sequence[Seen], candidat
         seen: The trials so far, in the order of their numbers; at least one.
         candidates: Points to choose from; the first of equals is chosen.
     """
+    # The sort is stable: of equals the earlier trial leads, in every process.
     best_first = sorted(seen, key=lambda trial: (-trial.rungs, -trial.value))
     count = max(2, math.ceil(len(seen) / _LEADERS_PART))
     score_C = np.zeros(len(candidates))
@@ -70,6 +71,7 @@ def _density(domain: Domain, values: Sequence[Any], tried: Sequence[Any]) -> np.
     if not tried:
         return np.full(len(values), _FLOOR)
     if domain.choices is not None:
+        # As text, since true equals 1 in Python and is another choice.
         names = [json.dumps(value) for value in tried]
         return np.array([names.count(json.dumps(value)) / len(names) for value in values]) + _FLOOR
     at_C, tried_T = _scaled(domain, values), _scaled(domain, tried)
@@ -83,4 +85,5 @@ def _scaled(domain: Domain, values: Sequence[Any]) -> np.ndarray:
     array = np.array(values, float)
     if domain.is_log:
         ends, array = np.log(ends), np.log(array)
+    # A domain of one value has no extent to divide by.
     return (array - ends[0]) / max(ends[1] - ends[0], np.finfo(float).tiny)

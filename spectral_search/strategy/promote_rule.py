@@ -38,6 +38,7 @@ class Promotion(Halving):
             waiting = [trial.number for trial in history.waiting(rung)]
             number = promoted(history.reached(rung, self.metric), waiting, self.reduction_at(rung))
             if number is not None:
+                # One at a time, as for one free place: by the next there may be other leaders.
                 return {number: "go_on"}
         return super().release(history)
 

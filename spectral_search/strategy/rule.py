@@ -85,6 +85,7 @@ class Rule(ABC):
         """What it will do to so many trials, for people; None where it stops none."""
         survivors, left = [], trials
         for rung in self.rungs(epochs):
+            # Read from the left: how many there were against how many are left.
             if left > (left := self.survivors_of(left, rung)):
                 survivors.append(f"after epoch {rung} the best {left}")
         return f"{', '.join(survivors)} go on" if survivors else None

@@ -35,7 +35,9 @@ class ShadowStudy:
 
     def ask(self, sampler: BaseSampler, told: Sequence[FrozenTrial]) -> Params:
         """What a sampler proposes after these trials."""
+        # Optuna otherwise announces each study that is made.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # A new one each time: a proposal must not depend on what was asked before.
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.add_trials(told)
         trial = study.ask()

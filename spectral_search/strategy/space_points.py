@@ -30,6 +30,7 @@ def searched_domains(spec: RunSpec) -> dict[str, Domain]:
     values: dict[str, dict[str, Any]] = {}
     for point in spec.grid_points():
         for key, value in point.items():
+            # By their text: values may be lists, which no set holds, and their order is to be that of the grid.
             values.setdefault(key, {})[json.dumps(value)] = value
     return {key: Domain(kind="choice", choices=list(found.values())) for key, found in values.items()}
 
@@ -53,8 +54,10 @@ def drawn_value(domain: Domain, rng: random.Random) -> Any:
     if domain.choices is not None:
         return rng.choice(domain.choices)
     low, high = float(domain.low or 0.0), float(domain.high or 0.0)
+    # Half a step beyond the ends, or rounding would give these half of their share.
     wide = (low - 0.5, high + 0.5) if domain.is_int else (low, high)
     value = math.exp(rng.uniform(*map(math.log, wide))) if domain.is_log else rng.uniform(*wide)
+    # Bounded, since an end's exponential of its logarithm may lie a last digit beyond it.
     return int(min(max(round(value), low), high)) if domain.is_int else min(max(value, low), high)
 
 
@@ -70,6 +73,7 @@ def finite_points(spec: RunSpec) -> list[Params] | None:
             for point in points
             for extended in ([{**point, key: value} for value in values] if spec.is_active(key, point) else [point])
         ]
+        # At each key, before the product of many grows beyond memory.
         if len(points) > _LARGEST_ENUMERATION:
             return None
     return [point for point in points if is_possible(spec, point)]

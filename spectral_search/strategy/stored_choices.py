@@ -41,6 +41,7 @@ class Choices:
 
     def hold(self, value: Any) -> CategoricalChoiceType:
         """A value as the study holds it."""
+        # Not by equality, by which true is 1.
         return self.held[[same_key(known) for known in self.values].index(same_key(value))]
 
     def value(self, held: CategoricalChoiceType) -> Any:

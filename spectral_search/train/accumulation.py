@@ -34,6 +34,7 @@ class Accumulation:
         for place, (value, total) in enumerate(zip(self._parameters, self._sums, strict=True)):
             if value.grad is None:
                 continue
+            # Weighted by examples, since batches of an epoch may differ in size by one.
             if place in self._taken:
                 total.add_(value.grad, alpha=examples)
             else:

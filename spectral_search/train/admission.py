@@ -67,9 +67,11 @@ class Admission:
         own = self._footprint(config)
         needed, found = self._needed(own, beside()), self.memory(self.device)
         if needed > found.free:
+            # Only at need: pages that were given back have to be asked of the system again.
             return_freed_memory()
             needed, found = self._needed(own, beside()), self.memory(self.device)
         told, remedy = needs(config, own), advice(config, own)
+        # By all the memory there is: what exceeds that need not wait for more to be free.
         if self._together([own]) > found.total:
             raise TooLargeError(f"{told}, and {self._where} has {size(found.total)}: {remedy}.")
         if needed > found.free:

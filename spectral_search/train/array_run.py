@@ -46,6 +46,7 @@ class ArrayScale:
     @classmethod
     def of(cls, train: Arrays) -> "ArrayScale":
         """Those of a training set; what does not vary is only centred."""
+        # In float64: sums of many examples in float32 lose the last digits.
         mean_F, std_F = train.x_NF.mean(0, dtype=np.float64), train.x_NF.std(0, dtype=np.float64)
         std = float(train.y_N.std(dtype=np.float64))
         if not std > 0.0:
@@ -165,6 +166,7 @@ class RowsOnDevice(ABC):
         counter: tuple[int | str, ...],
     ) -> Iterator[TrainBatch]:
         seed, epoch = order
+        # Drawn on the CPU whatever the device: a GPU's generator would give another order.
         drawn = torch.Generator().manual_seed(counter_seed(seed, "order", epoch))
         order_N = torch.randperm(self._drawn_from, generator=drawn)[: self.examples].to(self._device)
         inputs_of = self.inputs_of(seed, epoch)
@@ -194,6 +196,7 @@ class ArraysOnDevice(RowsOnDevice):
         return self._target_N
 
     def measured(self, examples: Arrays) -> MeasuredArrays:
+        # By identity: the val set is asked for after every epoch, and is on the device already.
         return self._val if examples is self._held.val else self._made(examples)
 
     def _made(self, examples: Arrays) -> MeasuredArrays:
@@ -267,6 +270,7 @@ class ArrayPreparation:
 
     def prepare(self, *, on_ray: bool = False, abandoned: Event | None = None) -> PreparedArrays:
         known, parts = self._paths.preprocessing_safetensors, self._plan.parts
+        # A run that is resumed goes on with the scale that its networks were trained on.
         scale = ArrayScale.from_arrays(read_safetensors(known)[0]) if known.exists() else ArrayScale.of(parts["train"])
         held = ArraySet(parts["train"], parts["val"], scale, self._plan.spec.task)
         return PreparedArrays(self._plan, held)

@@ -102,6 +102,7 @@ class InMemoryTask(Task):
 
         known = Manifest.load(run.manifest_json).data.get("sha256", {})
         present = data.record()["sha256"]
+        # Sorted, since a set of texts comes in another order in each process.
         if changed := sorted(part for part in {*known, *present} if known.get(part) != present.get(part)):
             raise RequestError(
                 f"{' and '.join(changed)} changed since run {run.name} began: restore the data, or start a new run."
@@ -185,6 +186,7 @@ def _checked(name: str, part: Arrays) -> Arrays:
         )
     if not len(y_N):
         raise RequestError(f"{name} has no examples.")
+    # After the cast: what is too large for float32 has become infinite by it.
     if not (np.isfinite(x_NF).all() and np.isfinite(y_N).all()):
         raise RequestError(f"{name} holds values that are not finite: leave them out, or fill them in.")
     return replace(part, x_NF=x_NF, y_N=y_N)
@@ -254,6 +256,7 @@ class ArrayPlan(Generic[P]):
         return {f"{name}_rows": np.arange(len(part)) for name, part in self.parts.items()}
 
     def preparation(self, run: Any, told: Callable[[int, int], None]) -> Any:
+        # Imported here, as by the task's methods above: a plan needs no torch.
         from spectral_search.train.array_run import ArrayPreparation
 
         return ArrayPreparation(self, run)

@@ -69,6 +69,7 @@ def footprint(config: TrialConfig, values: int, *, examples: int | None = None, 
     weights, element = count_parameters(config.model, **shape), _element_bytes(fit.precision, gpu)
     # Batches differ by one at most: the last of an epoch is shared out among the others (`batch_bounds`).
     batch = fit.batch_size if examples is None else min(fit.batch_size, examples)
+    # An input is that of predictions too, which are made of more rows than a small batch has.
     rows = max(batch, _FEWEST_ROWS) if examples is None else max(batch, min(_FEWEST_ROWS, examples))
     step = step_bytes(config.model, **shape, batch=batch, element=element, recomputed=fit.checkpoint_activations)
     casts = weights * element if element < 4 else 0
@@ -76,6 +77,7 @@ def footprint(config: TrialConfig, values: int, *, examples: int | None = None, 
     copies, average = 1 + bool(fit.augment), _average_bytes(config)
     inputs = rows * (copies * features * element + (_FEED_ARRAYS * 4 * values if gpu else 0))
     if fit.target == "ridge_residual":
+        # The larger and not the sum: a Ridge is fitted between the steps of networks.
         inputs = max(inputs, _RIDGE_BYTES * features**2)
     return Footprint(
         (_STATE_BYTES + average + _sum_bytes(config)) * weights,

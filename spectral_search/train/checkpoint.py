@@ -73,6 +73,7 @@ def load_checkpoint(member: Member, paths: TrialPaths) -> bool:
             f"The checkpoint {paths.last_safetensors} is of another network than the spec describes "
             f"({str(error).splitlines()[0]}): restore the spec, or start a new run."
         ) from error
+    # Empty where the scaler is off, and one that is on refuses an empty state.
     if record["scaler"]:
         member.scaler.load_state_dict(record["scaler"])
     member.history = record["history"]
@@ -107,6 +108,7 @@ def read_best(paths: TrialPaths) -> tuple[dict[str, torch.Tensor], EpochRecord]:
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], record: Mapping[str, object]) -> None:
+    # safetensors refuses what does not lie row by row, as weights and moments in channels-last format do not.
     on_cpu = {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
     write_atomic(path, save(on_cpu, metadata={_RECORD: json.dumps(record)}))
 
@@ -133,6 +135,7 @@ def _record(file: safe_open, part: str) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
     try:
+        # What the caller reads is caught as well: a record that is missing shows only then.
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, KeyError, ValueError, OSError) as error:

@@ -30,5 +30,6 @@ class CompiledOnce:
         """Compile, unless that was done."""
         if not self._functions:
             with _COMPILING:
+                # Asked again within the lock: another thread may have compiled meanwhile.
                 self._functions = self._functions or self._written().compiled()
         return self._functions

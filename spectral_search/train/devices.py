@@ -158,6 +158,7 @@ def plan_slots(resources: ResourcesSpec, executor: str = "separate", members: in
     if resources.address is not None:
         return Slots(0.0, 0.0, resources.concurrent or 0, (), resources.address, int(executor == "shared"), members)
     found, cores = visible_gpus(), cpu_count()
+    # A GPU that is named twice is one GPU.
     gpus = found if resources.gpus == "auto" else list(dict.fromkeys(resources.gpus))
     if missing := [gpu for gpu in gpus if gpu not in found]:
         raise RequestError(_missing_gpus(missing, found))
@@ -165,6 +166,7 @@ def plan_slots(resources: ResourcesSpec, executor: str = "separate", members: in
         used = tuple(gpus[:1] if executor == "inline" else gpus)
         passes = max(1, len(used))
         concurrent = resources.concurrent or members * passes
+        # A pass that no trial is left for would hold its share of the cores for nothing.
         passes = min(passes, concurrent)
         return Slots(cores / passes, 1.0 if used else 0.0, concurrent, used, None, passes, members)
     wanted, cpus = resources.concurrent, resources.cpus_per_trial
@@ -185,6 +187,7 @@ def plan_slots(resources: ResourcesSpec, executor: str = "separate", members: in
 
 def gpu_slots(gpus: int, per_trial: float) -> int:
     """Trials that fit on so many GPUs: a fraction must fit on one of them, more than one must be whole ones."""
+    # 1e-9, since the quotient of a rounded fraction may fall just short of a whole number.
     if per_trial > 1:
         return int(gpus / per_trial + 1e-9)
     return gpus * int(1.0 / per_trial + 1e-9)

@@ -44,6 +44,7 @@ class _CpuDraws:
         self._stream = WordStream(seed)
 
     def bits(self, width: int, examples: int) -> torch.Tensor:
+        # A word of 64 bits holds four values, and the last word may be used in part.
         words = self._stream.next((width * examples + 3) // 4)
         return torch.from_numpy(words.view(np.int16))[: width * examples].view(width, examples)
 

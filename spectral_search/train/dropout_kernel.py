@@ -48,6 +48,7 @@ class Dropped:
     def forward_biased_relu(self, z_WT: Tensor, bias_W: Tensor, h_WT: Tensor, tile: slice) -> None:
         """Write the ReLU of z plus a bias a row, with dropout, to h; all float32."""
         if self._bits_WB is None:
+            # z stands in for the random bits: every function has three sides, and this one does not read its second.
             self._carry_out("biased_relu", z_WT, z_WT, h_WT, bias_W)
         else:
             self._carry_out("biased_relu_dropout", z_WT, self._bits_WB[:, tile], h_WT, bias_W)
@@ -89,11 +90,13 @@ def _row_address(bias_W: Tensor, rows: int) -> int:
 def _least_and_kept(p: float, kind: torch.dtype) -> tuple[int, float]:
     """What bits keep a value where p of them are dropped, and the factor on it, rounded to a format."""
     dropped = dropped_of(p)
+    # Random bits are read with a sign, so that they begin at -RESOLUTION / 2 and not at 0.
     return dropped - RESOLUTION // 2, torch.tensor(kept_factor(dropped), dtype=kind).item()
 
 
 def dropped_of(p: float) -> int:
     """How many of RESOLUTION values are dropped."""
+    # Never all of them: the factor on what is kept divides by how many are.
     return min(round(p * RESOLUTION), RESOLUTION - 1)
 
 

@@ -65,6 +65,7 @@ def _mounts(mountinfo: str) -> Iterator[tuple[Path, PurePosixPath, bool]]:
     """Where hierarchies that may limit memory are mounted, which part of each, and whether it is version 2."""
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
+        # What comes just before the dash varies in number: the fields that are read lie before that.
         fields, (kind, *rest) = before.split(), after.split() or [""]
         if kind == "cgroup2" or (kind == "cgroup" and "memory" in rest[-1].split(",")):
             yield Path(_unescaped(fields[4])), PurePosixPath(_unescaped(fields[3])), kind == "cgroup2"
@@ -100,6 +101,7 @@ def _limit(folder: Path, unified: bool) -> Memory | None:
 
 def _reclaimable(folder: Path, unified: bool) -> int:
     """Pages of files that were read: they count as used, and are dropped when memory is wanted."""
+    # Version 1 counts the groups within a group only under names that begin so.
     prefix = "" if unified else "total_"
     with suppress(OSError, ValueError):
         lines = [line.split() for line in (folder / "memory.stat").read_text().splitlines()]

@@ -103,6 +103,7 @@ class Value:
     def to_half(self) -> "Value":
         """The 16 bits of the nearest bfloat16, of two the even one."""
         bits = self.as_bits()
+        # What is added carries into the bits that stay from above the middle on, and at the middle where they are odd.
         return self._of(self._builder.trunc(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).value, _I16))
 
     def at_least(self, other: "Value") -> "Value":
@@ -178,6 +179,7 @@ class Program:
         self._types[name] = types
         for argument in written.args:
             if isinstance(argument.type, ir.PointerType):
+                # Otherwise LLVM tests for overlaps before each loop of vectors, or makes none.
                 argument.add_attribute("noalias")
         self._builder.position_at_end(written.append_basic_block())
         yield [Value(self._builder, argument) for argument in written.args]
@@ -194,6 +196,7 @@ class Program:
         index.add_incoming(I64(0), before)
         yield Value(builder, index)
         following = builder.add(index, I64(1))
+        # Not `body`: a loop within this one has left the builder in a later block.
         index.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, count.value), body, after)
         builder.position_at_end(after)
@@ -209,6 +212,7 @@ class Program:
         machine = target.create_target_machine(cpu=binding.get_host_cpu_name(), features=features, opt=3)
         module = binding.parse_assembly(str(self._module))
         module.verify()
+        # What was parsed names no machine, and would not be optimised for this one.
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         tuning = binding.create_pipeline_tuning_options(speed_level=3)
         tuning.loop_vectorization = True

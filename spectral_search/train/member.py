@@ -125,10 +125,12 @@ class Member:
         return patience is not None and best is not None and self.epoch - best["epoch"] >= patience
 
     def begin_epoch(self) -> None:
+        # From the epochs finished and not counted on, so that a resumed member begins at the same step.
         self._step = self.epoch * self._steps_per_epoch
         self._loss_sum.zero_()
         if self._accumulation is not None:
             self._accumulation.begin_epoch()
+        # A plateau is told from the history each time, so that no checkpoint has to hold its state.
         values = [record[self.plateau_metric.val_name] for record in self.history]
         fit, steps = self.config.fit, range(self._step, self._step + self._steps_per_epoch)
         self._drops = plateau_drops(fit.plateau_patience, values, self.plateau_metric)
@@ -168,6 +170,7 @@ class Member:
             for group in self.optimizer.param_groups:
                 group["betas"] = first, group["betas"][1]
         if largest is not None:
+            # The norm is that of the gradients themselves. Where the scaler is off, this does nothing.
             self.scaler.unscale_(self.optimizer)
             _clip_gradients([value.grad for value in self._parameters if value.grad is not None], largest)
         if self.scaler.is_enabled():
@@ -194,6 +197,7 @@ class Member:
             NonFiniteLossError: The loss or a prediction was not finite.
         """
         objective, train_loss = self.objective, float(self._loss_sum) / self._batches
+        # `_step` is that of the next step, and this the rate of the last one taken.
         lr = learning_rate(self.config.fit, self.config.fit.lr, self._step - 1, self._steps_per_epoch, self._drops)
         for what, value in (("training loss", train_loss), (f"val {objective.label}", val_scores[objective.name])):
             if not math.isfinite(value):
@@ -215,6 +219,7 @@ class Member:
         self.history.append(record)
         if before is None or objective.better(record[objective.val_name], before[objective.val_name]):
             with self.average.in_place():
+                # Cloned: `state_dict` hands out the tensors themselves, which the next step writes over.
                 self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return record
 
@@ -235,6 +240,7 @@ def _clip_gradients(gradients: list[torch.Tensor], largest: float) -> None:
     """
     rows = [gradient.reshape(gradient.shape[0], -1) for gradient in gradients]
     norm = torch.linalg.vector_norm(torch.cat([torch.linalg.vector_norm(row, dim=1) for row in rows]))
+    # 1e-6 as in torch's own, for a norm of 0.
     factor = (largest / (norm + 1e-6)).clamp(max=1.0)
     # Of a GPU one does not ask, since it would have to be waited for. NaN is no 1, and goes on to the gradients.
     if factor.device.type != "cpu" or factor.item() != 1.0:
@@ -249,5 +255,6 @@ def _adamw(groups: list[dict[str, Any]]) -> AdamW:
         index: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
         for index, value in enumerate(values)
     }
+    # By `load_state_dict`, which puts `step` where torch's fused kernel wants it, on the device of the weight.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return optimizer

@@ -74,6 +74,7 @@ class PieceSteps:
             network, tile = piece
             output_KB[network.number, tile] = network.output(x_BF, tile)
 
+        # All before any tile is formed: the tiles of a network share its rounded weights between threads.
         for_each(lambda network: network.round(x_BF.dtype), self._networks)
         for_each(form, [(network, tile) for network in self._networks for tile in tiles])
         return output_KB
@@ -150,6 +151,7 @@ class _Network:
 
     def hand_out(self) -> None:
         for linear, weight_grad, bias_grad in zip(self.linears, self.weight_grads, self.bias_grads, strict=True):
+            # At each step anew: accumulation, for one, puts its sums in their place.
             linear.weight.grad, linear.bias.grad = weight_grad, bias_grad
 
     def output(self, x_BF: Tensor, tile: slice) -> Tensor:
@@ -192,6 +194,7 @@ class _Step:
         widths = [linear.out_features for linear in network.linears]
         self._h = [self._x_BF.T, *(torch.empty(width, count, dtype=kind) for width in widths[:-1])]
         self._dz = [torch.empty(width, count, dtype=kind) for width in widths]
+        # At p = 0 nothing is drawn, nor by `StepDropout` for the stack: the draws of later layers would differ.
         self._dropped = [
             Dropped(bits(network.number, width, count) if p > 0 else None, p, kind)
             for p, width in zip(network.rates, widths[:-1], strict=True)
@@ -206,6 +209,7 @@ class _Step:
             h_VT = self._h[layer + 1][:, tile]
         output_T = _affine(self._weights[-1], self._biases[-1], h_VT).squeeze(0)
         self._output_B[tile] = output_T
+        # Before the way back: the loss is of the sum.
         if self._aim.added_B is not None:
             self._output_B[tile] += self._aim.added_B[tile]
         self._back(tile, kept)
@@ -217,6 +221,7 @@ class _Step:
         """
         weight_WV, bias_W, dropped = self._weights[layer], self._biases[layer], self._dropped[layer]
         h_WT = self._h[layer + 1][:, tile]
+        # In float32 alone: narrower formats want the bias in before the sum is rounded, see `affine_tile`.
         if self._network.is_relu and h_WT.dtype == torch.float32:
             z_WT = _product(weight_WV, h_VT)
             dropped.forward_biased_relu(z_WT, bias_W, h_WT, tile)
@@ -251,7 +256,9 @@ class _Step:
                 if gradient_WV.dtype == dz_WB.dtype:
                     torch.mm(dz_WB[rows], h_BV[:, columns], out=gradient_WV)
                 else:
+                    # `torch.mm` writes to no other format than that of its factors.
                     gradient_WV.copy_(dz_WB[rows] @ h_BV[:, columns])
+        # Over the whole batch at once, as in `MlpStack`: sums of tiles would round otherwise.
         self._network.bias_grads[layer].copy_(dz_WB.sum(1))
 
 

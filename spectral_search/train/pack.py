@@ -51,6 +51,7 @@ class SinglePack(LoneNetwork):
         network = member.network
         network.model.train()
         member.drop_gradients()
+        # Anew at each step: one that is repeated, or comes after a resume, drops what it would have dropped.
         torch.manual_seed(member.dropout_seed(batch.index))
         output_B = network.output(batch.inputs[member.train_key], batch.context_B)
         loss = member.loss.of_each(output_B, batch.target(member.train_key)).mean()
@@ -99,6 +100,7 @@ class StackPack:
         output_KB = self._beside_ridge(self._stack.outputs(cast_BCL, dropout), x_BCL)
         loss_K = self._losses(output_KB, target_B)
         scaled = [member.scaler.scale(loss) for member, loss in zip(self.members, loss_K, strict=True)]
+        # No network reads the weights of another, so that the gradients of the sum are those of each loss.
         self._stack.backward(torch.stack(scaled).sum())
         self._loss_K = loss_K.detach()
 
@@ -154,6 +156,7 @@ def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[P
         if network.stackable is None:
             yield SinglePack(member)
         else:
+            # With fit.target in it, either all networks of a pack have a Ridge beside them or none has.
             key = config.model.kind, member.train_key, network.precision, config.fit.target
             alike.setdefault(key, []).append(member)
     for group in alike.values():

@@ -12,6 +12,7 @@ import torch
 from spectral_search.task.training import Measured, TargetScale, Wanted
 from spectral_search.train.network import Network
 
+# The fewest are what `capacity` counts with too, which imports no torch and so not this.
 _EVAL_ROWS = (64, 1024)
 """Fewest and most examples predicted at once."""
 

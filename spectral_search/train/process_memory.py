@@ -29,6 +29,7 @@ def keep_freed_memory() -> bool:
 
 def return_freed_memory() -> bool:
     """Hand what was freed and kept back to the system, so that it counts as free; whether there was any."""
+    # First, since tensors in reference cycles are not even freed until then.
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

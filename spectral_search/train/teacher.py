@@ -45,5 +45,6 @@ class Teacher:
     @torch.no_grad()
     def outputs(self, batch: TrainBatch) -> torch.Tensor:
         """What it makes of the examples of a batch as they are, float32 of shape (B,) or (B, O)."""
+        # An input is made in the widest format that any of its readers wants.
         x_BCL = batch.inputs[self.input_key].to(self.wanted.format)
         return self._network.outputs(x_BCL, batch.context_B).squeeze(0)

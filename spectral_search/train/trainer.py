@@ -33,6 +33,7 @@ from spectral_search.train.technique_faults import metric_named
 from spectral_search.train.techniques.augmentation import augmented, require_mixable
 from spectral_search.train.techniques.loss import Loss, loss_for
 
+# Apart from fit.batch_size, so that members of any batch size share the sums of one Ridge.
 RIDGE_BATCH = 2048
 
 
@@ -59,6 +60,7 @@ class Trainer:
         self.dataset, self.device = dataset, device
         self.data = dataset.on_device(device, share=share, reader=reader)
         self.admission = Admission(device, self.data.examples, self.data.values, allow_oversize=allow_oversize)
+        # Weak, so that a member that left no longer counts as taking memory.
         self._members: WeakSet[Member] = WeakSet()
         self._packs: list[Pack] = []
         self._most: int | None = None
@@ -118,6 +120,7 @@ class Trainer:
             member.begin_epoch()
         examples = self._pass(members)
         trained = time.perf_counter()
+        # All averages at once, since a pack predicts for all its members together.
         with ExitStack() as measured:
             for member in members:
                 measured.enter_context(member.average.in_place())
@@ -129,6 +132,7 @@ class Trainer:
                 loss_of_mean = self._loss_of_mean(member.loss)
                 record = member.end_epoch(val_scores, trained - started, examples, loss_of_mean)
             except NonFiniteLossError as error:
+                # Kept and not raised: the others of the pass have finished their epoch.
                 results[member.key] = error
             else:
                 results[member.key] = record
@@ -150,6 +154,7 @@ class Trainer:
             RequestError: It is not the one that the run began with, or reads what is not at hand.
         """
         distill = config.fit.distill
+        # At a weight of 0 nothing of the teacher counts, so that its file is not read either.
         if distill.model is None or distill.weight == 0.0:
             return None
         if distill.model not in self._teachers:
@@ -187,6 +192,7 @@ class Trainer:
         return max(self._pass_over(source, sharing) for source, sharing in by_source.items())
 
     def _pass_over(self, source: str, members: list[Member]) -> int:
+        # Counted from 1: the order of epoch 0 is that of the Ridge's pass.
         seed, size, epoch, examples = members[0].pass_seed, members[0].config.fit.batch_size, members[0].epoch + 1, 0
         counter = seed, "noise", epoch
         recipes = {m.train_key: m.recipe for m in members if m.recipe.changes}
@@ -223,13 +229,16 @@ class Trainer:
             # Out of the handler, whose traceback holds what the step had allocated.
             self._most = (len(pack.members) + 1) // 2
             self._packs = []
+            # Only these try again: packs that were at work before them have taken their step on this batch.
             waiting[:0] = make_packs(pack.members, self._most)
 
     def _packs_of(self, members: list[Member]) -> list[Pack]:
         """The members in packs, which stay as they are until members join or leave."""
         packed = [member for pack in self._packs for member in pack.members]
+        # In any order: packs go by groups of members that are alike, and so does not the pass.
         if sorted(map(id, packed)) != sorted(map(id, members)):
             self._packs = []
+            # With the old packs gone, what only they hold does not lie in memory beside the new ones.
             self._packs = list(make_packs(members, self._most))
         return self._packs
 
@@ -237,12 +246,14 @@ class Trainer:
         """Predictions of every member in the unit of the labels for every draw of some examples, each (D, N, ...)."""
         packs, rows = self._packs_of(members), rows_at_once(members[0].config.fit.batch_size)
         made = predict(packs, self.data.measured(examples), self._wanted(members), self.data.scale, rows)
+        # Packs are in an order of their own, and their predictions with them.
         keys = [member.key for pack in packs for member in pack.members]
         predicted = dict(zip(keys, made, strict=True))
         return [predicted[member.key] for member in members]
 
     def _ridge(self, config: TrialConfig) -> RidgeSolution:
         """Ridge on one pass over the training examples; its sums are kept for members with other penalties."""
+        # The seed is part of it, since the order and the noise of the Ridge's pass are drawn by it.
         key = f"{config.data.input.model_dump_json()} {config.fit.seed}"
         if self._ridge_sums is None or self._ridge_sums[0] != key:
             sums = RidgeAccumulator(self.data.shape(config).features, self.device)

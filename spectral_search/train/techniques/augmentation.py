@@ -125,6 +125,7 @@ def augmented(batch: TrainBatch, recipes: Mapping[str, Recipe], *counter: int | 
                 outputs[teacher.key] = teacher.outputs(batch)
             target_B = taught(target_B, outputs[teacher.key])
         for place, item in enumerate(augmentations(recipe.fit)):
+            # With the place, so that two of one kind in a recipe do not draw the same.
             seed = counter_seed(*counter, batch.index, "augment", place, item.kind)
             if isinstance(item, Mixing):
                 x_BCL, target_B = item.mix(x_BCL, target_B, seed, recipe.height)

@@ -31,8 +31,10 @@ class _Cutmix(AugmentSection):
         taken = 1.0 - draw.betavariate(self.alpha, self.alpha)
         x_BCHW = x_BCL.unflatten(2, (height, -1)).clone()
         width = x_BCHW.shape[-1]
+        # The root of it along both sides, so that the area is the part that is taken.
         rows, columns = (_run(draw, size, taken if height == 1 else math.sqrt(taken)) for size in (height, width))
         if height == 1:
+            # Of a single row, rounding may have left none.
             rows = slice(0, 1)
         partner_B = torch.randperm(len(x_BCL), generator=torch.Generator().manual_seed(seed)).to(x_BCL.device)
         x_BCHW[:, :, rows, columns] = x_BCL[partner_B].unflatten(2, (height, -1))[:, :, rows, columns]

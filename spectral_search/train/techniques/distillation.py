@@ -54,6 +54,7 @@ class Distilled(Loss):
             return functional.mse_loss(output, teacher, reduction="none")
         logits, known = output / self.temperature, teacher / self.temperature
         cross = functional.binary_cross_entropy_with_logits(logits, torch.sigmoid(known), reduction="none")
+        # The teacher's own entropy: no gradient comes of it, but the distance is 0 where both agree.
         least = functional.binary_cross_entropy_with_logits(known, torch.sigmoid(known), reduction="none")
         return self.temperature**2 * (cross - least)
 

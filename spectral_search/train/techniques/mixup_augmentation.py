@@ -29,6 +29,7 @@ class _Mixup(AugmentSection):
         import torch  # specs that name it are read without
 
         part = random.Random(seed).betavariate(self.alpha, self.alpha)
+        # On the CPU, so that a GPU draws the same.
         partner_B = torch.randperm(len(x_BCL), generator=torch.Generator().manual_seed(seed)).to(x_BCL.device)
         return torch.lerp(x_BCL[partner_B], x_BCL, part), torch.lerp(target_B[partner_B], target_B, part)
 

@@ -59,6 +59,7 @@ def learning_rates(fit: FitSpec, highest: float, steps: range, steps_per_epoch: 
     schedule: Schedule = SCHEDULES.find(fit.schedule)
     warmup_steps, all_steps = round(fit.warmup_epochs * steps_per_epoch), fit.epochs * steps_per_epoch
     return [
+        # So the first step moves weights already, and the warm-up ends one part short of the highest rate.
         highest * (step + 1) / (warmup_steps + 1)
         if step < warmup_steps
         else schedule(highest, fit, Progress(step, steps_per_epoch, warmup_steps, all_steps, drops))

@@ -44,4 +44,5 @@ class WeightAverage(ABC):
     @torch.no_grad()
     def _write(self, values: Sequence[torch.Tensor]) -> None:
         for parameter, value in zip(self.parameters, values, strict=True):
+            # In the storage that is there, which optimisers and packs refer to.
             parameter.copy_(value)
