@@ -43,7 +43,8 @@ def hand_over(job: JobRecord, text: str, python: str) -> None:
     # Other users of the cluster can read this: a record holds nothing of the environment but DATA_ROOT.
     shipped = json.dumps({"job": job.model_dump(mode="json", exclude={"history", "claim"}), "spec": text})
     # Where it is too long, the results folder, which the cluster sees, has it.
-    metadata = {KEY: shipped, "name": job.name} if len(shipped) <= _MOST_METADATA_BYTES else {"name": job.name}
+    # The key is there in any case, since jobs of this package are told from others by it.
+    metadata = {KEY: shipped if len(shipped) <= _MOST_METADATA_BYTES else "", "name": job.name}
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS)}
     RayJobs(job.address).submit(entrypoint(python, job.name, job.results), job.submission_id, metadata, variables)
 

@@ -36,6 +36,7 @@ def judged_trials(record: RunRecord) -> tuple[list[TrialRecord], int]:
 def importance(record: RunRecord) -> Importance | None:
     """Importances of a search; None where it has too few trials or nothing that varies."""
     trials, epoch = judged_trials(record)
+    trials = [trial for trial in trials if epoch in trial.values]  # whose objective was no number there tell nothing
     if len(trials) < MIN_TRIALS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)

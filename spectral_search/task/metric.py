@@ -90,7 +90,8 @@ class Metric:
         """The value, or the worst that a model of results is told."""
         # The default is no bound: -inf would count as better than any value of a metric that falls.
         worse = math.isnan(value) or (self.gain(value) < self.gain(self.worst) if math.isfinite(self.worst) else False)
-        return self.worst if worse else value
+        # Without a worst of its own the default, which is that of metrics whose more is better, says nothing.
+        return (self.worst if math.isfinite(self.worst) else self.nothing) if worse else value
 
     def reaches(self, value: float, goal: float) -> bool:
         """Whether a value is as good as a goal, or better."""

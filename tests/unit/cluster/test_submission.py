@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spectral_search.cluster import submission
 from spectral_search.cluster.job_record import JobRecord
 from spectral_search.cluster.submission import (
     KEY,
@@ -54,6 +55,25 @@ def test_a_job_whose_folder_the_submitter_did_not_see_comes_with_the_cluster(tmp
     assert paths.job_spec.read_text() == "model: {kind: mlp}\n", "what it computes stays"
     with pytest.raises(RequestError, match="must lie where every node of the cluster sees it"):
         received(RunPaths(tmp_path / "other", "small"), {})
+
+
+@pytest.mark.parametrize("length", [10, 100_000])
+def test_a_cluster_knows_a_job_of_this_package_however_long_its_spec(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[dict[str, str]] = []
+
+    class Cluster:
+        def __init__(self, address: str) -> None: ...
+
+        def submit(self, line: str, job_id: str, metadata: dict[str, str], variables: dict[str, str]) -> None:
+            handed.append(metadata)
+
+    monkeypatch.setattr(submission, "RayJobs", Cluster)
+    job = JOB.model_copy(update={"address": "http://127.0.0.1:8265", "submission_id": "small-1"})
+    submission.hand_over(job, "x" * length, "python")
+    assert (KEY in handed[0], handed[0]["name"]) == (True, "small")
+    assert len(json.dumps(handed[0])) < 100_000
 
 
 def test_another_version() -> None:

@@ -32,6 +32,9 @@ def test_best_is_of_finite_values() -> None:
 def test_models_of_results_are_told_nothing_worse_than_the_worst() -> None:
     assert (R2.held(-1e6), R2.held(math.nan), R2.held(0.2)) == (-1.0, -1.0, 0.2)
     assert (MAE.held(1e6), MAE.held(math.nan), MAE.held(3.0)) == (100.0, 100.0, 3.0)
+    for higher in (True, False):
+        plain = Metric("plain", "plain", higher)
+        assert plain.held(math.nan) == plain.nothing, "no number is the worst of all, in either direction"
 
 
 def test_values_are_told_with_unit_and_digits() -> None:

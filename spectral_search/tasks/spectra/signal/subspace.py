@@ -57,7 +57,7 @@ def whitened(flux_NL: np.ndarray, mean_L: np.ndarray, inverse_noise_L: np.ndarra
 
 
 def find_directions(z_NL: np.ndarray, seed: int) -> Subspace:
-    """All candidate directions of whitened spectra: the range of a random sketch, sharpened by two power steps.
+    """All candidate directions of whitened spectra: the range of a random sketch, sharpened by a power step.
 
     Halko, Martinsson and Tropp (SIAM Review 53, 217, 2011), algorithms 4.4 and 5.1, orthonormalised by Cholesky factors
     of small Gram matrices: all that is large are products. With QR and singular values of the large factors, as
