@@ -1,6 +1,8 @@
 """The verb `bench`, at its smallest; speeds are never asserted."""
 
 import json
+import subprocess
+import sys
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from command_line import call, errors
 
 from benchmarks.bench_figures import DRAW
 from benchmarks.parts.search_growth import SERIES, Point
-from benchmarks.resident_memory import MemoryWatch, tree_bytes
+from benchmarks.resident_memory import MemoryWatch, resident_bytes
+from benchmarks.spent_cpu import CpuWatch
 from benchmarks.timed_searches import Ended, best_so_far
 
 
@@ -87,11 +90,24 @@ def test_the_best_until_a_time_rises_whoever_reported_first() -> None:
 
 
 def test_memory_counts_what_is_held_for_a_while() -> None:
-    before = tree_bytes(psutil.Process())
+    before = resident_bytes([psutil.Process()])
     with MemoryWatch() as watch:
         held = mmap(-1, 64 << 20)  # fresh pages, whatever this process has freed and kept
         held.write(b"x" * len(held))
     assert watch.peak_bytes >= before + (60 << 20)
+
+
+def test_cpu_time_is_that_of_a_process_and_of_what_it_starts() -> None:
+    spin = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nsys.stdin.read()"
+    both = f"import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', {spin!r}])\n{spin}\nchild.wait()"
+    with subprocess.Popen([sys.executable, "-c", both], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if process.stdout is None:
+            raise RuntimeError("a process without a pipe")
+        with CpuWatch(process.pid) as watch:
+            for _ in range(2):
+                process.stdout.readline()
+        process.communicate()
+    assert watch.seconds > 0.55, "one of them alone has spent 0.3 s"
 
 
 @pytest.mark.slow
