@@ -1,6 +1,6 @@
 """Work in pieces, one thread a piece: which thread, and how many there are, then changes no number."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from threading import Barrier, Lock
@@ -14,10 +14,11 @@ Piece = TypeVar("Piece")
 def for_each(work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
     """Do the work for every piece, on as many threads as torch has; within a piece, torch has one thread.
 
-    Autograd does not look on. Pieces that are no sequence are asked for when a thread has time for them.
+    Autograd does not look on. A piece is asked for when a thread has time for it, and none once the work on one has
+    failed; when this is left, no thread is at work any more.
     """
     threads = torch.get_num_threads()
-    shared = iter(pieces) if isinstance(pieces, Sequence) else _InTurns(pieces)
+    shared = _InTurns(pieces)
     if threads == 1:
         with torch.no_grad():
             _work_through(work, shared)
@@ -26,21 +27,19 @@ def for_each(work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
     try:
         wait(futures)  # also where one has failed: whoever hears of it may end what the others work on
     except BaseException:  # Ctrl-C, which the calling thread alone hears
-        if isinstance(shared, _InTurns):
-            shared.end()
-            wait(futures)
+        shared.end()
+        wait(futures)
         raise
     for future in futures:
         future.result()
 
 
-def _work_through(work: Callable[[Piece], None], pieces: "Iterator[Piece] | _InTurns[Piece]") -> None:
+def _work_through(work: Callable[[Piece], None], pieces: "_InTurns[Piece]") -> None:
     for piece in pieces:
         try:
             work(piece)
         except BaseException:
-            if isinstance(pieces, _InTurns):
-                pieces.end()
+            pieces.end()
             raise
 
 

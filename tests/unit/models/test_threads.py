@@ -1,7 +1,7 @@
 """Pieces that are made while others are worked on, and work that fails."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event, main_thread
 
 import pytest
@@ -31,7 +31,8 @@ def test_pieces_are_asked_for_one_at_a_time(threads: int) -> None:
     assert sorted(seen) == list(range(200))
 
 
-def test_little_is_begun_once_a_piece_has_failed() -> None:
+@pytest.mark.parametrize("given", [iter, list])
+def test_little_is_begun_once_a_piece_has_failed(given: Callable[[range], Iterable[int]]) -> None:
     torch.set_num_threads(2)
     begun = []
 
@@ -41,7 +42,7 @@ def test_little_is_begun_once_a_piece_has_failed() -> None:
             raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        for_each(work, iter(range(300_000)))
+        for_each(work, given(range(300_000)))
     assert len(begun) < 300_000
 
 
@@ -70,3 +71,21 @@ def test_an_interrupt_is_heard_when_no_thread_runs_the_generator_any_more() -> N
     with pytest.raises(KeyboardInterrupt):
         for_each(work, given)
     given.close()  # ValueError while it runs
+
+
+@pytest.mark.usefixtures("heard")
+def test_after_an_interrupt_no_thread_writes_any_more() -> None:
+    torch.set_num_threads(2)
+    done: list[int] = []
+
+    def work(piece: int) -> None:
+        if piece == 3:
+            signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)
+        Event().wait(0.02)
+        done.append(piece)
+
+    with pytest.raises(KeyboardInterrupt):
+        for_each(work, list(range(100)))
+    count = len(done)
+    Event().wait(0.1)
+    assert count == len(done) < 100
