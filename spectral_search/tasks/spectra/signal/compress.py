@@ -194,8 +194,7 @@ class _Sums:
     def add(self, rows: slice, variance_PL: torch.Tensor) -> None:
         """Take note of the variances of some spectra."""
         # Without a lock: threads that look at the same time go beyond the bound by a piece each, which does no harm.
-        waiting = sum(held_PL.nbytes for _, held_PL in self._waiting)
-        if not self._made.is_set() and waiting < _EARLY_BYTES:
+        if not self._made.is_set() and sum(held_PL.nbytes for _, held_PL in self._waiting) < _EARLY_BYTES:
             # A copy, for the thread's next piece overwrites the original.
             self._waiting.append((rows, variance_PL.clone()))
             return
