@@ -1,20 +1,21 @@
 """Dropout of what a block adds, for networks whose activations are so many that torch's own takes half of a step.
 
 On a CPU torch draws one variate a value, at 7 ns each, as much as a product with a width of 100 takes. Here 16 random
-bits stand for a value, drawn 64 at a time, in 2 ns with the comparison; p becomes a multiple of 1 / 65536. All draws
-come from torch's default generator.
+bits stand for a value, drawn 64 at a time, in 2 ns with the comparison. All draws come from torch's default generator.
 """
+
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
+from spectral_search.models.dropout_bits import fill_factors
 from spectral_search.models.stochastic_depth import StochasticDepth
 
-_RESOLUTION = 1 << 16
 _VALUES_A_WORD = 4
 
 
-def kept_factor(x: Tensor, p: float) -> Tensor:
+def drawn_factor(x: Tensor, p: float) -> Tensor:
     """What values are multiplied by: 0 with probability p, else 1 / (1 - p); of the shape and kind of x.
 
     Args:
@@ -23,13 +24,12 @@ def kept_factor(x: Tensor, p: float) -> Tensor:
     """
     if x.device.type != "cpu":
         return torch.empty_like(x).bernoulli_(1.0 - p).mul_(1.0 / (1.0 - p))
-    dropped = min(round(p * _RESOLUTION), _RESOLUTION - 1)
     # From the least number of 64 bits to the greatest, which `random_` includes only where its end is None.
     words = torch.empty(-(-x.numel() // _VALUES_A_WORD), dtype=torch.int64).random_(-(2**63), None)
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    # Written as 16-bit integers: from booleans the cast would take as long as all the rest.
-    torch.ge(bits, dropped - _RESOLUTION // 2, out=bits)
-    return bits.to(x.dtype).mul_(_RESOLUTION / (_RESOLUTION - dropped))
+    factor = torch.empty(x.shape, dtype=x.dtype)
+    fill_factors(factor, bits, p)
+    return factor
 
 
 class Dropout(nn.Module):
@@ -42,7 +42,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0.0:
             return x
-        return x * kept_factor(x, self.p)
+        return x * drawn_factor(x, self.p)
 
 
 class ResidualDrop(nn.Module):
@@ -59,9 +59,9 @@ class ResidualDrop(nn.Module):
 
     def forward(self, x_B: Tensor, branch_B: Tensor) -> Tensor:
         """Map two of (B, ...) to their sum."""
-        if not self.training or (self.dropout == 0.0 and self.depth is None):
-            return x_B + branch_B
-        factor_B = torch.ones_like(branch_B[:1, :1]) if self.dropout == 0.0 else kept_factor(branch_B, self.dropout)
-        if self.depth is not None:
-            factor_B = factor_B * self.depth.factor(branch_B)
-        return torch.addcmul(x_B, branch_B, factor_B)
+        factors = []
+        if self.training and self.dropout > 0.0:
+            factors.append(drawn_factor(branch_B, self.dropout))
+        if self.training and self.depth is not None:
+            factors.append(self.depth.factor(branch_B))
+        return torch.addcmul(x_B, branch_B, reduce(torch.mul, factors)) if factors else x_B + branch_B

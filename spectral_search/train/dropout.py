@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from spectral_search.train.dropout_kernel import RESOLUTION, WordStream, dropped_of, kept_factor
-
-_INTEGERS = {2: torch.int16, 4: torch.int32}
+from spectral_search.models.dropout_bits import fill_factors
+from spectral_search.train.dropout_kernel import WordStream
 
 
 class StepDropout:
@@ -49,11 +48,7 @@ class _CpuDraws:
         return torch.from_numpy(words.view(np.int16))[: width * examples].view(width, examples)
 
     def fill(self, p: float, factor_WB: torch.Tensor) -> None:
-        bits_WB, dropped = self.bits(*factor_WB.shape), dropped_of(p)
-        kept = torch.tensor(kept_factor(dropped), dtype=factor_WB.dtype)
-        # As integers of the same width: comparing and multiplying those is several times faster than masking.
-        integer = _INTEGERS[factor_WB.element_size()]
-        torch.ge(bits_WB, dropped - RESOLUTION // 2, out=factor_WB.view(integer)).mul_(kept.view(integer).item())
+        fill_factors(factor_WB, self.bits(*factor_WB.shape), p)
 
 
 class _DeviceDraws:

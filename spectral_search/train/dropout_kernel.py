@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spectral_search.models.dropout_bits import RESOLUTION, dropped_of, kept_factor
 from spectral_search.train.compiled_program import CompiledOnce
 
 if TYPE_CHECKING:
     from spectral_search.train.machine_code import Program, Value
 
-RESOLUTION = 1 << 16
-"""16 random bits a value, so p becomes a multiple of 1 / 65536."""
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -92,17 +91,6 @@ def _least_and_kept(p: float, kind: torch.dtype) -> tuple[int, float]:
     dropped = dropped_of(p)
     # Random bits are read with a sign, so that they begin at -RESOLUTION / 2 and not at 0.
     return dropped - RESOLUTION // 2, torch.tensor(kept_factor(dropped), dtype=kind).item()
-
-
-def dropped_of(p: float) -> int:
-    """How many of RESOLUTION values are dropped."""
-    # Never all of them: the factor on what is kept divides by how many are.
-    return min(round(p * RESOLUTION), RESOLUTION - 1)
-
-
-def kept_factor(dropped: int) -> float:
-    """The factor on what is kept where so many of RESOLUTION values are dropped."""
-    return RESOLUTION / (RESOLUTION - dropped)
 
 
 class WordStream:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spectral_search.models.residual_drop import Dropout, ResidualDrop, kept_factor
+from spectral_search.models.residual_drop import Dropout, ResidualDrop, drawn_factor
 from spectral_search.models.stochastic_depth import StochasticDepth
 
 
@@ -11,7 +11,7 @@ from spectral_search.models.stochastic_depth import StochasticDepth
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.97])
 def test_so_many_values_are_dropped_and_the_mean_stays(p: float, kind: torch.dtype) -> None:
     torch.manual_seed(0)
-    factor_N = kept_factor(torch.empty(301, 333, dtype=kind), p).flatten().float()
+    factor_N = drawn_factor(torch.empty(301, 333, dtype=kind), p).flatten().float()
     kept_N = factor_N != 0.0
     assert kept_N.float().mean() == pytest.approx(1.0 - p, abs=4 * (p * (1 - p) / len(factor_N)) ** 0.5 + 1e-6)
     assert factor_N[kept_N].unique().tolist() == pytest.approx([1.0 / (1.0 - p)], rel=1e-2)
@@ -19,7 +19,7 @@ def test_so_many_values_are_dropped_and_the_mean_stays(p: float, kind: torch.dty
 
 def test_neighbours_are_dropped_apart() -> None:
     torch.manual_seed(0)
-    kept_N = (kept_factor(torch.empty(400_000), 0.5) != 0.0).float()
+    kept_N = (drawn_factor(torch.empty(400_000), 0.5) != 0.0).float()
     for apart in (1, 2, 3, 4, 8):
         assert (kept_N[apart:] * kept_N[:-apart]).mean() == pytest.approx(0.25, abs=0.004)
 

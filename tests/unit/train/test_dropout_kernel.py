@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spectral_search.train.dropout_kernel import RESOLUTION, Dropped, WordStream, dropped_of, kept_factor
+from spectral_search.models.dropout_bits import RESOLUTION, dropped_of, kept_factor
+from spectral_search.train.dropout_kernel import Dropped, WordStream
 
 KINDS = (torch.float32, torch.bfloat16)
 WIDTH, BATCH, TILE = 5, 70, slice(16, 59)
