@@ -23,8 +23,7 @@ from spectral_search.train.teacher import Teacher
 from spectral_search.train.techniques.augmentation import Recipe
 from spectral_search.train.techniques.distillation import Distilled
 from spectral_search.train.techniques.loss import Loss, loss_of
-from spectral_search.train.techniques.one_cycle_schedule import first_betas
-from spectral_search.train.techniques.schedule import learning_rate, learning_rates, plateau_drops
+from spectral_search.train.techniques.schedule import first_betas, learning_rate, learning_rates, plateau_drops
 from spectral_search.train.techniques.weight_average import WeightAverage
 
 MemberKey = int | tuple[int, int]
@@ -86,8 +85,8 @@ class Member:
         self._drops = 0
         self._rates: Iterator[tuple[float, ...]] = iter(())
         """Of each group of parameters, for every step that is left of the epoch."""
-        self._betas: Iterator[float] | None = None
-        """AdamW's first beta, likewise, where it moves."""
+        self._betas: Iterator[float | None] = iter(())
+        """AdamW's first beta, likewise; None where it stays."""
 
     def learn_from(self, teacher: Teacher) -> None:
         """Train on what a teacher makes of the examples, beside their targets.
@@ -137,8 +136,7 @@ class Member:
         highest = [group["initial_lr"] for group in self.optimizer.param_groups]
         of_groups = [learning_rates(fit, rate, steps, self._steps_per_epoch, self._drops) for rate in highest]
         self._rates = iter(zip(*of_groups, strict=True))
-        betas = first_betas(fit, steps, self._steps_per_epoch)
-        self._betas = None if betas is None else iter(betas)
+        self._betas = iter(first_betas(fit, steps, self._steps_per_epoch, self._drops))
 
     def dropout_seed(self, index: int) -> int:
         """Seed of the dropout of a step; `index` counts the batches of the epoch from 0."""
@@ -163,12 +161,11 @@ class Member:
 
     def _take_step(self) -> None:
         largest = self.config.fit.grad_clip
+        first_beta = next(self._betas)
         for group, rate in zip(self.optimizer.param_groups, next(self._rates), strict=True):
             group["lr"] = rate
-        if self._betas is not None:
-            first = next(self._betas)
-            for group in self.optimizer.param_groups:
-                group["betas"] = first, group["betas"][1]
+            if first_beta is not None:
+                group["betas"] = first_beta, group["betas"][1]
         if largest is not None:
             # The norm is that of the gradients themselves. Where the scaler is off, this does nothing.
             self.scaler.unscale_(self.optimizer)

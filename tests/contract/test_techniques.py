@@ -14,7 +14,7 @@ from spectral_search.spec.name_registry import AUGMENTATIONS, LOSSES, SCHEDULES,
 from spectral_search.task.training import TrainBatch
 from spectral_search.train.techniques.augmentation import Mixing, Recipe, augmented
 from spectral_search.train.techniques.loss import KnownOnly, Loss
-from spectral_search.train.techniques.schedule import learning_rate
+from spectral_search.train.techniques.schedule import first_betas, learning_rate
 from spectral_search.train.techniques.weight_average import WeightAverage
 
 KINDS = {"losses": LOSSES, "schedules": SCHEDULES, "weight_averages": WEIGHT_AVERAGES, "augmentations": AUGMENTATIONS}
@@ -73,6 +73,13 @@ class TestSchedule:
         with_floor, without = (rates(recipe(schedule, warmup_epochs=warmup, lr_floor=low)) for low in (floor, 0.0))
         after = slice(math.ceil(warmup * STEPS_PER_EPOCH), None)
         assert with_floor == without or min(with_floor[after]) >= floor
+
+    def test_a_first_beta_that_it_moves_is_one_and_goes_on_as_it_was(self, schedule: str, warmup: float) -> None:
+        fit = recipe(schedule, warmup_epochs=warmup, one_cycle_momentum=schedule == "one_cycle")
+        whole = first_betas(fit, range(EPOCHS * STEPS_PER_EPOCH), STEPS_PER_EPOCH)
+        assert all(beta is None or 0.0 <= beta < 1.0 for beta in whole)
+        resumed = first_betas(fit, range(2 * STEPS_PER_EPOCH, EPOCHS * STEPS_PER_EPOCH), STEPS_PER_EPOCH)
+        assert resumed == whole[2 * STEPS_PER_EPOCH :]
 
 
 # --- losses

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from spectral_search.spec.fit import FitSpec
 from spectral_search.spec.name_registry import SCHEDULES
@@ -41,6 +41,14 @@ Schedule = Callable[[float, FitSpec, Progress], float]
 """(highest rate, recipe, progress) -> the rate of a step; pure, and never below 0."""
 
 
+@runtime_checkable
+class MovesFirstBeta(Protocol):
+    """A schedule that moves AdamW's first beta too."""
+
+    def first_beta(self, fit: FitSpec, progress: Progress) -> float | None:
+        """That of a step after the warm-up; None where it stays as it is."""
+
+
 def learning_rate(fit: FitSpec, highest: float, step: int, steps_per_epoch: int, drops: int = 0) -> float:
     """Learning rate of one step for parameters with this highest one, which a linear warm-up leads to.
 
@@ -57,14 +65,32 @@ def learning_rate(fit: FitSpec, highest: float, step: int, steps_per_epoch: int,
 def learning_rates(fit: FitSpec, highest: float, steps: range, steps_per_epoch: int, drops: int = 0) -> list[float]:
     """The same of successive steps, with one look at the recipe."""
     schedule: Schedule = SCHEDULES.find(fit.schedule)
-    warmup_steps, all_steps = round(fit.warmup_epochs * steps_per_epoch), fit.epochs * steps_per_epoch
     return [
         # So the first step moves weights already, and the warm-up ends one part short of the highest rate.
-        highest * (step + 1) / (warmup_steps + 1)
-        if step < warmup_steps
-        else schedule(highest, fit, Progress(step, steps_per_epoch, warmup_steps, all_steps, drops))
-        for step in steps
+        highest * (progress.step + 1) / (progress.warmup_steps + 1)
+        if progress.after_warmup < 0
+        else schedule(highest, fit, progress)
+        for progress in _course(fit, steps, steps_per_epoch, drops)
     ]
+
+
+def first_betas(fit: FitSpec, steps: range, steps_per_epoch: int, drops: int = 0) -> list[float | None]:
+    """AdamW's first beta at successive steps; None where it stays as it is.
+
+    In the warm-up it is that of the first step after it.
+    """
+    schedule: Schedule = SCHEDULES.find(fit.schedule)
+    if not isinstance(schedule, MovesFirstBeta):
+        return [None] * len(steps)
+    return [
+        schedule.first_beta(fit, progress._replace(step=max(progress.step, progress.warmup_steps)))
+        for progress in _course(fit, steps, steps_per_epoch, drops)
+    ]
+
+
+def _course(fit: FitSpec, steps: range, steps_per_epoch: int, drops: int) -> list[Progress]:
+    warmup_steps, all_steps = round(fit.warmup_epochs * steps_per_epoch), fit.epochs * steps_per_epoch
+    return [Progress(step, steps_per_epoch, warmup_steps, all_steps, drops) for step in steps]
 
 
 def plateau_drops(patience: int, values: Sequence[float], metric: Metric) -> int:

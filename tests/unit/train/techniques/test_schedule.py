@@ -9,9 +9,9 @@ import torch
 from torch.optim import lr_scheduler
 
 from spectral_search.spec.fit import FitSpec
+from spectral_search.spec.name_registry import SCHEDULES
 from spectral_search.task.metric import Metric
-from spectral_search.train.techniques.one_cycle_schedule import first_betas
-from spectral_search.train.techniques.schedule import learning_rate, plateau_drops
+from spectral_search.train.techniques.schedule import Progress, first_betas, learning_rate, plateau_drops
 
 STEPS = 7
 """Steps of an epoch."""
@@ -91,10 +91,27 @@ def test_one_cycle_takes_the_first_beta_along(rise: float) -> None:
         if len(expected) < steps:
             schedule.step()
     found = first_betas(fit, range(steps), STEPS)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(np.array(found, float), expected, rtol=1e-9)
     assert first_betas(fit, range(STEPS, 2 * STEPS), STEPS) == found[STEPS : 2 * STEPS], "of a resumed epoch"
     for still in ({"one_cycle_momentum": False}, {"one_cycle_momentum": True, "schedule": "cosine"}):
-        assert first_betas(FitSpec.model_validate({**recipe, **still}), range(steps), STEPS) is None
+        assert first_betas(FitSpec.model_validate({**recipe, **still}), range(steps), STEPS) == [None] * steps
+
+
+class Own:
+    """A schedule of another package."""
+
+    def __call__(self, highest: float, fit: FitSpec, progress: Progress) -> float:
+        return highest
+
+    def first_beta(self, fit: FitSpec, progress: Progress) -> float | None:
+        return progress.after_warmup / 1000 if progress.drops else None
+
+
+def test_any_schedule_may_move_the_first_beta(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULES._added, "own", Own())
+    fit = FitSpec(epochs=3, lr=LR, schedule="own", warmup_epochs=1)
+    assert first_betas(fit, range(5, 10), STEPS, drops=1) == [0.0, 0.0, 0.0, 0.001, 0.002]
+    assert first_betas(fit, range(5, 10), STEPS) == [None] * 5
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])

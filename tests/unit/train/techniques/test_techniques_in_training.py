@@ -74,6 +74,15 @@ def test_a_checkpoint_without_the_average_is_refused_where_one_is_wanted(dataset
         load_checkpoint(fresh, paths)
 
 
+def test_a_first_beta_that_moves_reaches_every_group(dataset: Dataset) -> None:
+    groups = {"groups": [{"match": ".*bias", "lr_factor": 2.0}]}
+    for momentum, expected in ((True, 0.95), (False, 0.9)):
+        recipe = {"schedule": "one_cycle", "one_cycle_momentum": momentum, **groups}
+        (member,) = trained(dataset, "stack", recipe, epochs=4)
+        betas = [group["betas"] for group in member.optimizer.param_groups]
+        assert len(betas) > 1 and betas == [pytest.approx((expected, 0.999))] * len(betas)
+
+
 @pytest.mark.parametrize(("metric", "drops"), [(None, 0), ("r2", 0), ("mae_dex", 2), ("rmse_dex", 1)])
 def test_a_plateau_is_of_the_metric_that_is_named(dataset: Dataset, metric: str | None, drops: int) -> None:
     trainer = Trainer(dataset, CPU)
