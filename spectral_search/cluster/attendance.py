@@ -21,50 +21,67 @@ _LOOK_SECONDS = 1.0
 
 @contextmanager
 def attending(paths: RunPaths, job: JobRecord) -> Iterator[None]:
-    """Be the process of a job: the only one, with its output in the job's log.
+    """Be the process of a job on its cluster: the only one, heard by `stop`, with its output in the job's log.
 
     Raises:
         RequestError: Another process is that already.
     """
-    paths.job_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(paths.job_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        # The kernel lets go of it when the process ends, however that happens, so that no lock is ever left behind.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise RequestError(f"Another process carries out job {paths.name} already.") from None
-    except OSError:  # a file system without locks
-        pass
+    with heard(paths), _logged(paths):
+        print(f"--- {utc_now()}: job {job.submission_id or paths.name} begins", flush=True)
+        yield
+
+
+@contextmanager
+def heard(paths: RunPaths) -> Iterator[None]:
+    """Be the only process of a job, wherever it was started: others see that it lives, and `stop` reaches it.
+
+    Raises:
+        RequestError: Another process is that already.
+    """
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(paths, over), name="attendance", daemon=True)
-    try:
-        with _logged(paths):
-            print(f"--- {utc_now()}: job {job.submission_id or paths.name} begins", flush=True)
+    with _alone(paths):
+        try:
             paths.job_stop.unlink(missing_ok=True)  # that was for the process before
             paths.job_alive.touch()
             watcher.start()
             yield
+        finally:
+            over.set()
+            if watcher.is_alive():
+                watcher.join()
+            paths.job_alive.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(paths: RunPaths) -> Iterator[None]:
+    paths.job_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(paths.job_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        # The kernel lets go of it when the process ends, however that happens, so that no lock is ever left behind.
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RequestError(f"Another process carries out job {paths.name} already.") from None
+        yield
     finally:
-        over.set()
-        if watcher.is_alive():
-            watcher.join()
-        paths.job_alive.unlink(missing_ok=True)
         os.close(lock)
 
 
 def _watch(paths: RunPaths, over: threading.Event) -> None:
-    beat = time.monotonic()
+    beat, asked = time.monotonic(), False
     while not over.wait(_LOOK_SECONDS):
         # A shared file system that is away for a moment must not end the watch: the next second tries again.
         with suppress(OSError):
             if time.monotonic() - beat >= BEAT_SECONDS:
                 beat = time.monotonic()
                 paths.job_alive.touch()
-            if paths.job_stop.exists():
+            if not asked and paths.job_stop.exists():
+                # Keeping its state may take longer than silence is forgiven, so the beats go on.
+                asked = True
                 # As Ray itself stops a job: one way alone leads to the kept state.
                 os.kill(os.getpid(), signal.SIGTERM)
-                return
 
 
 def ask_to_stop(paths: RunPaths, who: str) -> None:

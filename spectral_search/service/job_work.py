@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search import __version__
-from spectral_search.cluster.attendance import attending, who_asked
+from spectral_search.cluster.attendance import attending, heard, who_asked
 from spectral_search.cluster.job_record import JobRecord, JobState
 from spectral_search.cluster.submission import received, require_same_version
 from spectral_search.cluster.turn import Room, unfinished, wait_until
@@ -171,7 +171,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
     with _going_on_here(paths, record):
         if paths.exists():
             return runs.resume(name, options, shown, command)
-        given = {key: value for key, value in vars(options).items() if value not in (None, (), "auto")}
+        given = {key: value for key, value in vars(options).items() if value != getattr(RunOptions, key)}
         return _search(paths, _options_of(record, paths, **given), shown, command)
 
 
@@ -199,7 +199,7 @@ def retry(
 @contextmanager
 def _going_on_here(paths: RunPaths, record: JobRecord) -> Iterator[None]:
     record.address = record.submission_id = record.cluster = None
-    with _entered(paths, record):
+    with heard(paths), _entered(paths, record):
         record.enter("running", f"gone on with on {socket.gethostname()}")
         record.save(paths)
         yield
