@@ -1,7 +1,8 @@
-"""Paths that people name and files that commands leave: refused in a sentence before the work, not after it."""
+"""Paths and hosts that people name, files that commands leave: refused in a sentence before the work, not after it."""
 
 import errno
 import grp
+import ipaddress
 import os
 import pwd
 import re
@@ -110,6 +111,14 @@ def _user_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by number or by name, is this machine and reached from it alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def partial_name(path: Path) -> Path:

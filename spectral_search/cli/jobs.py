@@ -142,6 +142,8 @@ def logs(
     with answering():
         from spectral_search.service import jobs as found
 
+        if address is not None and (follow or trial is not None):
+            raise RequestError("--address asks for what a job has said so far: leave --follow and --trial out.")
         if trial is not None and follow:
             raise RequestError("--follow follows the whole job: leave --trial out, or --follow.")
         if trial is not None:

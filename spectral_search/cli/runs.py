@@ -171,12 +171,12 @@ def resume(
             dashboard=dashboard,
             results=results,
         )
+        shown = make_shown(as_json)
         if is_job_address(address):
             from spectral_search.cli.jobs import show_submitted
 
-            show_submitted([submissions.resubmit(name, options)], as_json, results)
+            show_submitted([submissions.resubmit(name, options, shown)], as_json, results)
             return
-        shown = make_shown(as_json)
         _carry_out(
             name, lambda: name, lambda taken: job_work.resume(taken, options, shown, typed_command()), as_json, results
         )

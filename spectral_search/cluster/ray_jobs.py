@@ -5,10 +5,8 @@ RAY_API_SERVER_ADDRESS, where set, silently take the place of the address that i
 """
 
 import http.client
-import ipaddress
 import json
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from spectral_search.errors import RequestError
+from spectral_search.places import is_loopback
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 """Where a cluster on this machine takes jobs."""
@@ -70,18 +69,12 @@ def is_job_address(text: str | None) -> bool:
 
 def open_to_others(address: str) -> bool:
     """Whether requests to an address leave this machine in plain text."""
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    try:
-        inside = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        inside = host == "localhost"
-    return parts.scheme == "http" and not inside
+    return urlsplit(address).scheme == "http" and not on_this_machine(address)
 
 
 def on_this_machine(address: str) -> bool:
     """Whether an address is a loopback one."""
-    return not open_to_others(re.sub("^https:", "http:", address))
+    return is_loopback(urlsplit(address).hostname or "")
 
 
 def known_token(environ: Mapping[str, str] = os.environ) -> str | None:

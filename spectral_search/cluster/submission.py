@@ -31,20 +31,31 @@ def entrypoint(python: str, name: str, results: str) -> str:
     return f"exec {shlex.join([python, '-m', 'spectral_search', 'work', name, '--results', results])}"
 
 
-def hand_over(job: JobRecord, text: str, python: str) -> None:
+def hand_over(job: JobRecord, paths: RunPaths, text: str, python: str) -> None:
     """Send a job to its cluster.
 
     Args:
         job: With address and submission id.
+        paths: Its run, as this machine sees it.
         text: The spec.
         python: The command of Python on the cluster.
+
+    Raises:
+        RequestError: Nothing answers, or the spec is too long to go without a results folder that both see.
     """
     assert job.address is not None and job.submission_id is not None
     # Other users of the cluster can read this: a record holds nothing of the environment but DATA_ROOT.
     shipped = json.dumps({"job": job.model_dump(mode="json", exclude={"history", "claim"}), "spec": text})
+    fits = len(shipped) <= _MOST_METADATA_BYTES
+    if not fits and job.is_elsewhere(paths):
+        raise RequestError(
+            f"The spec and options of {job.name} are {len(shipped):,} characters, and a cluster takes up to "
+            f"{_MOST_METADATA_BYTES:,} with a job: shorten the spec, or submit where {job.results} is seen, without "
+            "--cluster-results."
+        )
     # Where it is too long, the results folder, which the cluster sees, has it.
     # The key is there in any case, since jobs of this package are told from others by it.
-    metadata = {KEY: shipped if len(shipped) <= _MOST_METADATA_BYTES else "", "name": job.name}
+    metadata = {KEY: shipped if fits else "", "name": job.name}
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS)}
     RayJobs(job.address).submit(entrypoint(python, job.name, job.results), job.submission_id, metadata, variables)
 

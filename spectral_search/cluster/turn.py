@@ -104,7 +104,7 @@ class Room:
         # Written down with the next reason to wait: of those that wait, only a queued job holds up the ones behind it.
         self._job.queued = True
         with _queue(self._paths.root):
-            others = [one for one in standings(self._paths.root) if one.job.name != self._job.name]
+            others = [one for one in standings(self._paths.root) if one.paths.name != self._paths.name]
             if (ahead := self._ahead(others)) is not None:
                 self._seen = None
                 return f"behind {ahead.job.name}, which was submitted before and waits too"

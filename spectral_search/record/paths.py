@@ -357,7 +357,7 @@ class RunPaths:
         _make_folders(self.root)
         try:
             if not self.exists():
-                # Whatever the umask: a job refuses to start from a folder that a group may write to, see `require_own`.
+                # Whatever the umask: `resume` refuses a job's folder that a group may write to, see `require_own`.
                 self.folder.mkdir(mode=0o755)
             self.job_dir.mkdir(mode=0o755)
         except FileExistsError:

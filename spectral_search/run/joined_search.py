@@ -41,6 +41,8 @@ def join(plan: Plan, paths: RunPaths, around: Surroundings, sleep: Callable[[flo
     """
     stopping = Stopping(f"Stopped at once; everything recorded is kept, and others go on with {paths.name}.")
     started = time.monotonic()
+    with paths.going_on(), locked(paths):
+        pass  # where there are no locks, it is told before the first of them is needed
     with _beside(paths), joining(paths), told_plainly(paths):
         _claim(paths)
         try:

@@ -43,7 +43,7 @@ def job(name: str, results: str | None = None) -> Standing | None:
     paths = RunPaths(results_root(results), name)
     if not paths.job_json.is_file():
         return None
-    return next(_asked(one) for one in standings(paths.root) if one.job.name == name)
+    return next(_asked(one) for one in standings(paths.root) if one.paths.name == name)
 
 
 def _asked(one: Standing) -> Standing:
@@ -239,7 +239,7 @@ def require_over(paths: RunPaths) -> JobRecord:
         RequestError: One does.
     """
     found = _asked(standing(paths))
-    if found.state == "submitted" and "does not answer" not in (found.why or ""):
+    if found.state == "submitted" and found != _unanswered(found):
         raise RequestError(f"{paths.name} is submitted and will begin: `spectral-search stop {paths.name}` first.")
     if found.state in ("waiting", "running"):
         raise RequestError(

@@ -1,10 +1,10 @@
 """The live page: every run of a results folder in a browser, while they run and afterwards."""
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 
 from spectral_search.errors import RequestError
+from spectral_search.places import is_loopback
 from spectral_search.record.paths import RunPaths, results_root
 
 _HOST = "127.0.0.1"
@@ -42,7 +42,7 @@ def dashboard(
     if not 0 <= port <= _MOST_PORT:
         raise RequestError(f"--port {port} is no port: give one up to {_MOST_PORT}, or none for a free one.")
     shown = f"[{host}]" if ":" in host else host
-    if not _is_loopback(host):
+    if not is_loopback(host):
         say(f"Listening on {host}: whoever reaches this machine there can read all runs of {root}.")
     app = application(ResultsFolder(root), (*LOOPBACK, shown.lower()))
 
@@ -58,10 +58,3 @@ def dashboard(
         raise RequestError(
             f"{host} port {port} cannot be listened on ({reason}): give another with --port, or none for a free one."
         ) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -203,7 +203,7 @@ def _submit(job: JobRecord, spec: Path, root: Path, python: str, *, named: bool)
         job.enter("submitted")
         write_atomic(paths.job_spec, text)
         job.save(paths)
-        hand_over(job, text, python)
+        hand_over(job, paths, text, python)
     except BaseException:
         paths.remove_job()
         raise
@@ -226,24 +226,26 @@ def _reserved(job: JobRecord, root: Path, named: bool) -> RunPaths:
                 raise
 
 
-def resubmit(name: str, options: RunOptions) -> Standing:
+def resubmit(name: str, options: RunOptions, shown: Shown) -> Standing:
     """Hand a run over to a cluster, another one perhaps, which goes on with it.
 
     Args:
         name: The run, submitted before or not.
-        options: With the address of the cluster, and the results folder.
+        options: The address of the cluster and the results folder, and nothing else.
+        shown: Where warnings are shown.
 
     Raises:
-        RequestError: There is no such run, it is not over, nothing answers, or no node could ever run a trial.
+        RequestError: There is no such run, it is not over, nothing answers, no node could ever run a trial, or others
+            may write to its folder.
     """
-    if options.trials or options.epochs:
-        raise RequestError("--trials and --epochs extend a run here: leave --address out, or join by HOST:PORT.")
+    _require_as_begun(options)
     paths = RunPaths(results_root(options.results), name)
     address = job_address(options.address or DEFAULT_ADDRESS)
+    _warn(address, shown)
     root = paths.root.absolute()
+    require_own(paths.folder)
     if paths.job_json.is_file():
         record = require_over(paths)
-        require_own(paths.folder)
     else:
         from spectral_search.record.run_records import RunRecord
 
@@ -265,12 +267,24 @@ def resubmit(name: str, options: RunOptions) -> Standing:
     record.enter("submitted", "gone on with")
     record.save(paths)  # before it is handed over: from then on its process writes it
     try:
-        hand_over(record, paths.job_spec.read_text(encoding="utf-8-sig"), _python_for(address))
+        hand_over(record, paths, paths.job_spec.read_text(encoding="utf-8-sig"), _python_for(address))
     except BaseException as error:
         record.enter("failed", f"it was not submitted again: {error}")
         record.save(paths)
         raise
     return standing(paths)
+
+
+def _require_as_begun(options: RunOptions) -> None:
+    """Refuse what a job that is handed over again would not heed."""
+    heeded = ("address", "results", "dashboard")  # a job has no dashboard of its own
+    given = [key for key, value in vars(options).items() if key not in heeded and value != getattr(RunOptions, key)]
+    if given:
+        flags = ", ".join(f"--{key.replace('_', '-')}" for key in given)
+        raise RequestError(
+            f"A run that is handed over goes on as it was begun: leave {flags} out, or --address, or join the cluster "
+            "by HOST:PORT."
+        )
 
 
 def _python_for(address: str, asked: str | None = None) -> str:

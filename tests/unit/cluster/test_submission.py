@@ -59,7 +59,7 @@ def test_a_job_whose_folder_the_submitter_did_not_see_comes_with_the_cluster(tmp
 
 @pytest.mark.parametrize("length", [10, 100_000])
 def test_a_cluster_knows_a_job_of_this_package_however_long_its_spec(
-    length: int, monkeypatch: pytest.MonkeyPatch
+    length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed: list[dict[str, str]] = []
 
@@ -70,10 +70,17 @@ def test_a_cluster_knows_a_job_of_this_package_however_long_its_spec(
             handed.append(metadata)
 
     monkeypatch.setattr(submission, "RayJobs", Cluster)
-    job = JOB.model_copy(update={"address": "http://127.0.0.1:8265", "submission_id": "small-1"})
-    submission.hand_over(job, "x" * length, "python")
+    paths = RunPaths(tmp_path, "small")
+    placed = {"address": "http://127.0.0.1:8265", "submission_id": "small-1", "results": str(tmp_path)}
+    submission.hand_over(JOB.model_copy(update=placed), paths, "x" * length, "python")
     assert (KEY in handed[0], handed[0]["name"]) == (True, "small")
     assert len(json.dumps(handed[0])) < 100_000
+
+
+def test_a_spec_too_long_to_reach_a_results_folder_that_is_not_seen_here_is_refused(tmp_path: Path) -> None:
+    job = JOB.model_copy(update={"address": "http://127.0.0.1:1", "submission_id": "small-1"})
+    with pytest.raises(RequestError, match="and a cluster takes up to 60,000 with a job: shorten the spec, or submit"):
+        submission.hand_over(job, RunPaths(tmp_path, "small"), "x" * 70_000, "python")
 
 
 def test_another_version() -> None:

@@ -1,6 +1,7 @@
 """What is submitted, in which order, under which names, and what is refused before a cluster is troubled with it."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from small_cars import TASK
 from spectral_search.cluster import ray_jobs, standing
 from spectral_search.cluster.job_record import JobRecord
 from spectral_search.record.paths import RunPaths, run_names
+from spectral_search.service.jobs import require_over
 from spectral_search.spec.load import load_spec
 
 ADDRESS = "http://127.0.0.1:8265"
@@ -131,6 +133,51 @@ def test_a_job_that_was_stopped_before_it_began_is_stopped(
     call("stop", "first", folder=folder).require()
     found = standing.standing(RunPaths(folder / "ray_results", "first"))
     assert found.state == "stopped" and (found.why or "").startswith("by ")
+
+
+def test_a_folder_that_others_may_write_is_not_gone_on_with(sent: Any, folder: Path) -> None:
+    paths = RunPaths(folder / "ray_results", "first").create()
+    paths.folder.chmod(0o777)
+    (fault,) = errors(call("resume", "first", "--address", ADDRESS, folder=folder).require(2))
+    assert "Everybody may write to" in fault and not sent and not paths.job_dir.exists()
+
+
+def test_what_is_handed_over_again_goes_on_as_it_was_submitted(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(folder, "first")
+    monkeypatch.setattr(ray_jobs.RayJobs, "stop", lambda self, number: True)
+    call("stop", "first", folder=folder).require()
+    words = ["--data-root", "d", "--gpus", "none", "--concurrent", "2", "--executor", "shared", "--trials", "3"]
+    (fault,) = errors(call("resume", "first", "--address", ADDRESS, *words, folder=folder).require(2))
+    assert "leave --data-root, --trials, --gpus, --concurrent, --executor out, or --address" in fault
+    done = call("resume", "first", "--address", "http://10.0.0.5:8265", folder=folder).require()
+    assert "warning: requests to http://10.0.0.5:8265" in done.stdout and len(sent) == 2
+
+
+def test_a_job_of_a_cluster_that_is_gone_can_be_gone_on_with(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(folder, "first")
+    assert errors(call("resume", "first", folder=folder).require(2))[0].startswith("first is submitted and will begin")
+    monkeypatch.undo()
+    paths = RunPaths(folder / "ray_results", "first")
+    job = JobRecord.load(paths.job_json)
+    job.address = "http://127.0.0.1:1"
+    job.save(paths)
+    assert require_over(paths).name == "first"
+
+
+def test_a_copied_folder_is_a_job_of_its_own(sent: Any, folder: Path) -> None:
+    submitted(folder, "first")
+    shutil.copytree(folder / "ray_results" / "first", folder / "ray_results" / "copy")
+    assert call("status", "copy", "--json", folder=folder).require().json()["name"] == "copy"
+
+
+def test_what_a_cluster_cannot_tell_is_not_asked_of_it(folder: Path) -> None:
+    for words in (["--follow"], ["--trial", "0"]):
+        (fault,) = errors(call("logs", "first", *words, "--address", ADDRESS, folder=folder).require(2))
+        assert "leave --follow and --trial out" in fault
 
 
 def test_requests_in_plain_text_over_a_network_are_warned_of(sent: Any, folder: Path) -> None:
