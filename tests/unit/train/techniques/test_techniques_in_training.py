@@ -75,7 +75,7 @@ def test_a_checkpoint_without_the_average_is_refused_where_one_is_wanted(dataset
 
 
 def test_a_first_beta_that_moves_reaches_every_group(dataset: Dataset) -> None:
-    groups = {"groups": [{"match": ".*bias", "lr_factor": 2.0}]}
+    groups = {"groups": [{"match": "*.bias", "lr_factor": 2.0}]}
     for momentum, expected in ((True, 0.95), (False, 0.9)):
         recipe = {"schedule": "one_cycle", "one_cycle_momentum": momentum, **groups}
         (member,) = trained(dataset, "stack", recipe, epochs=4)
