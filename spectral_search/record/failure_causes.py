@@ -164,8 +164,9 @@ def _known(text: str, causes: Sequence[tuple[str, str]] = _KNOWN) -> str | None:
 def error_line(error: str, log: str = "") -> str:
     """The real error in one line: the first of a chain, where the log holds it, else what the trial ended with."""
     root = _root(log)
-    # A process that was killed wrote no traceback: one in the log is of something before.
-    if root is None or re.search("process died", error):
+    # What is no error of a type, as a loss that became nan or a process that was killed, wrote no traceback: one in the
+    # log is of something before.
+    if root is None or (error and _ERROR.match(error) is None):
         return _SEE.sub("", error)
     if not root.frames:
         return root.error

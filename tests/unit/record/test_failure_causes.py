@@ -82,6 +82,11 @@ def test_a_process_that_died_did_not_die_of_what_its_log_tells_of_an_earlier_att
     assert error_line(error, OWN_LOG) == "its process died (signal 9) after 4 attempts"
 
 
+def test_a_loss_that_became_nan_is_not_told_by_the_traceback_of_an_earlier_attempt() -> None:
+    error = "The training loss became nan in epoch 3 at lr 10: lower fit.lr"
+    assert error_line(f"{error} (see trials/0000/log.txt)", f"{OWN_LOG}{error}\n") == error
+
+
 def test_memory_is_memory_also_where_own_code_asked_for_it() -> None:
     log = OWN_LOG.replace("TypeError: unsupported", "numpy._core._exceptions._ArrayMemoryError: Unable; unsupported")
     assert cause_of("_ArrayMemoryError: Unable", log, "cars.py") == "out of memory"
