@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from spectral_search.errors import RequestError
 from spectral_search.record.epoch_log import EpochRecord, read_epochs
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.paused import read_paused
 from spectral_search.run.study import Study
 from spectral_search.run.taken_up import LiveTrial, known_trial, mended_epochs
 from spectral_search.run.under_way import RETRIES
@@ -95,6 +96,7 @@ class SharedStudy(Study):
 
     def _look(self) -> None:
         """See what the others have written."""
+        self._paused = read_paused(self.paths)
         frozen = self._study.get_trials(deepcopy=False)
         trials, unfinished, held = [], [], {}
         for stored in frozen:

@@ -11,10 +11,15 @@ from small_search import make_spec
 from spectral_search.record.durable import read_lines
 from spectral_search.record.joiners import joining, others_live
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.paused import read_paused
 from spectral_search.record.stored_trials import read_study
 from spectral_search.run.shared_study import SharedStudy
 from spectral_search.run.study_storage import open_storage
 from spectral_search.run.under_way import RETRIES
+from spectral_search.spec.search import SearchSpec
+from spectral_search.spec.space_part import PausedPart, SpacePart
+from spectral_search.strategy.history import History
+from spectral_search.strategy.pause import Pause
 
 Open = Callable[[], SharedStudy]
 
@@ -31,6 +36,17 @@ def another(tmp_path: Path, paths: RunPaths) -> Iterator[Open]:
     spec = make_spec(tmp_path, tmp_path, search=search, fit={"epochs": 4, "patience": None})
     with ExitStack() as opened:
         yield lambda: SharedStudy(spec, paths, opened.enter_context(open_storage(paths.study_url)), "run")
+
+
+class Closing(Pause):
+    """Closes one part whatever there is."""
+
+    def __init__(self, search: SearchSpec, found: PausedPart) -> None:
+        super().__init__(search)
+        self._found = found
+
+    def parts(self, history: History) -> list[PausedPart]:
+        return [self._found]
 
 
 def record(epoch: int, value: float) -> dict[str, Any]:
@@ -116,6 +132,18 @@ def test_who_leaves_in_good_order_is_not_mourned(another: Open, paths: RunPaths)
     one.halt(KeyboardInterrupt())
     one.leave()
     assert begin(other) == number and not other.orphans and not paths.trial(number).log_txt.exists()
+
+
+def test_what_one_pauses_is_paused_for_the_others(another: Open, paths: RunPaths) -> None:
+    one, other = another(), another()
+    first, second = (PausedPart(SpacePart("fit.lr", "is", value), "x", (0,)) for value in (0.1, 0.2))
+    one.finish(begin(one), "failed", "x")
+    for study, found in ((one, first), (other, first), (other, second)):
+        study._pause = Closing(study.spec.search, found)
+        begin(study)
+    assert read_paused(paths) == [first, second]
+    one.others_train()
+    assert one.paused == other.paused == [first, second]
 
 
 def test_a_process_is_one_of_several_while_it_lives(paths: RunPaths) -> None:
