@@ -34,5 +34,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if "optuna" in sys.modules:
         from alembic.util import pyfiles
 
-        # A study that is opened runs every file of its schema's history twice: here each file once a process.
-        pyfiles.load_module_py = functools.cache(pyfiles.load_module_py)
+        # A study that is opened runs every file of its schema's history twice: here each file once a process. The one
+        # that is no history but brings the database to it (env.py) is run each time.
+        load = pyfiles.load_module_py
+        once = functools.cache(load)
+        pyfiles.load_module_py = lambda name, path: (load if Path(path).name == "env.py" else once)(name, path)

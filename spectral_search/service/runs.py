@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spectral_search.errors import RequestError
 from spectral_search.places import require_own
 from spectral_search.record.paths import NameTakenError, RunPaths, next_free_name, results_root
-from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan
+from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan, recorded_spec
 from spectral_search.service.run_options import HERE, RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.spec.load import load_spec
@@ -178,7 +178,10 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
     if options.address not in (None, HERE):
         raise RequestError("--join works without Ray: leave --address out, or `run` there without --join.")
     from spectral_search.record.run_records import RunRecord
+    from spectral_search.run.loggers.epoch_sink import require_no_loggers
 
+    spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
+    require_no_loggers(spec.search.loggers)
     if not paths.exists():
         from spectral_search.service.plans import plan
 
@@ -188,9 +191,11 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
     record = RunRecord.load(paths.require())
     if record.state in ("finished", "failed"):
         return record
-    stage = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick).stage
-    if stage != record.manifest.stage:
-        raise RequestError(f"{name} is a run of {record.manifest.stage}, not of {stage}: give `--join` another name.")
+    if spec.stage != record.manifest.stage:
+        raise RequestError(
+            f"{name} is a run of {record.manifest.stage}, not of {spec.stage}: give `--join` another name."
+        )
+    require_no_loggers(recorded_spec(record, options).search.loggers)
     made = recorded_plan(record, options, recorded_data(record, options, shown))
     from spectral_search.run.joined_search import join as work
 

@@ -18,12 +18,14 @@ from logged_search import Search, told
 from small_search import environment, make_spec
 
 from spectral_search.errors import RequestError
+from spectral_search.record.durable import read_lines
+from spectral_search.record.paths import RunPaths
 from spectral_search.run.loggers import epoch_sink
-from spectral_search.run.loggers.epoch_sink import Logger, numbers, require_loggers
+from spectral_search.run.loggers.epoch_sink import Logger, Point, numbers, require_loggers
 from spectral_search.spec.name_registry import LOGGERS
 
-Shown = dict[int, list[tuple[int, float]]]
-"""By trial, epoch and val R2 of every point that is shown."""
+Shown = dict[int, list[tuple[int, float, float]]]
+"""By trial, epoch, val R2 and Unix seconds of every point that is shown."""
 READ: dict[str, Callable[[Path], Shown]] = {}
 OWN = ["mlflow", "tensorboard", "wandb"]
 
@@ -43,7 +45,7 @@ def _tensorboard(folder: Path) -> Shown:
             (length,) = struct.unpack_from("<Q", content, place)
             event = Event.FromString(content[place + 12 : place + 12 + length])
             place += 16 + length
-            points = [(event.step, v.simple_value) for v in event.summary.value if v.tag == "val_r2"]
+            points = [(event.step, v.simple_value, event.wall_time) for v in event.summary.value if v.tag == "val_r2"]
             shown.setdefault(int(file.parent.name), []).extend(points)
     return shown
 
@@ -59,10 +61,8 @@ def _mlflow(folder: Path) -> Shown:
     children = [run for run in runs if run is not parent]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert all("fit.lr" in run.data.params for run in children)
-    return {
-        int(run.data.tags["trial"]): [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "val_r2")]
-        for run in children
-    }
+    points = {int(run.data.tags["trial"]): client.get_metric_history(run.info.run_id, "val_r2") for run in children}
+    return {number: [(m.step, m.value, m.timestamp / 1000) for m in shown] for number, shown in points.items()}
 
 
 @reads("wandb")
@@ -76,7 +76,8 @@ def _wandb(folder: Path) -> Shown:
             record = wandb_internal_pb2.Record.FromString(data)
             items = {".".join(i.nested_key) or i.key: i.value_json for i in record.history.item}
             if "val_r2" in items:
-                points.append((int(record.history.step.num), float(items["val_r2"])))
+                at = float(items["_timestamp"])
+                points.append((int(record.history.step.num), float(items["val_r2"]), at))
     return shown
 
 
@@ -127,8 +128,40 @@ def test_each_epoch_is_shown_once_over_a_kill(name: str, search: Callable[[list[
     made.loggers.close()
     assert made.said == []
     shown = {trial: sorted(points) for trial, points in READ[name](made.paths.logging(name)).items()}
-    expected = {trial: [(epoch, trial + epoch / 8) for epoch in (1, 2, 3)] for trial in (0, 1)}
-    assert shown == expected
+    for trial in (0, 1):
+        recorded = read_lines(made.paths.trial(trial).progress_jsonl).records
+        assert [line["epoch"] for line in recorded] == [1, 2, 3]
+        assert shown.pop(trial) == [
+            (line["epoch"], line["val_r2"], pytest.approx(line["at_unix_seconds"], abs=0.01)) for line in recorded
+        ]
+    assert not shown
+
+
+def test_a_trial_that_waits_goes_on_or_ends_where_it_waited(name: str, tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path, "run").create()
+    logger = LOGGERS.find(name)(paths, "small")
+    for number in (0, 1):
+        logger.begin(number, {"fit.lr": 0.5})
+        logger.epochs(number, [Point(1, 10.0, {"val_r2": 0.25})])
+        logger.end(number, "waiting")
+    logger.end(0, "stopped")
+    logger.begin(1, {"fit.lr": 0.5})
+    logger.epochs(1, [Point(2, 20.0, {"val_r2": 0.5}), Point(3, 30.0, {"val_r2": 0.75})])
+    logger.end(1, "complete")
+    logger.close()
+    shown = {number: sorted(points) for number, points in READ[name](paths.logging(name)).items()}
+    assert shown == {0: [(1, 0.25, 10.0)], 1: [(1, 0.25, 10.0), (2, 0.5, 20.0), (3, 0.75, 30.0)]}
+
+
+@pytest.mark.slow
+def test_more_numbers_than_one_call_of_mlflow_takes_are_all_shown(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path, "run").create()
+    logger = LOGGERS.find("mlflow")(paths, "small")
+    logger.begin(0, {"fit.lr": 0.5})
+    logger.epochs(0, [Point(epoch, 1.0, {"val_r2": 0.5, "train_loss": 1.0}) for epoch in range(1, 602)])
+    logger.end(0, "complete")
+    logger.close()
+    assert sorted(epoch for epoch, *_ in READ["mlflow"](paths.logging("mlflow"))[0]) == list(range(1, 602))
 
 
 class Broken(Logger):
@@ -139,7 +172,7 @@ class Broken(Logger):
 
     def begin(self, number: int, params: Any) -> None: ...
 
-    def epoch(self, number: int, epoch: int, values: Any) -> None:
+    def epochs(self, number: int, points: Any) -> None:
         self.calls += 1
         if self.calls == 3:
             raise OSError("nobody listens\nat all")

@@ -7,17 +7,32 @@ doubles a point nor loses one.
 """
 
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import plain
 from spectral_search.record.paths import RunPaths
 from spectral_search.spec.name_registry import LOGGERS
+
+
+class Point(NamedTuple):
+    """What was measured in an epoch of a trial.
+
+    Attributes:
+        epoch: From 1.
+        at: When, in Unix seconds.
+        values: By name.
+    """
+
+    epoch: int
+    at: float
+    values: Mapping[str, float]
 
 
 class Logger(ABC):
@@ -48,16 +63,21 @@ class Logger(ABC):
         """A trial, before its first epoch; again where it goes on from a rung."""
 
     @abstractmethod
-    def epoch(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
-        """What was measured in an epoch of a trial, kept by the time that this returns."""
+    def epochs(self, number: int, points: Sequence[Point]) -> None:
+        """Further epochs of a trial, kept by the time that this returns: all of them at once where it is taken up."""
 
     @abstractmethod
     def end(self, number: int, state: str) -> None:
-        """What became of a trial: complete, stopped or failed; waiting where it may go on later."""
+        """What became of a trial: complete, stopped or failed; waiting where it may go on later, or end without."""
 
     @abstractmethod
     def close(self) -> None:
         """The process ends."""
+
+
+def point(record: Mapping[str, Any]) -> Point:
+    """What of an epoch's record is shown."""
+    return Point(int(record["epoch"]), float(record.get("at_unix_seconds", time.time())), numbers(record))
 
 
 def numbers(record: Mapping[str, Any]) -> dict[str, float]:
@@ -67,6 +87,19 @@ def numbers(record: Mapping[str, Any]) -> dict[str, float]:
         for name, value in plain(record).items()
         if isinstance(value, int | float) and not isinstance(value, bool) and name not in ("epoch", "at_unix_seconds")
     }
+
+
+def require_no_loggers(names: Sequence[str]) -> None:
+    """Refuse loggers of a run that several processes work on: each would make the folders of the others anew.
+
+    Raises:
+        RequestError: There are any.
+    """
+    if names:
+        raise RequestError(
+            f"search.loggers ({', '.join(names)}) shows what one process works on: leave it out, or work on the "
+            "run without --join."
+        )
 
 
 def require_loggers(names: Sequence[str]) -> None:

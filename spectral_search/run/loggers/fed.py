@@ -6,7 +6,7 @@ from functools import partial
 
 from spectral_search.record.durable import read_lines
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.loggers.epoch_sink import Logger, numbers
+from spectral_search.run.loggers.epoch_sink import Logger, point
 from spectral_search.run.study import LiveTrial, Study
 from spectral_search.spec.name_registry import LOGGERS
 from spectral_search.spec.run import RunSpec
@@ -51,8 +51,8 @@ class Loggers:
         logger: Logger = LOGGERS.find(name)(paths, spec.stage)
         for trial in study.history.trials:
             logger.begin(trial.number, trial.params)
-            for record in read_lines(paths.trial(trial.number).progress_jsonl).records:
-                logger.epoch(trial.number, int(record["epoch"]), numbers(record))
+            if records := read_lines(paths.trial(trial.number).progress_jsonl).records:
+                logger.epochs(trial.number, [point(record) for record in records])
             logger.end(trial.number, "waiting" if trial.state == "running" else trial.state)
         self._loggers[name] = logger
 
@@ -69,7 +69,7 @@ def _feed(logger: Logger, event: str, trial: LiveTrial) -> None:
     if event == "started":
         logger.begin(trial.number, trial.params)
     elif event == "epoch":
-        logger.epoch(trial.number, trial.last_epoch, numbers(trial.epochs[-1]))
+        logger.epochs(trial.number, [point(trial.epochs[-1])])
     else:
         logger.end(trial.number, event)
 

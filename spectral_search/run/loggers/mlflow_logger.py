@@ -1,15 +1,19 @@
-"""MLflow: a run for the search and one below it for each trial, `mlflow ui --backend-store-uri sqlite:///.../mlflow.db`."""
+"""MLflow: a run for the search and one below it for each trial, `mlflow ui --backend-store-uri sqlite:///.../mlflow.db`.
+
+That command needs all of MLflow, of which searching needs a part: `pip install mlflow`.
+"""
 
 import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.loggers.epoch_sink import Logger
+from spectral_search.run.loggers.epoch_sink import Logger, Point
 from spectral_search.spec.yaml_io import show
 
-_STATUS = {"complete": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "waiting": "SCHEDULED"}
+_STATUS = {"complete": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
+_MOST = 1000
+"""Numbers that MLflow takes in one call, which costs the same whatever their count."""
 
 
 class Mlflow(Logger):
@@ -37,17 +41,22 @@ class Mlflow(Logger):
         for key, value in params.items():
             self._client.log_param(made.info.run_id, key, show(value))
 
-    def epoch(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
-        now = int(1000 * time.time())
-        metrics = [self._metric(name, value, now, epoch) for name, value in values.items()]
-        self._client.log_batch(self._runs[number], metrics=metrics)
+    def epochs(self, number: int, points: Sequence[Point]) -> None:
+        metrics = [
+            self._metric(name, value, round(1000 * point.at), point.epoch)
+            for point in points
+            for name, value in point.values.items()
+        ]
+        for first in range(0, len(metrics), _MOST):
+            self._client.log_batch(self._runs[number], metrics=metrics[first : first + _MOST])
 
     def end(self, number: int, state: str) -> None:
         run = self._runs[number]
         self._client.set_tag(run, "state", state)
-        self._client.update_run(run, status="SCHEDULED") if state == "waiting" else self._client.set_terminated(
-            run, _STATUS[state]
-        )
+        if state == "waiting":
+            self._client.update_run(run, status="SCHEDULED")
+        else:
+            self._client.set_terminated(run, _STATUS[state])
 
     def close(self) -> None:
         self._client.set_terminated(self._parent, "FINISHED")

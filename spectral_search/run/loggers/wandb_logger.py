@@ -1,11 +1,11 @@
 """Weights & Biases: a run for each trial, grouped by the search, offline unless WANDB_MODE says otherwise."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectral_search.record.paths import RunPaths
-from spectral_search.run.loggers.epoch_sink import Logger
+from spectral_search.run.loggers.epoch_sink import Logger, Point
 
 
 class Wandb(Logger):
@@ -32,8 +32,9 @@ class Wandb(Logger):
                 settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
             )
 
-    def epoch(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
-        self._runs[number].log(dict(values), step=epoch)
+    def epochs(self, number: int, points: Sequence[Point]) -> None:
+        for point in points:
+            self._runs[number].log({**point.values, "_timestamp": point.at}, step=point.epoch)
 
     def end(self, number: int, state: str) -> None:
         # One that waits may go on, and what was finished can be told nothing more.

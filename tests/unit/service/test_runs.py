@@ -10,9 +10,11 @@ from rich.console import Console
 from small_search import make_data, make_spec
 
 from spectral_search import service
+from spectral_search.errors import RequestError
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import NameTakenError, RunPaths
 from spectral_search.service import RunOptions, Shown
+from spectral_search.service.runs import join
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,15 @@ def test_a_name_that_was_asked_for_is_that_name_or_none(folder: Path, tmp_path: 
     assert service.begin(made, "mine", options, service.silent()) == "mine"
     with pytest.raises(NameTakenError, match="resume mine"):
         service.begin(made, "mine", options, service.silent())
+
+
+def test_loggers_of_a_run_that_is_joined_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
+    spec, logged = str(folder / "small.yaml"), ("search.loggers=[tensorboard]",)
+    plain, with_logger = (RunOptions(results=str(tmp_path), sets=sets, executor="inline") for sets in ((), logged))
+    with pytest.raises(RequestError, match=r"search.loggers \(tensorboard\) .* without --join"):
+        join(spec, "shared", with_logger, service.silent())
+    assert not list(tmp_path.iterdir())
+    # Begun by one process alone, which recorded them.
+    service.begin(service.plan(spec, with_logger, service.silent()), "shared", with_logger, service.silent())
+    with pytest.raises(RequestError, match=r"search.loggers \(tensorboard\) .* without --join"):
+        join(spec, "shared", plain, service.silent())
