@@ -1,5 +1,6 @@
 """What the process of a job does beside its search: its log, a sign of life, an ear for `stop`."""
 
+import codecs
 import fcntl
 import os
 import signal
@@ -147,14 +148,16 @@ def growing(paths: RunPaths, is_over: Callable[[], bool], sleep: Callable[[float
         is_over: Whether nothing will be added any more.
         sleep: Waits so many seconds.
     """
-    position = 0
+    position, decoder = 0, codecs.getincrementaldecoder("utf-8")("replace")
     while True:
         ended = is_over()  # before reading: what is written in between is then read all the same
         with suppress(FileNotFoundError), open(paths.job_log, "rb") as log:
             log.seek(position)
-            if text := log.read():
-                position += len(text)
-                yield text.decode(errors="replace")
+            read = log.read()
+            position += len(read)
+            # A character may be half written: the rest of it comes with the next reading.
+            if text := decoder.decode(read, final=ended):
+                yield text
         if ended:
             return
         sleep(_LOOK_SECONDS / 2)

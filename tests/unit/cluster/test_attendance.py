@@ -73,12 +73,12 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 
 def test_a_log_is_followed_until_the_job_is_over(tmp_path: Path) -> None:
-    paths, turns = RunPaths(tmp_path, "small").reserve(), iter([False, False, True])
-    additions = iter([b"first\n", "half of \N{LATIN SMALL LETTER E WITH ACUTE}".encode()[:-1]])
+    paths, turns = RunPaths(tmp_path, "small").reserve(), iter([False, False, False, True])
+    whole = "first\nand \N{LATIN SMALL LETTER E WITH ACUTE}, of which a half comes later"
+    additions = iter([whole.encode()[:6], whole.encode()[6:11], whole.encode()[11:]])
 
     def sleep(seconds: float) -> None:
         with open(paths.job_log, "ab") as log:
             log.write(next(additions))
 
-    assert "".join(growing(paths, lambda: next(turns), sleep)).startswith("first\nhalf of ")
-    assert os.path.exists(paths.job_log)
+    assert list(growing(paths, lambda: next(turns), sleep)) == [whole[:6], whole[6:10], whole[10:]]
