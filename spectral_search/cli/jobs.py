@@ -10,7 +10,11 @@ from spectral_search.cli.runs import (
     Epochs,
     Executor,
     Gpus,
+    InputKind,
     Name,
+    Quick,
+    Sampler,
+    Trials,
     make_options,
     show_ending,
     typed_command,
@@ -18,6 +22,7 @@ from spectral_search.cli.runs import (
 from spectral_search.cli.shared import (
     PROGRAM,
     DataRoot,
+    FromCluster,
     Json,
     NumTrain,
     Results,
@@ -37,10 +42,6 @@ _JobAddress = Annotated[
     str | None,
     typer.Option("--address", metavar="URL", help="Where the cluster takes jobs [http://127.0.0.1:8265]."),
 ]
-_FromCluster = Annotated[
-    str | None,
-    typer.Option("--address", metavar="URL", help="Ask this cluster, where the results folder cannot be seen."),
-]
 
 
 def submit(
@@ -52,14 +53,14 @@ def submit(
     data_root: DataRoot = None,
     name: Name = None,
     num_train: NumTrain = None,
-    trials: Annotated[int | None, typer.Option("--trials", help="Trials of each search.")] = None,
+    trials: Trials = None,
     epochs: Epochs = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="Who proposes trials: {search.sampler}.")] = None,
-    input_kind: Annotated[str | None, typer.Option("--input", metavar="KIND", help="What networks see.")] = None,
+    sampler: Sampler = None,
+    input_kind: InputKind = None,
     sets: Sets = None,
     gpus: Gpus = None,
     concurrent: Concurrent = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Shrink the stages to minutes on two CPU cores.")] = False,
+    quick: Quick = False,
     executor: Executor = "auto",
     python: Annotated[
         str | None, typer.Option("--python", metavar="COMMAND", help="Python on the cluster [`python` there].")
@@ -109,7 +110,7 @@ def show_submitted(done: "list[Standing]", as_json: bool, results: str | None) -
     typer.echo(f"follow it: {shlex.join([PROGRAM, 'logs', done[0].job.name, '--follow', *place])}")
 
 
-def jobs(address: _FromCluster = None, results: Results = None, as_json: Json = False) -> None:
+def jobs(address: FromCluster = None, results: Results = None, as_json: Json = False) -> None:
     """List the jobs of the results folder: what each does, what it waits for, why it failed."""
     with answering():
         from spectral_search.cluster.jobs_view import render_jobs
@@ -134,7 +135,7 @@ def logs(
     name: Annotated[str, typer.Argument(help="The job.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
     trial: Annotated[int | None, typer.Option("--trial", min=0, help="What is known of one trial.")] = None,
-    address: _FromCluster = None,
+    address: FromCluster = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:

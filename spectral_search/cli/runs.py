@@ -10,6 +10,7 @@ import typer
 from spectral_search.cli.shared import (
     PROGRAM,
     DataRoot,
+    FromCluster,
     Json,
     NumTrain,
     Results,
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from spectral_search.service.run_options import RunOptions
 
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run [the stage's, numbered].")]
+Trials = Annotated[int | None, typer.Option("--trials", help="Trials of a search.")]
+Sampler = Annotated[str | None, typer.Option("--sampler", help="Who proposes trials: {search.sampler}.")]
+InputKind = Annotated[
+    str | None, typer.Option("--input", metavar="KIND", help="What networks see; of {task}: {data.input.kind}.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Shrink a stage to minutes on two CPU cores.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Most epochs of a trial.")]
 Gpus = Annotated[str | None, typer.Option("--gpus", help="GPU indices, such as 0,1; `none` runs on the CPU.")]
 Concurrent = Annotated[int | None, typer.Option("--concurrent", help="Most trials at a time.")]
@@ -51,13 +58,10 @@ def run(
     data_root: DataRoot = None,
     name: Name = None,
     num_train: NumTrain = None,
-    trials: Annotated[int | None, typer.Option("--trials", help="Trials of the search.")] = None,
+    trials: Trials = None,
     epochs: Epochs = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="Who proposes trials: {search.sampler}.")] = None,
-    input_kind: Annotated[
-        str | None,
-        typer.Option("--input", metavar="KIND", help="What networks see; of {task}: {data.input.kind}."),
-    ] = None,
+    sampler: Sampler = None,
+    input_kind: InputKind = None,
     sets: Sets = None,
     gpus: Gpus = None,
     concurrent: Concurrent = None,
@@ -67,7 +71,7 @@ def run(
         typer.Option("--join", metavar="NAME", help="Work on this run together with others, without Ray; begin it."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Shrink the stage to minutes on two CPU cores.")] = False,
+    quick: Quick = False,
     executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
@@ -260,10 +264,7 @@ def train(
 
 def stop(
     name: Annotated[str, typer.Argument(help="The run or the job.")],
-    address: Annotated[
-        str | None,
-        typer.Option("--address", metavar="URL", help="Ask this cluster, where the results folder cannot be seen."),
-    ] = None,
+    address: FromCluster = None,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -298,9 +299,8 @@ def status(
             print_json([summary_document(run) for run in found]) if as_json else make_console(False).print(
                 render_runs(found)
             )
-            for one in () if as_json else jobs.all_jobs(results):
-                if not one.paths.exists():
-                    typer.echo(told_of(one))
+            for one in () if as_json else jobs.queued_jobs(results):
+                typer.echo(told_of(one))
             return
         job = jobs.job(name, results)
         if job is not None and not job.paths.exists() and not watch:

@@ -35,6 +35,11 @@ Sets = Annotated[
 ]
 NumTrain = Annotated[int | None, typer.Option("--num-train", help="Most training examples.")]
 
+FromCluster = Annotated[
+    str | None,
+    typer.Option("--address", metavar="URL", help="Ask this cluster, where the results folder cannot be seen."),
+]
+
 
 @contextmanager
 def answering() -> Iterator[None]:

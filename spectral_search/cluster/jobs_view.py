@@ -40,7 +40,7 @@ def _verb(one: Standing) -> str:
 
 
 def _ordinal(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
+    return {1: "first", 2: "second", 3: "third"}.get(number, f"place {number}")
 
 
 def _short(address: str | None) -> str:

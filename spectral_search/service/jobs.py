@@ -1,7 +1,7 @@
 """Jobs: searches that a cluster carries out; listed, read and stopped, from their folders or from the cluster."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from spectral_search.cluster.standing import Standing, standing, standings
 from spectral_search.cluster.submission import KEY, why_failed
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import write_atomic
-from spectral_search.record.paths import RunPaths, results_root
+from spectral_search.record.paths import RunPaths, job_names, results_root
 from spectral_search.service import runs
 
 _ASK_SECONDS = 2.0
@@ -29,9 +29,20 @@ _STATES: dict[str, JobState] = {
 
 def all_jobs(results: str | None = None) -> list[Standing]:
     """All jobs of the results folder, first submitted first; a cluster is asked only of jobs that never began."""
+    return _each_asked(standings(results_root(results)))
+
+
+def queued_jobs(results: str | None = None) -> list[Standing]:
+    """Jobs whose runs have not begun; the records of all are read only where there is such a one, for its place."""
+    root = results_root(results)
+    queued = {name for name in job_names(root) if RunPaths(root, name).is_queued()}
+    return _each_asked([one for one in standings(root) if one.paths.name in queued]) if queued else []
+
+
+def _each_asked(jobs: Sequence[Standing]) -> list[Standing]:
     silent: set[str | None] = set()
     found = []
-    for one in standings(results_root(results)):
+    for one in jobs:
         found.append(asked := _unanswered(one) if one.job.address in silent else _asked(one))
         if one.state == "submitted" and asked == _unanswered(one):  # one wait for a cluster is enough
             silent.add(one.job.address)

@@ -33,8 +33,9 @@ def test_a_help_names_what_a_refusal_names(verb: str, words: list[str], named: s
     assert len(taken) > 1 and [name for name in taken if name not in help_of(verb, tmp_path)] == []
 
 
-def test_a_help_of_a_spec_key_is_what_the_key_allows(tmp_path: Path) -> None:
-    told = help_of("run", tmp_path)
+@pytest.mark.parametrize("verb", ["run", "submit"])
+def test_a_help_of_a_spec_key_is_what_the_key_allows(verb: str, tmp_path: Path) -> None:
+    told = help_of(verb, tmp_path)
     for key in ("search.sampler", "data.input.kind"):
         assert f": {allowed(all_leaves()[key])}." in told
     assert "parzen" in told and "denoised" in told
