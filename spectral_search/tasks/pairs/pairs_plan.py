@@ -66,7 +66,7 @@ class PairsPlan(ArrayPlan[PairPart]):
 
 def _faults_of_comparing(config: TrialConfig) -> Iterator[str]:
     """Why images of a batch cannot be compared with each other."""
-    kind, mixing = config.model.kind, [item.kind for item in config.fit.augment if item.kind in ("mixup", "cutmix")]
+    kind, mixing = config.model.kind, [item.kind for item in config.fit.augment if hasattr(item, "mix")]
     if not family_of(kind).compares:
         told = ", ".join(family.kind for family in families().values() if family.compares)
         yield f"data.images_a_class is for networks that encode images one by one ({told}), not {kind}: leave it out."
