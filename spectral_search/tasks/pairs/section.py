@@ -70,7 +70,7 @@ class PairData(DataSection):
         None,
         description="so many images of each class in a training batch, all of which are compared with each other, half "
         "of the pairs of one class: batch_size and num_train then count images, and each is encoded once for all its "
-        "pairs; null: every image is in one pair",
+        "pairs; drawing these takes time that grows with the square of batch_size; null: every image is in one pair",
     )
     quarter_turns: bool = Field(
         False,
