@@ -17,6 +17,8 @@ DAY_MINUTES = 24 * 60
 MONDAY = np.datetime64("2001-01-01T00:00", "m")
 """Stands for the first row of a table without times: only differences count then."""
 
+_DEAD_SHARE = 0.95
+"""A sensor that is missing more often than this says nothing worth having."""
 _BLOCKS = 20
 """Of time in a part, those of one fold of cross-validation going together."""
 
@@ -43,6 +45,12 @@ class Readings:
 
     def __len__(self) -> int:
         return len(self.values_TS)
+
+    @property
+    def dead_sensors(self) -> list[str]:
+        """Names of those that are missing nearly always."""
+        missing_S = np.isnan(self.values_TS).mean(axis=0)
+        return [self.sensors[sensor] for sensor in np.flatnonzero(missing_S > _DEAD_SHARE)]
 
     @property
     def times_T(self) -> np.ndarray:

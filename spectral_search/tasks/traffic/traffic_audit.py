@@ -11,17 +11,15 @@ import numpy as np
 from spectral_search.tasks.traffic.readings import Split
 from spectral_search.tasks.traffic.section import HORIZON
 
-_DEAD_SHARE, _STUCK_HOURS, _MISSING_SHARE = 0.95, 6.0, 0.25
-"""Missing more often than that, the same reading for longer, more of a part missing."""
+_STUCK_HOURS, _MISSING_SHARE = 6.0, 0.25
+"""The same reading for longer, more of a part missing."""
 _SHOWN = 10
 
 
 def audit_readings(parts: Split) -> dict[str, dict[str, Any]]:
     """Findings by name: whether each is a fault, what was found, and which sensors it concerns."""
     readings = parts.readings
-    values_TS = readings.values_TS
-    missing_S = np.isnan(values_TS).mean(0)
-    dead = [readings.sensors[sensor] for sensor in np.flatnonzero(missing_S > _DEAD_SHARE)]
+    values_TS, dead = readings.values_TS, readings.dead_sensors
     stuck = [readings.sensors[sensor] for sensor in np.flatnonzero(_longest_runs(values_TS) >= _steps(readings))]
     negative = int((values_TS < 0).sum())
     shares = {part: float(np.isnan(values_TS[slice(*rows)]).mean()) for part, rows in parts.rows.items()}

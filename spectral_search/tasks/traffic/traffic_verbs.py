@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _CACHE_VERSION = 1
 """Raised with every change of the simulator that changes readings: an old cache must not pass for the new."""
-_DEAD_SHARE = 0.95
-"""A sensor that is missing more often than this says nothing worth having."""
 
 
 class SimulateOptions(VerbOptions):
@@ -71,16 +69,14 @@ def _inspect(path: Path, options: InspectOptions, audience: Audience) -> Answer:
 def _inspected(readings: Readings) -> dict[str, Any]:
     """What readings are, as plain values."""
     values_TS = readings.values_TS
-    missing_S = np.isnan(values_TS).mean(axis=0)
     adjacency_SS = readings.adjacency_SS
-    dead = [name for name, share in zip(readings.sensors, missing_S, strict=True) if share > _DEAD_SHARE]
     return {
         "steps": len(readings),
         "sensors": len(readings.sensors),
         "step_minutes": readings.step_minutes,
         "first": str(readings.start) if readings.timed else None,
-        "missing_share": float(missing_S.mean()),
-        "dead_sensors": dead,
+        "missing_share": float(np.isnan(values_TS).mean()),
+        "dead_sensors": readings.dead_sensors,
         "lowest": float(np.nanmin(values_TS)),
         "mean": float(np.nanmean(values_TS)),
         "highest": float(np.nanmax(values_TS)),

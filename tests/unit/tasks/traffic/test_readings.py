@@ -77,3 +77,10 @@ def test_windows_that_predict_the_same_step_share_a_block_of_time() -> None:
         left_N2, right_N2 = block_N2[:-apart], block_N2[apart:]
         assert (left_N2[:, :, None] == right_N2[:, None]).any((1, 2)).all()
     assert not (block_N2[:-30, :, None] == block_N2[30:, None]).any((1, 2)).all()
+
+
+def test_a_sensor_is_dead_that_is_missing_nearly_always() -> None:
+    readings = counted(100)
+    assert readings.dead_sensors == []
+    readings.values_TS[:95, 0] = readings.values_TS[:96, 1] = NAN
+    assert readings.dead_sensors == ["b"]
