@@ -76,7 +76,7 @@ class TrafficData(DataSection):
         None, description="most training windows, spread evenly over time"
     )
     windows_per_epoch: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
-        None, description="most training windows of an epoch, others in each; when absent all of them in every epoch"
+        None, description="most training windows of an epoch, drawn anew in each; when absent all of them every time"
     )
     num_val: Annotated[int, Field(ge=1, le=MANY)] | None = Field(
         None, description="most val windows, spread evenly over time"
@@ -85,6 +85,8 @@ class TrafficData(DataSection):
         42, description="of the resampling that intervals come from; the split itself is by time"
     )
     input: TrafficInput = TrafficInput()
+
+    SETTING = ("num_train", "windows_per_epoch")
 
     @field_validator("start")
     @classmethod

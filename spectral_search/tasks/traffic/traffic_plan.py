@@ -83,7 +83,7 @@ class TrafficPlan:
 
     def rows(self) -> list[tuple[str, str]]:
         readings, sizes, train = self.readings, self.sizes, len(self.parts.windows["train"])
-        drawn = "" if sizes.train == train else f" ({sizes.train:,} of them an epoch, others in each)"
+        drawn = "" if sizes.train == train else f" ({sizes.train:,} of them an epoch, drawn anew in each)"
         steps = f"{len(readings):,} steps of {readings.step_minutes} min from {readings.start}"
         near = "no adjacency" if readings.adjacency_SS is None else "an adjacency"
         return [
