@@ -47,7 +47,7 @@ from spectral_search.strategy.history import History, Trial
 from spectral_search.strategy.new_point import NewPoints
 from spectral_search.strategy.pause import pause_of
 from spectral_search.strategy.rule import Decision, rule_of
-from spectral_search.strategy.space_points import Params, planned_trials, searched_domains
+from spectral_search.strategy.space_points import Params, fixed_keys, planned_trials, searched_domains
 from spectral_search.strategy.stored_choices import StoredSpace
 from spectral_search.task.metric import Metric
 from spectral_search.task.registry import task_of
@@ -96,7 +96,8 @@ class Study:
         self._metric = self._objectives[0]
         self._storage, self._study = storage, open_study(storage, name, self._objectives)
         self._points, self._rule = NewPoints(spec, self._metric), rule_of(spec, self._metric)
-        self._pause, self._paused, self._stuck = pause_of(spec.search), read_paused(paths), list[PausedPart]()
+        self._pause, self._paused = pause_of(spec.search, fixed_keys(spec)), read_paused(paths)
+        self._stuck = list[PausedPart]()
         self.on_pause: Callable[[PausedPart], None] = lambda paused: None
         """Told of every part of the space that gets no more trials from now on."""
         self._stored_space = StoredSpace(searched_domains(spec), self._study.get_trials(deepcopy=False))

@@ -5,7 +5,7 @@ What it pauses stays so for the rest of the search, whatever comes after it: the
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from spectral_search.spec.name_registry import PAUSES
 from spectral_search.spec.search import SearchSpec
@@ -18,21 +18,22 @@ class Pause(ABC):
 
     Args:
         search: How many failures it takes: `search.pause_after`.
+        fixed: Keys that have one value in all of the space: a part that they bound would be the whole of it.
     """
 
-    def __init__(self, search: SearchSpec) -> None:
-        self.search = search
+    def __init__(self, search: SearchSpec, fixed: Collection[str] = ()) -> None:
+        self.search, self.fixed = search, fixed
 
     @abstractmethod
     def parts(self, history: History) -> Sequence[PausedPart]:
         """What is to be paused by now; the whole space only as long as nothing has trained."""
 
 
-def pause_of(search: SearchSpec) -> Pause:
-    """The pause of a search.
+def pause_of(search: SearchSpec, fixed: Collection[str] = ()) -> Pause:
+    """The pause of a search, in whose space some keys are fixed.
 
     Raises:
         RequestError: Nothing has the name that it gives.
     """
-    made: Pause = PAUSES.find(search.pause)(search)
+    made: Pause = PAUSES.find(search.pause)(search, fixed)
     return made

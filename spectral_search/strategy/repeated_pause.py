@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from spectral_search.spec.space_part import WHOLE, PausedPart, shared_part
 from spectral_search.strategy.history import History, Trial
 from spectral_search.strategy.pause import Pause
+from spectral_search.strategy.space_points import Params
 
 
 class Repeated(Pause):
@@ -23,15 +24,18 @@ class Repeated(Pause):
         struck = {cause: trials for cause, trials in by_cause.items() if 0 < least <= len(trials)}
         if not struck:
             return []
-        sound = [trial.params for trial in history.trials if trial.state != "failed" and trial.values]
+        sound = [self._varied(trial) for trial in history.trials if trial.state != "failed" and trial.values]
         found = []
         for cause, trials in struck.items():
-            part = shared_part([trial.params for trial in trials], sound)
+            part = shared_part([self._varied(trial) for trial in trials], sound)
             if part is None and not sound:
                 part = WHOLE
             if part is not None:
                 found.append(PausedPart(part, cause, tuple(trial.number for trial in trials)))
         return found
+
+    def _varied(self, trial: Trial) -> Params:
+        return {key: value for key, value in trial.params.items() if key not in self.fixed}
 
 
 PAUSE = Repeated

@@ -35,6 +35,17 @@ def searched_domains(spec: RunSpec) -> dict[str, Domain]:
     return {key: Domain(kind="choice", choices=list(found.values())) for key, found in values.items()}
 
 
+def fixed_keys(spec: RunSpec) -> frozenset[str]:
+    """The searched keys that have one and the same value at every point."""
+    points = spec.grid_points() if spec.search.exhaustive else []
+    return frozenset(
+        key
+        for key, domain in searched_domains(spec).items()
+        if domain.choices is not None and len(domain.choices) == 1 and domain.when is None
+        if all(key in point for point in points)
+    )
+
+
 def point_key(params: Mapping[str, Any]) -> str:
     """The same text for equal points."""
     return json.dumps(params, sort_keys=True)

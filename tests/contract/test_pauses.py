@@ -82,6 +82,13 @@ def test_where_nothing_ever_trained_the_whole_space_is_closed_unless_failures_sh
     assert not made(name).parts(History([*apart, replace(begun, values=(0.1,))], 12))
 
 
+def test_a_key_with_one_value_in_all_of_the_space_bounds_no_part(name: str) -> None:
+    apart = [failing(1, width, first=number)[0] for number, width in enumerate((64, 128, 256))]
+    trials = [replace(trial, params={**trial.params, "model.dropout": 0.2}) for trial in apart]
+    (paused,) = pause_of(SearchSpec(pause=name, pause_after=3), {"model.dropout"}).parts(History(trials, 12))
+    assert paused.part == WHOLE
+
+
 def test_it_is_a_function_of_the_history_and_changes_nothing(name: str) -> None:
     trials = [*trained(4), *failing(5, first=4)]
     before, pause = list(trials), made(name)

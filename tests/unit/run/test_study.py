@@ -467,6 +467,16 @@ def test_where_nothing_trains_at_all_the_search_is_stuck_until_something_does(
     assert not paths.paused_jsonl.exists()
 
 
+def test_a_key_with_one_value_does_not_hide_that_nothing_trains(
+    tmp_path: Path, paths: RunPaths, studies: Callable[..., Study]
+) -> None:
+    space = {"fit.lr": {"log_uniform": [1e-4, 1e-1]}, "model.dropout": {"choice": [0.2]}}
+    study = studies(make_spec(tmp_path, tmp_path, space=space, search={"sampler": "random"}), paths)
+    for _ in range(3):
+        fail(study, "TypeError: x")
+    assert study.next_trial() is None and study.stuck is not None and not paths.paused_jsonl.exists()
+
+
 def test_with_zero_nothing_is_ever_paused(
     tmp_path: Path, paths: RunPaths, studies: Callable[[RunSpec, RunPaths], Study]
 ) -> None:
