@@ -16,11 +16,13 @@ class GridProposer(Proposer):
     def __init__(self, spec: RunSpec, metric: Metric) -> None:
         super().__init__(spec, metric)
         self._points, self._tried = spec.grid_points(), TriedPoints()
+        # Made once: each proposal passes by all points that were tried.
+        self._keys = [point_key(point) for point in self._points]
 
     def propose(self, history: History) -> Params | None:
         tried = self._tried.points(history)
-        left = (point for point in self._points if point_key(point) not in tried and not history.refuses(point))
-        return next(left, None)
+        keyed = zip(self._keys, self._points, strict=True)
+        return next((point for key, point in keyed if key not in tried and not history.refuses(point)), None)
 
 
 PROPOSER = GridProposer

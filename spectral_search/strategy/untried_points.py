@@ -51,9 +51,9 @@ class UntriedPoints:
             return None
         import optuna
 
-        sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
+        sampler, tried = optuna.samplers.RandomSampler(seed=seed % 2**32), self._tried.points(history)
         for _ in range(_RANDOM_ATTEMPTS):
-            if self.holds(params := self._shadow.ask(sampler, []), history):
+            if self._is_left(params := self._shadow.ask(sampler, []), tried, history):
                 return params
         return None
 
@@ -63,13 +63,15 @@ class UntriedPoints:
         if self._finite is not None:
             left = self._left(history)
             return rng.sample(left, min(count, len(left)))
-        drawn = [drawn_point(self._spec, self._domains, rng) for _ in range(count)]
-        return [params for params in drawn if self.holds(params, history)]
+        drawn, tried = [drawn_point(self._spec, self._domains, rng) for _ in range(count)], self._tried.points(history)
+        return [params for params in drawn if self._is_left(params, tried, history)]
 
     def holds(self, params: Params, history: History) -> bool:
         """Whether a point of the space is possible, new, and not where nothing more is tried."""
-        is_new = point_key(params) not in self._tried.points(history)
-        return is_new and not history.refuses(params) and is_possible(self._spec, params)
+        return self._is_left(params, self._tried.points(history), history)
+
+    def _is_left(self, params: Params, tried: Set[str], history: History) -> bool:
+        return point_key(params) not in tried and not history.refuses(params) and is_possible(self._spec, params)
 
     def _left(self, history: History) -> list[Params]:
         tried = self._tried.points(history)

@@ -12,6 +12,7 @@ from spectral_search.errors import RequestError
 from spectral_search.spec.name_registry import PROPOSERS
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.space_part import WHOLE, PausedPart, SpacePart
+from spectral_search.strategy import grid_proposer
 from spectral_search.strategy.candidate_configs import candidates
 from spectral_search.strategy.grid_proposer import GridProposer
 from spectral_search.strategy.history import History, State, Trial
@@ -146,6 +147,12 @@ def test_an_empty_space_is_one_trial(name: str) -> None:
 def test_a_grid_is_its_points_in_order() -> None:
     spec = spec_for("grid")
     assert [trial.params for trial in proposed(proposer_of(spec, HIGHER), 99)] == spec.grid_points()
+
+
+def test_a_proposal_of_a_grid_makes_no_key_of_its_points_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    proposer = GridProposer(spec_for("grid"), HIGHER)
+    monkeypatch.setattr(grid_proposer, "point_key", None)
+    assert proposer.propose(history_of([])) is not None
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
