@@ -184,10 +184,19 @@ def try_folder(folder: Path) -> None:
     Raises:
         OSError: It cannot be written.
     """
+    _try(partial_name(nearest_folder(folder) / "spectral-search"))
+
+
+def nearest_folder(folder: Path) -> Path:
+    """A folder if it is there, else the nearest above it that is.
+
+    Raises:
+        NotADirectoryError: A file is in its place.
+    """
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file")
-    _try(partial_name(there / "spectral-search"))
+    return there
 
 
 def _try(file: Path) -> None:

@@ -1,7 +1,6 @@
 """What the process of a job does beside its search: its log, a sign of life, an ear for `stop`."""
 
 import codecs
-import fcntl
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from contextlib import contextmanager, suppress
 from spectral_search.cluster.job_record import BEAT_SECONDS, JobRecord
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import append_line
+from spectral_search.record.file_lock import lock_of
 from spectral_search.record.manifest import utc_now
 from spectral_search.record.paths import RunPaths
 
@@ -57,17 +57,10 @@ def heard(paths: RunPaths) -> Iterator[None]:
 @contextmanager
 def _alone(paths: RunPaths) -> Iterator[None]:
     paths.job_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(paths.job_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        # The kernel lets go of it when the process ends, however that happens, so that no lock is ever left behind.
-        with suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RequestError(f"Another process carries out job {paths.name} already.") from None
+    with lock_of(paths.job_lock) as state:
+        if state == "taken":
+            raise RequestError(f"Another process carries out job {paths.name} already.")
         yield
-    finally:
-        os.close(lock)
 
 
 def _watch(paths: RunPaths, over: threading.Event) -> None:

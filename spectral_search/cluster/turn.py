@@ -1,17 +1,14 @@
 """Waiting for one's turn: a job's own process looks at the records of the others. No server keeps a queue."""
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from spectral_search.cluster.claims import Claim, left_over
 from spectral_search.cluster.job_record import JobRecord
 from spectral_search.cluster.standing import Standing, standing, standings
 from spectral_search.errors import RequestError
+from spectral_search.record.file_lock import lock_of
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import run_state
@@ -103,7 +100,9 @@ class Room:
         """
         # Written down with the next reason to wait: of those that wait, only a queued job holds up the ones behind it.
         self._job.queued = True
-        with _queue(self._paths.root):
+        # One process at a time looks for room and takes it. On a file system without locks two that look at once may
+        # both find room, and Ray's own queue settles it.
+        with lock_of(self._paths.queue_lock, waits=True):
             others = [one for one in standings(self._paths.root) if one.paths.name != self._paths.name]
             if (ahead := self._ahead(others)) is not None:
                 self._seen = None
@@ -150,16 +149,3 @@ class Room:
 
 def _sum(nodes: Mapping[str, Node], kind: str) -> float:
     return sum(node.get(kind, 0.0) for node in nodes.values())
-
-
-@contextmanager
-def _queue(root: Path) -> Iterator[None]:
-    """One process at a time looks for room and takes it."""
-    descriptor = os.open(root / ".jobs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        with suppress(OSError):  # a file system without locks: two that look at once may both find room, and Ray's own
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # queue settles it
-        yield
-    finally:
-        # This lets go of the lock too. The file stays: were it deleted, two processes could hold locks on two files.
-        os.close(descriptor)

@@ -8,7 +8,6 @@ files tries for the lock first.
     found = open_array_file(path)              # found.arrays["inputs"], found.facts["examples"]
 """
 
-import fcntl
 import json
 import mmap
 import os
@@ -22,6 +21,7 @@ import numpy as np
 from xxhash import xxh3_128
 
 from spectral_search.places import partial_name, sync_folder
+from spectral_search.record.file_lock import take_lock
 
 _ALIGNMENT = 64
 # Far above any header: the length in a damaged file is not taken for one and read.
@@ -75,7 +75,7 @@ def write_array_file(path: Path, arrays: Mapping[str, np.ndarray], facts: Mappin
     try:
         with open(temporary, "xb") as file:
             # A lock tells it from what a dead process has left.
-            _lock(file, fcntl.LOCK_EX)
+            _lock(file, waits=True)
             file.write(_with_length(json.dumps(header).encode()))
             for part in content:
                 file.write(part)
@@ -98,7 +98,7 @@ def open_array_file(path: Path) -> ArrayFile:
         OSError: It cannot be read.
     """
     with open(path, "rb") as file:
-        locked = _lock(file, fcntl.LOCK_SH)
+        locked = _lock(file, shared=True, waits=True)
         status = os.fstat(file.fileno())
         # It was removed, or replaced, between the opening and the lock: such a file no longer counts to any bound.
         if not status.st_nlink:
@@ -146,16 +146,15 @@ def unused(path: Path) -> Iterator[bool]:
     """
     # To write, since NFS gives an exclusive lock on no other descriptor.
     with open(path, "rb+") as file:
-        yield _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield _lock(file)
 
 
-def _lock(file: IO[bytes], kind: int) -> bool:
+def _lock(file: IO[bytes], **how: bool) -> bool:
     """Whether the lock is held: not where another has it, nor on a file system without locks."""
     try:
-        fcntl.flock(file, kind)
+        return take_lock(file, **how) == "held"
     except OSError:
         return False
-    return True
 
 
 def _with_length(header: bytes) -> bytes:

@@ -10,12 +10,38 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from spectral_search.errors import RequestError
+from spectral_search.places import nearest_folder, partial_name, writing
 from spectral_search.record.durable import read_json, write_json
+from spectral_search.record.file_lock import lock_of
 from spectral_search.record.manifest import same_process
 from spectral_search.record.paths import RunPaths
 
 _BEAT_SECONDS, _SILENT_SECONDS = 5.0, 60.0
 """How often a process shows that it lives; after how long without that one of another host is taken for dead."""
+
+
+def require_locks(paths: RunPaths) -> None:
+    """Refuse a run, begun or not, on a file system on which processes cannot keep out of each other's way.
+
+    Raises:
+        RequestError: It has no locks, or cannot be written.
+    """
+    with writing(paths.folder):
+        file = partial_name(nearest_folder(paths.folder) / "lock")
+        try:
+            with lock_of(file) as state:
+                if state == "none":
+                    raise no_locks(paths)
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def no_locks(paths: RunPaths) -> RequestError:
+    """That a file system has no locks, in a sentence."""
+    return RequestError(
+        f"The file system of {paths.root} has no locks, so that processes cannot work on one run together: choose "
+        "another results folder, or `run` without --join."
+    )
 
 
 @contextmanager

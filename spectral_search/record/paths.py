@@ -294,6 +294,11 @@ class RunPaths:
         return self.job_dir / "lock"
 
     @property
+    def queue_lock(self) -> Path:
+        """Of the results root: locked by the job that looks for room on its cluster."""
+        return self.root / ".jobs.lock"
+
+    @property
     def job_alive(self) -> Path:
         """Touched every few seconds by the job's process."""
         return self.job_dir / "alive"

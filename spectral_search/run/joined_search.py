@@ -4,13 +4,12 @@ Each trains trials in this process, taken from the one study. When none is left 
 re-tests the finalists and exports the winner; the others leave.
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from spectral_search.errors import RequestError, RunError
+from spectral_search.record.file_lock import lock_of
 from spectral_search.record.joiners import joining, others_live
 from spectral_search.record.manifest import Manifest, RunState
 from spectral_search.record.paths import RunPaths
@@ -41,8 +40,6 @@ def join(plan: Plan, paths: RunPaths, around: Surroundings, sleep: Callable[[flo
     """
     stopping = Stopping(f"Stopped at once; everything recorded is kept, and others go on with {paths.name}.")
     started = time.monotonic()
-    with paths.going_on(), locked(paths):
-        pass  # where there are no locks, it is told before the first of them is needed
     with _beside(paths), joining(paths), told_plainly(paths):
         _claim(paths)
         try:
@@ -90,31 +87,22 @@ def _beside(paths: RunPaths) -> Iterator[None]:
     Raises:
         RequestError: One does.
     """
-    with paths.going_on():
-        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with ExitStack() as held:
+        with paths.going_on():
+            state = held.enter_context(lock_of(paths.lock, shared=True))
+        if state == "taken":
+            raise RequestError(
+                f"A process works on run {paths.name} alone: follow it with `spectral-search status {paths.name}`, or "
+                "`stop` it and join again."
+            )
         yield
-    except BlockingIOError:
-        raise RequestError(
-            f"A process works on run {paths.name} alone: follow it with `spectral-search status {paths.name}`, or "
-            "`stop` it and join again."
-        ) from None
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def _alone_at(paths: RunPaths) -> Iterator[bool]:
     """The finish; whether this process is the one that is at it."""
-    descriptor = os.open(paths.finish_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
+    with lock_of(paths.finish_lock) as state:
+        yield state == "held"
 
 
 def _claim(paths: RunPaths) -> None:

@@ -1,23 +1,20 @@
 """One process at a time works on a run, and it can be asked to stop."""
 
-import errno
-import fcntl
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
 import psutil
 
 from spectral_search.errors import RequestError
+from spectral_search.record.file_lock import lock_of
 from spectral_search.record.paths import RunPaths
 from spectral_search.terminal import leave_lost_terminals, tell
 
-_LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems without locks answer; there the manifest's process alone tells of another one at work."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED = 130
 _SHOW_CURSOR = "\x1b[?25h"
@@ -30,25 +27,16 @@ def hold(paths: RunPaths) -> Iterator[None]:
     Raises:
         RequestError: Another process works on the run, or its folder cannot be written.
     """
-    with paths.going_on():
-        # Not inherited: a process of Ray that outlives this one would go on holding the lock.
-        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise RequestError(
-            f"Another process works on run {paths.name} already: follow it with `spectral-search status {paths.name}`."
-        ) from None
-    except OSError as error:
-        if error.errno not in _LOCKLESS:
-            os.close(descriptor)
-            raise
-    try:
+    with ExitStack() as held:
+        with paths.going_on():
+            state = held.enter_context(lock_of(paths.lock))
+        # Without locks the manifest's process alone tells of another one at work.
+        if state == "taken":
+            raise RequestError(
+                f"Another process works on run {paths.name} already: follow it with `spectral-search status "
+                f"{paths.name}`."
+            )
         yield
-    finally:
-        # The file stays. Were it removed, a process that has it open and one that makes it anew could both hold a lock.
-        os.close(descriptor)
 
 
 class Stopping:

@@ -5,8 +5,6 @@ from that. A trial belongs to the process that holds the lock of its file. The s
 dies, and then the trial is the next one's to go on with.
 """
 
-import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +12,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from spectral_search.errors import RequestError
 from spectral_search.record.epoch_log import EpochRecord, read_epochs
+from spectral_search.record.file_lock import lock_of, open_to_lock, take_lock
+from spectral_search.record.joiners import no_locks
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.paused import read_paused
 from spectral_search.run.study import Study
@@ -136,15 +135,12 @@ class SharedStudy(Study):
     def _is_owned(self, number: int) -> bool:
         """Whether a living process trains a trial."""
         try:
-            descriptor = os.open(self.paths.trial(number).owner, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = open_to_lock(self.paths.trial(number).owner, makes=False)
         except FileNotFoundError:
             return False
         try:
             # This holds the lock until it is closed. Nobody sees that, since all look under the run's lock.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return False
-        except BlockingIOError:
-            return True
+            return take_lock(descriptor) == "taken"
         finally:
             os.close(descriptor)
 
@@ -152,9 +148,8 @@ class SharedStudy(Study):
         """Take a trial; if whoever had it died over it, that is kept."""
         path = self.paths.trial(number).create().owner
         was_left = path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._owned[number] = descriptor
+        self._owned[number] = descriptor = open_to_lock(path)
+        take_lock(descriptor)  # which nobody has, since all look under the run's lock
         if was_left:
             self._orphans.add(number)
 
@@ -176,17 +171,7 @@ def locked(paths: RunPaths) -> Iterator[None]:
     Raises:
         RequestError: The file system has no locks.
     """
-    descriptor = os.open(paths.study_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-            raise RequestError(
-                f"The file system of {paths.root} has no locks, so that processes cannot work on one run together: "
-                "choose another results folder, or `run` without --join."
-            ) from None
+    with lock_of(paths.study_lock, waits=True) as state:
+        if state == "none":
+            raise no_locks(paths)
         yield
-    finally:
-        os.close(descriptor)

@@ -177,11 +177,13 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
     require_own(paths.folder)
     if options.address not in (None, HERE):
         raise RequestError("--join works without Ray: leave --address out, or `run` there without --join.")
+    from spectral_search.record.joiners import require_locks
     from spectral_search.record.run_records import RunRecord
     from spectral_search.run.loggers.epoch_sink import require_no_loggers
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     require_no_loggers(spec.search.loggers)
+    require_locks(paths)
     if not paths.exists():
         from spectral_search.service.plans import plan
 

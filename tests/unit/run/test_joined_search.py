@@ -20,3 +20,4 @@ def test_a_file_system_without_locks_is_refused_in_a_sentence(tmp_path: Path, mo
     monkeypatch.setattr(fcntl, "flock", lockless)
     (fault,) = errors(call("run", "small.yaml", "--join", "shared", folder=tmp_path).require(2))
     assert "has no locks" in fault and "`run` without --join" in fault
+    assert not (tmp_path / "ray_results").exists(), "before anything is begun"
