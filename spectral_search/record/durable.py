@@ -2,6 +2,9 @@
 
 A reader may look at any moment and a writer may die at any moment, so a file is either replaced as a whole
 (`write_atomic`, `replacing`) or grows by whole lines (`append_line`).
+
+One rule holds for a last line that its writer did not finish, or that a power cut damaged: it was never durable.
+Whoever reads leaves it out (`parse_lines`), and whoever writes next cuts it off.
 """
 
 import hashlib
@@ -12,7 +15,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,8 @@ from numpy.typing import NDArray
 from spectral_search.errors import RequestError
 from spectral_search.places import partial_name, sync_folder
 from spectral_search.spec.yaml_io import parse_yaml
+
+_BLOCK_BYTES = 1 << 12
 
 
 def digest(path: Path) -> str:
@@ -141,19 +146,20 @@ def read_end(path: Path, most: int = 1 << 16) -> str:
 def append_line(path: Path, line: str | Mapping[str, Any]) -> None:
     """Append one line durably; a mapping is written as JSON with null for non-finite numbers.
 
-    A last line that an earlier writer left without its newline was never durable and is cut off first.
-    There may be one writer a file, and any number of readers.
+    A last line that was never durable is cut off first: one without its newline, and where a mapping is written one that
+    is no JSON object. There may be one writer a file, and any number of readers.
     """
     text = line if isinstance(line, str) else json.dumps(plain(line), allow_nan=False)
     if "\n" in text:
         raise ValueError("a line cannot hold a newline")
     is_new = not path.exists()
     with open(path, "a+b") as file:
-        if size := file.seek(0, os.SEEK_END):
-            whole = _whole_lines_size(path, size)
-            if whole < size:
-                # In append mode the write below goes to the end as it is after this cut.
-                file.truncate(whole)
+        size = file.seek(0, os.SEEK_END)
+        start, last = _last_line(file, size)
+        is_whole = last.endswith(b"\n") and (isinstance(line, str) or _json_object(last) is not None)
+        if size and not is_whole:
+            # In append mode the write below goes to the end as it is after this cut.
+            file.truncate(start)
         file.write(text.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -162,21 +168,40 @@ def append_line(path: Path, line: str | Mapping[str, Any]) -> None:
         sync_folder(path.parent)
 
 
-def _whole_lines_size(path: Path, size: int) -> int:
-    """Bytes of a non-empty file up to and including its last newline."""
-    with open(path, "rb") as file:
-        file.seek(size - 1)
-        if file.read(1) == b"\n":
-            return size
-        file.seek(0)
-        return file.read().rfind(b"\n") + 1
+def _last_line(file: BinaryIO, size: int) -> tuple[int, bytes]:
+    """Where the last line of a file of such a size begins, and the line."""
+    start, line = size, b""
+    while start > 0:
+        block = min(_BLOCK_BYTES, start)
+        start = file.seek(start - block)
+        line = file.read(block) + line
+        # The newline that ends the line is not the one that ends the line before.
+        if (before := line.rfind(b"\n", 0, -1)) >= 0:
+            return start + before + 1, line[before + 1 :]
+    return 0, line
+
+
+def _json_object(line: bytes) -> dict[str, Any] | None:
+    """What a line holds; None where that is no JSON object."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 class Lines(NamedTuple):
-    """Records of a file of JSON lines, and whether a cut last line was dropped."""
+    """Records of a file of JSON lines.
+
+    Attributes:
+        records: An object a line.
+        cut: Whether a last line that was never durable was left out.
+        size: Bytes of the lines before that.
+    """
 
     records: list[dict[str, Any]]
-    cut: bool
+    cut: bool = False
+    size: int = 0
 
 
 def read_lines(path: Path) -> Lines:
@@ -188,7 +213,7 @@ def read_lines(path: Path) -> Lines:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return Lines([], cut=False)
+        return Lines([])
     return parse_lines(content, path)
 
 
@@ -205,16 +230,15 @@ def parse_lines(content: bytes, path: Path, before: int = 0) -> Lines:
     """
     *whole, rest = content.split(b"\n")
     records: list[dict[str, Any]] = []
+    size = 0
     for number, line in enumerate(whole, start=before + 1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if isinstance(record, dict):
+        record = _json_object(line)
+        if record is not None:
             records.append(record)
+            size += len(line) + 1
         # A power cut may keep a line's newline and lose what stood before it, where the two lay in different blocks.
         elif number == before + len(whole) and not rest:
-            return Lines(records, cut=True)
+            return Lines(records, cut=True, size=size)
         else:
             raise RequestError(f"Line {number} of {path} is not a JSON object; restore the file or remove that line.")
-    return Lines(records, cut=bool(rest))
+    return Lines(records, cut=bool(rest), size=size)

@@ -64,12 +64,11 @@ class GrowingFile:
         if mark.file != self._mark.file or mark.size < self._end:
             self._forget()
         fresh = self._new_bytes() if mark.file else b""
-        records, _ = parse_lines(fresh, self._path, before=len(self.records))
-        # A line that is just being written is read again, as a whole, the next time.
-        whole = fresh[: fresh.rfind(b"\n") + 1]
-        self.records += records
-        self._overlap = (self._overlap + whole)[-_OVERLAP_BYTES:]
-        self._end += len(whole)
+        lines = parse_lines(fresh, self._path, before=len(self.records))
+        self.records += lines.records
+        # A last line that is just being written, or will be cut off, is read again the next time.
+        self._overlap = (self._overlap + fresh[: lines.size])[-_OVERLAP_BYTES:]
+        self._end += lines.size
         # Last of all, and as it was before the reading: after a fault, or if the file grew meanwhile, it is read again.
         self._mark = mark
         return True

@@ -134,13 +134,13 @@ def test_write_atomic_keeps_the_old_file_when_the_writer_fails(tmp_path: Path) -
 
 def test_lines_survive_a_writer_that_died_in_the_middle(tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
-    assert read_lines(path) == ([], False)
+    assert read_lines(path)[:2] == ([], False)
     append_line(path, {"epoch": 1, "train_loss": float("nan")})
     append_line(path, {"epoch": 2})
     whole = path.read_bytes()
     for cut in range(len(whole.splitlines(keepends=True)[0]) + 1, len(whole)):
         path.write_bytes(whole[:cut])
-        assert read_lines(path) == ([{"epoch": 1, "train_loss": None}], True)
+        assert read_lines(path)[:2] == ([{"epoch": 1, "train_loss": None}], True)
     append_line(path, {"epoch": 2})
     assert path.read_bytes() == whole
     assert read_lines(path).cut is False
@@ -149,9 +149,29 @@ def test_lines_survive_a_writer_that_died_in_the_middle(tmp_path: Path) -> None:
 def test_a_first_line_cut_leaves_an_empty_file_to_go_on_from(tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
     path.write_bytes(b'{"epo')
-    assert read_lines(path) == ([], True)
+    assert read_lines(path)[:2] == ([], True)
     append_line(path, {"epoch": 1})
-    assert read_lines(path) == ([{"epoch": 1}], False)
+    assert read_lines(path)[:2] == ([{"epoch": 1}], False)
+
+
+@pytest.mark.parametrize("damaged", [b"\0\0\0\n", b'{"epo\n', b"[2]\n", b"\n", b'{"epoch": 2}', b"\xff"])
+@pytest.mark.parametrize("before", [1, 5000])
+def test_a_last_line_that_was_never_durable_is_left_out_and_cut_off(tmp_path: Path, damaged: bytes, before: int) -> None:
+    path, first = tmp_path / "progress.jsonl", {"epoch": 1, "note": "x" * before}
+    append_line(path, first)
+    whole = path.read_bytes()
+    with open(path, "ab") as file:
+        file.write(damaged)
+    assert read_lines(path) == ([first], True, len(whole))
+    append_line(path, {"epoch": 2})
+    assert path.read_bytes() == whole + b'{"epoch": 2}\n'
+
+
+def test_lines_of_text_need_no_more_than_their_newline(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    for line in ("Error", "", "again"):
+        append_line(path, line)
+    assert path.read_text() == "Error\n\nagain\n"
 
 
 def test_a_broken_line_in_the_middle_is_a_fault(tmp_path: Path) -> None:

@@ -61,6 +61,22 @@ def test_a_damaged_line_is_named_and_what_was_read_stays(tmp_path: Path) -> None
     assert epochs(file) == [1]
 
 
+def test_a_last_line_that_the_next_writer_cuts_off_is_read_as_it_then_is(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    append_line(path, {"epoch": 1})
+    file = GrowingFile(path)
+    file.refresh()
+    first = file.records[0]
+    with open(path, "ab") as damaged:
+        damaged.write(b"\0\0\0\n")
+    assert file.refresh() and epochs(file) == [1]
+    for epoch in (2, 3):
+        append_line(path, {"epoch": epoch})
+    assert file.refresh() and epochs(file) == [1, 2, 3]
+    # What was read before was not read again.
+    assert file.records[0] is first
+
+
 def test_a_run_read_bit_by_bit_is_the_run_read_at_once(make_run: MakeRun) -> None:
     paths, files = make_run(), KeptFiles()
     before = RunRecord.load(paths, now=0.0, files=files)
