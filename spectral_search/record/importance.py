@@ -1,5 +1,6 @@
 """Which searched parameters mattered: Optuna's PED-ANOVA over trials judged at an epoch that all of them reached."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -28,26 +29,41 @@ class Importance:
 
 
 def judged_trials(record: RunRecord) -> tuple[list[TrialRecord], int]:
-    """The trials that did not fail and the last epoch that all of them reached; 0 where there is none."""
+    """The trials that are judged, and by which epoch.
+
+    Returns:
+        Those that did not fail and whose objective was a number at the epoch, and the last epoch that all trials reached
+        that did not fail; 0 where there is none.
+    """
     over = [trial for trial in record.trials if trial.state in ("complete", "stopped") and trial.epochs]
-    return over, min((trial.last_epoch for trial in over), default=0)
+    epoch = min((trial.last_epoch for trial in over), default=0)
+    return [trial for trial in over if epoch in trial.values], epoch
 
 
 def importance(record: RunRecord) -> Importance | None:
     """Importances of a search; None where it has too few trials or nothing that varies."""
     trials, epoch = judged_trials(record)
-    trials = [trial for trial in trials if epoch in trial.values]  # whose objective was no number there tell nothing
     if len(trials) < MIN_TRIALS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # In memory: the run's own study holds what trials ended with, and they ended at different epochs.
     shadow = optuna.create_study(direction=record.objective.direction, sampler=optuna.samplers.RandomSampler())
+    varied = _varied(trials)
     for trial in trials:
-        params, distributions = trial.stored
-        varied = {key: item for key, item in distributions.items() if not item.single()}
-        kept = {key: params[key] for key in varied}
+        params, distributions = ({key: given[key] for key in varied if key in given} for given in trial.stored)
         shadow.add_trial(
-            create_trial(state=TrialState.COMPLETE, value=trial.values[epoch], params=kept, distributions=varied)
+            create_trial(
+                state=TrialState.COMPLETE, value=trial.values[epoch], params=params, distributions=distributions
+            )
         )
     share = get_param_importances(shadow, evaluator=PedAnovaImportanceEvaluator())
     return Importance(dict(share), epoch, len(trials)) if share else None
+
+
+def _varied(trials: Sequence[TrialRecord]) -> list[str]:
+    """Parameters of which the trials have more than one value; PED-ANOVA would give others a share by their prior."""
+    values: dict[str, set[str]] = {}
+    for trial in trials:
+        for key, value in trial.stored[0].items():
+            values.setdefault(key, set()).add(repr(value))
+    return [key for key, found in values.items() if len(found) > 1]
