@@ -146,8 +146,8 @@ def read_end(path: Path, most: int = 1 << 16) -> str:
 def append_line(path: Path, line: str | Mapping[str, Any]) -> None:
     """Append one line durably; a mapping is written as JSON with null for non-finite numbers.
 
-    A last line that was never durable is cut off first: one without its newline, and where a mapping is written one that
-    is no JSON object. There may be one writer a file, and any number of readers.
+    A last line that was never durable is cut off first: one without its newline, and where a mapping is written one
+    that is no JSON object. There may be one writer a file, and any number of readers.
     """
     text = line if isinstance(line, str) else json.dumps(plain(line), allow_nan=False)
     if "\n" in text:

@@ -32,8 +32,8 @@ def judged_trials(record: RunRecord) -> tuple[list[TrialRecord], int]:
     """The trials that are judged, and by which epoch.
 
     Returns:
-        Those that did not fail and whose objective was a number at the epoch, and the last epoch that all trials reached
-        that did not fail; 0 where there is none.
+        Those that did not fail and whose objective was a number at the epoch, and the last epoch that all reached that
+        did not fail; 0 where there is none.
     """
     over = [trial for trial in record.trials if trial.state in ("complete", "stopped") and trial.epochs]
     epoch = min((trial.last_epoch for trial in over), default=0)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spectral_search.record.live_view import BestSoFar, Event, LiveTrial, LiveView, SearchView
 from spectral_search.run.retest_outlook import Afterwards
@@ -11,6 +11,7 @@ from spectral_search.run.study import LiveTrial as StudyTrial
 from spectral_search.run.study import Study
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.space_part import PausedPart
+from spectral_search.strategy.epochs_planned import Reached, planned_epochs
 from spectral_search.strategy.history import Trial
 from spectral_search.strategy.rule import rule_of
 from spectral_search.task.registry import task_of
@@ -37,36 +38,24 @@ class Progress:
         afterwards: Afterwards | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._spec, self._name, self._planned, self._afterwards = spec, name, study.planned, afterwards
+        self._spec, self._name, self._study, self._afterwards = spec, name, study, afterwards
         self._view, self._clock, self._started_s = view, clock, clock()
         self._task, self._rule = task_of(spec.task), rule_of(spec)
         self._metric = self._task.objective
         self._live: dict[int, LiveTrial] = {}
         self._ends: dict[int, tuple[float, int]] = {}
-        self._counts: Counter[str] = Counter()
         self._best: BestSoFar | None = None
-        self._epochs = self._collapsed = 0
-        self._ended_epochs = 0
-        self._spared = 0
+        self._session_epochs = 0
         self._events: list[Event] = []
         self._rates: dict[int, float] = {}
         self._training_s: float | None = None
         for trial in study.history.trials:
             self._take_earlier(trial)
-        # Kept apart, since they took none of this session's time.
-        self._earlier_epochs = self._epochs
 
     def _take_earlier(self, trial: Trial) -> None:
-        values = trial.values
-        self._epochs += len(values)
-        if trial.state != "running":
-            self._counts[trial.state] += 1
-            self._collapsed += trial.collapsed
-            self._ended_epochs += len(values)
-            self._spared += self._spared_by(trial.state, len(values))
-        best = self._metric.best(values)
+        best = self._metric.best(trial.values)
         if math.isfinite(best) and trial.state != "failed":
-            epoch = values.index(best) + 1
+            epoch = trial.values.index(best) + 1
             if trial.state == "complete":
                 self._ends[trial.number] = self._metric.gain(best), epoch
             if self._best is None or self._metric.better(best, self._best.value):
@@ -83,7 +72,7 @@ class Progress:
                 trial.number, trial.last_epoch, None if last is None else last[name], value, params=trial.params
             )
         if event == "epoch" and last is not None:
-            self._epochs += 1
+            self._session_epochs += 1
             self._rates[trial.number] = last.get(f"{self._task.examples}_per_second") or 0.0
             if self._training_s is None:
                 # Starting processes is no part of what an epoch costs, and would spoil every estimate made from it.
@@ -96,13 +85,9 @@ class Progress:
             self._live.pop(trial.number, None)
         elif event != "started":
             self._live.pop(trial.number, None)
-            self._counts[event] += 1
-            self._ended_epochs += trial.last_epoch
-            self._spared += self._spared_by(event, trial.last_epoch)
             if event == "complete" and trial.epochs:
                 epoch = next(record["epoch"] for record in trial.epochs if record[name] == best)
                 self._ends[trial.number] = self._metric.gain(best), epoch
-            self._collapsed += trial.collapsed is not None
             told = "collapsed" if trial.collapsed is not None else event
             why = trial.error or trial.collapsed or ""
             self._events.append(Event("finished", trial.number, told, trial.last_epoch, value, why))
@@ -115,23 +100,27 @@ class Progress:
 
     def snapshot(self) -> SearchView:
         """The search as it is now."""
-        now = self._clock()
-        planned_epochs = self._planned_epochs()
-        left = max(0, planned_epochs - self._epochs)
+        now, trials, planned = self._clock(), self._study.history.trials, self._study.planned
+        counts = Counter[str](trial.state for trial in trials if trial.state != "running")
+        done, in_all = sum(len(trial.values) for trial in trials), self._planned_epochs(trials)
         epoch_s = self._epoch_s(now)
-        retest_s = None if epoch_s is None else self._retest_epochs(planned_epochs) * epoch_s
+        retest_s = None if epoch_s is None else self._retest_epochs(in_all) * epoch_s
         return SearchView(
             name=self._name,
             task=self._task,
-            planned=self._planned,
-            counts={**self._counts, "running": len(self._live), "waiting": self._waiting()},
-            collapsed=self._collapsed,
+            planned=planned,
+            counts={
+                **counts,
+                "running": len(self._live),
+                "waiting": max(0, planned - len(self._live) - counts.total()),
+            },
+            collapsed=sum(trial.collapsed for trial in trials),
             best=self._best,
-            epochs_done=self._epochs,
-            epochs_planned=planned_epochs,
+            epochs_done=done,
+            epochs_planned=in_all,
             examples_per_second=self._rate(),
             elapsed_s=now - self._started_s,
-            eta_s=None if epoch_s is None else (left * epoch_s + (retest_s or 0.0)) or None,
+            eta_s=None if epoch_s is None else (max(0, in_all - done) * epoch_s + (retest_s or 0.0)) or None,
             retest_s=retest_s or None,
             live=tuple(self._live.values()),
             events=tuple(self._events),
@@ -139,38 +128,23 @@ class Progress:
 
     def _epoch_s(self, now: float) -> float | None:
         """Seconds in which all trials together take one epoch."""
-        done = self._epochs - self._earlier_epochs
+        # Those of earlier sessions took none of this one's time.
+        done = self._session_epochs
         return (now - self._training_s) / done if self._training_s is not None and done else None
 
     def _retest_epochs(self, planned_epochs: int) -> float:
         """What comes after the last trial, in epochs; finalists that are not known yet may be best at their last."""
         if self._afterwards is None:
             return 0.0
-        finalists, longest = min(self._spec.search.finalists, self._planned), self._spec.fit.epochs
+        finalists, longest = min(self._spec.search.finalists, self._study.planned), self._spec.fit.epochs
         best = [epoch for _, epoch in sorted(self._ends.values(), reverse=True)[:finalists]]
         return self._afterwards.equivalent_epochs([*best, *[longest] * (finalists - len(best))], planned_epochs)
 
-    def _waiting(self) -> int:
-        return max(0, self._planned - len(self._live) - sum(self._counts.values()))
-
-    def _planned_epochs(self) -> int:
-        """Epochs done plus what the rest will take; where trials wait at rungs about known beforehand.
-
-        Trials to come are taken to end as early on average as those that are over; a live trial that has outlived that
-        average is taken to go on to its last epoch.
-        """
-        over, longest = sum(self._counts.values()), self._spec.fit.epochs
-        if self._rule.waits:
-            planned = self._rule.planned_epochs(self._planned, longest) - self._spared
-            return max(self._epochs, planned) if self._live or self._waiting() else self._epochs
-        mean = self._ended_epochs / over if over else longest
-        live = sum((mean if trial.epoch < mean else longest) - trial.epoch for trial in self._live.values())
-        return self._epochs + round(self._waiting() * mean + live)
-
-    def _spared_by(self, outcome: str, epoch: int) -> int:
-        """Epochs that were planned for a trial and that it did not take, having ended before the next rung."""
-        rungs = [] if outcome == "complete" else self._rule.rungs(self._spec.fit.epochs)
-        return min((end for end in [*rungs, self._spec.fit.epochs] if end >= epoch), default=epoch) - epoch
+    def _planned_epochs(self, trials: Sequence[Trial]) -> int:
+        reached = [
+            Reached(len(trial.values), trial.epochs, "waiting" if trial.held else trial.state) for trial in trials
+        ]
+        return planned_epochs(reached, self._study.planned, self._rule, self._spec.fit.epochs)
 
     def _rate(self) -> float | None:
         """What the trials that train now reached together in their last epochs."""

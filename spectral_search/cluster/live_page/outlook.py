@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.record.run_records import RunRecord
 from spectral_search.spec.run import RunSpec
-from spectral_search.strategy.rule import Rule, rule_of
+from spectral_search.strategy.epochs_planned import Reached, planned_epochs
+from spectral_search.strategy.rule import rule_of
 
 _OVER = ("complete", "stopped", "failed")
 AT = "at_unix_seconds"
@@ -29,7 +30,7 @@ class Outlook:
 
 def outlook(record: RunRecord, spec: RunSpec, now: float) -> Outlook:
     """How far a run has come."""
-    planned = planned_epochs(record, spec, rule_of(spec))
+    planned = _planned_epochs(record, spec)
     live = [trial for trial in record.trials if trial.state == "running" and trial.epochs]
     rate = sum(trial.epochs[-1].get(f"{record.task.examples}_per_second") or 0.0 for trial in live)
     seconds = epoch_seconds(record, now)
@@ -47,33 +48,13 @@ def _phase(record: RunRecord) -> str:
     return "re-test" if is_over and planned is not None and len(record.trials) >= planned else "training"
 
 
-def planned_epochs(record: RunRecord, spec: RunSpec, rule: Rule) -> int:
-    """Epochs that are done and that the rest will take.
-
-    Where trials wait at rungs the rule knows about how many go on. Elsewhere trials to come are taken to end as early
-    on average as those that are over, and a live one that has outlived that to go on to its last epoch.
-    """
-    done, longest = record.epochs_trained, spec.fit.epochs
-    planned = record.manifest.planned_trials or len(record.trials)
-    over = [trial for trial in record.trials if trial.state in _OVER]
-    if len(over) >= planned:
-        return done
-    if rule.waits:
-        spared = sum(_spared(trial, rule, longest) for trial in over)
-        stops = [*rule.rungs(longest), longest]
-        running = [trial.last_epoch for trial in record.trials if trial.state == "running"]
-        surely = sum(next((stop for stop in stops if stop > epoch), epoch) - epoch for epoch in running)
-        return max(done + surely, rule.planned_epochs(planned, longest) - spared)
-    mean = sum(trial.last_epoch for trial in over) / len(over) if over else longest
-    live = [trial.last_epoch for trial in record.trials if trial.state not in _OVER]
-    rest = sum((mean if epoch < mean else longest) - epoch for epoch in live)
-    return done + round(rest + max(0, planned - len(record.trials)) * mean)
-
-
-def _spared(trial: TrialRecord, rule: Rule, longest: int) -> int:
-    """Epochs that were planned for a trial and that it did not take, having ended before the next rung."""
-    ends = [*(rule.rungs(longest) if trial.state != "complete" else []), longest]
-    return min((end for end in ends if end >= trial.last_epoch), default=trial.last_epoch) - trial.last_epoch
+def _planned_epochs(record: RunRecord, spec: RunSpec) -> int:
+    longest = spec.fit.epochs
+    trials = [
+        Reached(trial.last_epoch, trial.params.get("fit.epochs", longest), trial.state) for trial in record.trials
+    ]
+    planned = record.manifest.planned_trials
+    return planned_epochs(trials, len(trials) if planned is None else planned, rule_of(spec), longest)
 
 
 def epoch_seconds(record: RunRecord, now: float) -> float | None:

@@ -156,7 +156,7 @@ def test_a_first_line_cut_leaves_an_empty_file_to_go_on_from(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("damaged", [b"\0\0\0\n", b'{"epo\n', b"[2]\n", b"\n", b'{"epoch": 2}', b"\xff"])
 @pytest.mark.parametrize("before", [1, 5000])
-def test_a_last_line_that_was_never_durable_is_left_out_and_cut_off(tmp_path: Path, damaged: bytes, before: int) -> None:
+def test_a_last_line_that_was_never_durable_is_cut_off(tmp_path: Path, damaged: bytes, before: int) -> None:
     path, first = tmp_path / "progress.jsonl", {"epoch": 1, "note": "x" * before}
     append_line(path, first)
     whole = path.read_bytes()

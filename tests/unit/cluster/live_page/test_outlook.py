@@ -1,7 +1,7 @@
 import pytest
 from made_runs import MakeRun
 
-from spectral_search.cluster.live_page.outlook import epoch_seconds, outlook, planned_epochs
+from spectral_search.cluster.live_page.outlook import epoch_seconds, outlook
 from spectral_search.record.durable import append_line
 from spectral_search.record.run_records import RunRecord
 from spectral_search.spec.run import RunSpec
@@ -14,16 +14,15 @@ def spec_of(record: RunRecord, pruner: str) -> RunSpec:
 
 def test_trials_to_come_end_as_early_as_those_that_are_over(make_run: MakeRun) -> None:
     record = RunRecord.load(make_run(planned_trials=7))
-    spec = spec_of(record, "asha")
     # Over after 2, 4, 4 and 2 epochs: 3 on average. The live one has 2 of them left, two more are to come.
-    assert planned_epochs(record, spec, rule_of(spec)) == 13 + 2 + 2 * 3
+    assert outlook(record, spec_of(record, "asha"), 0.0).epochs_planned == 13 + 2 + 2 * 3
 
 
 def test_where_trials_wait_at_rungs_the_rule_knows(make_run: MakeRun) -> None:
     record = RunRecord.load(make_run(planned_trials=40))
     spec = spec_of(record, "halving")
     whole = rule_of(spec).planned_epochs(40, 4)
-    assert planned_epochs(record, spec, rule_of(spec)) == whole - 4  # two ended two epochs before the next stop
+    assert outlook(record, spec, 0.0).epochs_planned == whole - 4  # two ended two epochs before the next stop
 
 
 def test_an_epoch_takes_what_those_of_this_process_took(make_run: MakeRun) -> None:
