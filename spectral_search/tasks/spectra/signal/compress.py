@@ -23,6 +23,7 @@ from spectral_search.tasks.spectra.shards.split import Selection
 from spectral_search.tasks.spectra.shards.spread_sample import spread
 from spectral_search.tasks.spectra.shards.unread_blocks import AnyBlock, iter_unread
 from spectral_search.tasks.spectra.signal.components import Components
+from spectral_search.tasks.spectra.signal.fixed_product import FixedProduct
 from spectral_search.tasks.spectra.signal.noise_covariance import SharedCovariance, covariances, share
 from spectral_search.tasks.spectra.training.dataset import oracle_bins
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
@@ -63,7 +64,8 @@ def compress(
     moments = _Moments(prep, noise_level)
     labels = selection.labels()
     sums = _Sums(len(selection), _sampled_covariances(selection, moments, prep), prep.directions_LK)
-    mean_NK = np.empty((len(selection), moments.components), np.float32)
+    in_directions = FixedProduct(torch.from_numpy(prep.directions_LK))
+    mean_NK = np.empty((len(selection), prep.directions_LK.shape[1]), np.float32)
     done, counting = 0, threading.Lock()
 
     def work(block: AnyBlock | None) -> None:
@@ -72,7 +74,7 @@ def compress(
             sums.share()
             return
         for rows, mean_PL, variance_PL in moments.of(block):
-            torch.mm(mean_PL, moments.directions_LK, out=torch.from_numpy(mean_NK[rows]))
+            mean_NK[rows] = in_directions(mean_PL).numpy()
             sums.add(rows, variance_PL)
         with counting:
             done += len(block)
@@ -90,14 +92,14 @@ def compress(
 def project(noisy_DNL: np.ndarray, prep: Preprocessing) -> np.ndarray:
     """Components of conditioned spectra in units of the noise, float32 of shape (D, N, K)."""
     centre_L, inverse_noise_L = _statistics(prep)
-    weight_LK = torch.from_numpy(prep.directions_LK * inverse_noise_L[:, None])
+    product = FixedProduct(torch.from_numpy(prep.directions_LK * inverse_noise_L[:, None]))
     draws, count, pixels = noisy_DNL.shape
     component_DNK = np.empty((draws, count, prep.directions_LK.shape[1]), np.float32)
     noisy_ML, component_MK = noisy_DNL.reshape(-1, pixels), component_DNK.reshape(draws * count, -1)
 
     def fill(part: slice) -> None:
         shifted_PL = torch.from_numpy(noisy_ML[part] - centre_L)
-        torch.mm(shifted_PL, weight_LK, out=torch.from_numpy(component_MK[part]))
+        component_MK[part] = product(shifted_PL).numpy()
 
     for_each(fill, _pieces(len(noisy_ML)))
     return component_DNK
@@ -118,7 +120,6 @@ class _Moments:
         self._centre_L, self._inverse_noise_L = _statistics(prep)
         self._noise_level, self._factor = noise_level, prep.conditioning.factor
         self._scratch = threading.local()
-        self.directions_LK = torch.from_numpy(prep.directions_LK)
 
     def of(self, block: AnyBlock) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
         """The rows of each piece of a block within the selection, and what `fill_moments` makes of them.
@@ -130,10 +131,6 @@ class _Moments:
         first = int(block.rows_B[0])
         for part in _pieces(len(block)):
             yield slice(first + part.start, first + part.stop), *self(block.flux_BL[part], block.error_BL[part])
-
-    @property
-    def components(self) -> int:
-        return self.directions_LK.shape[1]
 
     def __call__(self, flux_PL: np.ndarray, error_PL: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         mean_PL, variance_PL = self._memory(flux_PL.shape)
@@ -184,7 +181,7 @@ class _Sums:
         """Make the matrices; other threads go on meanwhile, until much waits for them."""
         try:
             shared = share(self._covariance_NKK, self._directions_LK)
-            self._weights_LR = torch.from_numpy(shared.weights_LR)
+            self._weighted = FixedProduct(torch.from_numpy(shared.weights_LR))
             self._mix_NR = np.empty((self._spectra, len(shared.factors_RKK)), np.float32)
             self._shared = shared
         finally:
@@ -210,7 +207,7 @@ class _Sums:
     def _fill(self, piece: tuple[slice, torch.Tensor]) -> None:
         rows, variance_PL = piece
         if self._shared is not None:  # else `share` has failed, and says so
-            self._mix_NR[rows] = self._shared.mix((variance_PL @ self._weights_LR).numpy())
+            self._mix_NR[rows] = self._shared.mix(self._weighted(variance_PL).numpy())
 
 
 def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from spectral_search.models.threads import for_each
+from spectral_search.tasks.spectra.signal.fixed_product import FixedProduct
 
 ALLOWED_ERROR = 0.002
 """Mean relative error of a covariance that is aimed at; its variances then err by less than 0.5%."""
@@ -64,14 +65,14 @@ def covariances(variance_NL: np.ndarray, directions_LK: np.ndarray) -> np.ndarra
     As one product of the variances with the products of any two directions, a few of the first ones at a time: half the
     arithmetic of a product for each spectrum, since a covariance is symmetric.
     """
-    variance, directions = torch.from_numpy(variance_NL), torch.from_numpy(directions_LK)
+    variance, directions_KL = torch.from_numpy(variance_NL), torch.from_numpy(directions_LK).T.contiguous()
     count, components = len(variance_NL), directions_LK.shape[1]
     covariance_NKK = torch.empty(count, components, components)
 
     def fill(start: int) -> None:
-        few_LF, rest_LR = directions[:, start : start + _TOGETHER], directions[:, start:]
-        pairs_LM = (few_LF.unsqueeze(2) * rest_LR.unsqueeze(1)).flatten(1)
-        found_NFR = (variance @ pairs_LM).view(count, few_LF.shape[1], -1)
+        few_FL, rest_RL = directions_KL[start : start + _TOGETHER], directions_KL[start:]
+        pairs_ML = (few_FL.unsqueeze(1) * rest_RL).flatten(0, 1)
+        found_NFR = FixedProduct(pairs_ML.T)(variance).view(count, len(few_FL), -1)
         covariance_NKK[:, start : start + _TOGETHER, start:] = found_NFR
         covariance_NKK[:, start:, start : start + _TOGETHER] = found_NFR.mT
 
@@ -115,7 +116,10 @@ class _Fit:
     """
 
     def __init__(self, fitted_NM: torch.Tensor, held_NM: torch.Tensor) -> None:
-        self._side, self._held_NM = math.isqrt(fitted_NM.shape[1]), held_NM
+        self._side = math.isqrt(fitted_NM.shape[1])
+        # The error is asked for to a few digits, for each number of directions: single precision halves its time.
+        self._held_NM = held_NM.float()
+        self._held_norm_N = self._held_NM.norm(dim=1)
         self._turns_RM = _strongest(fitted_NM - fitted_NM.mean(0), _NUMBERS[-1])
         # Of all square roots, Cholesky's is unique and changes smoothly with the covariance, as a linear fit needs.
         factors_NM = torch.linalg.cholesky(self._square(fitted_NM)).flatten(1)
@@ -123,13 +127,13 @@ class _Fit:
         # The columns of fewer directions are the first of all, and so is what follows from them.
         basis_NR, self._upper_RR = torch.linalg.qr(self._features(fitted_NM))
         self._along_RM = basis_NR.T @ factors_NM
-        self._held_NR = self._features(held_NM)
+        self._held_NR = self._features(held_NM).float()
 
     def error(self, number: int) -> float:
         """Mean relative error of a covariance that was not fitted."""
-        factor_NKK = self._square(self._held_NR[:, : number + 1] @ self._solved(number))
+        factor_NKK = self._square(self._held_NR[:, : number + 1] @ self._solved(number).float())
         off_NM = (factor_NKK @ factor_NKK.mT).flatten(1) - self._held_NM
-        return float((off_NM.norm(dim=1) / self._held_NM.norm(dim=1)).mean())
+        return float((off_NM.norm(dim=1) / self._held_norm_N).mean())
 
     def shared(self, number: int, error: float, directions_LK: np.ndarray) -> SharedCovariance:
         """The shared matrices for so many directions."""
