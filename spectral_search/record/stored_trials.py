@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -25,6 +26,8 @@ _STATES: dict[TrialState, TrialStateName] = {
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
+_LAST_TABLE = "alembic_version"
+"""Of the tables that Optuna makes the one that it makes last."""
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -105,7 +108,8 @@ class StudyReader:
             RequestError: As of `read_study`.
         """
         try:
-            study = self._opened()
+            if (study := self._opened()) is None:
+                return None
             # Not copied: `_taken` knows a trial that was over before by being the same object.
             return [self._taken(trial) for trial in study.get_trials(deepcopy=False)]
         # What Optuna raises where the database holds no study of the name.
@@ -124,11 +128,16 @@ class StudyReader:
         self._study = self._backend = None
         self._known = {}
 
-    def _opened(self) -> optuna.Study:
+    def _opened(self) -> optuna.Study | None:
+        """The study; None where the database has none of Optuna's tables (yet), which a reader does not make."""
         if self._study is None:
+            url, arguments = _reading_url(self._url), _engine_arguments(self._url, self._lock_wait_s)
+            if sqlite_file(url) is None and not _has_tables(url, arguments):
+                return None
             # The check of the schema's version loads a quarter of a second of migrations; whoever writes makes it.
-            arguments = _engine_arguments(self._url, self._lock_wait_s)
-            self._backend = RDBStorage(_reading_url(self._url), engine_kwargs=arguments, skip_compatibility_check=True)
+            self._backend = RDBStorage(
+                url, engine_kwargs=arguments, skip_compatibility_check=True, skip_table_creation=True
+            )
             # Sampler and pruner are idle here; naming them spares their imports and warnings.
             idle = optuna.samplers.RandomSampler()
             self._study = optuna.load_study(study_name=self._name, storage=self._backend, sampler=idle)
@@ -158,6 +167,14 @@ def _engine_arguments(url: str, lock_wait_s: float) -> dict[str, Any]:
     # `timeout` is an argument of sqlite3; drivers of other databases may refuse it.
     none_kept: dict[str, Any] = {"poolclass": NullPool}
     return none_kept | ({"connect_args": {"timeout": lock_wait_s}} if url.startswith("sqlite") else {})
+
+
+def _has_tables(url: str, arguments: dict[str, Any]) -> bool:
+    engine = create_engine(url, **arguments)
+    try:
+        return inspect(engine).has_table(_LAST_TABLE)
+    finally:
+        engine.dispose()
 
 
 def _fault_text(url: str, fault: Exception) -> str:

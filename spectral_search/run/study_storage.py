@@ -1,12 +1,15 @@
 """Where a search's study lies, and how it is opened."""
 
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from spectral_search.errors import RequestError
 from spectral_search.record.manifest import Manifest
@@ -15,6 +18,7 @@ from spectral_search.spec.load import expand
 from spectral_search.task.metric import Metric
 
 _DATABASE_WAIT_S = 60
+_ATTEMPTS, _ATTEMPT_SECONDS = 10, 0.3
 
 
 @contextmanager
@@ -26,7 +30,7 @@ def open_storage(url: str) -> Iterator[BaseStorage]:
     """
     waits = {"connect_args": {"timeout": _DATABASE_WAIT_S}} if url.startswith("sqlite") else None
     try:
-        storage = RDBStorage(url, engine_kwargs=waits)
+        storage = _with_tables(url, waits)
     except ImportError as error:
         raise RequestError(
             "The Python driver of the study's database is missing: for PostgreSQL, `pip install 'psycopg[binary]'` and "
@@ -41,6 +45,17 @@ def open_storage(url: str) -> Iterator[BaseStorage]:
         yield storage
     finally:
         _close(storage)
+
+
+def _with_tables(url: str, engine_kwargs: dict[str, Any] | None) -> RDBStorage:
+    """The database, in which tables are made where there are none."""
+    for _ in range(_ATTEMPTS - 1):
+        # Of several processes that find no tables a server lets one make them and fails the others, which find them the
+        # next time.
+        with suppress(IntegrityError, ProgrammingError):
+            return RDBStorage(url, engine_kwargs=engine_kwargs)
+        time.sleep(_ATTEMPT_SECONDS)
+    return RDBStorage(url, engine_kwargs=engine_kwargs)
 
 
 def storage_url(manifest: Manifest, paths: RunPaths) -> str:

@@ -1,4 +1,4 @@
-"""The study in a PostgreSQL server: a search, its resume and its status, and a password that is nowhere on disk."""
+"""The study in a PostgreSQL server: killed, shared by processes, out of reach; a password that is nowhere on disk."""
 
 import importlib.util
 import os
@@ -17,6 +17,10 @@ from processes import Running, recorded_epochs
 from small_search import differences, facts, make_data, make_spec
 
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
+from spectral_search.record.stored_trials import read_study
+from spectral_search.run.study_storage import open_storage
+from spectral_search.spec.load import expand
 
 PASSWORD = "correct-horse-battery"
 VARIABLE = "SPECTRAL_SEARCH_TEST_PASSWORD"
@@ -104,6 +108,43 @@ def test_killed_search_goes_on_from_a_server(url: str, tmp_path: Path) -> None:
     told = shown.stdout + shown.stderr + ended.stdout + ended.stderr
     files = [path.read_bytes() for path in paths.folder.rglob("*") if path.is_file()]
     assert not any(PASSWORD.encode() in content for content in [told.encode(), *files])
+
+
+@pytest.mark.slow
+def test_reading_makes_no_tables(url: str) -> None:
+    import psycopg
+
+    known = expand(url)
+    with psycopg.connect(known.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE empty")
+    empty = f"{known.rpartition('/')[0]}/empty"
+    assert read_study(empty, "any") is None
+    with psycopg.connect(empty.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+    with open_storage(empty):
+        assert read_study(empty, "any") is None
+
+
+@pytest.mark.slow
+def test_processes_share_a_search_on_a_server_and_the_trial_of_a_killed_one_is_taken_up(
+    url: str, tmp_path: Path
+) -> None:
+    # No decision depends on who was faster, so that the end is that of one process alone.
+    fixed = {"search": {"trials": 4, "sampler": "random", "pruner": "none"}, "fit": {"epochs": 60, "patience": None}}
+    make_spec(tmp_path, make_data(tmp_path / "data"), **fixed)
+    results, spec = tmp_path / "results", tmp_path / "small.yaml"
+    call("run", spec, "--name", "whole", "--results", results, "--executor", "inline", folder=tmp_path).require()
+    paths, stored = RunPaths(results, "shared"), ["--set", f"search.storage={url}"]
+    one, other = (Running("run", spec, "--join", "shared", "--results", results, *stored) for _ in range(2))
+    both = [paths.trial(number).progress_jsonl for number in (0, 1)]
+    assert one.wait_for(lambda: all(path.exists() for path in both)), one.end()[1]
+    one.kill()
+    assert recorded_epochs(paths.folder) < 240 and not paths.study_db.exists()
+    code, said = other.end()
+    assert code == 0 and "shared: finished" in said, said
+    assert differences(facts(paths), facts(RunPaths(results, "whole"))) == []
+    notes = [note for trial in RunRecord.load(paths).trials for note in trial.notes]
+    assert len(notes) == 1 and "together with others" in notes[0]
 
 
 @pytest.mark.slow
