@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from spectral_search.run.cluster_slots import KINDS
+
 Claim = Mapping[str, Mapping[str, float]]
-"""Node -> CPU and GPU that a search uses of it."""
-_KINDS = ("CPU", "GPU")
+"""Node -> CPU, GPU and memory that a search uses of it."""
 
 
 def left_over(
@@ -20,12 +21,12 @@ def left_over(
         claims: What the running jobs use.
         unused: What nobody uses at this moment, of all nodes together.
     """
-    left = {name: {kind: node.get(kind, 0.0) for kind in _KINDS} for name, node in nodes.items()}
+    left = {name: {kind: node.get(kind, 0.0) for kind in KINDS} for name, node in nodes.items()}
     for claim in claims:
         for name, used in claim.items():
-            for kind in _KINDS if name in left else ():
+            for kind in KINDS if name in left else ():
                 left[name][kind] = max(0.0, left[name][kind] - used.get(kind, 0.0))
-    for kind in _KINDS:
+    for kind in KINDS:
         foreign = sum(node[kind] for node in left.values()) - unused.get(kind, 0.0)
         for node in sorted(left.values(), key=lambda node: -node[kind]):
             taken = min(node[kind], max(0.0, foreign))

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectral_search.cluster.job_record import JobRecord
@@ -12,8 +12,9 @@ from spectral_search.cluster.ray_jobs import RayJobs
 from spectral_search.errors import RequestError, RunError
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths
-from spectral_search.record.wording import size
+from spectral_search.run.cluster_slots import NodeMemory, NoNodeError, share_of
 from spectral_search.spec.search import ResourcesSpec
+from spectral_search.train.devices import Slots
 
 KEY = "spectral_search"
 """Of what a job finds in its metadata."""
@@ -98,38 +99,27 @@ def require_same_version(job: JobRecord, here: str, python: str) -> None:
         )
 
 
-def require_room(resources: ResourcesSpec, nodes: Sequence[Mapping[str, float]], name: str) -> None:
+def require_room(
+    resources: ResourcesSpec, nodes: Sequence[Mapping[str, float]], name: str, memory: NodeMemory | None = None
+) -> None:
     """Refuse at once what no node of a cluster could ever run.
 
     Args:
         resources: What each trial asks for.
         nodes: What each node has.
         name: Of the search.
+        memory: What its trials take of a node's memory; None where that is not known here.
 
     Raises:
         RequestError: It asks for more than any node has.
     """
-    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    wanted = {key: float(value) for key, value in asked.items() if value != "auto"}
     if not nodes:
         raise RequestError("The cluster has no living node: add one.")
-    # A trial runs on one node, so that what all nodes have together does not count.
-    if any(all(node.get(key, 0.0) >= value for key, value in wanted.items()) for node in nodes):
-        return
-    raise RequestError(
-        f"{name} can never run there: a trial asks for {_counted(wanted)} and the nodes have {_told(nodes)}. Lower "
-        "resources.cpus_per_trial or resources.gpus_per_trial, or add a node."
-    )
-
-
-def _told(nodes: Iterable[Mapping[str, float]]) -> str:
-    return "; ".join(sorted({f"{_counted(node)}, {size(node.get('memory', 0.0))}" for node in nodes}))
-
-
-def _counted(asked: Mapping[str, float]) -> str:
-    """CPUs and GPUs for people."""
-    named = {"CPU": asked.get("CPU", 0.0), "GPU": asked.get("GPU", 0.0)}
-    return " and ".join(f"{count:g} {key}{'' if count == 1 else 's'}" for key, count in named.items())
+    try:
+        share_of(resources, Slots(0.0, 0.0, 0, ()), nodes, memory=memory)
+    except NoNodeError as error:
+        told = f"{name} can never run there: a trial asks for {error.asked}, and the nodes have {error.had}"
+        raise RequestError(f"{told}; {error.remedy}.") from None
 
 
 def why_failed(info: Mapping[str, Any], log: str) -> str:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from spectral_search.cluster.claims import Claim, left_over
 from spectral_search.cluster.job_record import JobRecord
 from spectral_search.cluster.standing import Standing, standing, standings
-from spectral_search.errors import RequestError
 from spectral_search.record.file_lock import lock_of
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import run_state
-from spectral_search.run.cluster_slots import Node, claim_of
+from spectral_search.record.wording import size
+from spectral_search.run.cluster_slots import KINDS, Node, NoNodeError, claim_of, total
 from spectral_search.train.devices import Slots
 
 _LOOK_SECONDS = 2.0
@@ -73,7 +73,7 @@ class Room:
         job: Its record, with the cluster.
         paths: Its run.
         look: Each node with what it has, and what nobody uses of all together.
-        share: What the search gets of so many nodes, of which so much is left. It raises RequestError where that is
+        share: What the search gets of so many nodes, of which so much is left. It raises NoNodeError where that is
             not enough for one trial.
         clock: Seconds.
     """
@@ -96,7 +96,7 @@ class Room:
         """What the job waits for; None when it has taken its room.
 
         Raises:
-            RequestError: There could not be room even if nobody else used the cluster.
+            NoNodeError: There could not be room even if nobody else used the cluster.
         """
         # Written down with the next reason to wait: of those that wait, only a queued job holds up the ones behind it.
         self._job.queued = True
@@ -118,8 +118,8 @@ class Room:
             self._share(list(nodes.values()), list(nodes.values()))
             try:
                 slots = self._share(list(nodes.values()), list(left.values()))
-            except RequestError:
-                return self._told(nodes, left, [one.job.name for one in users if one.job.claim])
+            except NoNodeError as error:
+                return _told(nodes, left, error.asked, [one.job.name for one in users if one.job.claim])
             self.left, self._job.claim = list(left.values()), claim_of(slots, left)
             self._job.queued = False
             # Saved while the lock is held: whoever looks next must see this claim, or both would take the same room.
@@ -140,12 +140,14 @@ class Room:
             return False
         return (datetime.now(UTC) - datetime.fromisoformat(one.job.submitted_at)).total_seconds() < _STARTING_SECONDS
 
-    def _told(self, nodes: Mapping[str, Node], left: Mapping[str, Node], users: Sequence[str]) -> str:
-        of = {kind: (_sum(left, kind), _sum(nodes, kind)) for kind in ("CPU", "GPU")}
-        free = " and ".join(f"{there:g} of {most:g} {kind}s" for kind, (there, most) in of.items() if most)
-        by = f"{', '.join(users)} use{'s' if len(users) == 1 else ''} the rest" if users else "others use the rest"
-        return f"for room: {free} of the cluster are free, too few for a trial; {by}"
+
+def _told(nodes: Mapping[str, Node], left: Mapping[str, Node], asked: str, users: Sequence[str]) -> str:
+    """That there is no room, what there is, and what a trial asks for."""
+    had, free = total(nodes.values()), total(left.values())
+    what = " and ".join(_free_of(kind, free[kind], had[kind]) for kind in KINDS if had[kind])
+    by = f"{', '.join(users)} use{'s' if len(users) == 1 else ''} the rest" if users else "others use the rest"
+    return f"for room: {what} of the cluster are free, too little for a trial ({asked} on one node); {by}"
 
 
-def _sum(nodes: Mapping[str, Node], kind: str) -> float:
-    return sum(node.get(kind, 0.0) for node in nodes.values())
+def _free_of(kind: str, free: float, had: float) -> str:
+    return f"{size(free)} of {size(had)} memory" if kind == "memory" else f"{free:g} of {had:g} {kind}s"

@@ -1,18 +1,50 @@
-"""What the trials of a search get of a cluster: its nodes' own CPUs and GPUs count, not this machine's."""
+"""What the trials of a search get of a cluster: its nodes' own CPUs, GPUs and memory count, not this machine's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from spectral_search.errors import RequestError
+from spectral_search.record.wording import size
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots, gpu_slots
 
 Key = TypeVar("Key")
 Node = Mapping[str, float]
-"""What a node has, or has left: CPU, GPU, and whatever else Ray counts."""
+"""What a node has, or has left: CPU, GPU, memory in bytes, and whatever else Ray counts."""
 _MOST_SLOTS = 1 << 20
 _ROUNDING = 1e-9
+KINDS = ("CPU", "GPU", "memory")
+"""What of a node is shared out."""
+_LISTED = 3
+"""Kinds of nodes that are told of."""
+
+
+class NodeMemory(Protocol):
+    """Bytes of a node's memory for a process that trains so many trials at a time, see `TrialMemory`."""
+
+    def least(self, members: int = 1, *, gpu: bool) -> int:
+        """Where the smallest networks train; without so much nothing does."""
+
+    def most(self, members: int = 1, *, gpu: bool) -> int:
+        """Where the largest do."""
+
+    def advice(self, *, gpu: bool) -> str:
+        """What to change so that a trial takes less."""
+
+
+class NoNodeError(RequestError):
+    """No node has, or has left, enough for one trial.
+
+    Attributes:
+        asked: What a trial asks for, for people.
+        had: What nodes have.
+        remedy: What to do, a clause.
+    """
+
+    def __init__(self, asked: str, had: str, remedy: str) -> None:
+        super().__init__(f"No node of the cluster has the {asked} of one trial, but {had}: {remedy}.")
+        self.asked, self.had, self.remedy = asked, had, remedy
 
 
 def share_of(
@@ -21,6 +53,7 @@ def share_of(
     nodes: Sequence[Node],
     left: Sequence[Node] | None = None,
     trials: int | None = None,
+    memory: NodeMemory | None = None,
 ) -> Slots:
     """Slots on a cluster.
 
@@ -30,13 +63,21 @@ def share_of(
         nodes: What each node has.
         left: What others leave of each; all of it when absent.
         trials: Of the search, which takes no more than these need.
+        memory: What its trials take of a node's memory; not looked at when absent.
 
     Raises:
-        RequestError: No node has, or has left, enough for one trial.
+        NoNodeError: No node has, or has left, enough for one trial.
     """
     any_gpu = resources.gpus != [] and any(node.get("GPU", 0) for node in nodes)
+    one = _one_trial(resources, slots, any_gpu)
+    if memory is not None:
+        one = replace(one, memory_bytes=_memory_of_one(one, nodes, memory))
     found, most = nodes if left is None else left, min(resources.concurrent or _MOST_SLOTS, trials or _MOST_SLOTS)
-    return (_passes if slots.passes else _trials)(resources, slots, found, any_gpu, most)
+    if not any(_slots_on(node, one) for node in found):
+        raise _no_node(one, found, resources, memory)
+    if slots.passes:
+        return _passes(one, found, most, memory)
+    return replace(one, concurrent=min(sum(_slots_on(node, one) for node in found), most))
 
 
 def claim_of(slots: Slots, left: Mapping[Key, Node]) -> dict[Key, dict[str, float]]:
@@ -48,9 +89,13 @@ def claim_of(slots: Slots, left: Mapping[Key, Node]) -> dict[Key, dict[str, floa
     """
     wanted, claim = slots.passes or slots.concurrent, dict[Key, dict[str, float]]()
     for name, node in left.items():
-        here = min(wanted, _slots_on(node, slots.cpus_per_trial, slots.gpus_per_trial))
+        here = min(wanted, _slots_on(node, slots))
         if here:
-            claim[name] = {"CPU": here * slots.cpus_per_trial, "GPU": here * slots.gpus_per_trial}
+            claim[name] = {
+                "CPU": here * slots.cpus_per_trial,
+                "GPU": here * slots.gpus_per_trial,
+                "memory": here * slots.memory_bytes,
+            }
             wanted -= here
     return claim
 
@@ -63,53 +108,111 @@ def told_of_share(slots: Slots, nodes: Sequence[Node], left: Sequence[Node] | No
         nodes: What each node has.
         left: What others leave of each; all of it when absent.
     """
-    cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     found = dict(enumerate(nodes if left is None else left))
     claim = claim_of(slots, found)
     each = [round(claim[place]["CPU"] / slots.cpus_per_trial) for place in claim]
     what = "shared passes" if slots.passes else "trials at a time"
     members = f" of {slots.concurrent} trials in all" if slots.passes else ""
-    gpu = f" and {slots.gpus_per_trial:g} GPU" if slots.gpus_per_trial else ""
-    had = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
     others = "" if left is None or left == nodes else ", a part of which others use"
+    small = sum(not _slots_on(node, slots) for node in nodes if _slots_on(node, replace(slots, memory_bytes=0)))
+    passed_over = f" {small} of the nodes {'has' if small == 1 else 'have'} too little memory for one." if small else ""
     return (
-        f"The cluster has {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {had}{others}: {sum(each)} {what}"
-        f"{members}, each with {slots.cpus_per_trial:g} CPU{gpu}, {' + '.join(map(str, each))} on a node."
+        f"The cluster has {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {_counted(total(nodes))}{others}: "
+        f"{sum(each)} {what}{members}, each with {_asked(slots)}, {' + '.join(map(str, each))} on a node.{passed_over}"
     )
 
 
-def _slots_on(node: Node, cpus: float, gpus: float) -> int:
+def _counted(had: Node) -> str:
+    """CPUs, GPUs and memory for people: 8 CPUs, 2 GPUs and 32 GB of memory."""
+    named = {kind: had.get(kind, 0.0) for kind in ("CPU", "GPU")}
+    parts = [
+        f"{count:g} {kind}{'' if 0 < count <= 1 else 's'}" for kind, count in named.items() if count or kind == "CPU"
+    ]
+    if had.get("memory"):
+        parts.append(f"{size(had['memory'])} of memory")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def total(nodes: Iterable[Node]) -> Node:
+    """What nodes have together."""
+    every = list(nodes)
+    return {kind: sum(node.get(kind, 0.0) for node in every) for kind in KINDS}
+
+
+def _asked(slots: Slots) -> str:
+    return _counted({"CPU": slots.cpus_per_trial, "GPU": slots.gpus_per_trial, "memory": slots.memory_bytes})
+
+
+def _one_trial(resources: ResourcesSpec, slots: Slots, any_gpu: bool) -> Slots:
+    """A slot of one trial: its own, or the least of a pass, which is as large as its node and not as the spec says."""
+    auto = slots.passes > 0
+    cpus = 1.0 if auto or resources.cpus_per_trial == "auto" else resources.cpus_per_trial
+    gpus = float(any_gpu) if auto or resources.gpus_per_trial == "auto" else resources.gpus_per_trial
+    return replace(slots, cpus_per_trial=cpus, gpus_per_trial=gpus)
+
+
+def _memory_of_one(one: Slots, nodes: Sequence[Node], memory: NodeMemory) -> int:
+    """What the largest network needs, or all that the largest node has where only smaller ones fit there."""
+    gpu = one.gpus_per_trial > 0
+    rooms = [int(node.get("memory", 0.0)) for node in nodes if _slots_on(node, one)]
+    return min(memory.most(gpu=gpu), max([memory.least(gpu=gpu), *rooms]))
+
+
+def _slots_on(node: Node, slots: Slots) -> int:
     """Trials that fit on one node; a trial lies on one, so what is left over on two does not add up to a slot."""
-    by_cpu = int(node.get("CPU", 0.0) / cpus + _ROUNDING)
-    return min(by_cpu, gpu_slots(int(node.get("GPU", 0) + _ROUNDING), gpus) if gpus else _MOST_SLOTS)
+    cpus, gpus, memory = slots.cpus_per_trial, slots.gpus_per_trial, slots.memory_bytes
+    return min(
+        int(node.get("CPU", 0.0) / cpus + _ROUNDING),
+        gpu_slots(int(node.get("GPU", 0) + _ROUNDING), gpus) if gpus else _MOST_SLOTS,
+        int(node.get("memory", 0.0) / memory + _ROUNDING) if memory else _MOST_SLOTS,
+    )
 
 
-def _passes(resources: ResourcesSpec, slots: Slots, nodes: Sequence[Node], any_gpu: bool, most: int) -> Slots:
-    """Shared passes of a whole cluster: one a GPU, or one a node where no GPU is to be used."""
-    hosts = [(int(node.get("GPU", 0)) if any_gpu else 1, node.get("CPU", 0.0)) for node in nodes]
-    hosts = [(there, cpus) for there, cpus in hosts if there and cpus >= 1]
-    passes = sum(there for there, _ in hosts)
-    if not passes:
-        raise RequestError("No node of the cluster has a CPU to train on: add a node.")
-    concurrent = min(most, resources.concurrent or passes * slots.members)
+def _passes(one: Slots, nodes: Sequence[Node], most: int, memory: NodeMemory | None) -> Slots:
+    """Shared passes of a whole cluster: one a GPU, or one a node where no GPU is to be used.
+
+    Args:
+        one: A pass of one trial.
+        nodes: What there is of each.
+        most: Trials at a time, at most.
+        memory: What passes take; not looked at when absent.
+    """
+    hosts = [(node, _passes_on(node, one)) for node in nodes if _slots_on(node, one)]
+    passes = sum(there for _, there in hosts)
+    # As many as were asked for are asked for of all passes together.
+    members, held = min(most, -(-one.concurrent // passes) or one.members), 0
+    if memory is not None:
+        gpu, share = one.gpus_per_trial > 0, min(int(node.get("memory", 0.0) / there) for node, there in hosts)
+        held = min(share, memory.most(members, gpu=gpu))
+        # Of the smallest networks: one that is larger waits in its pass where it finds no room beside the others.
+        members = max(count for count in range(1, members + 1) if count == 1 or memory.least(count, gpu=gpu) <= held)
+        held = min(held, memory.most(members, gpu=gpu))
+    concurrent = min(most, passes * members)
     return replace(
-        slots,
-        cpus_per_trial=min(cpus / there for there, cpus in hosts),
-        gpus_per_trial=float(any_gpu),
+        one,
+        cpus_per_trial=min(node.get("CPU", 0.0) / there for node, there in hosts),
+        memory_bytes=held,
         concurrent=concurrent,
         passes=min(passes, concurrent),
+        members=members,
     )
 
 
-def _trials(resources: ResourcesSpec, slots: Slots, nodes: Sequence[Node], any_gpu: bool, most: int) -> Slots:
-    per_trial = resources.gpus_per_trial
-    gpus_per_trial = float(any_gpu) if per_trial == "auto" else per_trial
-    cpus_per_trial = 1.0 if resources.cpus_per_trial == "auto" else resources.cpus_per_trial
-    slots_there = sum(_slots_on(node, cpus_per_trial, gpus_per_trial) for node in nodes)
-    if not slots_there:
-        raise RequestError(
-            f"No node of the cluster has the {cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs of one trial: lower "
-            "resources.cpus_per_trial or resources.gpus_per_trial, or add a node."
-        )
-    concurrent = min(slots_there, most)
-    return replace(slots, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, concurrent=concurrent)
+def _passes_on(node: Node, one: Slots) -> int:
+    """Of a node that holds one: a GPU each, as far as its memory goes."""
+    there = int(node.get("GPU", 0.0)) if one.gpus_per_trial else 1
+    return min(there, int(node.get("memory", 0.0) / one.memory_bytes + _ROUNDING)) if one.memory_bytes else there
+
+
+def _no_node(one: Slots, nodes: Sequence[Node], resources: ResourcesSpec, memory: NodeMemory | None) -> NoNodeError:
+    """What to say where no node holds one trial."""
+    largest = sorted(nodes, key=lambda node: [-node.get(kind, 0.0) for kind in reversed(KINDS)])
+    kinds = list(dict.fromkeys(_counted(node) for node in largest))
+    had = ", or ".join(kinds[:_LISTED]) + (f", or less ({len(kinds) - _LISTED} kinds more)" if kinds[_LISTED:] else "")
+    if memory is not None and any(_slots_on(node, replace(one, memory_bytes=0)) for node in nodes):
+        remedy = f"add a node with more memory, or {memory.advice(gpu=one.gpus_per_trial > 0)}"
+    elif one.gpus_per_trial and resources.gpus_per_trial == "auto":
+        remedy = "lower resources.cpus_per_trial, keep to the CPUs by --gpus none, or add a node"
+    else:
+        remedy = "lower resources.cpus_per_trial or resources.gpus_per_trial, or add a node"
+    return NoNodeError(_asked(one), had, remedy)

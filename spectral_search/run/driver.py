@@ -37,12 +37,12 @@ from spectral_search.run.cluster_slots import Node
 from spectral_search.run.killed_processes import KILLED, need_told
 from spectral_search.run.loggers.fed import fed
 from spectral_search.run.lone_blas import lone_blas
-from spectral_search.run.memory_plan import largest_trial_bytes
 from spectral_search.run.plan import Plan
 from spectral_search.run.run_lock import Stopping
 from spectral_search.run.search_progress import Progress
 from spectral_search.run.study import Study
 from spectral_search.run.study_storage import create_study, open_storage, storage_url
+from spectral_search.run.trial_memory import EstimatedMemory
 from spectral_search.run.under_way import RETRIES, asked_to_end, forget, found_dead
 from spectral_search.task.preparation import Preparation, Prepared
 from spectral_search.task.registry import task_of
@@ -282,6 +282,7 @@ def _search_on_ray(
         dashboard=around.dashboard,
         left=around.left,
         trials=plan.trials,
+        memory=plan.node_memory,
         meanwhile=ahead.begin,
         check=stopping.check,
         afterwards=afterwards,
@@ -309,11 +310,15 @@ def _search_on_ray(
 
 def _told_of_memory(plan: Plan, slots: Slots) -> str:
     """What each node of a cluster takes of the data, and a trial of memory, for people."""
-    largest = largest_trial_bytes(plan.spec, plan.data.traits, gpu=slots.gpus_per_trial > 0)
+    gpu = slots.gpus_per_trial > 0
+    largest = EstimatedMemory(plan.spec, plan.data.traits).largest(gpu=gpu).footprint.peak
     data = (
         f"Of the data {size(_data_bytes(plan))} are held once on each node" if _data_bytes(plan) else "No data are held"
     )
-    return f"{data}; the largest network takes about {size(largest)} to train."
+    told = f"{data}; the largest network takes about {size(largest)} to train."
+    if slots.memory_bytes < plan.node_memory.most(gpu=gpu):
+        told += " That is more than any node has: a trial of such a network fails before it allocates."
+    return told
 
 
 def _tell_dashboard(address: str, paths: RunPaths, around: Surroundings) -> None:

@@ -2,8 +2,8 @@
 
 Compared is what `footprint` estimates, and the examples, with what is free at the moment. Small things are left out:
 what Ray's own processes take, and what reads a compressed set. On a cluster, whose nodes are known only when it is
-joined, nothing is compared beforehand; there, as everywhere, a trial that does not fit fails before it allocates
-(`Admission`).
+joined, nothing is compared beforehand but held against each of them then (`trial_memory`). There, as everywhere, a
+trial that does not fit fails before it allocates (`Admission`).
 """
 
 from bisect import bisect_left
@@ -14,6 +14,7 @@ from spectral_search.errors import RequestError
 from spectral_search.record.wording import params_text, size
 from spectral_search.run.executor_choice import Executor
 from spectral_search.run.memory_corners import DRAWS, Corners, Sized
+from spectral_search.run.trial_memory import PROCESS_BYTES, EstimatedMemory, node_memory, trial_bytes
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.space_points import planned_trials
 from spectral_search.task.data_plan import DEVICE_SHARE, Traits
@@ -22,8 +23,8 @@ from spectral_search.train.devices import Slots, gpu_memory
 from spectral_search.train.free_memory import Memory, host_memory
 from spectral_search.train.memory_wording import advice, needs
 
-PROCESS_BYTES, _CONTEXT_BYTES = 250 << 20, 500 << 20
-"""What a process that trains takes of the host for its libraries, and of a GPU for its context."""
+_CONTEXT_BYTES = 500 << 20
+"""What a process that trains takes of a GPU for its context."""
 _LISTED = 3
 
 
@@ -52,20 +53,23 @@ class MemoryPlan:
     Attributes:
         concurrent: Trials at a time that fit, as many as planned at most.
         largest_bytes: What the largest trial needs, as far as is known.
-        free_bytes: What is free where it trains.
+        free_bytes: What is free where it trains; None for a cluster.
         notes: What the user should know, a sentence each.
+        process_bytes: Of a machine's memory for a process that trains one trial of the largest network; None where it
+            is not asked for, as on one machine that the spec says nothing of.
     """
 
     concurrent: int
     largest_bytes: int
-    free_bytes: int
+    free_bytes: int | None
     notes: tuple[str, ...] = ()
+    process_bytes: int | None = None
 
 
 def plan_memory(
     spec: RunSpec, traits: Traits, executor: Executor, slots: Slots, unused: Unused, *, way_out: str | None = None
-) -> MemoryPlan | None:
-    """Hold trials against memory.
+) -> MemoryPlan:
+    """Hold trials against memory; those of a cluster are only sized.
 
     Args:
         spec: The search, its residency decided.
@@ -76,20 +80,15 @@ def plan_memory(
         way_out: What to do about a refusal, where the network cannot be changed.
 
     Returns:
-        What fits; None where nothing can be said beforehand.
+        What fits.
 
     Raises:
         RequestError: The fixed network, a point of the grid, or every point of the space does not fit.
     """
     if slots.address is not None:
-        return None
+        largest = EstimatedMemory(spec, traits).largest(gpu=False).footprint.peak
+        return MemoryPlan(slots.concurrent, largest, None, process_bytes=node_memory(spec, traits).most(gpu=False))
     return _Comparison(spec, traits, executor, slots, unused, way_out).plan()
-
-
-def largest_trial_bytes(spec: RunSpec, traits: Traits, *, gpu: bool) -> int:
-    """About what the largest trial of a search needs to train."""
-    corners = Corners(spec, traits.values, traits.train, gpu=gpu)
-    return max(sized.footprint.peak for sized in (corners.grid() if spec.search.exhaustive else [corners.largest()]))
 
 
 class _Comparison:
@@ -99,13 +98,15 @@ class _Comparison:
         self._spec, self._traits, self._executor, self._slots = spec, traits, executor, slots
         self._unused, self._way_out, self._on_gpu = unused, way_out, unused.gpu is not None
         self._corners = Corners(spec, traits.values, traits.train, gpu=self._on_gpu)
+        self._given = spec.resources.memory_bytes_per_trial
 
     def plan(self) -> MemoryPlan:
         is_grid = self._spec.search.exhaustive
         must = self._by_size(self._corners.grid()) if is_grid else [self._corners.smallest()]
         may = must if is_grid else [self._corners.largest()]
         free = self._unused.gpu.free if self._unused.gpu is not None else self._unused.host.free
-        found = MemoryPlan(self._slots.concurrent, may[0].footprint.peak if may else 0, free)
+        largest = may[0].footprint.peak if may else 0
+        found = MemoryPlan(self._slots.concurrent, largest, free, process_bytes=self._given)
         if not must or self._spec.resources.allow_oversize:
             return found
         if not self._fits(must[:1]):
@@ -143,14 +144,15 @@ class _Comparison:
         """Bytes of the host and of a GPU."""
         gpus, processes = max(1, len(self._slots.gpus)), self._processes(len(crowd))
         shared = self._executor != "separate"
-        host = self._example_bytes() + PROCESS_BYTES * processes
+        host = self._example_bytes() + PROCESS_BYTES * processes + trial_bytes(crowd, gpu=self._on_gpu, shared=shared)
+        if self._given is not None:  # each with its process; the driver of those on Ray has one of its own
+            host = self._example_bytes() + PROCESS_BYTES * (processes > 1) + self._given * len(crowd)
         if not self._on_gpu:
-            return host + (together(crowd) if shared else sum(one.peak for one in crowd)), 0
+            return host, 0
         on_one = crowd[: -(-len(crowd) // gpus)]  # the largest, which come first
         held = together(on_one, gpu=True) if shared else sum(together([one], gpu=True) for one in on_one)
         contexts = _CONTEXT_BYTES * (1 if shared else len(on_one))
-        # With a GPU the host has weights only while they are saved: all of them at once, at worst.
-        return host + sum(one.save for one in crowd), held + contexts + self._examples_on_gpu()
+        return host, held + contexts + self._examples_on_gpu()
 
     def _processes(self, trials: int) -> int:
         if self._executor == "inline":
@@ -170,23 +172,27 @@ class _Comparison:
         share = min(1.0, self._slots.gpus_per_trial or 1.0)
         return train if train <= DEVICE_SHARE * share * total else 0
 
-    def _free_text(self) -> str:
-        if self._unused.gpu is not None:
-            return f"{size(self._unused.gpu.free)} of {size(self._unused.gpu.total)} are free on the GPU"
-        return f"{size(self._unused.host.free)} of {size(self._unused.host.total)} are free on this machine"
+    def _short(self, crowd: list[Sized]) -> tuple[int, str]:
+        """What trials that do not fit at a time take of what does not suffice, in bytes, and what is free of that."""
+        host, gpu = self._needed([sized.footprint for sized in crowd])
+        if self._unused.gpu is not None and gpu > self._unused.gpu.free:
+            return gpu, f"{size(self._unused.gpu.free)} of {size(self._unused.gpu.total)} are free on the GPU"
+        return host, f"{size(self._unused.host.free)} of {size(self._unused.host.total)} are free on this machine"
 
     def _refusal(self, too_large: list[Sized]) -> str:
         first = too_large[0]
-        host, gpu = self._needed([first.footprint])
-        in_all = gpu if self._on_gpu and self._unused.gpu is not None and gpu > self._unused.gpu.free else host
+        (in_all, free), own = self._short([first]), first.footprint.peak
+        what, remedy = f"{self._which(too_large)}{needs(first.config, first.footprint)}", self._remedy(first)
+        if self._given is not None and free.endswith("this machine"):
+            own, what = self._given, f"resources.memory_gb_per_trial gives a trial {size(self._given)}"
+            remedy = "give it less" if self._example_bytes() < own else remedy
         beside = (
             f", {size(in_all)} with {self._traits.examples_name} and libraries"
             # Two figures that read almost the same would only puzzle.
-            if in_all > 1.02 * first.footprint.peak
+            if in_all > 1.02 * own
             else ""
         )
-        told = f"{self._which(too_large)}{needs(first.config, first.footprint)}{beside}, and {self._free_text()}"
-        return f"{told}: {self._way_out or self._remedy(first)}."
+        return f"{what}{beside}, and {free}: {self._way_out or remedy}."
 
     def _remedy(self, sized: Sized) -> str:
         held = self._example_bytes()
@@ -214,11 +220,12 @@ class _Comparison:
             RequestError: As many were asked for.
         """
         planned, largest = self._slots.concurrent, points[0]
-        host, gpu = self._needed([sized.footprint for sized in self._crowd(points, planned)])
-        in_all = size(gpu if self._on_gpu else host)
-        told = f"{planned} trials at a time would need about {in_all}, and {self._free_text()}"
+        in_all, free = self._short(self._crowd(points, planned))
+        told = f"{planned} trials at a time would need about {size(in_all)}, and {free}"
         if self._spec.resources.concurrent is not None:
             remedy = advice(largest.config, largest.footprint)
+            if self._given is not None:
+                remedy = "lower resources.memory_gb_per_trial"
             raise RequestError(f"{told}: ask for --concurrent {at_a_time}, or {remedy}.")
         return f"{told}: {at_a_time} at a time."
 
@@ -227,10 +234,11 @@ class _Comparison:
         named = params_text(largest.params)
         if not self._fits([largest]):
             failing = sum(not self._fits([sized]) for sized in self._corners.draws)
+            _, free = self._short([largest])
             told = (
                 f"The space holds networks that cannot fit into memory, such as {named}. "
-                f"{needs(largest.config, largest.footprint)}, and {self._free_text()}. Such a trial fails before it "
-                f"allocates, and the search goes on; of {DRAWS} random ones {failing} would fail: "
+                f"{needs(largest.config, largest.footprint)}, and {free}. Such a trial fails before it allocates, and "
+                f"the search goes on; of {DRAWS} random ones {failing} would fail: "
                 f"{advice(largest.config, largest.footprint)}."
             )
             return [told]

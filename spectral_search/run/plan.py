@@ -11,9 +11,11 @@ from spectral_search.errors import RequestError, gathered
 from spectral_search.models.input_fit import require_fit
 from spectral_search.models.parameter_count import count_parameters
 from spectral_search.record.gate_verdict import gate_metric
+from spectral_search.run.cluster_slots import NodeMemory
 from spectral_search.run.executor_choice import Executor, choose_executor
 from spectral_search.run.memory_plan import MemoryPlan, Unused, plan_memory
 from spectral_search.run.retest_outlook import Afterwards
+from spectral_search.run.trial_memory import node_memory
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.strategy.candidate_configs import candidates, values
@@ -39,7 +41,7 @@ class Plan:
         slots: What the trials run on.
         executor: Which processes train them.
         notes: What the user should know, a sentence each.
-        memory: What trials need of it; None where nothing is known beforehand.
+        memory: What trials need of it; None where nobody has looked.
     """
 
     spec: RunSpec
@@ -53,6 +55,11 @@ class Plan:
     def trials(self) -> int:
         """Trials that the search will make."""
         return planned_trials(self.spec)
+
+    @cached_property
+    def node_memory(self) -> NodeMemory:
+        """What processes that train its trials take of a node."""
+        return node_memory(self.spec, self.data.traits)
 
     @property
     def epochs(self) -> int:
@@ -131,6 +138,7 @@ class Plan:
             "concurrent": self.slots.concurrent or None,
             "largest_trial_bytes": self.memory.largest_bytes if self.memory else None,
             "free_bytes": self.memory.free_bytes if self.memory else None,
+            "process_bytes": self.memory.process_bytes if self.memory else None,
             "notes": list(self.notes),
             "mismatches": list(self.data.mismatches),
             "space": {key: domain.to_yaml() for key, domain in spec.space.items()} if grid is None else {},
@@ -219,7 +227,7 @@ def late_decision(spec: RunSpec, trials: int) -> str | None:
 
 def decide_machine(
     spec: RunSpec, traits: Traits, asked: str, way_out: str | None = None
-) -> tuple[Executor, Slots, list[str], MemoryPlan | None]:
+) -> tuple[Executor, Slots, list[str], MemoryPlan]:
     """Executor and slots for what there is of cores, GPUs and memory, and why.
 
     Raises:
@@ -228,11 +236,11 @@ def decide_machine(
     chosen, slots, why = decide_executor(spec, traits, asked)
     memory = plan_memory(spec, traits, chosen, slots, Unused.here(slots), way_out=way_out)
     # One at a time shares no pass, so that fewer may mean another executor, and other slots in any case.
-    if memory is not None and memory.concurrent < slots.concurrent:
+    if memory.concurrent < slots.concurrent:
         fewer = spec.resources.model_copy(update={"concurrent": memory.concurrent})
         fitting = spec.model_copy(update={"resources": fewer})
         chosen, slots, why = decide_executor(fitting, traits, asked)
-    return chosen, slots, [why, *(memory.notes if memory is not None else ())], memory
+    return chosen, slots, [why, *memory.notes], memory
 
 
 def decide_executor(spec: RunSpec, traits: Traits, asked: str) -> tuple[Executor, Slots, str]:

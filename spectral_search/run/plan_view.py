@@ -49,7 +49,10 @@ def render_plan(plan: Plan) -> RenderableType:
 
 
 def _memory_text(memory: MemoryPlan) -> str:
-    return f"about {size(memory.largest_bytes)} to train the largest network, {size(memory.free_bytes)} free"
+    told = f"about {size(memory.largest_bytes)} to train the largest network"
+    if memory.process_bytes is not None:
+        told += f", {size(memory.process_bytes)} of its machine for a process that does"
+    return told if memory.free_bytes is None else f"{told}, {size(memory.free_bytes)} free"
 
 
 def _search_text(plan: Plan) -> str:

@@ -286,17 +286,17 @@ def _reason(trial: TuneTrial) -> tuple[str, bool]:
 def run_separate(spec: RunSpec, paths: RunPaths, study: Study, dataset: TrainingSet, slots: Slots) -> None:
     """Run a search to its end on the Ray cluster that this process is connected to, a process a trial."""
     job = _job(spec, paths, dataset, slots)
-    trainable = tune.with_resources(
-        tune.with_parameters(SpectralTrial, job=job), {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial}
-    )
+    asked = {"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial, "memory": slots.memory_bytes}
+    trainable = tune.with_resources(tune.with_parameters(SpectralTrial, job=job), asked)
     _fit(trainable, StudySearcher(study), paths.name, slots, _about_deaths(spec, dataset, slots), one_by_one=False)
 
 
 def start_passes(slots: Slots) -> list[Any]:
     """The processes of the shared passes, as handles; they import what they need while the examples are read."""
     server = ray.remote(PassServer).options(
-        num_cpus=slots.cpus_per_trial - _PASS_SPARES_CPU,
+        num_cpus=max(0.0, slots.cpus_per_trial - _PASS_SPARES_CPU),
         num_gpus=slots.gpus_per_trial,
+        memory=slots.memory_bytes or None,
         max_restarts=-1,  # it is trials whose attempts are counted
         scheduling_strategy="SPREAD",
     )

@@ -16,7 +16,7 @@ import psutil
 
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import FULL
-from spectral_search.run.cluster_slots import Node, share_of, told_of_share
+from spectral_search.run.cluster_slots import Node, NodeMemory, share_of, told_of_share
 from spectral_search.run.ray_home import lent_home, protect_token, session_folder
 from spectral_search.run.run_lock import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
@@ -116,6 +116,7 @@ def ray_session(
     dashboard: bool,
     left: Sequence[Node] | None = None,
     trials: int | None = None,
+    memory: NodeMemory | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     check: Callable[[], object] = lambda: None,
     afterwards: ExitStack | None = None,
@@ -129,6 +130,7 @@ def ray_session(
         dashboard: Whether a local cluster gets its dashboard.
         left: What others leave of each node of a joined cluster; all of it when absent.
         trials: Of the search.
+        memory: What trials take of the memory of a joined cluster's nodes; not looked at when absent.
         meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
             variables are set: neither may happen while another thread loads libraries.
         check: Called before anything is begun, before each attempt to start Ray and when it has started; what it raises
@@ -155,7 +157,7 @@ def ray_session(
         if resources.address is not None:
             context = _join(resources.address)
             nodes = list(_living().values())
-            slots = share_of(resources, slots, nodes, left, trials)
+            slots = share_of(resources, slots, nodes, left, trials, memory)
             told = told_of_share(slots, nodes, left)
         else:
             context = _start(

@@ -22,7 +22,7 @@ from spectral_search.service import plans, retries, runs
 from spectral_search.service.jobs import require_over
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
-from spectral_search.service.submissions import OWN_PLACE
+from spectral_search.service.submissions import options_of
 
 if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord
@@ -74,18 +74,14 @@ def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str
         job,
         paths,
         lambda: look_at_cluster(address),
-        lambda nodes, left: share_of(made.spec.resources, made.slots, nodes, left, made.trials),
+        lambda nodes, left: share_of(made.spec.resources, made.slots, nodes, left, made.trials, made.node_memory),
     )
     wait_until(room.reason, job, paths)
     return room.left
 
 
 def _options_of(job: JobRecord, paths: RunPaths, **changes: Any) -> RunOptions:
-    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in job.options.items()}
-    known = {key: value for key, value in kept.items() if key in RunOptions.__dataclass_fields__}
-    placed = {"name": job.name, "results": str(paths.root), "reserved": True}
-    values: dict[str, Any] = {**{key: value for key, value in known.items() if key not in OWN_PLACE}, **placed}
-    return RunOptions(**{**values, **changes})
+    return replace(options_of(job), name=job.name, results=str(paths.root), reserved=True, **changes)
 
 
 def _search(paths: RunPaths, options: RunOptions, shown: Shown, command: Sequence[str]) -> "RunRecord":

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from spectral_search import __version__
 from spectral_search.cluster.job_record import ALIVE, JobRecord, submitter
@@ -16,14 +17,18 @@ from spectral_search.errors import RequestError, gathered
 from spectral_search.places import given_path, require_own
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths, check_name, next_free_name, results_root
+from spectral_search.run.cluster_slots import NodeMemory
 from spectral_search.run.executor_choice import check_executor
+from spectral_search.run.trial_memory import GivenMemory, node_memory
+from spectral_search.service.default_data import with_data
 from spectral_search.service.jobs import require_over
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.spec.load import find_spec, load_spec
 from spectral_search.spec.run import RunSpec
+from spectral_search.task.registry import task_of
 
-OWN_PLACE = ("name", "results", "address", "reserved", "room")
+_OWN_PLACE = ("name", "results", "address", "reserved", "room")
 """Options of a run that its job's record has a place of its own for."""
 
 
@@ -72,7 +77,7 @@ def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destin
     _before_each(ordered, root, options)
     nodes = RayJobs(address).nodes()
     for spec in ordered.values():
-        require_room(spec.resources, nodes, spec.stage)
+        require_room(spec.resources, nodes, spec.stage, _memory(spec, options, shown))
     names: dict[str, str] = {}
     for ref, spec in ordered.items():
         before = [*where.after, *_before(spec, names, root, options)]
@@ -80,6 +85,26 @@ def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destin
         named = options.name is not None
         names[spec.stage] = _submit(job, find_spec(ref), root, _python_for(address, where.python), named=named)
     return [standing(RunPaths(root, name)) for name in names.values()]
+
+
+def _memory(spec: RunSpec, options: RunOptions, shown: Shown) -> NodeMemory | None:
+    """What trials take of a node's memory; None where it is the job that will know.
+
+    The data may be seen by the cluster alone, and a network that is yet to be inherited by nobody.
+    """
+    given = spec.resources.memory_bytes_per_trial
+    if given is not None:
+        return GivenMemory(given)
+    if spec.pending_inherit(options.explicit()):
+        return None
+    try:
+        spec, _ = with_data(spec, shown, dry_run=True)
+        task = task_of(spec.task)
+        found = task.look_at(spec, task.open(spec), options.explicit(), lambda spec, shape_of: None)
+        data = found.decided(results_root(options.results))
+    except RequestError:
+        return None
+    return node_memory(data.spec, data.traits)
 
 
 def _warn(address: str, shown: Shown) -> None:
@@ -171,7 +196,7 @@ def _before(spec: RunSpec, names: dict[str, str], root: Path, options: RunOption
 
 
 def _job(ref: str, spec: RunSpec, options: RunOptions, results: str, address: str, after: list[str]) -> JobRecord:
-    kept = {key: value for key, value in vars(options).items() if key not in OWN_PLACE}
+    kept = {key: value for key, value in vars(options).items() if key not in _OWN_PLACE}
     if not kept["data_root"] and spec.data.root:
         # As this machine's variables expand it: the cluster may have others.
         roots = spec.data.root if isinstance(spec.data.root, list) else [spec.data.root]
@@ -256,9 +281,9 @@ def resubmit(name: str, options: RunOptions, shown: Shown) -> Standing:
             name=paths.name, stage=found.manifest.stage, version=__version__, results=str(root), **submitter()
         )
         write_atomic(paths.reserve().job_spec, paths.spec_yaml.read_bytes())
-    nodes = RayJobs(address).nodes()
-    spec = load_spec(str(paths.job_spec), sets=record.options.get("sets", ()))
-    require_room(spec.resources, nodes, paths.name)
+    nodes, begun = RayJobs(address).nodes(), options_of(record)
+    spec = load_spec(str(paths.job_spec), sets=begun.sets, overrides=begun.overrides(), quick=begun.quick)
+    require_room(spec.resources, nodes, paths.name, _memory(spec, begun, shown))
     record.address, record.version = address, __version__
     if not record.is_elsewhere(paths):
         record.results = str(root)
@@ -273,6 +298,14 @@ def resubmit(name: str, options: RunOptions, shown: Shown) -> Standing:
         record.save(paths)
         raise
     return standing(paths)
+
+
+def options_of(job: JobRecord) -> RunOptions:
+    """The options that a run was submitted with, but for those that its record has a place of its own for."""
+    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in job.options.items()}
+    heeded = RunOptions.__dataclass_fields__.keys() - set(_OWN_PLACE)
+    values: dict[str, Any] = {key: value for key, value in kept.items() if key in heeded}
+    return RunOptions(**values)
 
 
 def _require_as_begun(options: RunOptions) -> None:

@@ -119,6 +119,11 @@ class ResourcesSpec(Section):
     )
     gpus_per_trial: Annotated[float, Field(ge=0.0, le=65536.0)] | Literal["auto"] = "auto"
     cpus_per_trial: Annotated[float, Field(ge=_LEAST_PART, le=65536.0)] | Literal["auto"] = "auto"
+    memory_gb_per_trial: Annotated[float, Field(ge=0.0, le=LARGE)] | Literal["auto"] = Field(
+        "auto",
+        description="memory of the machine for a trial, its process included, in GB; auto: as the largest network is "
+        "estimated to need; 0: it is not looked at when trials are put on the nodes of a cluster",
+    )
     concurrent: Annotated[int, Field(ge=1, le=MANY)] | None = Field(None, description="most trials at once")
     reader: Reader = Field(
         "auto",
@@ -131,6 +136,12 @@ class ResourcesSpec(Section):
         description="train what is estimated not to fit into memory all the same, where the estimate is wrong",
     )
     address: str | None = Field(None, description="Ray cluster to join; a local one is started when absent")
+
+    @property
+    def memory_bytes_per_trial(self) -> int | None:
+        """Memory of the machine for a trial, its process included; None where that is to be estimated."""
+        given = self.memory_gb_per_trial
+        return None if given == "auto" else round(given * 1e9)
 
     @field_validator("gpus_per_trial")
     @classmethod

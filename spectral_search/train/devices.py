@@ -26,6 +26,8 @@ class Slots:
         address: The Ray cluster to join, whose own cores and GPUs count; None runs on this machine.
         passes: Shared passes at a time; 0 where each trial has its own.
         members: Trials of a shared pass at most.
+        memory_bytes: Of a cluster's node, for a trial or a whole pass; 0 where Ray does not count it, as on one
+            machine, whose plan has held all trials against what is free.
     """
 
     cpus_per_trial: float
@@ -35,6 +37,7 @@ class Slots:
     address: str | None = None
     passes: int = 0
     members: int = 1
+    memory_bytes: int = 0
 
     @property
     def device(self) -> str:

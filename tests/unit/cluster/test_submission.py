@@ -20,6 +20,7 @@ from spectral_search.cluster.submission import (
 )
 from spectral_search.errors import RequestError, RunError
 from spectral_search.record.paths import RunPaths
+from spectral_search.run.trial_memory import GivenMemory
 from spectral_search.spec.search import ResourcesSpec
 
 JOB = JobRecord(name="small", stage="small", version="1.0", results="/r")
@@ -92,17 +93,25 @@ def test_another_version() -> None:
 NODES = [{"CPU": 8.0, "memory": 3.2e10}, {"CPU": 4.0, "GPU": 2.0, "memory": 6.4e10}]
 
 
-@pytest.mark.parametrize(("cpus", "gpus"), [("auto", "auto"), (8.0, "auto"), (4.0, 2.0), (1.0, 0.25)])
+@pytest.mark.parametrize(("cpus", "gpus"), [("auto", "auto"), (8.0, 0.0), (4.0, 2.0), (1.0, 0.25)])
 def test_what_some_node_could_run(cpus: float | str, gpus: float | str) -> None:
     require_room(ResourcesSpec(cpus_per_trial=cpus, gpus_per_trial=gpus), NODES, "small")
 
 
-@pytest.mark.parametrize(("cpus", "gpus"), [(9.0, "auto"), ("auto", 3.0), (8.0, 1.0)])
+@pytest.mark.parametrize(("cpus", "gpus"), [(9.0, 0.0), ("auto", 3.0), (8.0, 1.0), (8.0, "auto")])
 def test_what_no_node_could_ever_run(cpus: float | str, gpus: float | str) -> None:
     with pytest.raises(
-        RequestError, match=r"small can never run there: .* 4 CPUs and 2 GPUs, 64 GB; 8 CPUs and 0 GPUs"
+        RequestError,
+        match=r"small can never run there: .* 4 CPUs, 2 GPUs and 64 GB of memory, or 8 CPUs and 32 GB of memory; lower",
     ):
         require_room(ResourcesSpec(cpus_per_trial=cpus, gpus_per_trial=gpus), NODES, "small")
+
+
+def test_a_trial_that_no_node_has_the_memory_for() -> None:
+    require_room(ResourcesSpec(gpus=[]), NODES, "small", GivenMemory(64 * 10**9))
+    told = "a trial asks for 1 CPU and 65 GB of memory, and the nodes have 4 CPUs, 2 GPUs and 64 GB of memory, or 8 "
+    with pytest.raises(RequestError, match=told):
+        require_room(ResourcesSpec(gpus=[]), NODES, "small", GivenMemory(65 * 10**9))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from spectral_search.cluster.turn import Room, unfinished, wait_until
 from spectral_search.errors import RequestError
 from spectral_search.record.paths import RunPaths
 from spectral_search.run.cluster_slots import share_of
+from spectral_search.run.trial_memory import GivenMemory
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots
 
@@ -45,17 +46,42 @@ def room(job: JobRecord, paths: RunPaths, unused: float = 4.0, **resources: Any)
 def test_what_fits_runs_side_by_side_and_the_next_waits_for_room(make_job: MakeJob) -> None:
     first, second, third = (make_job(name) for name in ("first", "second", "third"))
     assert room(*first, concurrent=3).reason() is None
-    assert first[0].claim == {"a": {"CPU": 2.0, "GPU": 0.0}, "b": {"CPU": 1.0, "GPU": 0.0}}
+    assert first[0].claim == {
+        "a": {"CPU": 2.0, "GPU": 0.0, "memory": 0},
+        "b": {"CPU": 1.0, "GPU": 0.0, "memory": 0},
+    }
     assert room(*second).reason() is None
-    assert second[0].claim == {"b": {"CPU": 1.0, "GPU": 0.0}}
+    assert second[0].claim == {"b": {"CPU": 1.0, "GPU": 0.0, "memory": 0}}
     waits = room(*third, unused=0.0)
-    why = "for room: 0 of 4 CPUs of the cluster are free, too few for a trial; first, second use the rest"
-    assert waits.reason() == why
+    assert waits.reason() == (
+        "for room: 0 of 4 CPUs of the cluster are free, too little for a trial (1 CPU on one node); first, second use "
+        "the rest"
+    )
     first[0].enter("finished")
     first[0].claim = {}
     first[0].save(first[1])
     assert room(*third, unused=3.0).reason() is None
     assert third[0].state == "running" and sum(used["CPU"] for used in third[0].claim.values()) == 3.0
+
+
+def test_memory_is_waited_for_too(make_job: MakeJob) -> None:
+    nodes = {name: {**node, "memory": 10e9} for name, node in NODES.items()}
+
+    def waits(job: JobRecord, paths: RunPaths, each: float) -> Room:
+        def share(nodes: Any, left: Any) -> Slots:
+            return share_of(ResourcesSpec(), Slots(0.0, 0.0, 0, (), "c"), nodes, left, 1, GivenMemory(int(each)))
+
+        return Room(job, paths, lambda: (nodes, {"CPU": 4.0, "memory": 20e9}), share)
+
+    first, second, third = (make_job(name) for name in ("first", "second", "third"))
+    assert waits(*first, 8e9).reason() is None and waits(*second, 6e9).reason() is None
+    assert second[0].claim == {"b": {"CPU": 1.0, "GPU": 0.0, "memory": 6e9}}, "the other node has no room for it"
+    assert waits(*third, 5e9).reason() == (
+        "for room: 2 of 4 CPUs and 6 GB of 20 GB memory of the cluster are free, too little for a trial (1 CPU and "
+        "5 GB of memory on one node); first, second use the rest"
+    )
+    with pytest.raises(RequestError, match="No node of the cluster has the 1 CPU and 11 GB of memory"):
+        waits(*make_job("large"), 11e9).reason()
 
 
 def test_who_waits_for_room_is_not_overtaken(make_job: MakeJob) -> None:

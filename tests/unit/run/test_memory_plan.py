@@ -9,7 +9,8 @@ from small_shards import make_shard
 from spectral_search.errors import RequestError
 from spectral_search.run.executor_choice import Executor
 from spectral_search.run.memory_corners import Corners
-from spectral_search.run.memory_plan import PROCESS_BYTES, MemoryPlan, Unused, plan_memory
+from spectral_search.run.memory_plan import MemoryPlan, Unused, plan_memory
+from spectral_search.run.trial_memory import PROCESS_BYTES, EstimatedMemory
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import Traits
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
@@ -83,9 +84,44 @@ def test_a_resumed_run_is_told_to_go_elsewhere(splits: Splits) -> None:
         plan_memory(spec_of(WIDE), traits, "inline", Slots(1, 0, 1, ()), unused, way_out="resume it elsewhere")
 
 
-def test_nothing_is_said_of_a_cluster_beforehand(splits: Splits) -> None:
-    slots = Slots(0.0, 0.0, 4, (), "10.0.0.1:6379")
-    assert plan_memory(spec_of(WIDE), traits_of(spec_of(WIDE), splits), "separate", slots, Unused(Memory(1, 1))) is None
+def test_trials_of_a_cluster_are_sized_and_not_held_against_this_machine(splits: Splits) -> None:
+    slots, spec = Slots(0.0, 0.0, 4, (), "10.0.0.1:6379"), spec_of(WIDE)
+    found = plan_memory(spec, traits_of(spec, splits), "separate", slots, Unused(Memory(1, 1)))
+    assert found == MemoryPlan(4, peak_of(WIDE), None, (), PROCESS_BYTES + peak_of(WIDE))
+
+
+def test_what_a_trial_is_given_counts_instead_of_the_estimate(splits: Splits) -> None:
+    small = spec_of(NARROW, resources={"memory_gb_per_trial": 2.0})
+    found = planned(small, splits, 5e9, at_a_time=4)
+    assert (found.concurrent, found.process_bytes) == (2, 2_000_000_000)
+    assert found.notes == (
+        "4 trials at a time would need about 8.26 GB, and 5 GB of 10 GB are free on this machine: 2 at a time.",
+    )
+    assert planned(small, splits, 5e9, at_a_time=4, executor="inline").concurrent == 2
+    assert planned(spec_of(WIDER, resources={"memory_gb_per_trial": 0}), splits, 1e9, at_a_time=4).concurrent == 4
+    with pytest.raises(
+        RequestError,
+        match=r"^resources.memory_gb_per_trial gives a trial 2 GB, 2.26 GB with spectra and .*: give it less\.$",
+    ):
+        planned(small, splits, 1e9)
+    asked = spec_of(NARROW, resources={"memory_gb_per_trial": 2.0, "concurrent": 4})
+    with pytest.raises(RequestError, match="ask for --concurrent 2, or lower resources.memory_gb_per_trial"):
+        planned(asked, splits, 5e9, at_a_time=4)
+
+
+def test_a_node_is_held_against_the_smallest_network_and_asked_for_the_largest(splits: Splits) -> None:
+    spec = spec_of(NARROW, space={"model.hidden": {"choice": [NARROW, WIDE]}})
+    memory = EstimatedMemory(spec, traits_of(spec, splits))
+    assert memory.least(gpu=False) == PROCESS_BYTES + peak_of(NARROW)
+    assert memory.most(gpu=False) == PROCESS_BYTES + peak_of(WIDE)
+    assert PROCESS_BYTES < memory.most(gpu=True) < memory.most(gpu=False), (
+        "a GPU's host has weights while they are saved"
+    )
+    assert memory.most(3, gpu=False) < 3 * memory.most(gpu=False)
+    grid = spec_of(NARROW, grid={"model.hidden": [NARROW, WIDE]}, search={"sampler": "grid"})
+    assert EstimatedMemory(grid, traits_of(grid, splits)).least(gpu=False) == memory.most(gpu=False)
+    said = spec_of(WIDE, resources={"allow_oversize": True})
+    assert EstimatedMemory(said, traits_of(said, splits)).most(gpu=False) == 0
 
 
 def test_points_of_a_grid_that_cannot_fit_are_named(splits: Splits) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from command_line import call, errors, write_spec
-from small_cars import TASK
+from small_cars import TASK, write_cars
 
 from spectral_search.cluster import ray_jobs, standing
 from spectral_search.cluster.job_record import JobRecord
@@ -74,7 +74,11 @@ def test_what_can_never_begin_is_refused_and_leaves_nothing(sent: Any, folder: P
         (["first", "third"], "submit second third` submits both"),
         (["first", "--executor", "inline"], "joins no cluster: leave --address out"),
         (["first", "--set", "resources.cpus_per_trial=3"], "can never run there: a trial asks for 3 CPUs"),
-        (["first", "--set", "resources.gpus_per_trial=1"], "and 1 GPU and the nodes have 2 CPUs and 0 GPUs"),
+        (["first", "--set", "resources.gpus_per_trial=1"], "1 GPU, and the nodes have 2 CPUs and 8 GB of memory"),
+        (
+            ["first", "--set", "resources.memory_gb_per_trial=9"],
+            "a trial asks for 1 CPU and 9 GB of memory, and the nodes have 2 CPUs and 8 GB of memory; add a node with",
+        ),
         (["first", "--after", "nobody"], "--after nobody: there is no such job or run"),
         (["first", "first"], "named twice"),
         (["first", "third", "--name", "x"], "--name is the name of one run"),
@@ -84,6 +88,24 @@ def test_what_can_never_begin_is_refused_and_leaves_nothing(sent: Any, folder: P
         (fault, *_) = errors(call("submit", *words, "--address", ADDRESS, folder=folder).require(2))
         assert told in fault, (words, fault)
     assert not sent and not (folder / "ray_results").exists()
+
+
+def test_networks_that_no_node_has_the_memory_for_are_refused_where_the_data_are_seen(sent: Any, folder: Path) -> None:
+    write_cars(folder / "cars.npz")
+    (folder / "cars.py").write_text(TASK.read_text())
+    large = "task: cars.py\ndata: {root: cars.npz}\nmodel: {kind: mlp, hidden: [30000, 20000]}\n"
+    write_spec(folder / "large.yaml", large)
+    (fault,) = errors(call("submit", "large.yaml", "--address", ADDRESS, folder=folder).require(2))
+    assert fault.startswith("large can never run there: a trial asks for 1 CPU and 2")
+    assert fault.endswith(
+        "GB of memory, and the nodes have 2 CPUs and 8 GB of memory; add a node with more memory, or make model.hidden "
+        "smaller; where the estimate is wrong, --set resources.allow_oversize=true tries it all the same."
+    )
+    assert not sent and not (folder / "ray_results").exists()
+    assert submitted(folder, "large.yaml", "--set", "resources.allow_oversize=true")
+    # Of data that only the cluster sees, its own process will say so.
+    (folder / "cars.npz").unlink()
+    assert submitted(folder, "large.yaml")
 
 
 def test_a_cluster_that_does_not_take_a_job_leaves_no_folder(folder: Path) -> None:
