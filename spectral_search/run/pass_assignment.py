@@ -15,6 +15,7 @@ from spectral_search.run.study import LiveTrial, Study
 
 if TYPE_CHECKING:
     from spectral_search.run.pass_server import Stored
+    from spectral_search.run.trial_session import Step
 
 _ANSWER_SECONDS = 2.0
 """How long the driver waits for a pass to show that it is there."""
@@ -49,14 +50,23 @@ class Desk:
         self._passes[home].join.remote(self._stored, trial.number, trial.params, trial.settled, expected)
         return {"home": home}
 
+    def note(self, number: int, place: int, step: Step) -> None:
+        """Note where a trial trained an epoch, and how fast that was.
+
+        Args:
+            number: The trial.
+            place: Of the pass: another than its own where that was lost.
+            step: What the epoch came to.
+        """
+        if number in self._home:
+            self._home[number] = place
+        # By those that really trained: others of the pass may have been behind, or told theirs from a checkpoint.
+        if step.record is not None and step.members:
+            self._speeds.record(place, step.members, float(step.record["seconds"]))
+
     def hear(self, event: str, trial: LiveTrial) -> None:
-        """Take a trial that is over from its pass, and note how fast that was."""
-        if trial.number not in self._home:
-            return
-        if event == "epoch":
-            home = self._home[trial.number]
-            self._speeds.record(home, self._counts()[home], float(trial.epochs[-1]["seconds"]))
-        if event in ("started", "epoch"):
+        """Take a trial that is over from its pass."""
+        if trial.number not in self._home or event in ("started", "epoch"):
             return
         del self._home[trial.number]
         # All of them, since a trial whose pass was lost went to another one.

@@ -186,10 +186,10 @@ class PassServer:
         for errand in errands:
             errand()
         steps = self._shared.advance()
-        told = {number: step.record for number, step in steps.items() if step.record is not None}
-        for number, record in told.items():
-            best = self._shared.best_value(number, self._gauges.objective.val_name)
-            self._gauges.show(number, record, best, len(told))
+        for number, step in steps.items():
+            if step.record is not None:
+                best = self._shared.best_value(number, self._gauges.objective.val_name)
+                self._gauges.show(number, step.record, best, step.members)
         for number in (number for number, step in steps.items() if step.done):
             self._shared.leave(number)
         return steps

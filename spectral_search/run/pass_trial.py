@@ -79,7 +79,7 @@ class PassTrial(tune.Trainable):
         while True:
             home = self._home = self._home or self._seek()
             try:
-                return self._ask(home)
+                return {**self._ask(home), "place": self._passes.index(home)}
             except LostPassError as error:
                 self._home = None
                 # Each death is somebody's: trials that are not excused fail, so that this comes to an end.

@@ -84,7 +84,7 @@ class SpectralTrial(tune.Trainable):
         if step.record is None:
             return asdict(step)
         best = self._pass.best_value(self._number, self._gauges.objective.val_name)
-        self._gauges.show(self._number, step.record, best)
+        self._gauges.show(self._number, step.record, best, step.members)
         return asdict(step) | measured(step.record)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -98,7 +98,7 @@ def _step(flat_result: dict[str, Any]) -> Step:
     """What an epoch came to, in a result, which Ray Tune hands on flattened."""
     record = {key.removeprefix("record/"): v for key, v in flat_result.items() if key.startswith("record/")}
     told: dict[str, Any] = {name: flat_result.get(name) for name in ("failure", "full", "note")}
-    return Step(record or None, done=bool(flat_result.get("done")), **told)
+    return Step(record or None, done=bool(flat_result.get("done")), members=flat_result.get("members") or 0, **told)
 
 
 def _objective(study: Study) -> dict[str, str]:
@@ -117,13 +117,13 @@ class StudySearcher(Searcher):
 
     Args:
         study: The durable record.
-        seat: Called with each trial that is handed out; what it gives is added to the trial's config.
+        desk: Gives the trials their places in shared passes; none where each trains in a process of its own.
     """
 
-    def __init__(self, study: Study, seat: Callable[[LiveTrial], dict[str, Any]] = lambda trial: {}) -> None:
+    def __init__(self, study: Study, desk: Desk | None = None) -> None:
         super().__init__(**_objective(study))
         self._study: Study | None = study
-        self._seat: Callable[[LiveTrial], dict[str, Any]] | None = seat
+        self._desk = desk
         self._ahead: deque[dict[str, Any]] = deque()
         self.numbers: dict[str, int] = {}
         # Of trials that had to stop: by then the study may have handed out the same one again, under another id.
@@ -155,7 +155,7 @@ class StudySearcher(Searcher):
         trial = self.study.next_trial()
         if trial is None:
             return None
-        seat = self._seat(trial) if self._seat is not None else {}
+        seat = {} if self._desk is None else self._desk.seat(trial)
         title = trial_title(self.study.spec.stage, trial.number, trial.params)
         return {"number": trial.number, "params": trial.params, "settled": trial.settled, "title": title, **seat}
 
@@ -163,12 +163,15 @@ class StudySearcher(Searcher):
         """Record what a trial sent; whether it must stop."""
         if trial_id in self._left:
             return True
-        number = self.numbers[trial_id]
+        number, step = self.numbers[trial_id], _step(result)
+        if self._desk is not None and "place" in result:
+            # Before the trial may leave its pass.
+            self._desk.note(number, int(result["place"]), step)
         # Trials that reach a rung together are all recorded before the first of them is judged.
         for other, epochs in result.get("mates", ()):
             for epoch in epochs:
                 self.study.record(other, epoch)
-        if self.study.take(number, _step(result)):
+        if self.study.take(number, step):
             self._left.add(trial_id)
             return True
         return False
@@ -191,7 +194,7 @@ class StudySearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its searcher into a snapshot. The study, and its database password, stay out of it.
-        return {**self.__dict__, "_study": None, "_seat": None, "_ahead": deque()}
+        return {**self.__dict__, "_study": None, "_desk": None, "_ahead": deque()}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is durable by itself."""
@@ -318,7 +321,7 @@ def run_shared(
 
     study.listener = tell
     trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": _TRIAL_CPU})
-    searcher = StudySearcher(study, desk.seat)
+    searcher = StudySearcher(study, desk)
     seated = searcher.seat_ahead(slots.concurrent)
     # A pass trains them without their processes, whose imports only slow it, and one of these tells of all. But before
     # a rung or an end is told all have to be there.

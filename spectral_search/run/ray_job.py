@@ -81,14 +81,14 @@ class TrialGauges:
         self._gauges = {name: metrics.Gauge(name, text, tag_keys=TRIAL_TAGS) for name, text in of_trial.items()}
         self._gauges |= {name: metrics.Gauge(name, text, tag_keys=PROCESS_TAGS) for name, text in of_process.items()}
 
-    def show(self, number: int, record: EpochRecord, best: float | None = None, members: int = 1) -> None:
+    def show(self, number: int, record: EpochRecord, best: float | None, members: int) -> None:
         """Show a trial's last epoch.
 
         Args:
             number: The trial.
             record: Of the epoch.
             best: The trial's best value so far; that of the epoch where absent.
-            members: Trials that trained in the same pass.
+            members: As of `Step`.
         """
         value = record[self.objective.val_name]
         told = {
@@ -100,5 +100,7 @@ class TrialGauges:
         for name, amount in told.items():
             self._gauges[_EXPORTED + name].set(amount, {"run": self._run, "trial": str(number)})
         held = torch.cuda.memory_reserved() if torch.cuda.is_initialized() else 0
-        for name, amount in {"members": members, "gpu_memory_bytes": held}.items():
+        # An epoch that is told from a checkpoint says nothing of the last pass.
+        of_process = {"gpu_memory_bytes": held} | ({"members": members} if members else {})
+        for name, amount in of_process.items():
             self._gauges[_EXPORTED + name].set(amount, {"run": self._run})

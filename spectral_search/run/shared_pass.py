@@ -174,7 +174,7 @@ class SharedPass:
             # An epoch that the process outlived clears a suspect.
             self._alone.discard(number)
             try:
-                step = run.conclude(results[run.member.key], sharers=len(group))
+                step = run.conclude(results[run.member.key], members=len(group))
             except Exception as error:
                 step = run.fail(error)
             if step is not None:

@@ -52,6 +52,8 @@ class Step:
         retry: Whether another attempt from the checkpoint may succeed where this one failed.
         full: Why nothing can be written any more: not the trial's fault, and the end of the run for now.
         note: What befell the trial on the way, for the record.
+        members: Trials that trained in the pass over the data that made the epoch, this one among them; 0 where it is
+            told from a checkpoint.
     """
 
     record: EpochRecord | None = None
@@ -60,6 +62,7 @@ class Step:
     retry: bool = False
     full: str | None = None
     note: str | None = None
+    members: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,19 +151,19 @@ class TrialRun:
             return self._step(self._replay.pop(0))
         return self._step(self.member.history[-1]) if self.finished else None
 
-    def conclude(self, result: EpochRecord | NonFiniteLossError, sharers: int = 1) -> Step | None:
+    def conclude(self, result: EpochRecord | NonFiniteLossError, members: int = 1) -> Step | None:
         """The step of an epoch that was just trained; None where it had been handed out before.
 
         Args:
             result: What the trainer made of it.
-            sharers: Trials that the time between two checkpoints is shared by.
+            members: Trials that trained in the same pass, which share the time between two checkpoints too.
         """
         if isinstance(result, NonFiniteLossError):
             return Step(failure=f"{result} (see {_log(self._paths, str(result))})", note=self._taken_note())
         # What may be stopped must leave its best weights behind, so a rung is always followed by a checkpoint.
-        if self.finished or self._judged_after(self.member.epoch) or self._checkpoint_due(sharers):
+        if self.finished or self._judged_after(self.member.epoch) or self._checkpoint_due(members):
             self.save()
-        return self._step(result) if self.member.epoch > self._told or self.finished else None
+        return self._step(result, members) if self.member.epoch > self._told or self.finished else None
 
     def fail(self, error: Exception) -> Step:
         """The step that stands for an error of this trial."""
@@ -176,18 +179,19 @@ class TrialRun:
     def _judged_after(self, epoch: int) -> bool:
         return self._course.judged(self.member.history[:epoch])
 
-    def _step(self, record: EpochRecord) -> Step:
+    def _step(self, record: EpochRecord, members: int = 0) -> Step:
         self._told = max(self._told, int(record["epoch"]))
-        return Step(record, done=self.finished and not self._replay, note=self._taken_note())
+        done = self.finished and not self._replay
+        return Step(record, done=done, note=self._taken_note(), members=members)
 
     def _taken_note(self) -> str | None:
         note, self._note = self._note, None
         return note
 
-    def _checkpoint_due(self, sharers: int) -> bool:
+    def _checkpoint_due(self, members: int) -> bool:
         # What a save costs is unknown before the first, so the first epoch is always saved. Each member's save holds
         # up the whole pass, hence the factor.
-        return time.monotonic() - self._saved_at >= sharers * self._save_seconds / CHECKPOINT_SHARE
+        return time.monotonic() - self._saved_at >= members * self._save_seconds / CHECKPOINT_SHARE
 
 
 def failed_step(paths: TrialPaths, error: Exception) -> Step:

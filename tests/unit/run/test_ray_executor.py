@@ -14,6 +14,7 @@ from spectral_search.run import ray_executor as ray_tune
 from spectral_search.run.ray_executor import StudyScheduler, StudySearcher
 from spectral_search.run.study import LiveTrial, Study
 from spectral_search.run.study_storage import open_storage
+from spectral_search.run.trial_session import Step
 from spectral_search.train.devices import Slots
 
 TRIALS = 3
@@ -27,18 +28,32 @@ def study(tmp_path: Path) -> Iterator[Study]:
         yield Study(spec, paths, storage, "run")
 
 
-@pytest.fixture
-def seated() -> list[int]:
-    return []
+class OneDesk:
+    """Seats every trial in the same pass, and keeps what it is told."""
 
+    def __init__(self, *arguments: Any) -> None:
+        self.seated: list[int] = []
+        self.noted: list[tuple[int, int, int]] = []
 
-@pytest.fixture
-def searcher(study: Study, seated: list[int]) -> StudySearcher:
-    def seat(trial: LiveTrial) -> dict[str, Any]:
-        seated.append(trial.number)
+    def seat(self, trial: LiveTrial) -> dict[str, Any]:
+        self.seated.append(trial.number)
         return {"home": 7}
 
-    return StudySearcher(study, seat)
+    def note(self, number: int, place: int, step: Step) -> None:
+        self.noted.append((number, place, step.members))
+
+    def hear(self, event: str, trial: LiveTrial) -> None:
+        pass
+
+
+@pytest.fixture
+def desk() -> OneDesk:
+    return OneDesk()
+
+
+@pytest.fixture
+def searcher(study: Study, desk: OneDesk) -> StudySearcher:
+    return StudySearcher(study, desk)  # type: ignore[arg-type]
 
 
 def ended(searcher: StudySearcher, number: int) -> None:
@@ -51,13 +66,13 @@ def result(epoch: int, value: float = 0.1) -> dict[str, Any]:
     return {"record/epoch": epoch, "record/val_r2": value}
 
 
-def test_trials_have_their_seats_before_ray_tune_asks(searcher: StudySearcher, seated: list[int]) -> None:
+def test_trials_have_their_seats_before_ray_tune_asks(searcher: StudySearcher, desk: OneDesk) -> None:
     assert [config["number"] for config in searcher.seat_ahead(2)] == [0, 1]
-    assert seated == [0, 1]
+    assert desk.seated == [0, 1]
     configs = [searcher.suggest(trial_id) for trial_id in ("a", "b", "c")]
     assert [config["number"] for config in configs] == [0, 1, 2]
     assert [config["home"] for config in configs] == [7, 7, 7]
-    assert seated == [0, 1, 2]
+    assert desk.seated == [0, 1, 2]
     assert searcher.numbers == {"a": 0, "b": 1, "c": 2}
 
 
@@ -67,9 +82,9 @@ def test_trials_are_called_by_stage_number_and_parameters() -> None:
     assert len(ray_tune.trial_title("step1", 7, {f"model.key{n}": n for n in range(50)})) == 100
 
 
-def test_no_more_seats_than_trials_and_then_the_search_is_over(searcher: StudySearcher, seated: list[int]) -> None:
+def test_no_more_seats_than_trials_and_then_the_search_is_over(searcher: StudySearcher, desk: OneDesk) -> None:
     searcher.seat_ahead(TRIALS + 5)
-    assert seated == [0, 1, 2]
+    assert desk.seated == [0, 1, 2]
     configs = [searcher.suggest(str(turn)) for turn in range(TRIALS)]
     assert [config["number"] for config in configs] == [0, 1, 2]
     for number in range(TRIALS):
@@ -158,22 +173,12 @@ def test_a_shared_search_seats_its_trials_and_holds_processes_back_unless_all_ar
     slots = Slots(2.0, 0.0, 2, (), None, 1, 2)
     asked: dict[str, Any] = {}
 
-    class NoDesk:
-        def __init__(self, *arguments: Any) -> None:
-            self.seated: list[int] = []
-            asked["desk"] = self
-
-        def seat(self, trial: LiveTrial) -> dict[str, Any]:
-            self.seated.append(trial.number)
-            return {}
-
-        def hear(self, event: str, trial: LiveTrial) -> None:
-            pass
+    desk = OneDesk()
 
     def fit(trainable: object, searcher: object, name: str, slots: Slots, about: object, *, one_by_one: bool) -> None:
         asked["one_by_one"] = one_by_one
 
-    monkeypatch.setattr(ray_tune, "Desk", NoDesk)
+    monkeypatch.setattr(ray_tune, "Desk", lambda *arguments: desk)
     monkeypatch.setattr(ray_tune, "_fit", fit)
     monkeypatch.setattr(ray_tune, "_about_deaths", lambda *arguments: None)
     monkeypatch.setattr(ray_tune, "_job", lambda *arguments: None)
@@ -182,8 +187,15 @@ def test_a_shared_search_seats_its_trials_and_holds_processes_back_unless_all_ar
         monkeypatch.setattr(ray_tune.tune, name, lambda trainable, *rest, **parameters: trainable)
     with open_storage(paths.study_url) as storage:
         ray_tune.run_shared([], spec, paths, Study(spec, paths, storage, "run"), None, slots)  # type: ignore[arg-type]
-    assert asked["desk"].seated == [0, 1]
+    assert desk.seated == [0, 1]
     assert asked["one_by_one"] == one_by_one
+
+
+def test_where_a_trial_really_trained_and_with_how_many_is_noted(searcher: StudySearcher, desk: OneDesk) -> None:
+    searcher.suggest("a")
+    searcher.take("a", {**result(1), "members": 3, "place": 1, "done": False})
+    searcher.take("a", {**result(2), "members": 0, "place": 0, "done": False})
+    assert desk.noted == [(0, 1, 3), (0, 0, 0)]
 
 
 def test_ray_tune_has_the_call_that_lets_more_start() -> None:

@@ -128,8 +128,9 @@ def test_trials_of_other_batch_sizes_have_their_own_passes(make: Callable[[], Tr
     shared = make()
     for number, size in enumerate((32, 16, 32)):
         shared.add(number, {"fit.batch_size": size}, 0)
-    shared.advance()
+    steps = shared.advance()
     assert sorted(passes) == [(0, 2), (1,)]
+    assert {number: step.members for number, step in steps.items()} == {0: 2, 1: 1, 2: 2}
 
 
 def test_what_the_checkpoint_holds_is_told_again_without_training(make: Callable[[], Trials], passes: Passes) -> None:
@@ -144,6 +145,7 @@ def test_what_the_checkpoint_holds_is_told_again_without_training(make: Callable
     told = again.advance()
     assert len(passes) == trained
     assert {number: values([step]) for number, step in told.items()} == before
+    assert [step.members for step in told.values()] == [0, 0]
     assert again.at_rung(0)
 
 
