@@ -1,7 +1,7 @@
 """What each job is doing now, from the records of a results folder; neither cluster nor study is asked."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Standing:
         state: What it is doing.
         why: What it waits for, or why it is over.
         position: Its place among those that wait for the same cluster, from 1; None where it does not wait.
+        answered: False where a cluster alone would know more, and does not answer.
     """
 
     paths: RunPaths
@@ -38,6 +39,7 @@ class Standing:
     state: JobState
     why: str | None
     position: int | None = None
+    answered: bool = True
 
     @property
     def waits(self) -> bool:
@@ -107,7 +109,7 @@ def standings(root: Path, now: float | None = None) -> list[Standing]:
     for index, one in enumerate(found):
         if one.waits:
             places[one.job.address] = places.get(one.job.address, 0) + 1
-            found[index] = Standing(one.paths, one.job, one.state, one.why, places[one.job.address])
+            found[index] = replace(one, position=places[one.job.address])
     return found
 
 

@@ -44,7 +44,7 @@ def _each_asked(jobs: Sequence[Standing]) -> list[Standing]:
     found = []
     for one in jobs:
         found.append(asked := _unanswered(one) if one.job.address in silent else _asked(one))
-        if one.state == "submitted" and asked == _unanswered(one):  # one wait for a cluster is enough
+        if not asked.answered:  # one wait for a cluster is enough
             silent.add(one.job.address)
     return found
 
@@ -91,7 +91,7 @@ def _unanswered(one: Standing) -> Standing:
     """A job of which only a cluster that does not answer would know more."""
     if one.state != "submitted":
         return one
-    return replace(one, why=f"for the cluster at {one.job.address}, which does not answer")
+    return replace(one, why=f"for the cluster at {one.job.address}, which does not answer", answered=False)
 
 
 def _under_way(one: Standing, state: JobState) -> Standing:
@@ -250,7 +250,7 @@ def require_over(paths: RunPaths) -> JobRecord:
         RequestError: One does.
     """
     found = _asked(standing(paths))
-    if found.state == "submitted" and found != _unanswered(found):
+    if found.state == "submitted" and found.answered:
         raise RequestError(f"{paths.name} is submitted and will begin: `spectral-search stop {paths.name}` first.")
     if found.state in ("waiting", "running"):
         raise RequestError(
