@@ -1,6 +1,7 @@
 # make run    environment, a simulated data set on first use, then a small staged search
 # make test   lint and all tests          make fast   all tests but the slow ones
 # make lint   ruff and mypy               make clean  remove the environment and what was built (never results)
+# make soak   searches whose processes are killed, for half an hour (MINUTES=3: for three minutes)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -10,7 +11,9 @@ STAMP := $(VENV)/installed.stamp
 # Most tests wait for processes that start. More than a few at a time would let them run out of patience.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: run test fast lint install clean
+MINUTES := 30
+
+.PHONY: run test fast lint soak install clean
 
 run: $(STAMP)
 	$(BIN)/spectral-search run cnn_stage1a --quick
@@ -26,6 +29,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: $(STAMP)
+	SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak tests/end_to_end/test_soak.py
 
 install: $(STAMP)
 

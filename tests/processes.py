@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,12 +21,13 @@ class Running:
     Args:
         arguments: Of the command line.
         log: Where its output goes, for tests that read it while it runs; kept for `end` otherwise.
+        variables: Set for it beside those of this process.
     """
 
-    def __init__(self, *arguments: object, log: Path | None = None) -> None:
+    def __init__(self, *arguments: object, log: Path | None = None, variables: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             command(*arguments),
-            env=environment(),
+            env={**environment(), **(variables or {})},
             stdout=subprocess.PIPE if log is None else log.open("w"),
             stderr=subprocess.STDOUT,
             text=True,

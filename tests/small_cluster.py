@@ -15,7 +15,7 @@ import psutil
 from small_search import REPOSITORY, environment
 
 _NODES = """
-import json, sys
+import contextlib, json, psutil, sys
 from ray.cluster_utils import Cluster
 nodes, port = json.loads(sys.argv[1]), int(sys.argv[2])
 dashboard = {"include_dashboard": True, "dashboard_port": port, "dashboard_host": "127.0.0.1"}
@@ -23,8 +23,16 @@ cluster = Cluster(initialize_head=True, head_node_args={**nodes[0], **dashboard}
 others = [cluster.add_node(**node) for node in nodes[1:]]
 print(json.dumps({"address": cluster.address}), flush=True)
 for line in sys.stdin:
-    cluster.remove_node(others.pop(), allow_graceful=False)
-    print("removed", flush=True)
+    if line == "add\\n":
+        others.append(cluster.add_node(**nodes[-1]))
+    else:
+        lost = others.pop()
+        started = [one.process.pid for kind in lost.all_processes.values() for one in kind]
+        for process in [child for pid in started for child in psutil.Process(pid).children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        cluster.remove_node(lost, allow_graceful=False)
+    print("done", flush=True)
 """
 
 
@@ -56,21 +64,33 @@ class SmallCluster:
         self.address = json.loads(self._process.stdout.readline())["address"]
 
     def remove_node(self) -> None:
-        """Kill the last node that was added."""
+        """SIGKILL to every process of the last node that was added."""
+        self._ask("remove")
+
+    def add_node(self) -> None:
+        """Add another node like the last."""
+        self._ask("add")
+
+    def _ask(self, what: str) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
-        assert self._process.stdout.readline().strip() == "removed"
+        assert self._process.stdout.readline().strip() == "done"
+
+    def look(self) -> list[psutil.Process]:
+        """Its processes, now."""
+        with suppress(psutil.Error):
+            return list(psutil.Process(self._process.pid).children(recursive=True))
+        return []
 
     def kill(self) -> None:
         """SIGKILL to every process of it."""
-        with suppress(psutil.Error):
-            found = psutil.Process(self._process.pid).children(recursive=True)
-            self._process.kill()
-            for process in found:
-                with suppress(psutil.Error):
-                    process.kill()
-            psutil.wait_procs(found, timeout=30)
+        found = self.look()
+        self._process.kill()
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=30)
         self._process.communicate()
 
 

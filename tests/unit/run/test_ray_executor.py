@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 from small_search import make_spec
 
@@ -113,7 +114,15 @@ def controller(widened: list[int]) -> Any:
 
 
 def trial_of_tune(trial_id: str) -> Any:
-    return SimpleNamespace(trial_id=trial_id, error_file=None, should_recover=lambda: True, config={"params": {}})
+    return SimpleNamespace(
+        trial_id=trial_id,
+        error_file=None,
+        should_recover=lambda: True,
+        config={"params": {}},
+        metric_analysis={},
+        metric_n_steps={},
+        run_metadata=SimpleNamespace(invalidate_cache=lambda: None),
+    )
 
 
 @pytest.mark.parametrize("how", ["epoch", "end", "error"])
@@ -140,6 +149,16 @@ def test_where_they_start_at_a_time_anyway_nothing_is_changed(
     searcher.suggest("a")
     scheduler.on_trial_result(controller, trial_of_tune("a"), result(1))
     assert widened == []
+
+
+def test_of_a_trial_that_is_over_ray_tune_keeps_no_averages(searcher: StudySearcher, controller: Any) -> None:
+    trial = TuneTrial("trainable", stub=True)
+    searcher.numbers[trial.trial_id] = 0
+    trial.update_last_result(last := {"record": {"epoch": 1, "val_r2": 0.1}})
+    assert "last-5-avg" in trial.run_metadata.get_json_state()
+    StudyScheduler(searcher, 8, one_by_one=False).on_trial_complete(controller, trial, last)
+    assert "last-5-avg" not in trial.run_metadata.get_json_state()
+    assert trial.last_result == last, "the searcher is told of it next"
 
 
 def test_a_trial_is_judged_when_it_tells_its_last_recorded_epoch_itself(searcher: StudySearcher) -> None:
