@@ -1,11 +1,12 @@
 """What a trial costs beside its training, and whether the last costs more than the first: many short trials.
 
 A search of one epoch a trial on a few hundred rows, so that nearly all of its time is the search's own: proposing,
-recording, checkpoints, the listener. Counted are CPU seconds and memory of this process, and what `status` takes on the
-run as it is at the end. What grows with the square of the number of trials shows as a later fifth of the trials that
-costs more than an earlier one.
+recording, checkpoints, the listener, and on Ray the way to a process and back. Counted are CPU seconds and memory of
+this process, how long `status` and the live page take meanwhile, and what the command `status` takes on the run as it
+is at the end. What grows with the square of the number of trials shows as a later fifth of the trials that costs more
+than an earlier one.
 
-    python -m benchmarks.many_trials --trials 500 --executor inline
+    python -m benchmarks.many_trials --trials 500 --executor shared
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import psutil
 import yaml
 from rich.console import Console
 
+from benchmarks.answers_meanwhile import AnswersMeanwhile
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
 from spectral_search.run.study import Study
@@ -66,15 +69,12 @@ def measured(folder: Path, trials: int, executor: str, sampler: str = "random", 
     """
     from spectral_search import service
 
-    spec, marks, process = (
-        write_search(folder, trials, sampler, concurrent),
-        list[tuple[float, int]](),
-        psutil.Process(),
-    )
+    spec, process = write_search(folder, trials, sampler, concurrent), psutil.Process()
+    marks: list[tuple[float, float, int]] = []
     sound = Study._new_trial
 
     def marking(self: Study) -> Any:
-        marks.append((time.process_time(), process.memory_info().rss))
+        marks.append((time.monotonic(), time.process_time(), process.memory_info().rss))
         return sound(self)
 
     shown, options = service.Shown(Console(file=io.StringIO())), {"name": "many", "results": str(folder / "results")}
@@ -82,24 +82,32 @@ def measured(folder: Path, trials: int, executor: str, sampler: str = "random", 
     Study._new_trial = marking  # type: ignore[method-assign]
     try:
         wanted = service.RunOptions(**options, executor=executor, dashboard=False)
-        service.run(service.plan(str(spec), wanted, shown, dry_run=False), "many", wanted, shown)
+        with AnswersMeanwhile(folder / "results", "many") as answers:
+            service.run(service.plan(str(spec), wanted, shown, dry_run=False), "many", wanted, shown)
     finally:
         Study._new_trial = sound  # type: ignore[method-assign]
     record = RunRecord.load(RunPaths(folder / "results", "many"))
-    each = len(marks) // _PARTS
-    seconds, memory = zip(*marks, strict=True)
-    spent = [(seconds[(part + 1) * each - 1] - seconds[part * each]) / (each - 1) for part in range(_PARTS)]
+    clock, spent, memory = zip(*marks, strict=True)
     return {
         "executor": executor,
         "sampler": sampler,
         "trials": len(record.trials),
         "lost": trials - record.count("complete"),
-        "driver_cpu_ms_a_trial_by_fifths": [round(1e3 * part, 2) for part in spent],
-        "wall_ms_a_trial": round(1e3 * (time.monotonic() - began) / trials, 1),
-        "driver_growth_mb": round((memory[-1] - memory[each]) / 1e6, 1),
+        "driver_cpu_ms_a_trial_by_fifths": _by_fifths(spent),
+        "wall_ms_a_trial_by_fifths": _by_fifths(clock),
+        "seconds": round(time.monotonic() - began, 1),
+        "driver_growth_mb": round((memory[-1] - memory[len(memory) // _PARTS]) / 1e6, 1),
+        "answers": answers.found,
         "status_cpu_s": round(_status_seconds(folder / "results"), 2),
         "cores": os.cpu_count(),
     }
+
+
+def _by_fifths(seconds: Sequence[float]) -> list[float]:
+    """Milliseconds from one new trial to the next, on average over each fifth of them."""
+    each = len(seconds) // _PARTS
+    ends = [(seconds[part * each], seconds[(part + 1) * each - 1]) for part in range(_PARTS)]
+    return [round(1e3 * (last - first) / (each - 1), 1) for first, last in ends]
 
 
 def _status_seconds(results: Path) -> float:
