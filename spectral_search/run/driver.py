@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +34,7 @@ from spectral_search.record.run_records import RunRecord
 from spectral_search.record.wording import size
 from spectral_search.run.background_call import Ahead
 from spectral_search.run.cluster_slots import Node
+from spectral_search.run.cluster_watch import watched_cluster
 from spectral_search.run.killed_processes import KILLED, need_told
 from spectral_search.run.loggers.fed import fed
 from spectral_search.run.lone_blas import lone_blas
@@ -301,11 +302,20 @@ def _search_on_ray(
             _tell_dashboard(f"http://{ray.dashboard_url}", paths, around)
         made = ahead.result() or preparation().prepare(on_ray=True)
         prepared = _kept(plan, paths, preparation(), made, around)
-        if plan.executor == "shared":
-            run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
-        else:
-            run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
+        with watched_cluster(ray.head, partial(_tell_silence, paths, around)):
+            if plan.executor == "shared":
+                run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
+            else:
+                run_separate(plan.spec, paths, study, prepared.dataset, ray.slots)
     return prepared
+
+
+def _tell_silence(paths: RunPaths, around: Surroundings) -> None:
+    around.say(
+        "The Ray cluster does not answer any more. If it does not come back within a minute, Ray ends this process; "
+        f"everything recorded is kept. Go on on another cluster, or with --address none on this machine: "
+        f"spectral-search resume {paths.name} --address ..."
+    )
 
 
 def _told_of_memory(plan: Plan, slots: Slots) -> str:

@@ -243,8 +243,13 @@ class StudyScheduler(FIFOScheduler):
         return str(TrialScheduler.STOP if must_stop else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> None:
-        """Called with a trial's last result, of which `on_trial_result` is not told."""
+        """Called with a trial's last result, of which `on_trial_result` is not told, and where one was stopped."""
         self._widen(tune_controller)
+        # Ray Tune keeps every trial to its end, with averages over the last epochs of each number: 40 kB that nobody
+        # reads, and that its snapshots would hold again and again.
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
+        trial.run_metadata.invalidate_cache()
 
     def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
         """Called for every attempt that failed, also where Ray Tune will make another."""

@@ -62,11 +62,19 @@ _QUIETLY: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": Fal
 
 @dataclass(frozen=True)
 class Session:
-    """A connection to Ray: where its dashboard is, if it is on, and what trials may use."""
+    """A connection to Ray.
+
+    Attributes:
+        dashboard_url: Where its dashboard is, if it is on.
+        slots: What trials may use.
+        told: What a joined cluster has, for people.
+        head: HOST:PORT of the head of a joined cluster.
+    """
 
     dashboard_url: str | None
     slots: Slots
     told: str | None = None
+    head: str | None = None
 
 
 def check_address(address: str) -> None:
@@ -169,7 +177,8 @@ def ray_session(
                 include_dashboard=dashboard,
             )
         check()
-        yield Session(context.dashboard_url or None, slots, told)
+        head = None if resources.address is None else str(ray.get_runtime_context().gcs_address)
+        yield Session(context.dashboard_url or None, slots, told, head)
         done = True
     finally:
         lent.close()

@@ -1,7 +1,8 @@
 """A copy of a study in which some trials that were over run again: Optuna's finished trials are final.
 
 The copy lies in the same database, and the manifest of the run then names it. A trial that runs again keeps its number,
-its parameters and its epochs, and goes on from the checkpoint that was kept for this.
+its parameters and its epochs, and goes on from the checkpoint that was kept for this. The study that was copied stays,
+for whoever has just read an older manifest, until the next copy: a run has two studies at most.
 """
 
 import copy
@@ -22,17 +23,21 @@ _OF_ITS_END = (COLLAPSED, ERROR, DEATHS, CAUSE)
 
 
 def copy_study(storage: BaseStorage, name: str, reopened: Collection[int], note: str | None = None) -> str:
-    """Copy a study; the copy's name.
+    """Copy a study, and remove older ones of its run; the copy's name.
 
     Args:
         storage: Where it lies, and the copy.
-        name: Its name.
+        name: Its name, which the run's manifest holds.
         reopened: Numbers of the trials that run again.
         note: What is noted of each of them; what it had failed of follows.
     """
     old = optuna.load_study(study_name=name, storage=storage, sampler=RandomSampler())
     # Named after the first study, also a copy of a copy; its end is random, since a death may have left one there.
-    made = f"{name.partition('+')[0]}+{secrets.token_hex(4)}"
+    first = name.partition("+")[0]
+    made = f"{first}+{secrets.token_hex(4)}"
+    for other in optuna.get_all_study_names(storage):
+        if other.partition("+")[0] == first and other != name:
+            optuna.delete_study(study_name=other, storage=storage)
     new = optuna.create_study(study_name=made, storage=storage, directions=old.directions, sampler=RandomSampler())
     for key, value in old.user_attrs.items():
         new.set_user_attr(key, value)
