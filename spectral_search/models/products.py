@@ -59,7 +59,7 @@ def affine_tile(a_MI: Tensor, b_IN: Tensor, bias_M: Tensor, c_MN: Tensor) -> Non
     if c_MN.dtype == torch.float32:
         torch.mm(a_MI, b_IN, out=c_MN).add_(bias_M.unsqueeze(1))
     else:
-        c_MN.copy_(torch.addmm(bias_M.unsqueeze(1), a_MI, b_IN))
+        torch.addmm(bias_M.unsqueeze(1), a_MI, b_IN, out=c_MN)
 
 
 def _at_once(a_KMI: Tensor, b_KIN: Tensor, bias_KM: Tensor | None) -> Tensor:
