@@ -76,34 +76,57 @@ def _readable(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def require_own(folder: Path) -> None:
-    """Refuse to take what lies in a folder for one's own where others may put something there.
+def require_own(path: Path) -> None:
+    """Refuse to take a file, or what lies in a folder, for one's own where others may write to it.
 
     What is there decides what is computed, and a task that a spec names by its file is code. A group that is one
     user's own, as most systems make it, is no other.
 
+    Args:
+        path: The file or folder; one that is not there is nobody's.
+
     Raises:
-        RequestError: Others may write there; says what to do. A folder that is not there is nobody's.
+        RequestError: Others may write there; says what to do.
     """
     try:
-        found = folder.stat()
+        found = path.stat()
     except OSError:
         return
-    remedy = f"`chmod go-w {shlex.quote(str(folder))}`, or choose another folder"
     if found.st_uid not in (os.getuid(), 0):
-        raise RequestError(f"{folder} belongs to another user, who may change what runs: choose a folder of your own.")
-    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-        raise RequestError(f"Everybody may write to {folder} and so change what runs: {remedy}.")
-    if found.st_mode & stat.S_IWGRP and not found.st_mode & stat.S_ISVTX and _is_shared(found.st_gid):
-        raise RequestError(f"A group of several may write to {folder} and so change what runs: {remedy}.")
+        raise RequestError(f"{path} belongs to another user, who may change what runs: choose a folder of your own.")
+    # In a folder with the sticky bit, others may put something, and neither rename nor replace what is there.
+    is_sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+    if found.st_mode & stat.S_IWOTH and not is_sticky:
+        who = "Everybody"
+    elif found.st_mode & stat.S_IWGRP and not is_sticky and _is_shared(found.st_gid):
+        who = "A group of several"
+    else:
+        return
+    remedy = f"`chmod -R go-w {shlex.quote(str(path))}`, or choose another folder"
+    raise RequestError(f"{who} may write to {path} and so change what runs: {remedy}.")
 
 
 def _is_shared(gid: int) -> bool:
-    """Whether a group may have more members than this user."""
+    """Whether a group may have more members than this user: all but the one that bears the user's name."""
+    if gid != os.getgid():
+        return True
     try:
-        return bool(set(grp.getgrgid(gid).gr_mem) - {_user_name()}) or gid != os.getgid()
+        group = grp.getgrgid(gid)
     except KeyError:  # a group without a name has no other members that this system knows
-        return gid != os.getgid()
+        return False
+    # Whose first group it is does not stand among its members.
+    return group.gr_name != _user_name() or bool(set(group.gr_mem) - {_user_name()})
+
+
+@contextmanager
+def owner_writes() -> Iterator[None]:
+    """Let what is written during the block be its owner's alone to change, whatever the umask."""
+    before = os.umask(0o077)
+    os.umask(before | 0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _user_name() -> str:

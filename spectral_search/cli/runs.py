@@ -161,7 +161,7 @@ def resume(
     """Go on with an interrupted run, or extend a finished one; the data may have moved and the devices be others."""
     with answering():
         from spectral_search.cluster.ray_jobs import is_job_address
-        from spectral_search.service import job_work, submissions
+        from spectral_search.service import job_work, resubmissions
 
         options = make_options(
             trials=trials,
@@ -179,7 +179,7 @@ def resume(
         if is_job_address(address):
             from spectral_search.cli.jobs import show_submitted
 
-            show_submitted([submissions.resubmit(name, options, shown)], as_json, results)
+            show_submitted([resubmissions.resubmit(name, options, shown)], as_json, results)
             return
         _carry_out(
             name, lambda: name, lambda taken: job_work.resume(taken, options, shown, typed_command()), as_json, results
@@ -202,7 +202,8 @@ def retry(
 ) -> None:
     """Run failed trials again, once what they failed of is mended: from their checkpoints, and nothing else."""
     with answering():
-        from spectral_search.service import job_work
+        from spectral_search.cluster.ray_jobs import is_job_address
+        from spectral_search.service import job_work, resubmissions
 
         options = make_options(
             data_root=data_root,
@@ -215,6 +216,11 @@ def retry(
             results=results,
         )
         shown = make_shown(as_json)
+        if is_job_address(address):
+            from spectral_search.cli.jobs import show_submitted
+
+            show_submitted([resubmissions.resubmit(name, options, shown, trial or ())], as_json, results)
+            return
         _carry_out(
             name,
             lambda: name,

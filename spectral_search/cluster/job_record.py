@@ -39,6 +39,29 @@ class JobEvent(BaseModel):
     submission_id: str | None = None
 
 
+class Continuation(BaseModel):
+    """What a run is to become when its job goes on with it, beside whole."""
+
+    model_config = ConfigDict(extra="allow")
+
+    trials: int | None = Field(None, description="trials of the search in all")
+    epochs: int | None = Field(None, description="most epochs of a trial")
+    failed: list[int] | None = Field(None, description="failed trials that run again, all where empty; null for none")
+
+    def __bool__(self) -> bool:
+        return self != Continuation()
+
+    @property
+    def told(self) -> str:
+        """In words, each part after a comma; empty where it is nothing."""
+        parts = {
+            f"to {self.trials} trials": self.trials is not None,
+            f"to {self.epochs} epochs": self.epochs is not None,
+            f"failed trials again ({', '.join(map(str, self.failed or ())) or 'all'})": self.failed is not None,
+        }
+        return "".join(f", {part}" for part, holds in parts.items() if holds)
+
+
 class JobRecord(BaseModel):
     """What job.json holds; keys that this version does not know are kept."""
 
@@ -60,6 +83,7 @@ class JobRecord(BaseModel):
     working_folder: str = Field("", description="where the command was given: relative paths of the spec start here")
     options: dict[str, Any] = Field({}, description="the options of the run, by name")
     environment: dict[str, str] = Field({}, description="DATA_ROOT, where it was set")
+    asked: Continuation = Field(Continuation(), description="what its process has yet to enter into the run's record")
     after: list[str] = Field([], description="jobs that must have finished before this one begins")
     state: JobState = Field("submitted", description="as last written; that of a job whose process died is old")
     why: str | None = Field(None, description="what it waits for, why it failed, who stopped it")
@@ -99,8 +123,8 @@ class JobRecord(BaseModel):
             raise RequestError(told) from None
 
     def save(self, paths: RunPaths) -> None:
-        """Replace the record as a whole; the job's folder is made if it is not there, for its owner to write."""
-        paths.job_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        """Replace the record as a whole; the job's folder is made if it is not there."""
+        paths.job_dir.mkdir(parents=True, exist_ok=True)
         write_json(paths.job_json, self.model_dump(mode="json"))
 
     def enter(self, state: JobState, why: str | None = None) -> bool:

@@ -42,23 +42,51 @@ def hand_over(job: JobRecord, paths: RunPaths, text: str, python: str) -> None:
         python: The command of Python on the cluster.
 
     Raises:
-        RequestError: Nothing answers, or the spec is too long to go without a results folder that both see.
+        RequestError: Nothing answers.
     """
     assert job.address is not None and job.submission_id is not None
-    # Other users of the cluster can read this: a record holds nothing of the environment but DATA_ROOT.
-    shipped = json.dumps({"job": job.model_dump(mode="json", exclude={"history", "claim"}), "spec": text})
-    fits = len(shipped) <= _MOST_METADATA_BYTES
-    if not fits and job.is_elsewhere(paths):
-        raise RequestError(
-            f"The spec and options of {job.name} are {len(shipped):,} characters, and a cluster takes up to "
-            f"{_MOST_METADATA_BYTES:,} with a job: shorten the spec, or submit where {job.results} is seen, without "
-            "--cluster-results."
-        )
+    shipped = _shipped(job, text)
     # Where it is too long, the results folder, which the cluster sees, has it.
     # The key is there in any case, since jobs of this package are told from others by it.
+    fits = len(shipped) <= _MOST_METADATA_BYTES or job.is_elsewhere(paths)
     metadata = {KEY: shipped if fits else "", "name": job.name}
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS)}
     RayJobs(job.address).submit(entrypoint(python, job.name, job.results), job.submission_id, metadata, variables)
+
+
+def require_short(job: JobRecord, paths: RunPaths, text: str) -> None:
+    """Refuse, before any job is sent, a spec that is too long to go without a results folder that both see.
+
+    Args:
+        job: Its name and what it comes after may yet change.
+        paths: Its run, as this machine sees it.
+        text: The spec.
+
+    Raises:
+        RequestError: It is.
+    """
+    if job.is_elsewhere(paths) and (length := len(_shipped(job, text))) > _MOST_METADATA_BYTES:
+        raise RequestError(
+            f"The spec and options of {job.name} are {length:,} characters, and a cluster takes up to "
+            f"{_MOST_METADATA_BYTES:,} with a job: shorten the spec, or submit where {job.results} is seen, without "
+            "--cluster-results."
+        )
+
+
+def _shipped(job: JobRecord, text: str) -> str:
+    """What the cluster gets of a job: its record and its spec."""
+    # Other users of the cluster can read this: a record holds nothing of the environment but DATA_ROOT.
+    return json.dumps({"job": job.model_dump(mode="json", exclude={"history", "claim"}), "spec": text})
+
+
+def told_by(metadata: Mapping[str, str]) -> tuple[JobRecord, str] | None:
+    """The record and the spec of a job as the cluster was given them; None where it was too much.
+
+    Raises:
+        RequestError: It is no such record.
+    """
+    shipped = json.loads(metadata.get(KEY) or "{}")
+    return (JobRecord.of(shipped["job"], "The job's metadata"), str(shipped["spec"])) if shipped else None
 
 
 def received(paths: RunPaths, environ: Mapping[str, str] = os.environ) -> JobRecord:
@@ -68,21 +96,23 @@ def received(paths: RunPaths, environ: Mapping[str, str] = os.environ) -> JobRec
         RequestError: Neither says anything.
     """
     metadata = json.loads(environ.get(_JOB_CONFIG) or "{}").get("metadata") or {}
-    shipped = json.loads(metadata.get(KEY) or "{}")
+    shipped = told_by(metadata)
     if paths.job_json.is_file():
         job = JobRecord.load(paths.job_json)
-        # Whoever submitted it again may not see this folder.
-        again = {key: shipped["job"][key] for key in ("version", "address", "submission_id")} if shipped else {}
-        return job.model_copy(update=again)
+        if shipped:  # whoever submitted it again may not see this folder
+            again, _ = shipped
+            job.version, job.address, job.submission_id = again.version, again.address, again.submission_id
+            job.asked = again.asked
+        return job
     if not shipped:
         raise RequestError(
             f"There is no job {paths.name} in {paths.root}, as this machine sees it: the results folder must lie where "
             "every node of the cluster sees it under the same path."
         )
-    job = JobRecord.of(shipped["job"], "The job's metadata")
+    job, spec = shipped
     job.enter("submitted", None)
     job.save(paths)
-    write_atomic(paths.job_spec, shipped["spec"])
+    write_atomic(paths.job_spec, spec)
     return job
 
 

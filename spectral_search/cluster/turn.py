@@ -9,7 +9,7 @@ from spectral_search.cluster.job_record import JobRecord
 from spectral_search.cluster.standing import Standing, standing, standings
 from spectral_search.record.file_lock import lock_of
 from spectral_search.record.manifest import Manifest
-from spectral_search.record.paths import RunPaths
+from spectral_search.record.paths import RunPaths, queue_lock
 from spectral_search.record.run_records import run_state
 from spectral_search.record.wording import size
 from spectral_search.run.cluster_slots import KINDS, Node, NoNodeError, claim_of, total
@@ -102,7 +102,7 @@ class Room:
         self._job.queued = True
         # One process at a time looks for room and takes it. On a file system without locks two that look at once may
         # both find room, and Ray's own queue settles it.
-        with lock_of(self._paths.queue_lock, waits=True):
+        with lock_of(queue_lock(self._paths.root), waits=True):
             others = [one for one in standings(self._paths.root) if one.paths.name != self._paths.name]
             if (ahead := self._ahead(others)) is not None:
                 self._seen = None

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from spectral_search.errors import RequestError
-from spectral_search.places import FULL, UNWRITABLE, given_path, require_text, sync_folder, try_folder
+from spectral_search.places import FULL, UNWRITABLE, given_path, require_own, require_text, sync_folder, try_folder
 
 _DEFAULT_ROOT = "ray_results"
 _ROOT_VARIABLE = "SPECTRAL_SEARCH_RESULTS"
@@ -294,11 +294,6 @@ class RunPaths:
         return self.job_dir / "lock"
 
     @property
-    def queue_lock(self) -> Path:
-        """Of the results root: locked by the job that looks for room on its cluster."""
-        return self.root / ".jobs.lock"
-
-    @property
     def job_alive(self) -> Path:
         """Touched every few seconds by the job's process."""
         return self.job_dir / "alive"
@@ -362,9 +357,8 @@ class RunPaths:
         _make_folders(self.root)
         try:
             if not self.exists():
-                # Whatever the umask: `resume` refuses a job's folder that a group may write to, see `require_own`.
-                self.folder.mkdir(mode=0o755)
-            self.job_dir.mkdir(mode=0o755)
+                self.folder.mkdir()
+            self.job_dir.mkdir()
         except FileExistsError:
             raise
         except OSError as fault:
@@ -377,6 +371,15 @@ class RunPaths:
         with suppress(OSError):
             # Takes an empty folder only, so that a run that has begun in it stays.
             self.folder.rmdir()
+
+    def require_own(self) -> None:
+        """Refuse to go on with a run, or a job, where others may have put what says how; see `places.require_own`.
+
+        Raises:
+            RequestError: Others may write there.
+        """
+        for path in (self.folder, self.job_dir, self.spec_yaml, self.manifest_json, self.job_json, self.job_spec):
+            require_own(path)
 
     def require_unused(self) -> None:
         """Refuse a name that is taken; writes nothing, not even for a moment.
@@ -593,6 +596,11 @@ def run_names(root: Path) -> list[str]:
 def job_names(root: Path) -> list[str]:
     """Names of all submitted jobs in a results root, whether their runs have begun or not; otherwise as `run_names`."""
     return [name for name in _folder_names(root) if (root / name / "job" / "job.json").is_file()]
+
+
+def queue_lock(root: Path) -> Path:
+    """Locked by the one of the jobs in a results root that looks for room on its cluster."""
+    return root / ".jobs.lock"
 
 
 def _folder_names(root: Path) -> list[str]:

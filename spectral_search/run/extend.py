@@ -32,6 +32,17 @@ class Extension:
         return self.trials is not None or self.epochs is not None
 
 
+def require_extensible(record: RunRecord, wanted: Extension) -> None:
+    """Refuse what `extend` would refuse; touches nothing.
+
+    Raises:
+        RequestError: There is nothing to add, or it cannot be added.
+    """
+    longer, _ = _longer_spec(record, RunSpec.from_dict(record.spec), wanted)
+    if wanted.epochs is not None:
+        _going_on(record, longer)
+
+
 def extend(record: RunRecord, wanted: Extension) -> str:
     """Enter more trials or epochs into a run's record; resuming it then carries them out. Says what will be done.
 
@@ -78,6 +89,19 @@ def _longer_spec(record: RunRecord, spec: RunSpec, wanted: Extension) -> tuple[R
 
 def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
     """Copy the study with those trials running that have epochs left; the copy's name, and what will be done."""
+    longer, final = _going_on(record, spec)
+    with open_storage(storage_url(record.manifest, record.paths)) as storage:
+        name = copy_study(storage, record.manifest.study_name, longer)
+    kept = f"; {final} stay as they are, since they were planned to their end" if final else ""
+    return name, f"{len(longer)} complete trials go on to epoch {spec.fit.epochs}{kept}."
+
+
+def _going_on(record: RunRecord, spec: RunSpec) -> tuple[list[int], int]:
+    """The complete trials that have epochs left, and how many others were planned to their end.
+
+    Raises:
+        RequestError: All were.
+    """
     left = [trial for trial in record.trials if _goes_on(trial, spec.with_params(trial.params))]
     longer = [trial.number for trial in left if not _is_final(spec.with_params(trial.params))]
     final = len(left) - len(longer)
@@ -88,10 +112,7 @@ def _reopened(record: RunRecord, spec: RunSpec) -> tuple[str, str]:
             f"(fit.schedule {' or '.join(_WHOLE_CYCLE)}, fit.weight_average {' or '.join(_LAST_EPOCHS)}): `run` the "
             "spec, or `train` the best config, with more epochs."
         )
-    with open_storage(storage_url(record.manifest, record.paths)) as storage:
-        name = copy_study(storage, record.manifest.study_name, longer)
-    kept = f"; {final} stay as they are, since they were planned to their end" if final else ""
-    return name, f"{len(longer)} complete trials go on to epoch {spec.fit.epochs}{kept}."
+    return longer, final
 
 
 def _is_final(config: TrialConfig) -> bool:

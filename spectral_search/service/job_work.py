@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from spectral_search import __version__
 from spectral_search.cluster.attendance import attending, heard, who_asked
-from spectral_search.cluster.job_record import JobRecord, JobState
+from spectral_search.cluster.job_record import Continuation, JobRecord, JobState
 from spectral_search.cluster.submission import received, require_same_version
 from spectral_search.cluster.turn import Room, unfinished, wait_until
 from spectral_search.errors import RequestError, RunError
-from spectral_search.places import require_own
+from spectral_search.places import owner_writes
 from spectral_search.record.paths import RunPaths, results_root
 from spectral_search.service import plans, retries, runs
 from spectral_search.service.jobs import require_over
@@ -37,9 +37,10 @@ def attended(name: str, results: str | None) -> Iterator[JobRecord]:
         RequestError: There is no such job, or another process carries it out.
     """
     paths = RunPaths(results_root(results).absolute(), name)
-    job = received(paths)
-    with attending(paths, job):
-        yield job
+    with owner_writes():
+        job = received(paths)
+        with attending(paths, job):
+            yield job
 
 
 def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[str] = ()) -> "RunRecord":
@@ -61,7 +62,7 @@ def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[st
         job.cluster = os.environ.get("RAY_ADDRESS")
         wait_until(lambda: unfinished(job, paths), job, paths)
         options = _options_of(job, paths, address=job.cluster or "auto")
-        return _search(paths, replace(options, room=lambda made: _room(made, job, paths)), shown, command)
+        return _search(paths, job, replace(options, room=lambda made: _room(made, job, paths)), shown, command)
 
 
 def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str, float]]:
@@ -69,6 +70,8 @@ def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str
     from spectral_search.run.cluster_slots import share_of
     from spectral_search.run.ray_session import look_at_cluster
 
+    if paths.exists():
+        job.asked = Continuation()  # by now it is in the run's own record
     address = made.spec.resources.address or "auto"
     room = Room(
         job,
@@ -84,11 +87,16 @@ def _options_of(job: JobRecord, paths: RunPaths, **changes: Any) -> RunOptions:
     return replace(options_of(job), name=job.name, results=str(paths.root), reserved=True, **changes)
 
 
-def _search(paths: RunPaths, options: RunOptions, shown: Shown, command: Sequence[str]) -> "RunRecord":
-    """Begin a job's run, or go on with it."""
+def _search(paths: RunPaths, job: JobRecord, options: RunOptions, shown: Shown, command: Sequence[str]) -> "RunRecord":
+    """Begin a job's run, or go on with it as it was asked for."""
+    asked = job.asked
+    if asked.failed is not None:
+        return retries.retry(paths.name, replace(options, data_root=()), shown, asked.failed, command)
     if paths.exists():
         # Trials and epochs of the submitted options are in its spec.
-        return runs.resume(paths.name, replace(options, trials=None, epochs=None, data_root=()), shown, command)
+        extended = replace(options, trials=asked.trials, epochs=asked.epochs, data_root=())
+        return runs.resume(paths.name, extended, shown, command)
+    options = replace(options, trials=asked.trials or options.trials, epochs=asked.epochs or options.epochs)
     made = plans.plan(_spec_of(paths), options, shown, dry_run=False)
     from spectral_search.run.plan_view import render_plan
 
@@ -99,6 +107,8 @@ def _search(paths: RunPaths, options: RunOptions, shown: Shown, command: Sequenc
     # Where it is carried out is no part of what it computes: whoever goes on with it may be elsewhere.
     begun = replace(made, spec=made.spec.override({"resources.address": None}))
     name = runs.begin(begun, paths.name, options, shown, command)
+    job.asked = Continuation()
+    job.save(paths)
     return runs.search(made, name, options, shown)
 
 
@@ -156,19 +166,19 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
     paths = RunPaths(results_root(options.results), name)
     if not paths.job_json.is_file():
         return runs.resume(name, options, shown, command)
-    record = require_over(paths)
-    require_own(paths.folder)
-    if (
-        paths.exists()
-        and runs.status(name, options.results).state == "finished"
-        and not (options.trials or options.epochs)
-    ):
+    paths.require_own()
+    record = require_over(paths).job
+    asked = Continuation(trials=options.trials, epochs=options.epochs) or record.asked
+    options = replace(options, trials=asked.trials, epochs=asked.epochs)
+    if paths.exists() and runs.status(name, options.results).state == "finished" and not asked:
         return runs.resume(name, options, shown, command)
     with _going_on_here(paths, record):
+        if asked.failed is not None:
+            return retries.retry(name, options, shown, asked.failed, command)
         if paths.exists():
             return runs.resume(name, options, shown, command)
         given = {key: value for key, value in vars(options).items() if value != getattr(RunOptions, key)}
-        return _search(paths, _options_of(record, paths, **given), shown, command)
+        return _search(paths, record, _options_of(record, paths, **given), shown, command)
 
 
 def retry(
@@ -183,8 +193,8 @@ def retry(
     paths = RunPaths(results_root(options.results), name)
     if not paths.job_json.is_file():
         return retries.retry(name, options, shown, trials, command)
-    record = require_over(paths)
-    require_own(paths.folder)
+    paths.require_own()
+    record = require_over(paths).job
     from spectral_search.run.retry import failed_trials
 
     failed_trials(runs.status(name, options.results), trials)  # what is refused leaves the job as it was
@@ -195,7 +205,8 @@ def retry(
 @contextmanager
 def _going_on_here(paths: RunPaths, record: JobRecord) -> Iterator[None]:
     record.address = record.submission_id = record.cluster = None
-    with heard(paths), _entered(paths, record):
+    record.asked = Continuation()
+    with owner_writes(), heard(paths), _entered(paths, record):
         record.enter("running", f"gone on with on {socket.gethostname()}")
         record.save(paths)
         yield

@@ -10,7 +10,7 @@ from spectral_search.cluster.attendance import ask_to_stop, growing
 from spectral_search.cluster.job_record import ALIVE, JobRecord, JobState, submitter
 from spectral_search.cluster.ray_jobs import RayJobs, job_address
 from spectral_search.cluster.standing import Standing, standing, standings
-from spectral_search.cluster.submission import KEY, why_failed
+from spectral_search.cluster.submission import KEY, told_by, why_failed
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths, job_names, results_root
@@ -64,6 +64,8 @@ def _asked(one: Standing) -> Standing:
     """
     if one.state != "submitted" or one.job.address is None or one.job.submission_id is None:
         return one
+    if (refusal := _refusal(one.paths)) is not None:
+        return replace(one, why=f"for the cluster at {one.job.address}, which is not asked: {refusal}")
     try:
         cluster = RayJobs(one.job.address, _ASK_SECONDS)
         info = cluster.info(one.job.submission_id)
@@ -85,6 +87,15 @@ def _asked(one: Standing) -> Standing:
         write_atomic(one.paths.job_log, log)
         now.job.save(one.paths)
     return replace(now, state=state, why=reason)
+
+
+def _refusal(paths: RunPaths) -> str | None:
+    """Why the address in a job's record is not taken for a cluster: whoever wrote it would be sent the token."""
+    try:
+        paths.require_own()
+    except RequestError as refused:
+        return str(refused)
+    return None
 
 
 def _unanswered(one: Standing) -> Standing:
@@ -119,6 +130,7 @@ def logs(name: str, results: str | None = None, *, follow: bool = False) -> Iter
         )
     one = standing(paths)
     if one.state == "submitted" and one.job.is_elsewhere(paths):
+        paths.require_own()  # as `_refusal` says
         return _logs_elsewhere(one, follow)
     return growing(paths, lambda: not follow or _has_ended(paths))
 
@@ -188,6 +200,7 @@ def stop(name: str, results: str | None = None, address: str | None = None) -> b
     who = "by {submitted_by} from {submitted_from}".format(**submitter())
     if found.state == "submitted":
         record = found.job
+        paths.require_own()  # as `_refusal` says
         if record.address is not None and record.submission_id is not None:
             with suppress(RequestError):  # a cluster that is gone starts nothing either
                 RayJobs(record.address).stop(record.submission_id)
@@ -243,8 +256,28 @@ def jobs_there(address: str) -> list[dict[str, Any]]:
     return [{"name": info["metadata"].get("name"), **{key: info.get(key) for key in kept}} for info in ours]
 
 
-def require_over(paths: RunPaths) -> JobRecord:
-    """The record of a job that no process works on.
+def handed_over(cluster: RayJobs, name: str) -> tuple[JobRecord, str, bool]:
+    """What a cluster was handed over as a job: its record, its spec, and whether it has finished.
+
+    Raises:
+        RequestError: The cluster knows no such job, was handed over no more than its name, or is at it.
+    """
+    info = _there(cluster, name)
+    if (state := _STATES.get(str(info.get("status")), "submitted")) in ALIVE:
+        raise RequestError(
+            f"{name} is {state} already on the cluster at {cluster.address}: `spectral-search stop {name} --address "
+            f"{cluster.address}` first."
+        )
+    if (told := told_by(info["metadata"])) is None:
+        raise RequestError(
+            f"The spec of {name} was too long for the cluster at {cluster.address} to keep: go on with it where its "
+            "results folder is seen, by --results."
+        )
+    return *told, state == "finished"
+
+
+def require_over(paths: RunPaths) -> Standing:
+    """A job that no process works on.
 
     Raises:
         RequestError: One does.
@@ -257,4 +290,4 @@ def require_over(paths: RunPaths) -> JobRecord:
             f"{paths.name} is {found.state} already on {found.job.host}: follow it with `spectral-search status "
             f"{paths.name}`, or `stop` it first."
         )
-    return found.job
+    return found

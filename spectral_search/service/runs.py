@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spectral_search.errors import RequestError
-from spectral_search.places import require_own
+from spectral_search.places import owner_writes, require_own
 from spectral_search.record.paths import NameTakenError, RunPaths, next_free_name, results_root
 from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan, recorded_spec
 from spectral_search.service.run_options import HERE, RunOptions
@@ -157,6 +157,7 @@ def go_on(
     return carry_out(made, record.paths, around)
 
 
+@owner_writes()
 def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
     """Work on a run together with other processes, such as the tasks of a job array; the first of them begins it.
 
@@ -174,7 +175,7 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
     root = results_root(options.results)
     paths, options = RunPaths(root, name), replace(options, name=name, executor="inline")
     require_own(root)
-    require_own(paths.folder)
+    paths.require_own()
     if options.address not in (None, HERE):
         raise RequestError("--join works without Ray: leave --address out, or `run` there without --join.")
     from spectral_search.record.joiners import require_locks

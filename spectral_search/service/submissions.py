@@ -1,4 +1,4 @@
-"""Handing searches over to a cluster, anew or to be gone on with."""
+"""Handing searches over to a cluster."""
 
 import os
 import secrets
@@ -12,16 +12,15 @@ from spectral_search import __version__
 from spectral_search.cluster.job_record import ALIVE, JobRecord, submitter
 from spectral_search.cluster.ray_jobs import DEFAULT_ADDRESS, RayJobs, job_address, on_this_machine, open_to_others
 from spectral_search.cluster.standing import Standing, standing, standings
-from spectral_search.cluster.submission import hand_over, require_room
+from spectral_search.cluster.submission import hand_over, require_room, require_short
 from spectral_search.errors import RequestError, gathered
-from spectral_search.places import given_path, require_own
+from spectral_search.places import given_path, owner_writes, require_own
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths, check_name, next_free_name, results_root
 from spectral_search.run.cluster_slots import NodeMemory
 from spectral_search.run.executor_choice import check_executor
 from spectral_search.run.trial_memory import GivenMemory, node_memory
 from spectral_search.service.default_data import with_data
-from spectral_search.service.jobs import require_over
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.spec.load import find_spec, load_spec
@@ -50,6 +49,7 @@ class Destination:
     results: str | None = None
 
 
+@owner_writes()
 def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destination) -> list[Standing]:
     """Hand searches over to a cluster and return at once; those that inherit from one another wait for it.
 
@@ -63,7 +63,7 @@ def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destin
         RequestError: A spec is wrong, a name is taken, nothing answers, or no node could ever run a trial.
     """
     address = job_address(where.address or DEFAULT_ADDRESS)
-    _warn(address, shown)
+    warn_of_plain_text(address, shown)
     if len(refs) > 1 and options.name is not None:
         raise RequestError("--name is the name of one run: leave it out where several are submitted.")
     if where.results is not None and not Path(where.results).is_absolute():
@@ -77,17 +77,21 @@ def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destin
     _before_each(ordered, root, options)
     nodes = RayJobs(address).nodes()
     for spec in ordered.values():
-        require_room(spec.resources, nodes, spec.stage, _memory(spec, options, shown))
+        require_room(spec.resources, nodes, spec.stage, told_memory(spec, options, shown))
+    place = where.results or str(root)
+    for ref, spec in ordered.items():
+        job = _job(ref, spec, options, place, address, [*where.after])
+        require_short(job, RunPaths(root, job.name), _text_of(ref))
     names: dict[str, str] = {}
     for ref, spec in ordered.items():
         before = [*where.after, *_before(spec, names, root, options)]
-        job = _job(ref, spec, options, where.results or str(root), address, before)
+        job = _job(ref, spec, options, place, address, before)
         named = options.name is not None
-        names[spec.stage] = _submit(job, find_spec(ref), root, _python_for(address, where.python), named=named)
+        names[spec.stage] = _submit(job, _text_of(ref), root, python_for(address, where.python), named=named)
     return [standing(RunPaths(root, name)) for name in names.values()]
 
 
-def _memory(spec: RunSpec, options: RunOptions, shown: Shown) -> NodeMemory | None:
+def told_memory(spec: RunSpec, options: RunOptions, shown: Shown) -> NodeMemory | None:
     """What trials take of a node's memory; None where it is the job that will know.
 
     The data may be seen by the cluster alone, and a network that is yet to be inherited by nobody.
@@ -107,7 +111,8 @@ def _memory(spec: RunSpec, options: RunOptions, shown: Shown) -> NodeMemory | No
     return node_memory(data.spec, data.traits)
 
 
-def _warn(address: str, shown: Shown) -> None:
+def warn_of_plain_text(address: str, shown: Shown) -> None:
+    """Say where requests to a cluster can be read by others on the way."""
     if open_to_others(address):
         shown.say(
             f"warning: requests to {address}, the token among them, are not encrypted: reach it through an SSH tunnel "
@@ -219,9 +224,13 @@ def _job(ref: str, spec: RunSpec, options: RunOptions, results: str, address: st
     )
 
 
-def _submit(job: JobRecord, spec: Path, root: Path, python: str, *, named: bool) -> str:
+def _text_of(ref: str) -> str:
+    return find_spec(ref).read_text(encoding="utf-8-sig")
+
+
+def _submit(job: JobRecord, text: str, root: Path, python: str, *, named: bool) -> str:
     """Take the job's name, write it down, hand it over; the name that it got."""
-    text, paths = spec.read_text(encoding="utf-8-sig"), _reserved(job, root, named)
+    paths = _reserved(job, root, named)
     try:
         # Ray refuses an id that it has had before, even of a job that is over.
         job.submission_id = f"{job.name}-{secrets.token_hex(4)}"
@@ -251,55 +260,6 @@ def _reserved(job: JobRecord, root: Path, named: bool) -> RunPaths:
                 raise
 
 
-def resubmit(name: str, options: RunOptions, shown: Shown) -> Standing:
-    """Hand a run over to a cluster, another one perhaps, which goes on with it.
-
-    Args:
-        name: The run, submitted before or not.
-        options: The address of the cluster and the results folder, and nothing else.
-        shown: Where warnings are shown.
-
-    Raises:
-        RequestError: There is no such run, it is not over, nothing answers, no node could ever run a trial, or others
-            may write to its folder.
-    """
-    _require_as_begun(options)
-    paths = RunPaths(results_root(options.results), name)
-    address = job_address(options.address or DEFAULT_ADDRESS)
-    _warn(address, shown)
-    root = paths.root.absolute()
-    require_own(paths.folder)
-    if paths.job_json.is_file():
-        record = require_over(paths)
-    else:
-        from spectral_search.record.run_records import RunRecord
-
-        found = RunRecord.load(paths.require())
-        if found.state == "running":
-            raise RequestError(f"Run {paths.name} is running already: `spectral-search stop {paths.name}` first.")
-        record = JobRecord(
-            name=paths.name, stage=found.manifest.stage, version=__version__, results=str(root), **submitter()
-        )
-        write_atomic(paths.reserve().job_spec, paths.spec_yaml.read_bytes())
-    nodes, begun = RayJobs(address).nodes(), options_of(record)
-    spec = load_spec(str(paths.job_spec), sets=begun.sets, overrides=begun.overrides(), quick=begun.quick)
-    require_room(spec.resources, nodes, paths.name, _memory(spec, begun, shown))
-    record.address, record.version = address, __version__
-    if not record.is_elsewhere(paths):
-        record.results = str(root)
-    # Without a host it counts as yet to begin; with the old one it would count as lost at once.
-    record.submission_id, record.host = f"{paths.name}-{secrets.token_hex(4)}", None
-    record.enter("submitted", "gone on with")
-    record.save(paths)  # before it is handed over: from then on its process writes it
-    try:
-        hand_over(record, paths, paths.job_spec.read_text(encoding="utf-8-sig"), _python_for(address))
-    except BaseException as error:
-        record.enter("failed", f"it was not submitted again: {error}")
-        record.save(paths)
-        raise
-    return standing(paths)
-
-
 def options_of(job: JobRecord) -> RunOptions:
     """The options that a run was submitted with, but for those that its record has a place of its own for."""
     kept = {key: tuple(value) if isinstance(value, list) else value for key, value in job.options.items()}
@@ -308,17 +268,6 @@ def options_of(job: JobRecord) -> RunOptions:
     return RunOptions(**values)
 
 
-def _require_as_begun(options: RunOptions) -> None:
-    """Refuse what a job that is handed over again would not heed."""
-    heeded = ("address", "results", "dashboard")  # a job has no dashboard of its own
-    given = [key for key, value in vars(options).items() if key not in heeded and value != getattr(RunOptions, key)]
-    if given:
-        flags = ", ".join(f"--{key.replace('_', '-')}" for key in given)
-        raise RequestError(
-            f"A run that is handed over goes on as it was begun: leave {flags} out, or --address, or join the cluster "
-            "by HOST:PORT."
-        )
-
-
-def _python_for(address: str, asked: str | None = None) -> str:
+def python_for(address: str, asked: str | None = None) -> str:
+    """The command of Python on a cluster: as asked for, else this one's where the cluster is on this machine."""
     return asked or (sys.executable if on_this_machine(address) else "python")

@@ -98,7 +98,7 @@ def assert_no_secret(cluster: SmallCluster, folder: Path) -> None:
     assert len(files) > 10 and not [path for path in files if token in path.read_bytes()]
 
 
-def test_a_job_is_stopped_by_its_folder_and_goes_on_on_another_cluster(tmp_path: Path) -> None:
+def test_a_job_is_stopped_by_its_folder_goes_on_on_another_cluster_and_is_extended(tmp_path: Path) -> None:
     make_spec(tmp_path, make_data(tmp_path / "data"), **GRID)
     paths = RunPaths(tmp_path / "ray_results", "small")
     with small_cluster(tmp_path, {"num_cpus": 1}) as cluster:
@@ -121,6 +121,16 @@ def test_a_job_is_stopped_by_its_folder_and_goes_on_on_another_cluster(tmp_path:
         assert log.count(" begins") == 2 and "small: finished" in log
         assert desk.state("small") == "finished"
         assert "small: finished" in desk("logs", "small", "--address", cluster.url).require().stdout
+
+        # A machine that sees nothing of it, and reaches the cluster alone.
+        (tmp_path / "other").mkdir()
+        other = Desk(tmp_path / "other", cluster)
+        other("resume", "small", "--epochs", "405", "--address", cluster.url).require()
+        assert wait(lambda: other.state("small") == "finished"), other("logs", "small").stdout
+        assert "3 complete trials go on to epoch 405." in other("logs", "small").require().stdout
+        assert other("status", "small").require().stdout == "small has finished\n"
+        assert desk.state("small") == "finished"
+        assert [trial.last_epoch for trial in RunRecord.load(paths).trials] == [405, 405, 405]
 
 
 def test_a_job_of_another_version_says_so_in_a_sentence(tmp_path: Path) -> None:

@@ -1,14 +1,28 @@
 """Paths as people give them, and places that are refused before the work."""
 
 import errno
+import grp
 import os
+import pwd
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from full_disks import NO_TEXT, ODD_NAMES, mounted, read_only
 
 from spectral_search.errors import RequestError, RunError
-from spectral_search.places import FULL, given_path, require_folder, require_output, require_own, require_text, writing
+from spectral_search.places import (
+    FULL,
+    given_path,
+    owner_writes,
+    require_folder,
+    require_output,
+    require_own,
+    require_text,
+    writing,
+)
 
 
 def test_a_path_is_taken_as_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -40,16 +54,51 @@ def test_a_folder_that_is_ones_own(tmp_path: Path, mode: int) -> None:
 @pytest.mark.parametrize("mode", [0o777, 0o757])
 def test_a_folder_that_everybody_may_change(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(RequestError, match="Everybody may write to .* and so change what runs: `chmod go-w"):
+    with pytest.raises(RequestError, match="Everybody may write to .* and so change what runs: `chmod -R go-w"):
         require_own(tmp_path)
 
 
-def test_a_folder_of_a_group_and_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "members", "own"),
+    [("me", [], True), ("me", ["me"], True), ("me", ["you"], False), ("users", [], False), (None, [], True)],
+)
+def test_a_folder_of_a_group(
+    name: str | None, members: list[str], own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def group(gid: int) -> Any:
+        if name is None:
+            raise KeyError(gid)
+        return SimpleNamespace(gr_name=name, gr_mem=members)
+
+    monkeypatch.setattr(grp, "getgrgid", group)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name="me"))
+    monkeypatch.setattr(os, "getgid", lambda: tmp_path.stat().st_gid)
     tmp_path.chmod(0o775)
-    require_own(tmp_path)  # of a group of one
+    with nullcontext() if own else pytest.raises(RequestError, match="A group of several may write"):
+        require_own(tmp_path)
     monkeypatch.setattr(os, "getgid", lambda: tmp_path.stat().st_gid + 1)
     with pytest.raises(RequestError, match="A group of several may write"):
         require_own(tmp_path)
+
+
+def test_what_is_written_is_its_owners_to_change_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        with owner_writes():
+            (tmp_path / "folder").mkdir()
+            (tmp_path / "file").touch()
+        assert os.umask(0o002) == 0o002
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("folder", "file")] == [0o755, 0o644]
+
+
+def test_a_file_and_a_folder_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "spec.yaml"
+    file.touch()
+    file.chmod(0o1666)  # of a file the sticky bit says nothing
+    with pytest.raises(RequestError, match="Everybody may write to .*spec.yaml"):
+        require_own(file)
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     if tmp_path.stat().st_uid:  # of root, who may do anything anyway
         with pytest.raises(RequestError, match="belongs to another user"):

@@ -80,8 +80,9 @@ def test_a_cluster_knows_a_job_of_this_package_however_long_its_spec(
 
 def test_a_spec_too_long_to_reach_a_results_folder_that_is_not_seen_here_is_refused(tmp_path: Path) -> None:
     job = JOB.model_copy(update={"address": "http://127.0.0.1:1", "submission_id": "small-1"})
+    submission.require_short(job, RunPaths(Path("/r"), "small"), "x" * 70_000)
     with pytest.raises(RequestError, match="and a cluster takes up to 60,000 with a job: shorten the spec, or submit"):
-        submission.hand_over(job, RunPaths(tmp_path, "small"), "x" * 70_000, "python")
+        submission.require_short(job, RunPaths(tmp_path, "small"), "x" * 70_000)
 
 
 def test_another_version() -> None:

@@ -49,7 +49,7 @@ def test_what_the_command_line_says_counts_more_than_what_was_submitted(
     write_spec(tmp_path / "small.yaml", "model: {kind: mlp}\n")
     stopped_job(tmp_path, monkeypatch, "--concurrent", "1", "--trials", "2")
     began: list[Any] = []
-    monkeypatch.setattr(job_work, "_search", lambda paths, options, *rest: began.append(options) or 1 / 0)
+    monkeypatch.setattr(job_work, "_search", lambda paths, job, options, *rest: began.append(options) or 1 / 0)
     call("resume", "small", "--gpus", "none", "--concurrent", "2", folder=tmp_path).require(1)
     assert (began[0].gpus, began[0].concurrent, began[0].trials) == ((), 2, 2)
 

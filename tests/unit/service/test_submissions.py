@@ -8,44 +8,12 @@ from typing import Any
 import pytest
 from command_line import call, errors, write_spec
 from small_cars import TASK, write_cars
+from small_jobs import ADDRESS, MODEL, submitted
 
 from spectral_search.cluster import ray_jobs, standing
 from spectral_search.cluster.job_record import JobRecord
 from spectral_search.record.paths import RunPaths, run_names
-from spectral_search.service.jobs import require_over
 from spectral_search.spec.load import load_spec
-
-ADDRESS = "http://127.0.0.1:8265"
-MODEL = "model: {kind: mlp, hidden: [8]}\nspace: {fit.lr: {log_uniform: [1.0e-4, 1.0e-2]}}\n"
-INHERITS = "inherit: {from: PARENT, keys: [fit.weight_decay]}\n"
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, str]]]:
-    """What a cluster of one node of two CPUs was sent: command line, submission id, metadata."""
-    found: list[tuple[str, str, dict[str, str]]] = []
-    monkeypatch.setattr(ray_jobs.RayJobs, "nodes", lambda self: [{"CPU": 2.0, "memory": 8e9}])
-    monkeypatch.setattr(
-        ray_jobs.RayJobs,
-        "submit",
-        lambda self, line, number, metadata, variables: found.append((line, number, metadata)),
-    )
-    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, number: {"status": "PENDING"})
-    return found
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    stages = tmp_path / "tune_specs"
-    stages.mkdir()
-    write_spec(stages / "first.yaml", MODEL)
-    write_spec(stages / "second.yaml", MODEL + INHERITS.replace("PARENT", "first"))
-    write_spec(stages / "third.yaml", MODEL + INHERITS.replace("PARENT", "second"))
-    return tmp_path
-
-
-def submitted(folder: Path, *words: object) -> list[dict[str, Any]]:
-    return call("submit", *words, "--address", ADDRESS, "--json", folder=folder).require().json()
 
 
 def test_stages_wait_for_those_whose_best_they_take_in_whatever_order_they_are_named(sent: Any, folder: Path) -> None:
@@ -142,9 +110,37 @@ def test_a_results_folder_that_others_may_write_is_refused(sent: Any, folder: Pa
     results.mkdir()
     os.chmod(results, 0o777)
     (fault,) = errors(call("submit", "first", "--address", ADDRESS, folder=folder).require(2))
-    assert "Everybody may write to" in fault and "chmod go-w" in fault
+    assert "Everybody may write to" in fault and "chmod -R go-w" in fault
     os.chmod(results, 0o755)
     submitted(folder, "first")
+
+
+def test_a_job_is_its_submitters_to_change_whatever_the_umask(sent: Any, folder: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        submitted(folder, "first")
+    finally:
+        os.umask(before)
+    written = (folder / "ray_results").rglob("*")
+    assert len([path for path in written if not path.stat().st_mode & 0o022]) == 4, list(written)
+
+
+def test_a_record_that_others_may_have_written_names_nobody_that_gets_the_token(
+    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "mine"):
+        submitted(folder, "first", "--name", name, "--cluster-results", "/far/results")
+    RunPaths(folder / "ray_results", "first").job_json.chmod(0o666)
+    asked: list[str] = []
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, number: asked.append(number) or {"status": "PENDING"})
+    monkeypatch.setattr(ray_jobs.RayJobs, "logs", lambda self, number: 1 / 0)
+    monkeypatch.setattr(ray_jobs.RayJobs, "stop", lambda self, number: 1 / 0)
+    for words in (["jobs", "--json"], ["status", "first"]):
+        told = call(*words, folder=folder).require().stdout
+        assert f"for the cluster at {ADDRESS}, which is not asked: Everybody may write to" in told.replace("\n", " ")
+    assert [number.rpartition("-")[0] for number in asked] == ["mine"]
+    for words in (["logs", "first"], ["stop", "first"], ["resume", "first"], ["resume", "first", "--address", ADDRESS]):
+        assert "Everybody may write to" in errors(call(*words, folder=folder).require(2))[0]
 
 
 def test_a_job_that_was_stopped_before_it_began_is_stopped(
@@ -155,39 +151,6 @@ def test_a_job_that_was_stopped_before_it_began_is_stopped(
     call("stop", "first", folder=folder).require()
     found = standing.standing(RunPaths(folder / "ray_results", "first"))
     assert found.state == "stopped" and (found.why or "").startswith("by ")
-
-
-def test_a_folder_that_others_may_write_is_not_gone_on_with(sent: Any, folder: Path) -> None:
-    paths = RunPaths(folder / "ray_results", "first").create()
-    paths.folder.chmod(0o777)
-    (fault,) = errors(call("resume", "first", "--address", ADDRESS, folder=folder).require(2))
-    assert "Everybody may write to" in fault and not sent and not paths.job_dir.exists()
-
-
-def test_what_is_handed_over_again_goes_on_as_it_was_submitted(
-    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submitted(folder, "first")
-    monkeypatch.setattr(ray_jobs.RayJobs, "stop", lambda self, number: True)
-    call("stop", "first", folder=folder).require()
-    words = ["--data-root", "d", "--gpus", "none", "--concurrent", "2", "--executor", "shared", "--trials", "3"]
-    (fault,) = errors(call("resume", "first", "--address", ADDRESS, *words, folder=folder).require(2))
-    assert "leave --data-root, --trials, --gpus, --concurrent, --executor out, or --address" in fault
-    done = call("resume", "first", "--address", "http://10.0.0.5:8265", folder=folder).require()
-    assert "warning: requests to http://10.0.0.5:8265" in done.stdout and len(sent) == 2
-
-
-def test_a_job_of_a_cluster_that_is_gone_can_be_gone_on_with(
-    sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submitted(folder, "first")
-    assert errors(call("resume", "first", folder=folder).require(2))[0].startswith("first is submitted and will begin")
-    monkeypatch.undo()
-    paths = RunPaths(folder / "ray_results", "first")
-    job = JobRecord.load(paths.job_json)
-    job.address = "http://127.0.0.1:1"
-    job.save(paths)
-    assert require_over(paths).name == "first"
 
 
 def test_a_copied_folder_is_a_job_of_its_own(sent: Any, folder: Path) -> None:
