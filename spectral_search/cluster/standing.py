@@ -30,7 +30,8 @@ class Standing:
         job: Its record.
         state: What it is doing.
         why: What it waits for, or why it is over.
-        position: Its place among those that wait for the same cluster, from 1; None where it does not wait.
+        position: Its place among those that wait for the same cluster, from 1; None where it does not wait, and where
+            it comes after one that is over and has not finished: nothing but a `resume` of that one gets it on.
         answered: False where a cluster alone would know more, and does not answer.
     """
 
@@ -105,9 +106,11 @@ def standings(root: Path, now: float | None = None) -> list[Standing]:
             # One damaged record must neither hide the other jobs nor keep them from looking for room.
             found.append(Standing(RunPaths(root, name), _unreadable(name), "failed", str(fault)))
     found.sort(key=lambda one: one.rank)
-    places: dict[str | None, int] = {}
+    places, stuck = dict[str | None, int](), set[str]()
     for index, one in enumerate(found):
-        if one.waits:
+        if one.state in ("failed", "stopped", "lost") or (one.waits and stuck & set(one.job.after)):
+            stuck.add(one.paths.name)
+        elif one.waits:
             places[one.job.address] = places.get(one.job.address, 0) + 1
             found[index] = replace(one, position=places[one.job.address])
     return found

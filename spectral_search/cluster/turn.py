@@ -44,26 +44,29 @@ def unfinished(job: JobRecord, paths: RunPaths) -> str | None:
     """The first of the jobs or runs that must have finished before, and has not; None where all have."""
     for name in job.after:
         before = RunPaths(paths.root, name)
-        state, why = _state_of(before)
+        state, why, address = _state_of(before)
         if state != "finished":
+            again = f"`resume {name}{f' --address {address}' if address else ''}`"
+            reason = f" ({why.rstrip('.')})" if why else ""
             told = {
-                "failed": f"failed{f' ({why})' if why else ''}: `resume {name}` when that is mended",
-                "stopped": f"was stopped: `resume {name}`",
-                "interrupted": f"was interrupted: `resume {name}`",
-                "lost": f"is gone without a word: `resume {name}`",
+                "failed": f"failed{reason}: {again} when that is mended",
+                "stopped": f"was stopped: {again}",
+                "interrupted": f"was interrupted: {again}",
+                "lost": f"is gone without a word: {again}",
                 "gone": "is not there any more: `stop` this one",
             }.get(state, f"is {state}")
             return f"for {name}, which {told}"
     return None
 
 
-def _state_of(paths: RunPaths) -> tuple[str, str | None]:
+def _state_of(paths: RunPaths) -> tuple[str, str | None, str | None]:
+    """What a job or a run is doing, why, and where its cluster takes jobs."""
     if paths.job_json.is_file():
         found = standing(paths)
-        return found.state, found.why
+        return found.state, found.why, found.job.address
     if not paths.exists():
-        return "gone", None
-    return run_state(Manifest.load(paths.manifest_json), paths, time.time()), None
+        return "gone", None, None
+    return run_state(Manifest.load(paths.manifest_json), paths, time.time()), None, None
 
 
 class Room:
@@ -90,13 +93,13 @@ class Room:
         """What the search may use of each node, once there is room."""
         self._job, self._paths, self._look, self._share, self._clock = job, paths, look, share, clock
         self._seen: list[Claim] | None = None
-        self._again = 0.0
+        self._again, self._fitted = 0.0, False
 
     def reason(self) -> str | None:
         """What the job waits for; None when it has taken its room.
 
         Raises:
-            NoNodeError: There could not be room even if nobody else used the cluster.
+            NoNodeError: There could not be room even if nobody else used the cluster, nor could when it was last asked.
         """
         # Written down with the next reason to wait: of those that wait, only a queued job holds up the ones behind it.
         self._job.queued = True
@@ -114,8 +117,15 @@ class Room:
             self._seen, self._again = claims, self._clock() + _LOOK_AGAIN_SECONDS
             nodes, unused = self._look()
             left = left_over(nodes, claims, unused)
-            # Of the empty cluster first: what could never fit must fail here, rather than wait for ever.
-            self._share(list(nodes.values()), list(nodes.values()))
+            try:
+                # Of the empty cluster first: what could never fit must fail here, rather than wait for ever.
+                self._share(list(nodes.values()), list(nodes.values()))
+                self._fitted = True
+            except NoNodeError as error:
+                if not self._fitted:
+                    raise
+                # A node that died may come back, as those of an autoscaler do.
+                return f"for a node: none that lives has enough for a trial ({error.asked} on one node) any more"
             try:
                 slots = self._share(list(nodes.values()), list(left.values()))
             except NoNodeError as error:

@@ -56,6 +56,19 @@ def test_a_record_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     assert found["good"].why == "the data are gone" and "not valid JSON" in (found["bad"].why or "")
 
 
+def test_a_job_after_one_that_failed_has_no_place_in_the_queue(tmp_path: Path) -> None:
+    make_job(tmp_path, "first", 0, state="failed")
+    make_job(tmp_path, "second", 1, after=["first"])
+    make_job(tmp_path, "third", 2, after=["second"])
+    make_job(tmp_path, "other", 3)
+    assert [(one.job.name, one.position) for one in standings(tmp_path)] == [
+        ("first", None),
+        ("second", None),
+        ("third", None),
+        ("other", 1),
+    ]
+
+
 def test_twenty_jobs_are_listed_at_once(tmp_path: Path) -> None:
     for number in range(MANY):
         paths = make_job(tmp_path / "ray_results", f"job-{number}", number, state="failed", why="the data are gone")

@@ -108,6 +108,20 @@ def test_what_has_no_room_on_an_empty_cluster_either_is_refused(make_job: MakeJo
         room(*make_job("large"), cpus_per_trial=3.0).reason()
 
 
+def test_a_node_that_dies_while_a_job_waits_for_it_is_waited_for(make_job: MakeJob) -> None:
+    nodes, now = {"small": {"CPU": 1.0}, "large": {"CPU": 2.0}}, iter(range(0, 1000, 100))
+
+    def share(nodes: Any, left: Any) -> Slots:
+        return share_of(ResourcesSpec(cpus_per_trial=2.0), Slots(0.0, 0.0, 0, (), "c"), nodes, left, 8)
+
+    waits = Room(*make_job("alone"), lambda: (nodes, {"CPU": 1.0}), share, lambda: next(now))
+    assert (waits.reason() or "").startswith("for room: 1 of 3 CPUs")
+    large = nodes.pop("large")
+    assert waits.reason() == ("for a node: none that lives has enough for a trial (2 CPUs on one node) any more")
+    nodes["large"] = large
+    assert (waits.reason() or "").startswith("for room: 1 of 3 CPUs")
+
+
 def test_the_cluster_is_asked_again_only_when_something_has_changed(make_job: MakeJob) -> None:
     asked, now = [], [0.0]
     job, paths = make_job("alone")
@@ -132,14 +146,14 @@ def test_the_cluster_is_asked_again_only_when_something_has_changed(make_job: Ma
     [
         ("waiting", "for first, which is waiting"),
         ("running", "for first, which is running"),
-        ("failed", "for first, which failed (why): `resume first` when that is mended"),
-        ("stopped", "for first, which was stopped: `resume first`"),
+        ("failed", "for first, which failed (why): `resume first --address http://h:1` when that is mended"),
+        ("stopped", "for first, which was stopped: `resume first --address http://h:1`"),
         ("finished", None),
     ],
 )
 def test_a_job_waits_for_those_it_comes_after(make_job: MakeJob, state: Any, told: str | None) -> None:
-    first, paths = make_job("first")
-    first.enter(state, "why" if state == "failed" else None)
+    first, paths = make_job("first", address="http://h:1")
+    first.enter(state, "why." if state == "failed" else None)
     first.save(paths)
     assert unfinished(*make_job("second", after=["first"])) == told
 
