@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from spectral_search.errors import RequestError
 from spectral_search.record.wording import size
+from spectral_search.run.executor_choice import most_members
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots, gpu_slots
 
@@ -113,11 +114,12 @@ def told_of_share(slots: Slots, nodes: Sequence[Node], left: Sequence[Node] | No
     each = [round(claim[place]["CPU"] / slots.cpus_per_trial) for place in claim]
     what = "shared passes" if slots.passes else "trials at a time"
     members = f" of {slots.concurrent} trials in all" if slots.passes else ""
-    others = "" if left is None or left == nodes else ", a part of which others use"
+    had, free = total(nodes), total(found.values())
+    others = ", a part of which others use" if any(free[kind] < had[kind] - _ROUNDING for kind in KINDS) else ""
     small = sum(not _slots_on(node, slots) for node in nodes if _slots_on(node, replace(slots, memory_bytes=0)))
     passed_over = f" {small} of the nodes {'has' if small == 1 else 'have'} too little memory for one." if small else ""
     return (
-        f"The cluster has {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {_counted(total(nodes))}{others}: "
+        f"The cluster has {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {_counted(had)}{others}: "
         f"{sum(each)} {what}{members}, each with {_asked(slots)}, {' + '.join(map(str, each))} on a node.{passed_over}"
     )
 
@@ -131,6 +133,20 @@ def _counted(had: Node) -> str:
     if had.get("memory"):
         parts.append(f"{size(had['memory'])} of memory")
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def told_of_wait(slots: Slots, nodes: Sequence[Node], unused: Node) -> str | None:
+    """A sentence that says what is free where a search must wait for what others use; None where it need not.
+
+    Args:
+        slots: From `share_of`.
+        nodes: What each node has.
+        unused: What nobody uses of all together.
+    """
+    wanted = total(claim_of(slots, dict(enumerate(nodes))).values())
+    if all(wanted[kind] <= unused.get(kind, 0.0) + _ROUNDING for kind in KINDS):
+        return None
+    return f"Others use a part of it: {_counted(unused)} are free now, and trials that find no room wait for them."
 
 
 def total(nodes: Iterable[Node]) -> Node:
@@ -179,8 +195,10 @@ def _passes(one: Slots, nodes: Sequence[Node], most: int, memory: NodeMemory | N
     """
     hosts = [(node, _passes_on(node, one)) for node in nodes if _slots_on(node, one)]
     passes = sum(there for _, there in hosts)
+    cpus = min(node.get("CPU", 0.0) / there for node, there in hosts)
+    members, held = min(one.members, most_members(one.gpus_per_trial > 0, int(cpus + _ROUNDING))), 0
     # As many as were asked for are asked for of all passes together.
-    members, held = min(most, -(-one.concurrent // passes) or one.members), 0
+    members = min(most, -(-one.concurrent // passes) or members)
     if memory is not None:
         gpu, share = one.gpus_per_trial > 0, min(int(node.get("memory", 0.0) / there) for node, there in hosts)
         held = min(share, memory.most(members, gpu=gpu))
@@ -190,7 +208,7 @@ def _passes(one: Slots, nodes: Sequence[Node], most: int, memory: NodeMemory | N
     concurrent = min(most, passes * members)
     return replace(
         one,
-        cpus_per_trial=min(node.get("CPU", 0.0) / there for node, there in hosts),
+        cpus_per_trial=cpus,
         memory_bytes=held,
         concurrent=concurrent,
         passes=min(passes, concurrent),

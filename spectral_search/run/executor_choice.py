@@ -38,7 +38,7 @@ class Choice:
 
     Attributes:
         executor: shared: all live trials of a device in one process; separate: a process each; inline: this process.
-        members: Trials of one pass.
+        members: Trials of one pass; on a cluster, of which nothing is known yet, the most that there may be.
         reason: For people, a sentence.
     """
 
@@ -79,7 +79,7 @@ def choose_executor(
         gpus: GPUs of this machine that it may use.
     """
     sample = [spec.with_params({}), *configs]
-    members = _members(sample, traits.values, trials, gpus)
+    members = _members(sample, traits.values, trials, gpus, spec.resources.address)
     if asked != "auto":
         chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
         return Choice(chosen, members, f"Executor {asked}, as asked for.")
@@ -144,8 +144,20 @@ def _operations(config: TrialConfig, values: int) -> int:
     return family_of(config.model.kind).forward_operations(config.model, InputShape(**sizes))
 
 
-def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int) -> int:
-    most = _MOST_MEMBERS_GPU if gpus else min(_MOST_MEMBERS, _MEMBERS_PER_CORE * cpu_count())
+def most_members(gpu: bool, cores: int) -> int:
+    """Trials of one pass with which it is full, whatever memory there is.
+
+    Args:
+        gpu: Whether it has one.
+        cores: That it has; one at least.
+    """
+    return _MOST_MEMBERS_GPU if gpu else min(_MOST_MEMBERS, _MEMBERS_PER_CORE * max(1, cores))
+
+
+def _members(sample: list[TrialConfig], pixels: int, trials: int, gpus: int, address: str | None) -> int:
+    if address is not None:  # its nodes are known when it is joined: at most as many as on a GPU
+        return max(1, min(_MOST_MEMBERS_GPU, trials))
+    most = most_members(gpus > 0, cpu_count())
     free = host_memory().free
     # What cannot train at all must not keep the others from training together.
     possible = [config for config in sample if member_bytes(config, pixels) <= free] or sample

@@ -16,7 +16,7 @@ import psutil
 
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import FULL
-from spectral_search.run.cluster_slots import Node, NodeMemory, share_of, told_of_share
+from spectral_search.run.cluster_slots import Node, NodeMemory, share_of, told_of_share, told_of_wait
 from spectral_search.run.ray_home import lent_home, protect_token, session_folder
 from spectral_search.run.run_lock import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
@@ -167,6 +167,9 @@ def ray_session(
             nodes = list(_living().values())
             slots = share_of(resources, slots, nodes, left, trials, memory)
             told = told_of_share(slots, nodes, left)
+            # A job has waited for its room; whoever joins by himself waits now.
+            if left is None and (wait := told_of_wait(slots, nodes, ray.available_resources())) is not None:
+                told = f"{told} {wait}"
         else:
             context = _start(
                 check,

@@ -1,11 +1,11 @@
 """What a search gets of nodes that are alike, that differ, and that others use too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from spectral_search.errors import RequestError
-from spectral_search.run.cluster_slots import NodeMemory, NoNodeError, claim_of, share_of, told_of_share
+from spectral_search.run.cluster_slots import NodeMemory, NoNodeError, claim_of, share_of, told_of_share, told_of_wait
 from spectral_search.run.trial_memory import GivenMemory
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots
@@ -36,6 +36,11 @@ def test_a_pass_a_gpu_or_a_node() -> None:
     found = share_of(ResourcesSpec(gpus=[]), PASSES, NODES)
     assert (found.passes, found.gpus_per_trial, found.cpus_per_trial) == (3, 0.0, 2.0)
     assert share_of(ResourcesSpec(), PASSES, NODES, trials=3).passes == 3
+    # Its own cores say how many trials a pass takes where it has no GPU, not those of who joins.
+    many = replace(PASSES, members=32)
+    assert share_of(ResourcesSpec(), many, NODES).members == 32
+    assert share_of(ResourcesSpec(gpus=[]), many, NODES).members == 8
+    assert share_of(ResourcesSpec(gpus=[]), many, [{"CPU": 64.0}]).members == 16
 
 
 def test_a_search_takes_no_more_than_its_trials_need_and_others_leave() -> None:
@@ -68,9 +73,12 @@ def test_what_is_said_of_a_share() -> None:
         "The cluster has 3 nodes with 14 CPUs and 5 GPUs: 10 trials at a time, each with 1 CPU and 0.5 GPU, "
         "8 + 2 on a node."
     )
+    # What is left of a node that nobody uses is all of it, less what Ray counts beside.
+    named = [{**node, "node:10.0.0.5": 1.0} for node in NODES]
+    assert told_of_share(found, named, NODES) == told
     left = [{"CPU": 1.0}, {"CPU": 0.0}, {"CPU": 4.0}]
     found = share_of(ResourcesSpec(gpus=[]), PASSES, NODES, left)
-    assert "a part of which others use: 2 shared passes of 16 trials in all, each with 1 CPU, 1 + 1" in told_of_share(
+    assert "a part of which others use: 2 shared passes of 8 trials in all, each with 1 CPU, 1 + 1" in told_of_share(
         found, NODES, left
     )
 
@@ -158,4 +166,13 @@ def test_what_is_said_of_memory() -> None:
     assert told_of_share(found, UNEQUAL) == (
         "The cluster has 2 nodes with 16 CPUs, 8 GPUs and 46 GB of memory: 4 trials at a time, each with 1 CPU, 1 GPU "
         "and 7 GB of memory, 4 on a node. 1 of the nodes has too little memory for one."
+    )
+
+
+def test_a_search_that_must_wait_for_others_says_so() -> None:
+    found = share_of(ResourcesSpec(), TRIALS, UNEQUAL, memory=GivenMemory(7 * GB))
+    assert told_of_wait(found, UNEQUAL, {"CPU": 4.0, "GPU": 4.0, "memory": 28.0 * GB}) is None
+    assert told_of_wait(found, UNEQUAL, {"CPU": 4.0, "GPU": 4.0, "memory": 27.0 * GB}) == (
+        "Others use a part of it: 4 CPUs, 4 GPUs and 27 GB of memory are free now, and trials that find no room wait "
+        "for them."
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from spectral_search.run.executor_choice import choose_executor
+from spectral_search.run.executor_choice import choose_executor, most_members
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.data_plan import Traits
 
@@ -47,6 +47,13 @@ def test_gpus_clusters_and_streams_share_passes_on_ray() -> None:
     assert chosen(CNN, traits(), gpus=1) == "shared"
     assert chosen(CNN, traits(streams=True)) == "shared"
     assert chosen({**CNN, "resources": {"gpus": [], "address": "10.0.0.1:6379"}}, traits()) == "shared"
+
+
+def test_how_many_trials_a_pass_of_a_cluster_takes_is_left_to_its_nodes() -> None:
+    there = RunSpec.from_dict({**CNN, "resources": {"address": "10.0.0.1:6379"}})
+    assert choose_executor("auto", there, [], traits(), trials=100, gpus=0).members == most_members(True, 1) == 32
+    assert choose_executor("auto", there, [], traits(), trials=5, gpus=0).members == 5
+    assert [most_members(False, cores) for cores in (0, 1, 3, 64)] == [4, 4, 12, 16]
 
 
 @pytest.mark.parametrize(("train", "expected"), [(1000, "inline"), (100_000_000, "shared")])
