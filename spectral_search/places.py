@@ -11,7 +11,8 @@ import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qsl, urlsplit
 
 from spectral_search.errors import RequestError, RunError
 
@@ -20,6 +21,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNWRITABLE = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a place that takes no file, whatever the file."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
+_STORE = "s3://"
+_STORE_QUERY = ("endpoint_override", "region", "scheme")
+"""What may follow a ? in the URL of an object store: where it is, and nothing that opens it."""
 _BLOCK = bytes(4096)
 """What a try writes: a full disk still makes files, and only has no room for what they hold."""
 
@@ -38,7 +42,8 @@ def given_path(text: str | os.PathLike[str], what: str) -> Path:
         raise RequestError(f"{what} is empty: name a path, or leave it out.")
     if (url := _URL.match(os.fspath(text))) is not None:
         raise RequestError(
-            f"{what} is a URL ({url[0]}...), and data and results are read from paths alone: mount it, or copy it."
+            f"{what} is a URL ({url[0]}...), and only data are read from one, which begins with {_STORE}: mount it, or "
+            "copy it."
         )
     path = require_text(Path(text))
     try:
@@ -51,6 +56,55 @@ def given_path(text: str | os.PathLike[str], what: str) -> Path:
             f"{path} cannot be found, since there is no home folder {path.parts[0]}: write the path in full, or set "
             "HOME."
         ) from None
+
+
+def given_root(text: str, what: str) -> str:
+    """Where data are, as somebody gave it and as records keep it: a path made absolute, or the URL of an object store.
+
+    Args:
+        text: The path or the URL.
+        what: What gave it, such as "--data-root".
+
+    Raises:
+        RequestError: See `given_path` and `store_place`.
+    """
+    if not is_store_url(text):
+        return str(given_path(text, what).absolute())
+    store_place(text, what)
+    return text
+
+
+def is_store_url(text: str | os.PathLike[str]) -> bool:
+    """Whether a text names a place in an object store (Amazon S3 and what speaks its protocol)."""
+    return os.fspath(text).startswith(_STORE)
+
+
+def store_place(url: str, what: str) -> PurePosixPath:
+    """Bucket and key of the URL of an object store, s3://BUCKET/KEY?endpoint_override=HOST:PORT&scheme=http.
+
+    Args:
+        url: The URL.
+        what: What gave it, such as "--data-root".
+
+    Raises:
+        RequestError: It names no bucket, holds what opens a store, or says what nobody reads.
+    """
+    parts = urlsplit(url)
+    queries = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    if "@" in parts.netloc or any("key" in name.lower() or "token" in name.lower() for name in queries):
+        # Not quoted: it would be repeated in logs.
+        raise RequestError(
+            f"{what} is a URL with keys in it, which records and logs would repeat: put them into AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY, or into ~/.aws/credentials."
+        )
+    if unknown := [name for name in queries if name not in _STORE_QUERY]:
+        raise RequestError(
+            f"{what}: {_STORE} URLs take {', '.join(_STORE_QUERY)} after the ?, and no {', '.join(unknown)}."
+        )
+    place = PurePosixPath(parts.netloc) / parts.path.strip("/")
+    if not parts.netloc or parts.fragment or ".." in place.parts or set("*[") & set(parts.path):
+        raise RequestError(f"{what} is {url}: write {_STORE}BUCKET or {_STORE}BUCKET/FOLDER, without patterns.")
+    return place
 
 
 def require_text(path: Path) -> Path:

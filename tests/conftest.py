@@ -5,9 +5,14 @@ import gc
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from small_store import SmallStore
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does, for the tests in this process
 # What tests remember of their data is of no use in the user's own cache.
@@ -33,6 +38,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("soak")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SmallStore]":
+    """A server of objects; `used_store` also sets the environment in which it is reached."""
+    from small_store import SmallStore
+
+    started = SmallStore(tmp_path_factory.mktemp("buckets"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def used_store(store: "SmallStore", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[SmallStore]":
+    """The server, with a cache of the test's own."""
+    monkeypatch.setenv("SPECTRAL_SEARCH_CACHE", str(tmp_path / "cache"))
+    with store.used():
+        yield store
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

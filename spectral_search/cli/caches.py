@@ -11,7 +11,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove every entry that no process uses.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List what is kept of what was made of data: its size, its bound, and what can be removed."""
+    """List what is kept of fetched data and of what was made of data: its size, its bound, and what can be removed."""
     with answering():
         from spectral_search.run.cache_view import render_cache
         from spectral_search.service import caches

@@ -27,7 +27,7 @@ DataRoot = Annotated[
     typer.Option(
         "--data-root",
         metavar="DIR",
-        help="Data root, where the data of the task are; repeat it or use a glob [DATA_ROOT].",
+        help="Data root, where the data of the task are; repeat it or use a glob, or s3://BUCKET/FOLDER [DATA_ROOT].",
     ),
 ]
 Sets = Annotated[

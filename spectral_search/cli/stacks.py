@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spectral_search.cli.shared import Json, Results, answering, print_json
+from spectral_search.cli.shared import Json, Results, answering, make_shown, print_json
 
 
 def stack(
@@ -20,5 +20,5 @@ def stack(
     with answering():
         from spectral_search.service import stacks
 
-        document, lines = stacks.stack(models, output, data_root, results)
+        document, lines = stacks.stack(models, output, data_root, results, make_shown(as_json))
         print_json(document) if as_json else typer.echo("\n".join(lines))

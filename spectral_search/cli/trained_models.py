@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spectral_search.cli.shared import Json, Results, answering, print_json
+from spectral_search.cli.shared import Json, Results, answering, make_shown, print_json
 
 _DATA_HELP = "Data of the model's task: a root or a file, or what its own page calls the data that it has by default."
 _Observed = Annotated[
@@ -69,7 +69,7 @@ def evaluate(
     with answering():
         from spectral_search.service import trained_models
 
-        scores = trained_models.evaluate(model, data, part, results, observed=observed)
+        scores = trained_models.evaluate(model, data, part, results, observed=observed, shown=make_shown(as_json))
         if as_json:
             print_json(scores)
             return
@@ -92,7 +92,7 @@ def predict(
     with answering():
         from spectral_search.service import trained_models
 
-        made = trained_models.predict(model, path, output, results, observed=observed)
+        made = trained_models.predict(model, path, output, results, observed=observed, shown=make_shown(as_json))
         if as_json:
             print_json({"file": output, **made})
         else:

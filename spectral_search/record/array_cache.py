@@ -106,7 +106,7 @@ class ArrayCache:
         Raises:
             RequestError: What the environment says of it cannot be.
         """
-        limit_bytes = _limit_here()
+        limit_bytes = home.cache_limit(LIMIT_VARIABLE, _LIMIT_GB, "compressed examples")
         try:
             return cls(home.cache_folder() / _FOLDER, limit_bytes)
         except RequestError:
@@ -219,22 +219,3 @@ class ArrayCache:
 
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / f"{kind}-{key}{_ENDING}"
-
-
-def _limit_here() -> int:
-    """The bound of this user's cache in bytes.
-
-    Raises:
-        RequestError: It is no number of gigabytes.
-    """
-    text = os.environ.get(LIMIT_VARIABLE, "").strip() or str(_LIMIT_GB)
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = -1.0
-    if not 0 <= limit < float("inf"):
-        raise RequestError(
-            f"{LIMIT_VARIABLE} is {text!r} and must be the gigabytes that the cache of compressed examples may take, "
-            "such as 4; 0 keeps nothing."
-        )
-    return round(limit * 1e9)

@@ -7,12 +7,16 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from spectral_search.record.array_cache import LIMIT_VARIABLE, ArrayCache, Entry
+from spectral_search.record import array_cache, fetched_cache
+from spectral_search.record.array_cache import ArrayCache, Entry
+from spectral_search.record.fetched_cache import FetchedCache, FetchedEntry
 from spectral_search.record.wording import aligned, amount
 
+_AnyEntry = Entry | FetchedEntry
 
-def cache_document(cache: ArrayCache, removed: Sequence[Entry] = ()) -> dict[str, Any]:
-    """The cache as JSON.
+
+def cache_document(cache: ArrayCache | FetchedCache, removed: Sequence[_AnyEntry] = ()) -> dict[str, Any]:
+    """A cache as JSON.
 
     Args:
         cache: The cache as it is now.
@@ -29,7 +33,7 @@ def cache_document(cache: ArrayCache, removed: Sequence[Entry] = ()) -> dict[str
     }
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: _AnyEntry) -> dict[str, Any]:
     return {
         **entry.facts,  # whatever its writer said of it
         "name": entry.name,
@@ -41,13 +45,22 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def render_cache(document: dict[str, Any]) -> RenderableType:
-    """A document of `cache_document` for a terminal."""
+    """What `service.cache` gives, for a terminal."""
+    lines = _lines(document, array_cache.LIMIT_VARIABLE)
+    fetched = document["fetched"]
+    if fetched["entries"] or fetched["removed"]:
+        lines += ["", "fetched from object stores:", *_lines(fetched, fetched_cache.LIMIT_VARIABLE)]
+    return Group(*map(Text, lines))
+
+
+def _lines(document: dict[str, Any], variable: str) -> list[str]:
+    """One cache: what was removed, how much there is, and a table of it."""
     lines = []
     if document["removed"]:
         lines.append(f"removed {_entries(len(document['removed']))}, {amount(document['removed_bytes'])}")
     entries, limit = document["entries"], f"{document['limit_bytes'] / 1e9:g} GB"
     lines.append(
-        f"{_entries(len(entries))}, {amount(document['bytes'])} of at most {limit} ({LIMIT_VARIABLE}), in "
+        f"{_entries(len(entries))}, {amount(document['bytes'])} of at most {limit} ({variable}), in "
         f"{document['folder']}"
     )
     counts = list(dict.fromkeys(name for entry in entries for name in entry if _is_count(entry, name)))
@@ -55,11 +68,11 @@ def render_cache(document: dict[str, Any]) -> RenderableType:
     for entry in entries:
         numbers = [f"{entry[name]:,}" if name in entry else "?" for name in counts]
         used, use = entry["used_at"][:16].replace("T", " "), "in use" if entry["in_use"] else ""
-        shards = entry.get("shards") or ["?"]
+        shards = entry.get("shards") or [entry.get("url") or "?"]
         more = f" and {len(shards) - 1} more" if len(shards) > 1 else ""
         rows.append([entry["kind"], amount(entry["bytes"]), *numbers, used, use, f"{shards[0]}{more}"])
     table = aligned(rows, left=frozenset({0, *range(len(counts) + 2, len(counts) + 5)})) if entries else []
-    return Group(*(Text(line) for line in (*lines, *table)))
+    return [*lines, *table]
 
 
 def _entries(count: int) -> str:

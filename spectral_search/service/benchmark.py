@@ -8,6 +8,7 @@ from typing import Any
 from spectral_search.errors import RequestError
 from spectral_search.places import given_path, require_folder
 from spectral_search.record.durable import plain
+from spectral_search.service.fetched import local_data
 from spectral_search.service.shown import Shown
 
 
@@ -56,7 +57,7 @@ def bench(
         curves=None if curves is None else given_path(curves, "--curves"),
         examples=examples,
         task=task,
-        data_root=None if data_root is None else given_path(data_root, "--data-root"),
+        data_root=None if data_root is None else local_data(data_root, "--data-root", shown),
     )
     document = plain(found)
     if record is not None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.places import given_path
+from spectral_search.service.fetched import local_data
 from spectral_search.service.shown import Shown, silent
 from spectral_search.service.task_verbs import on_path
 
@@ -37,4 +38,5 @@ def inspect(path: str, shown: Shown | None = None, *, task: str | None = None, *
     Raises:
         RequestError: The task cannot, an option is wrong, or the data cannot be read.
     """
-    return on_path("inspect", given_path(path, "The data"), task, options, shown or silent())
+    audience = shown or silent()
+    return on_path("inspect", local_data(path, "The data", audience), task, options, audience)

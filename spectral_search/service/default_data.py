@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from spectral_search.errors import RequestError
-from spectral_search.places import given_path, writing
+from spectral_search.places import given_root, writing
+from spectral_search.service.fetched import fetch_roots
 from spectral_search.service.shown import Shown
 from spectral_search.spec import home_folder as home
 from spectral_search.spec.run import RunSpec
@@ -14,13 +15,18 @@ from spectral_search.task.registry import task_of
 from spectral_search.task.verbs import DefaultData
 
 
+def named_data(spec: RunSpec) -> RunSpec:
+    """The spec with its data root as given, else DATA_ROOT; without one where neither is."""
+    given = os.environ.get("DATA_ROOT")
+    return spec.override({"data.root": given_root(given, "DATA_ROOT")}) if given and not spec.data.root else spec
+
+
 def with_data(spec: RunSpec, shown: Shown, dry_run: bool) -> tuple[RunSpec, list[str]]:
     """The spec with its data root: as given, else DATA_ROOT, else what its task makes; what to say of it."""
+    spec = named_data(spec)
     if spec.data.root:
+        fetch_roots(spec.data, shown)
         return spec, []
-    given = os.environ.get("DATA_ROOT")
-    if given:
-        return spec.override({"data.root": str(given_path(given, "DATA_ROOT").absolute())}), []
     made = task_of(spec.task).default_data()
     if made is None:
         return spec, []

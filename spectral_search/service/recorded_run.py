@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError
 from spectral_search.record.durable import digest, read_arrays
+from spectral_search.service.fetched import fetch_roots
 from spectral_search.service.plans import check_cluster
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
@@ -46,6 +47,7 @@ def recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> Rec
     require_loggers(spec.search.loggers)
     check_cluster(spec, options)
     require_same_teacher(spec.fit.distill)
+    fetch_roots(spec.data, shown)
     task = task_of(spec.task)
     plan = task.recorded(spec, task.open(spec), read_arrays(record.paths.split_npz))
     return RecordedData(plan, task.require_same(record.paths, plan, shown.say))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spectral_search.places import given_path
+from spectral_search.places import given_root
 from spectral_search.spec.load import parse_set
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class RunOptions:
     """What the options of `run` and `train` say; None and empty leave the spec as it is.
 
     Attributes:
-        data_root: Data roots, globs allowed.
+        data_root: Data roots, globs allowed, or URLs of an object store.
         name: Name of the run; the stage's, numbered, when absent.
         sets: KEY=VALUE overrides.
         num_train: Training examples.
@@ -68,7 +68,7 @@ class RunOptions:
             "resources.gpus": None if self.gpus is None else list(self.gpus),
             "resources.concurrent": self.concurrent,
             "resources.address": self.address,
-            "data.root": [str(given_path(root, "--data-root").absolute()) for root in self.data_root] or None,
+            "data.root": [given_root(root, "--data-root") for root in self.data_root] or None,
         }
         given = {key: value for key, value in values.items() if value is not None}
         # The spec of a run that was begun on a cluster has its address, and this machine is another place to go on.

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectral_search.errors import RequestError, gathered
-from spectral_search.places import given_path, require_output, writing
+from spectral_search.places import require_output, writing
+from spectral_search.service.fetched import local_data
 from spectral_search.service.found_model import find_model
+from spectral_search.service.shown import Shown
 from spectral_search.spec.task_modules import DEFAULT_TASK
 from spectral_search.task.registry import task_of
 
@@ -19,7 +21,11 @@ _SEED = 42
 
 
 def stack(
-    models: Sequence[str], destination: str, data_root: str, results: str | None = None
+    models: Sequence[str],
+    destination: str,
+    data_root: str,
+    results: str | None = None,
+    shown: Shown | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Fit a stack to what models predict for val, compare it on val and on test, and export it.
 
@@ -28,6 +34,7 @@ def stack(
         destination: The YAML file of the stack.
         data_root: The data that the models were chosen on.
         results: The results folder.
+        shown: Where a fetch of the data shows its progress.
 
     Returns:
         As JSON, and lines for people.
@@ -41,7 +48,7 @@ def stack(
     from spectral_search.record.stack_comparison import STACK, compared, comparison_lines
     from spectral_search.record.stacking import Kind, fitted, folds
 
-    file, data = Path(destination), given_path(data_root, "--data-root")
+    file = Path(destination)
     if file.suffix.lower() not in (".yaml", ".yml"):
         raise RequestError(f"{file} is not a .yaml file name; give one such as stack.yaml.")
     found, faults = list[tuple[str, Path]](), list[str]()
@@ -57,6 +64,7 @@ def stack(
         raise RequestError(f"{nested[0]} is a stack: name the models that it is made of.")
     task = _one_task(names, bundles)
     require_output(file, makes_folders=True)
+    data = local_data(data_root, "--data-root", shown)
     val = _examined(task, names, bundles, data, "val")
     first = val[0]
     kind, made = Kind.of(first.target_N, task.logits), folds(len(first.target_N), first.group_NG, _SEED)

@@ -14,13 +14,13 @@ from spectral_search.cluster.ray_jobs import DEFAULT_ADDRESS, RayJobs, job_addre
 from spectral_search.cluster.standing import Standing, standing, standings
 from spectral_search.cluster.submission import hand_over, require_room, require_short
 from spectral_search.errors import RequestError, gathered
-from spectral_search.places import given_path, owner_writes, require_own
+from spectral_search.places import given_root, is_store_url, owner_writes, require_own
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths, check_name, next_free_name, results_root
 from spectral_search.run.cluster_slots import NodeMemory
 from spectral_search.run.executor_choice import check_executor
 from spectral_search.run.trial_memory import GivenMemory, node_memory
-from spectral_search.service.default_data import with_data
+from spectral_search.service.default_data import named_data, with_data
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.spec.load import find_spec, load_spec
@@ -68,7 +68,7 @@ def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destin
         raise RequestError("--name is the name of one run: leave it out where several are submitted.")
     if where.results is not None and not Path(where.results).is_absolute():
         raise RequestError(f"--cluster-results {where.results} is no whole path: let it begin with /.")
-    options = replace(options, data_root=tuple(_absolute(root) for root in options.data_root))
+    options = replace(options, data_root=tuple(given_root(root, "--data-root") for root in options.data_root))
     specs = _specs(refs, options, address)
     root = results_root(options.results).absolute()
     require_own(root)
@@ -102,6 +102,8 @@ def told_memory(spec: RunSpec, options: RunOptions, shown: Shown) -> NodeMemory 
     if spec.pending_inherit(options.explicit()):
         return None
     try:
+        if any(map(is_store_url, named_data(spec).data.roots)):
+            return None  # the cluster fetches them
         spec, _ = with_data(spec, shown, dry_run=True)
         task = task_of(spec.task)
         found = task.look_at(spec, task.open(spec), options.explicit(), lambda spec, shape_of: None)
@@ -126,10 +128,6 @@ def _before_each(ordered: dict[str, RunSpec], root: Path, options: RunOptions) -
     for spec in ordered.values():
         _before(spec, names, root, options)
         names[spec.stage] = spec.stage
-
-
-def _absolute(root: str) -> str:
-    return str(given_path(root, "--data-root").absolute())
 
 
 def _specs(refs: Sequence[str], options: RunOptions, address: str) -> dict[str, RunSpec]:
@@ -204,8 +202,7 @@ def _job(ref: str, spec: RunSpec, options: RunOptions, results: str, address: st
     kept = {key: value for key, value in vars(options).items() if key not in _OWN_PLACE}
     if not kept["data_root"] and spec.data.root:
         # As this machine's variables expand it: the cluster may have others.
-        roots = spec.data.root if isinstance(spec.data.root, list) else [spec.data.root]
-        kept["data_root"] = [_absolute(root) for root in roots]
+        kept["data_root"] = [given_root(root, "data.root") for root in spec.data.roots]
     # What a spec has from where it lies: its stage, and where the file of its task is.
     placed = [f"stage={spec.stage}", *([f"task={spec.task}"] if spec.task.endswith(".py") else [])]
     given = os.environ.get("DATA_ROOT")
@@ -218,7 +215,7 @@ def _job(ref: str, spec: RunSpec, options: RunOptions, results: str, address: st
         spec_path=str(find_spec(ref).absolute()),
         working_folder=str(Path.cwd()),
         options={**kept, "data_root": list(kept["data_root"]), "sets": [*kept["sets"], *placed]},
-        environment={"DATA_ROOT": _absolute(given)} if given else {},
+        environment={"DATA_ROOT": given_root(given, "DATA_ROOT")} if given else {},
         after=list(dict.fromkeys(after)),
         **submitter(),
     )

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from spectral_search.errors import RequestError, gathered
 from spectral_search.places import given_path
 from spectral_search.record.paths import RunPaths, results_root
+from spectral_search.service.fetched import local_data
 from spectral_search.service.found_model import find_model
 from spectral_search.service.runs import status
+from spectral_search.service.shown import Shown
 from spectral_search.spec.run import RunSpec
 from spectral_search.spec.task_modules import DEFAULT_TASK
 from spectral_search.task.registry import task_of
@@ -74,7 +76,13 @@ def export_unlike(name: str, folder: str, top: int = 1, results: str | None = No
 
 
 def evaluate(
-    model: str, data: str, part: str = "auto", results: str | None = None, *, observed: bool = False
+    model: str,
+    data: str,
+    part: str = "auto",
+    results: str | None = None,
+    *,
+    observed: bool = False,
+    shown: Shown | None = None,
 ) -> dict[str, Any]:
     """Scores of a model by the metrics of its task, on a shard, or on one part of a data root.
 
@@ -87,6 +95,7 @@ def evaluate(
         part: Which part of a root; auto takes test where there is one, else val.
         results: The results folder.
         observed: The examples are as observed: no noise is added to them. Not for val, whose noise is the search's.
+        shown: Where a fetch of the data shows its progress.
 
     Raises:
         RequestError: There is no such model, data or part, or they do not fit each other.
@@ -102,14 +111,20 @@ def evaluate(
 
         if observed:
             raise RequestError("A stack is evaluated as its models were: leave --observed out.")
-        return evaluate_stack(read_bundle(path), _task_of_model(path), given_path(data, "--data"), part)
+        return evaluate_stack(read_bundle(path), _task_of_model(path), local_data(data, "--data", shown), part)
     is_run = path.name == "best" and path != given_path(model, "The model")
     run = RunPaths(results_root(results), model) if is_run else None
-    return _task_of_model(path).evaluate(path, given_path(data, "--data"), part, run, observed=observed)
+    return _task_of_model(path).evaluate(path, local_data(data, "--data", shown), part, run, observed=observed)
 
 
 def predict(
-    model: str, data: str, destination: str, results: str | None = None, *, observed: bool = False
+    model: str,
+    data: str,
+    destination: str,
+    results: str | None = None,
+    *,
+    observed: bool = False,
+    shown: Shown | None = None,
 ) -> dict[str, Any]:
     """Write predictions for every example beside the labels there are, as .csv, .parquet or what else the task writes.
 
@@ -124,7 +139,7 @@ def predict(
     task.check_table_name(file)
     if path is None:
         raise RequestError(*faults)
-    return task.predict(path, given_path(data, "The data"), file, called=model, observed=observed)
+    return task.predict(path, local_data(data, "The data", shown), file, called=model, observed=observed)
 
 
 def told_scores(model: str, scores: dict[str, Any], results: str | None = None) -> str:

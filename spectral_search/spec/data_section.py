@@ -50,6 +50,12 @@ class DataSection(Section):
     SETTING: ClassVar[Sequence[str]] = ()
     """Keys without which the best values of one run say little of another: where they differ, it is told."""
 
+    @property
+    def roots(self) -> list[str]:
+        """Where the data are, as given: paths, globs of them where the task takes these, URLs of object stores."""
+        root = getattr(self, "root", None)
+        return [root] if isinstance(root, str) else list(root or [])
+
     def check_beside(self, model: ModelSection) -> None:
         """Refuse a network that cannot read these inputs, with a `linked_fault`.
 

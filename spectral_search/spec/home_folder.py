@@ -26,3 +26,27 @@ def cache_folder() -> Path:
             "There is no home folder in which a small simulated data set could be kept: give --data-root DIR, or set "
             f"HOME, XDG_CACHE_HOME or {CACHE_VARIABLE}."
         ) from None
+
+
+def cache_limit(variable: str, usual_gb: float, what: str) -> int:
+    """The bytes that a variable of the environment, in gigabytes, lets a cache take.
+
+    Args:
+        variable: Its name.
+        usual_gb: Where it is not set.
+        what: What is kept there.
+
+    Raises:
+        RequestError: It is no number of gigabytes.
+    """
+    text = os.environ.get(variable, "").strip() or str(usual_gb)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < float("inf"):
+        raise RequestError(
+            f"{variable} is {text!r} and must be the gigabytes that the cache of {what} may take, such as "
+            f"{usual_gb:g}; 0 keeps nothing."
+        )
+    return round(limit * 1e9)

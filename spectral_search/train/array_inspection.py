@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectral_search.record.fetched_data import told_path
 from spectral_search.task.verbs import Answer, Audience, VerbOptions
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def inspect_arrays(task: "ArrayTask", path: Path, options: VerbOptions, audience
         f"from {_range(told['x'])}; {task.target} from {_range(told['y'])}"
         for name, told in parts.items()
     ]
-    document = {"path": str(path), "task": task.name, "parts": parts, "faults": faults}
+    document = {"path": told_path(path), "task": task.name, "parts": parts, "faults": faults}
     return Answer(document, lines=(*lines, *(f"fault: {fault}" for fault in faults)), has_faults=bool(faults))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from spectral_search.errors import RequestError
+from spectral_search.record.fetched_data import local_path
 from spectral_search.spec.data_section import DataSection, InputSection
 from spectral_search.spec.run import RunSpec, TrialConfig
 from spectral_search.task.data_plan import CheckNetworks, Sizes, Traits
@@ -38,13 +39,12 @@ class ArrayData(DataSection):
         """The one place of the data.
 
         Raises:
-            RequestError: None is named, or several are.
+            RequestError: None is named, or several are, or a URL cannot be fetched from.
         """
-        places = [self.root] if isinstance(self.root, str) else self.root or []
-        if len(places) != 1:
-            found = f"{len(places)} are named" if places else "none is named"
+        if len(self.roots) != 1:
+            found = f"{len(self.roots)} are named" if self.roots else "none is named"
             raise RequestError(f"One place of the data is needed and {found}: give one --data-root, or set data.root.")
-        return Path(places[0])
+        return local_path(self.roots[0], "data.root")
 
 
 class Part(Protocol):

@@ -16,11 +16,13 @@ from spectral_search.errors import RequestError, RunError
 from spectral_search.places import (
     FULL,
     given_path,
+    given_root,
     owner_writes,
     require_folder,
     require_output,
     require_own,
     require_text,
+    store_place,
     writing,
 )
 
@@ -38,10 +40,34 @@ def test_a_path_is_taken_as_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert str(given_path(name, "--results")) == name
     with pytest.raises(RequestError, match="--results is empty"):
         given_path("", "--results")
-    with pytest.raises(
-        RequestError, match=r"--data-root is a URL \(s3://...\), and data and results are read from paths"
-    ):
-        given_path("s3://bucket/data", "--data-root")
+    with pytest.raises(RequestError, match=r"--results is a URL \(s3://...\), and only data are read from one"):
+        given_path("s3://bucket/data", "--results")
+
+
+def test_the_root_of_data_may_be_a_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert given_root("data", "--data-root") == str(tmp_path / "data")
+    url = "s3://bucket/a/b?endpoint_override=127.0.0.1:9000&scheme=http"
+    assert given_root(url, "--data-root") == url and store_place(url, "--data-root").as_posix() == "bucket/a/b"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://AKIA:secret@bucket/data", "--data-root is a URL with keys in it"),
+        ("s3://bucket/data?secret_key=secret", "--data-root is a URL with keys in it"),
+        ("s3://bucket/data?session_token=secret", "--data-root is a URL with keys in it"),
+        ("s3://bucket/data?color=red", "take endpoint_override, region, scheme after the [?], and no color"),
+        ("s3:///data", "write s3://BUCKET or s3://BUCKET/FOLDER"),
+        ("s3://bucket/train*", "without patterns"),
+        ("s3://bucket/../other", "without patterns"),
+        ("gs://bucket/data", r"a URL \(gs://...\), and only data are read from one, which begins with s3://"),
+    ],
+)
+def test_a_url_that_is_refused(url: str, told: str) -> None:
+    with pytest.raises(RequestError, match=told) as raised:
+        given_root(url, "--data-root")
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o700, 0o1777])

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectral_search.record.fetched_data import told_path
 from spectral_search.task.metric import Metric
 from spectral_search.task.verbs import Answer, Audience, Subject, Verb, VerbOptions, option
 from spectral_search.tasks.pairs.section import PairData
@@ -70,7 +71,7 @@ def _inspect(path: Path, options: VerbOptions, audience: Audience) -> Answer:
             f"{name}: {told['pairs']:,} pairs, {told['same']:.1%} the same, of {told['images']:,} images{classes}, "
             f"{told['side']} x {told['side']} pixels, grey {told['grey'][0]:.0f} +- {told['grey'][1]:.0f} of 255"
         )
-    document = {"path": str(path), "about": found.about, "parts": parts, "notes": list(found.notes)}
+    document = {"path": told_path(path), "about": found.about, "parts": parts, "notes": list(found.notes)}
     return Answer(document, lines=(*lines, *found.notes))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from spectral_search.errors import RequestError
+from spectral_search.record.fetched_data import local_path
 from spectral_search.spec.base import MANY, linked_fault
 from spectral_search.spec.data_section import DataSection, InputSection
 
@@ -96,12 +97,11 @@ class PairData(DataSection):
         """The one place of the data; None where none is named.
 
         Raises:
-            RequestError: Several are.
+            RequestError: Several are, or a URL cannot be fetched from.
         """
-        places = [self.root] if isinstance(self.root, str) else self.root or []
-        if len(places) > 1:
-            raise RequestError(f"Pairs come from one place, and {len(places)} are named: give one --data-root.")
-        return Path(places[0]) if places else None
+        if len(self.roots) > 1:
+            raise RequestError(f"Pairs come from one place, and {len(self.roots)} are named: give one --data-root.")
+        return local_path(self.roots[0], "data.root") if self.roots else None
 
     def wanted(self, part: str) -> int | None:
         """How many pairs a part is to have, where that is said."""

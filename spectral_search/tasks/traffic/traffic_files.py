@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from spectral_search.errors import RequestError
+from spectral_search.record.fetched_data import local_path
 from spectral_search.tasks.traffic.readings import MONDAY, Readings
 from spectral_search.tasks.traffic.section import TrafficData
 
@@ -41,10 +42,9 @@ def read_traffic(data: TrafficData) -> Readings:
     Raises:
         RequestError: They are not there, or are none; a sentence a fault.
     """
-    places = [data.root] if isinstance(data.root, str) else data.root or []
-    if len(places) != 1:
-        raise RequestError(f"One table of readings is needed and {len(places)} are named: give one --data-root.")
-    path = Path(places[0])
+    if len(data.roots) != 1:
+        raise RequestError(f"One table of readings is needed and {len(data.roots)} are named: give one --data-root.")
+    path = local_path(data.roots[0], "data.root")
     table = _read(path, data.header)
     values_TS = _numbers(path, table.values_TS)
     missing_TS = ~np.isfinite(values_TS)
@@ -59,9 +59,10 @@ def read_traffic(data: TrafficData) -> Readings:
     sensors = table.sensors or tuple(str(place) for place in range(values_TS.shape[1]))
     adjacency_SS = table.adjacency_SS
     if data.adjacency is not None:
-        adjacency_SS = _read(Path(data.adjacency), data.header, square=True).values_TS
+        path = local_path(data.adjacency, "data.adjacency")
+        adjacency_SS = _read(path, data.header, square=True).values_TS
     if adjacency_SS is not None:
-        adjacency_SS = _adjacency(Path(data.adjacency or path), adjacency_SS, len(sensors))
+        adjacency_SS = _adjacency(path, adjacency_SS, len(sensors))
     timed = table.times_T is not None or data.start is not None
     return Readings(values_TS, sensors, start, step, adjacency_SS, timed)
 

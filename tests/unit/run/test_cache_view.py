@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from spectral_search.record.array_cache import ArrayCache, key_of
+from spectral_search.record.fetched_cache import FetchedCache
 from spectral_search.run.cache_view import cache_document, render_cache
 
 
@@ -28,10 +29,11 @@ def test_an_entry_says_what_its_writer_said(cache: ArrayCache) -> None:
     assert set(entries["odd"]) == {"name", "kind", "bytes", "used_at", "in_use"}
 
 
-def test_what_is_counted_has_a_column(cache: ArrayCache) -> None:
+def test_what_is_counted_has_a_column(cache: ArrayCache, tmp_path: Path) -> None:
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(render_cache(cache_document(cache)))
+        fetched = cache_document(FetchedCache(tmp_path / "fetched", 1))
+        console.print(render_cache({**cache_document(cache), "fetched": fetched}))
     _, head, *rows = [line.split() for line in captured.get().splitlines()]
     assert set(head) >= {"texts", "tokens", "places"} and "share" not in head and "bytes" not in head
     told = {row[0]: row for row in rows}

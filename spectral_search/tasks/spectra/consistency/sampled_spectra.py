@@ -14,7 +14,6 @@ from spectral_search.errors import RequestError
 from spectral_search.tasks.spectra.consistency.noise_record import NoiseRecord, measure_noise
 from spectral_search.tasks.spectra.shards.data_root import SHARD_FILE, ShardInfo
 from spectral_search.tasks.spectra.shards.labels import read_labels
-from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.shards.value_scan import sample_ranges
 
 _SPECTRA = 128
@@ -95,7 +94,7 @@ def sample_shard(info: ShardInfo, wanted: int = _SPECTRA) -> ShardSample:
     step = -(-info.pixels // PIXELS)
     found: dict[str, list[np.ndarray]] = {}
     rows = []
-    with Shard.open(info.path, need_labels=False) as shard:
+    with info.open() as shard:
         names = ("flux", "error", *["noisy"] * shard.has_noisy, *["mask"] * shard.has_mask)
         for start, stop in _runs(info, wanted):
             rows.append(np.arange(start, stop))

@@ -177,7 +177,7 @@ def read_block(
             value anyway.
     """
     if shard is None:
-        with Shard.open(row_range.shard.path, need_labels=False) as opened:
+        with row_range.shard.open() as opened:
             return read_block(
                 row_range, noisy, shard=opened, out=out, condition=condition, hashed=hashed, cleaned=cleaned
             )
@@ -292,7 +292,7 @@ class _OpenShards:
         shard = self._open.pop(info.path, None)
         if shard is None:
             self._close_but(0 if info.is_compressed else _OPEN_SHARDS - 1)
-            shard = Shard.open(info.path, need_labels=False)
+            shard = info.open()
         self._open[info.path] = shard
         return shard
 

@@ -20,7 +20,7 @@ from spectral_search.record.digest_memo import DigestMemo, remember
 from spectral_search.record.row_hash import UNMARKED, digest_rows, digest_texts, mask_hashes, row_hashes
 from spectral_search.tasks.spectra.shards.blocks import Block, array_names, pieces, row_ranges
 from spectral_search.tasks.spectra.shards.data_root import ShardInfo
-from spectral_search.tasks.spectra.shards.shard import ARRAYS, Shard
+from spectral_search.tasks.spectra.shards.shard import ARRAYS
 from spectral_search.tasks.spectra.shards.split import Selection
 
 Hashes = dict[str, np.ndarray]
@@ -127,7 +127,7 @@ def _shard_hashes(info: ShardInfo, rows_S: np.ndarray, arrays: Sequence[str]) ->
     found: Hashes = {array: np.empty(len(rows_S), np.uint64) for array in arrays}
     if not arrays:
         return found
-    with Shard.open(info.path, need_labels=False) as shard:
+    with info.open() as shard:
         for row_range in row_ranges(Selection([info], rows_S), _READ_BYTES):
             done = row_range.first
             for start, stop, keep in pieces(row_range):

@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 
 from spectral_search.errors import RequestError
-from spectral_search.places import given_path, require_text
+from spectral_search.places import require_text
+from spectral_search.record.fetched_data import Origin, local_path, origin_of
 from spectral_search.record.row_hash import digest_texts
 from spectral_search.tasks.spectra.shards.hdf5_file import open_hdf5
 from spectral_search.tasks.spectra.shards.shard import ARRAYS, Shard
@@ -51,6 +52,7 @@ class ShardInfo:
             since they lie in other files.
         layout: Digest of how its arrays are stored.
         stamp: Digest of what changes on this machine when the file does; None with `mtime_ns`.
+        origin: Where it was fetched from, so that a reader on another node has it too; None where it was not.
     """
 
     path: Path
@@ -66,6 +68,19 @@ class ShardInfo:
     mtime_ns: int | None = None
     layout: str = ""
     stamp: str | None = None
+    origin: Origin | None = None
+
+    def open(self, *, need_labels: bool = False) -> Shard:
+        """The shard, on whichever node this is.
+
+        Args:
+            need_labels: Whether a shard without log_g is a fault.
+
+        Raises:
+            RequestError: It cannot be opened, or not be fetched to this node.
+        """
+        path = self.path if self.origin is None or self.path.exists() else self.origin.here()
+        return Shard.open(path, need_labels=need_labels)
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _expand(root: str | Path) -> list[Path]:
     """Expands ~ and globs; a path that exists as written is never taken for a pattern."""
-    path = given_path(root, "The data root")
+    path = local_path(root, "The data root")
     if path.exists():
         return [path.resolve()]
     # Path.glob takes no absolute pattern, and a root usually is one: it is taken apart at its anchor.
@@ -267,6 +282,7 @@ def _read_header(path: Path, name: str, need_labels: bool) -> tuple[ShardInfo, G
             mtime_ns=mtime_ns,
             layout=layout,
             stamp=None if mtime_ns is None else digest_texts(map(str, state)),
+            origin=origin_of(path),
         )
         return info, Grid.of(shard, name)
 
@@ -280,7 +296,7 @@ def shard_waves(shards: Iterable[ShardInfo]) -> dict[str, Wavelengths]:
     """Wavelengths by the shard's name; of those that say."""
     found = {}
     for info in shards:
-        with Shard.open(info.path, need_labels=False) as shard:
+        with info.open() as shard:
             if shard.wave.centres_angstrom_L is not None:
                 found[info.name] = shard.wave
     return found
@@ -310,7 +326,7 @@ def _stored(shard: Shard) -> dict[str, dict[str, Any]]:
 def _labels_sha256(info: ShardInfo) -> str:
     """Hashes the whole params table and the wavelengths."""
     content = hashlib.sha256()
-    with Shard.open(info.path, need_labels=False) as shard:
+    with info.open() as shard:
         _hash_labels(content, shard)
         if (ids_N := shard.ids()) is not None:
             content.update("\n".join(map(str, ids_N.tolist())).encode())
@@ -337,7 +353,7 @@ def _hash_labels(content: "hashlib._Hash", shard: Shard) -> None:
 def sampled_sha256(info: ShardInfo) -> str:
     """What runs of earlier versions recorded of a shard: its header, its params table and eight of its spectra."""
     content = hashlib.sha256()
-    with Shard.open(info.path) as shard:
+    with info.open(need_labels=True) as shard:
         content.update(repr((shard.spectra, shard.pixels, shard.has_noisy, shard.has_mask)).encode())
         content.update(repr(sorted((name, str(facts)) for name, facts in _stored(shard).items())).encode())
         _hash_labels(content, shard)

@@ -11,7 +11,6 @@ import numpy as np
 from spectral_search.errors import RequestError
 from spectral_search.tasks.spectra.shards.data_root import ShardInfo
 from spectral_search.tasks.spectra.shards.label_numbers import NUMBERS
-from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.shards.spectrum_ids import joined
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def read_labels(shards: list[ShardInfo], names: Sequence[str] = NUMBERS) -> "pd.
     for info in shards:
         try:
             # Whether labels must be there was settled when the shard was found.
-            with Shard.open(info.path, need_labels=False) as shard:
+            with info.open() as shard:
                 columns = [name for name in names if name in shard.columns]
                 tables.append(shard.params(columns) if columns else pd.DataFrame(index=range(shard.spectra)))
                 ids.append(shard.ids())
@@ -69,7 +68,7 @@ def numeric_labels(shards: list[ShardInfo]) -> "pd.DataFrame":
     faults: list[str] = []
     for info in shards:
         try:
-            with Shard.open(info.path, need_labels=False) as shard:
+            with info.open() as shard:
                 tables.append(shard.params().select_dtypes("number").astype(np.float64))
         except RequestError as error:
             faults += error.faults

@@ -34,7 +34,6 @@ from spectral_search.tasks.spectra.shards.blocks import (
     read_block,
     row_ranges,
 )
-from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.shards.split import Selection
 
 _CONCURRENCY = 2
@@ -134,13 +133,13 @@ def _read_table(
     arrays = {name: _memory(name, rows, pixels) for name in array_names(noisy)}
     row_T, done = np.empty(rows, np.int64), 0
     hashes = {name: np.empty(rows, np.uint64) for name in (*arrays, "mask")} if hashed else {}
-    shard: Shard | None = None
+    shard, opened = None, None
     try:
         for row_range in part:
-            if shard is None or shard.path != row_range.shard.path:
+            if shard is None or opened != row_range.shard.path:
                 if shard is not None:
                     shard.close()
-                shard = Shard.open(row_range.shard.path, need_labels=False)
+                shard, opened = row_range.shard.open(), row_range.shard.path
             here = slice(done, done + len(row_range))
             out = {name: array[here] for name, array in arrays.items()}
             block = read_block(row_range, noisy, shard=shard, out=out, condition=condition, hashed=hashed)

@@ -14,6 +14,7 @@ import numpy as np
 
 from spectral_search.errors import RequestError
 from spectral_search.places import require_text
+from spectral_search.record.fetched_data import told_path
 from spectral_search.tasks.spectra.consistency.parts_consistency import find_mismatches
 from spectral_search.tasks.spectra.shards.data_root import DataRoot, is_there
 from spectral_search.tasks.spectra.shards.shard import Shard
@@ -106,7 +107,7 @@ class Inspection:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; units are in the keys or in docs/shard_format.md."""
         return {
-            "path": str(self.path),
+            "path": told_path(self.path),
             "kind": self.kind,
             "spectra": sum(shard.spectra for shard in self.shards),
             "pixels": sorted({shard.pixels for shard in self.shards}),

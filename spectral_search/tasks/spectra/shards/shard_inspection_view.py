@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spectral_search.record.fetched_data import told_path
 from spectral_search.tasks.spectra.shards.shard_check import index_ranges
 from spectral_search.tasks.spectra.shards.shard_inspection import (
     UNITS,
@@ -37,7 +38,7 @@ def _headline(inspection: Inspection) -> Text:
     spectra = sum(shard.spectra for shard in inspection.shards)
     pixels = sorted({shard.pixels for shard in inspection.shards})
     widths = " / ".join(f"{size:,}" for size in pixels)
-    text = f"{inspection.path}: {inspection.kind}, {spectra:,} spectra, {widths} pixels"
+    text = f"{told_path(inspection.path)}: {inspection.kind}, {spectra:,} spectra, {widths} pixels"
     return Text(text + _wave_text(inspection.shards), style="bold")
 
 

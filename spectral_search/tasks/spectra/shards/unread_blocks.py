@@ -76,7 +76,7 @@ class _SharedShard:
     def open(self) -> Iterator[Shard]:
         with self._lock:
             if self._opened is None:
-                self._opened = Shard.open(self._info.path, need_labels=False)
+                self._opened = self._info.open()
             opened = self._opened
         try:
             yield opened

@@ -11,6 +11,7 @@ import torch
 from spectral_search import __version__
 from spectral_search.errors import RequestError
 from spectral_search.record.bundle import Bundle, read_bundle
+from spectral_search.record.fetched_data import told_path
 from spectral_search.record.kept_predictions import read_test_predictions, write_test_predictions
 from spectral_search.record.manifest import Manifest, sampled, utc_now
 from spectral_search.record.paths import RunPaths
@@ -189,7 +190,7 @@ def predict_shards(
         predicted_N = stack.trees.combined(np.stack([one.table["log_g_predicted"].to_numpy() for one in each]))
         made = replace(made, table=made.table.assign(log_g_predicted=predicted_N))
     shards = [shard.name for shard in selection.shards]
-    about = {"model": str(model), "data": str(data), "shards": shards, "noise": made.noise}
+    about = {"model": str(model), "data": told_path(data), "shards": shards, "noise": made.noise}
     return replace(made, provenance={**_origin(bundle, predictors[0].config.data.noise_level), **about})
 
 

@@ -1,0 +1,104 @@
+"""Data in an object store: a search on them is that on a folder, records keep the URL, any node can read them."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import call, spawn
+from small_pairs import pair_arrays
+from small_search import environment, facts, make_data, make_spec
+from small_store import ACCESS, SECRET, SmallStore
+
+from spectral_search.record.durable import read_yaml
+from spectral_search.record.fetched_data import origin_of
+from spectral_search.record.paths import RunPaths
+from spectral_search.tasks.spectra.shards.blocks import read_ranges, row_ranges
+from spectral_search.tasks.spectra.shards.data_root import DataRoot
+from spectral_search.tasks.spectra.shards.split import Selection
+
+_READS = """
+import pickle, sys
+import numpy as np
+from spectral_search.tasks.spectra.shards.ray_blocks import _read_table, cut
+part = pickle.load(open(sys.argv[1], "rb"))
+(table,) = _read_table(part, False, None)
+np.save(sys.argv[2], np.concatenate([block.flux_BL for block in cut(table, part)]))
+"""
+
+
+@pytest.fixture
+def url(tmp_path: Path, used_store: SmallStore, request: pytest.FixtureRequest) -> str:
+    """A data root in a store; the same lies in the folder `data`."""
+    return used_store.put(make_data(tmp_path / "data"), f"data/{request.node.name}/spectra")
+
+
+def test_a_search_on_a_url_is_that_on_a_folder(url: str, tmp_path: Path) -> None:
+    make_spec(tmp_path, tmp_path / "data", search={"trials": 3})
+    how = ("--results", "runs", "--executor", "inline")
+    call("run", "small.yaml", "--name", "local", *how, folder=tmp_path).require()
+    told = call("run", "small.yaml", "--name", "far", "--data-root", url, *how, folder=tmp_path).require()
+    assert f"fetching {url} (MB)" in told.stdout
+    local, far = (RunPaths(tmp_path / "runs", name) for name in ("local", "far"))
+    assert facts(local) == facts(far)
+    assert read_yaml(far.spec_yaml)["data"]["root"] == [url]
+    kept = b"".join(path.read_bytes() for path in far.folder.rglob("*") if path.is_file())
+    assert SECRET.encode() not in kept and ACCESS.encode() not in kept
+    assert str(tmp_path / "cache").encode() not in kept, "a record names the cache of this machine"
+
+    # Elsewhere: a machine that has nothing but the run and the URL.
+    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(tmp_path / "data")
+    elsewhere = {"SPECTRAL_SEARCH_CACHE": str(tmp_path / "other")}
+    spawn("resume", "far", "--trials", 4, *how, folder=tmp_path, **elsewhere).require()
+    found = spawn("evaluate", "far", "--data", url, "--json", "--results", "runs", folder=tmp_path, **elsewhere).json()
+    assert found["spectra"] == 32 and found["own_test_set"]
+    entries = spawn("cache", "--json", folder=tmp_path, **elsewhere).require().json()["fetched"]["entries"]
+    assert [(entry["url"], entry["objects"], entry["in_use"]) for entry in entries] == [(url, 3, False)]
+    assert url in spawn("cache", folder=tmp_path, **elsewhere).require().stdout
+
+
+def test_a_node_that_has_none_of_the_data_fetches_them(url: str, tmp_path: Path) -> None:
+    selection = Selection.all_of(DataRoot.find(url).train)
+    part = row_ranges(selection)
+    (tmp_path / "part").write_bytes(pickle.dumps(part))
+    flux_NL = np.concatenate([block.flux_BL for block in read_ranges(part)])
+    assert origin_of(part[0].shard.path) is not None
+    shutil.rmtree(tmp_path / "cache")
+    subprocess.run(
+        [sys.executable, "-c", _READS, str(tmp_path / "part"), str(tmp_path / "flux.npy")],
+        env={**environment(), "SPECTRAL_SEARCH_CACHE": str(tmp_path / "other")}, timeout=300, check=True,
+    )  # fmt: skip
+    assert np.array_equal(np.load(tmp_path / "flux.npy"), flux_NL)
+    assert len(list((tmp_path / "other").rglob("dataset.h5"))) == 3
+
+
+def test_verbs_take_a_url(url: str, tmp_path: Path, used_store: SmallStore) -> None:
+    assert call("inspect", url, "--json", folder=tmp_path).require().json()["path"] == url
+    assert "findings" in call("audit", "--data-root", url, "--json", folder=tmp_path).require().json()
+    np.savez(tmp_path / "pairs.npz", **pair_arrays())
+    pairs = used_store.put(tmp_path / "pairs.npz", "data/some/pairs.npz")
+    assert call("inspect", pairs, "--task", "pairs", "--json", folder=tmp_path).require().json()["path"] == pairs
+    (tmp_path / "cars.csv").write_text("a,b\n" + "1,2\n" * 300)
+    cars = used_store.put(tmp_path / "cars.csv", "data/some/cars.csv")
+    call("inspect", cars, "--task", "traffic", "--json", folder=tmp_path).require()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("s3://no-such-bucket/data", "error: There is no bucket no-such-bucket"),
+        (f"s3://{ACCESS}:{SECRET}@data/spectra", "error: --data-root is a URL with keys in it"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_told_before_a_run_begins(
+    given: str, told: str, tmp_path: Path, used_store: SmallStore
+) -> None:
+    make_spec(tmp_path, tmp_path / "data")
+    done = call("run", "small.yaml", "--results", "runs", "--data-root", given, folder=tmp_path).require(2)
+    assert done.stderr.startswith(told) and done.stderr.count("\n") == 1 and SECRET not in done.stderr
+    assert not (tmp_path / "runs").exists() or not os.listdir(tmp_path / "runs")
