@@ -18,7 +18,8 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 PATIENCE_S = 60.0
-KEYS = {"Tab": 9, "Enter": 13, "ArrowRight": 39, "ArrowLeft": 37, " ": 32}
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+_SHIFT = 8
 
 
 class Browser:
@@ -127,12 +128,24 @@ class Browser:
             time.sleep(0.1)
         return found
 
-    def press(self, key: str) -> None:
+    def press(self, key: str, *, shift: bool = False) -> None:
         """One key, as a person presses it."""
-        about = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key], "modifiers": _SHIFT * shift}
         text = {"Enter": {"text": "\r"}, " ": {"text": " "}}.get(key, {})
         self._do(self._call("Input.dispatchKeyEvent", type="keyDown", **about, **text))
         self._do(self._call("Input.dispatchKeyEvent", type="keyUp", **about))
+
+    def drag(self, x: float, start: float, end: float, *, touch: bool = False) -> None:
+        """Down at one height, up at another, by mouse or by finger; in pixels of the window."""
+        for kind, y in (("down", start), ("move", (start + end) / 2), ("move", end), ("up", end)):
+            if touch:
+                points = [] if kind == "up" else [{"x": x, "y": y}]
+                name = {"down": "touchStart", "move": "touchMove", "up": "touchEnd"}[kind]
+                self._do(self._call("Input.dispatchTouchEvent", type=name, touchPoints=points))
+            else:
+                name = {"down": "mousePressed", "move": "mouseMoved", "up": "mouseReleased"}[kind]
+                given = {"type": name, "x": x, "y": y, "button": "left", "buttons": int(kind != "up"), "clickCount": 1}
+                self._do(self._call("Input.dispatchMouseEvent", **given))
 
     def picture(self, file: Path, height: int | None = None) -> Path:
         """What the page looks like, as PNG; its upper part of a height, else what the window shows."""

@@ -11,9 +11,14 @@ from spectral_search.cli.shared import Json, Results, answering, make_shown, pri
 def dashboard(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Run to begin with [the list of all].")] = None,
     port: Annotated[int, typer.Option("--port", help="Port; 0 takes a free one.")] = 0,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; others than loopback are not guarded.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            help="The one address or name to listen on and to be called by; who reaches another than loopback can read "
+            "all runs.",
+        ),
+    ] = "127.0.0.1",
     results: Results = None,
     as_json: Json = False,
 ) -> None:

@@ -15,6 +15,8 @@ from spectral_search.spec.load import StageInfo, stages_after
 from spectral_search.task.metric import Metric
 
 TAKES = "    (takes this run's best values)"
+FIRST_RUN = "spectral-search run cnn_stage1a --quick"
+"""What makes a first run: minutes on two cores, without any data at hand."""
 
 
 def summary_document(run: RunSummary) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def summary_document(run: RunSummary) -> dict[str, Any]:
 def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
     """All runs, newest first."""
     if not runs:
-        return Text("No runs yet: `spectral-search run cnn_stage1a --quick` makes one.")
+        return Text(f"No runs yet: `{FIRST_RUN}` makes one.")
     labels = {run.objective.label for run in runs}
     # Where runs of several objectives stand below each other, each value says what it is of.
     ending, alone = (f" {next(iter(labels))}", True) if len(labels) == 1 else ("", False)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from spectral_search.record.stored_trials import StudyTrial
 
-TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
+_TRIAL_STATES = ("complete", "stopped", "failed", "running", "waiting")
 # A run on another host shows life only through its files; an epoch rarely takes longer than this.
 _SIGN_OF_LIFE_S = 900.0
 
@@ -181,8 +181,14 @@ class RunRecord:
     @property
     def counts(self) -> str:
         """How many trials are in which state, and how many of them collapsed, for people."""
-        told = ", ".join(f"{count} {state}" for state in TRIAL_STATES if (count := self.count(state)))
+        told = ", ".join(f"{count} {state}" for state, count in self.counted.items() if count)
         return f"{told} ({len(self.collapsed)} collapsed)" if self.collapsed else told
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """Number of trials in each state, in the order in which they are told."""
+        found = Counter(trial.state for trial in self.trials)
+        return {state: found[state] for state in _TRIAL_STATES}
 
     def count(self, state: str) -> int:
         """Number of trials in a state."""
@@ -313,7 +319,6 @@ def _is_number(value: object) -> bool:
 def run_document(record: RunRecord) -> dict[str, Any]:
     """The JSON document of `run`, `resume` and `status`; while trials are left it tells of them too."""
     best, retest, objective = record.best, record.retest, record.objective
-    counted = Counter(trial.state for trial in record.trials)
     unfinished = record.state in ("running", "interrupted")
     document: dict[str, Any] = {
         "name": record.paths.name,
@@ -321,7 +326,7 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "state": record.state,
         "best": None,
         "retest": None if retest is None else {key: retest.get(key) for key in (objective.name, "low", "high")},
-        "trials": {state: counted[state] for state in TRIAL_STATES[: None if unfinished else 3]},
+        "trials": {state: record.counted[state] for state in _TRIAL_STATES[: None if unfinished else 3]},
         "epochs_trained": record.epochs_trained,
         "wall_seconds": round(record.wall_seconds, 1),
     }

@@ -1,6 +1,8 @@
 """The live page: every run of a results folder in a browser, while they run and afterwards."""
 
 import asyncio
+import ipaddress
+import socket
 from collections.abc import Callable
 
 from spectral_search.errors import RequestError
@@ -31,7 +33,8 @@ def dashboard(
         ready: Called with the page's address once it can be opened.
 
     Raises:
-        RequestError: There is no such run, the address cannot be listened on, or plotly is not installed.
+        RequestError: There is no such run, the address cannot be listened on or stands for every one, or plotly is not
+            installed.
     """
     from spectral_search.cluster.live_page.results_folder import ResultsFolder
     from spectral_search.cluster.live_page.server import LOOPBACK, application, serve
@@ -41,6 +44,12 @@ def dashboard(
         RunPaths(root, name).require()
     if not 0 <= port <= _MOST_PORT:
         raise RequestError(f"--port {port} is no port: give one up to {_MOST_PORT}, or none for a free one.")
+    if _stands_for_all(host):
+        raise RequestError(
+            f"--host {host or repr(host)} stands for every address of this machine, and the page answers only to one "
+            "name: give the address or name by which browsers are to call it, or none and come by ssh "
+            f"(`ssh -L 8080:127.0.0.1:{port or 'PORT'} {socket.gethostname()}`)."
+        )
     shown = f"[{host}]" if ":" in host else host
     if not is_loopback(host):
         say(f"Listening on {host}: whoever reaches this machine there can read all runs of {root}.")
@@ -58,3 +67,12 @@ def dashboard(
         raise RequestError(
             f"{host} port {port} cannot be listened on ({reason}): give another with --port, or none for a free one."
         ) from None
+
+
+def _stands_for_all(host: str) -> bool:
+    """Whether a server there would listen on every address of the machine."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)} if host else {"::"}
+    except (OSError, UnicodeError):  # no address at all, which listening there will tell
+        return False
+    return any(ipaddress.ip_address(address).is_unspecified for address in found)

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from browser import Browser, needs_browser
-from made_runs import SPEC
+from made_runs import SPEC, write_trials
 from optuna.trial import TrialState, create_trial
 from processes import Running, recorded_epochs
 from small_search import cli, make_data, make_spec
@@ -104,6 +104,101 @@ def test_a_finished_run_and_a_killed_one(address: str) -> None:
         browser.wait_for("document.querySelectorAll('#panel-parameters .main-svg').length > 0")
         browser.open(f"{address}#/run/killed")
         browser.wait_for("document.body.innerText.includes('When its process died, it was training trial 0.')")
+        assert browser.said == []
+
+
+def count_of(browser: Browser, selector: str) -> int:
+    return int(browser.ask(f"document.querySelectorAll({json.dumps(selector)}).length"))
+
+
+def axis_of(browser: Browser, key: str) -> tuple[float, float, float]:
+    """Middle, top and bottom of an axis of the parallel coordinates, in pixels of the window."""
+    axis = f"[...document.querySelectorAll('.axis')].find((axis) => axis.dataset.key === 'axis {key}')"
+    browser.wait_for(f"{axis} !== undefined")
+    browser.ask(f"{axis}.scrollIntoView({{block: 'center', inline: 'center'}})")
+    left, top, right, bottom = browser.ask(
+        f"(({{left, top, right, bottom}}) => [left, top, right, bottom])({axis}.getBoundingClientRect())"
+    )
+    return (left + right) / 2, top, bottom
+
+
+def selected(browser: Browser) -> int | None:
+    """How many trials are selected; None where no range is given."""
+    text = browser.ask("document.querySelector('#panel-parameters .chosen')?.textContent")
+    return None if text is None else int(text.split()[0])
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_ranges_on_axes_select_trials(address: str, touch: bool) -> None:
+    with Browser(390 if touch else 1280, 800) as browser:
+        browser.open(f"{address}#/run/over/parameters")
+        x, top, bottom = axis_of(browser, "")
+        # From the best down to just below the fourth of eight.
+        browser.drag(x, top + 1, top + 3.2 / 7 * (bottom - top), touch=touch)
+        assert selected(browser) == 4
+        x, top, bottom = axis_of(browser, "fit.lr")
+        browser.drag(x, bottom - 1, top + 1, touch=touch)
+        assert selected(browser) == 4 and count_of(browser, ".range") == 2
+        browser.ask("document.getElementById('tab-leaderboard').click()")
+        rows = "[...document.querySelectorAll('#panel-leaderboard tbody tr')].map((row) => row.className)"
+        browser.wait_for(f"{rows}.length === 8")
+        assert browser.ask(rows) == ["first chosen", "chosen", "chosen", "chosen", "", "", "", ""]
+        browser.ask("document.getElementById('tab-progress').click()")
+        browser.wait_for("document.querySelector('#panel-progress .chosen')?.textContent.startsWith('4 of 8 trials')")
+        browser.wait_for("[...document.querySelectorAll('.legendtext, .js-line')].length > 0")
+        browser.ask("document.getElementById('tab-parameters').click()")
+        for key in ("", "fit.lr"):
+            x, top, bottom = axis_of(browser, key)
+            browser.drag(x, top + 20, top + 20, touch=touch)
+        assert selected(browser) is None and count_of(browser, ".range") == 0
+        assert browser.said == []
+
+
+def test_ranges_are_set_by_keyboard(address: str) -> None:
+    with Browser() as browser:
+        browser.open(f"{address}#/run/over/parameters")
+        axis_of(browser, "")
+        tab_to(browser, "axis ")
+        axis = "document.activeElement"
+        assert browser.ask(f"[{axis}.role, {axis}.ariaLabel, {axis}.ariaValueText]") == ["slider", "val R²", "all"]
+        found = []
+        for key, shift in (("ArrowUp", False), ("ArrowUp", False), ("ArrowDown", False), ("ArrowDown", True)):
+            browser.press(key, shift=shift)
+            found.append(selected(browser))
+        # Without the worst, without the two worst, without the best too, with the second worst again.
+        assert found == [7, 6, 5, 6]
+        assert " to " in browser.ask(f"{axis}.ariaValueText") and focused(browser) == "axis "
+        browser.press("Escape")
+        assert selected(browser) is None
+        assert browser.said == []
+
+
+def test_what_did_not_change_is_left_alone(tmp_path: Path) -> None:
+    """A run that runs and tells nothing new: one trial of two epochs, others of one, all with the same parameters."""
+    paths = RunPaths(tmp_path / "results", "still").create()
+    write_atomic(paths.spec_yaml, json.dumps(SPEC))
+    manifest = Manifest(name="still", stage="cnn_stage1a", study_name="the-first-name", planned_trials=20)
+    manifest.claim()
+    manifest.save(paths.manifest_json)
+    params = {"fit.lr": 1e-3, "model.kernel_size": 7}
+    ended = [(TrialState.COMPLETE, params, [0.01 * number]) for number in range(12)]
+    write_trials(paths, [(TrialState.COMPLETE, params, [0.3, 0.5]), *ended[1:], (TrialState.RUNNING, params, [0.33])])
+    with served(tmp_path / "results", tmp_path / "log.txt") as address, Browser() as browser:
+        browser.open(f"{address}#/run/still")
+        browser.wait_for("document.querySelectorAll('.chart .main-svg').length > 0")
+        # Epochs that no line leads to are points: of eleven that ended, and of the one that trains.
+        assert count_of(browser, ".points path.point") == 12
+        browser.ask(
+            "window.drawn = 0; window.react = Plotly.react; Plotly.react = (...given) => (drawn += 1, react(...given));"
+            "window.kept = document.querySelector('#panel-details dl')"
+        )
+        told = "document.querySelector('.tiles').innerText"
+        before = json.dumps(browser.ask(told))
+        browser.wait_for(f"{told} !== {before}")  # how long it has been running
+        assert browser.ask("[drawn, kept.isConnected]") == [0, True]
+        browser.open(f"{address}#/run/still/parameters")
+        browser.wait_for("document.body.innerText.includes('The 12 trials that ended differ in no parameter.')")
+        browser.wait_for("document.body.innerText.includes('The trials differ in no parameter.')")
         assert browser.said == []
 
 

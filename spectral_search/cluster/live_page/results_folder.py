@@ -100,7 +100,11 @@ class ResultsFolder:
         with self._listing:
             summaries = list_runs(self.root, now=self._clock(), files=self._manifests)
         until = time.monotonic() + look_seconds
-        return [(run, self._glance(run, until)) for run in summaries]
+        # Those that run first: old ones that were never looked into would take all the time of the first listings.
+        glances = {
+            run.name: self._glance(run, until) for run in sorted(summaries, key=lambda run: run.state != "running")
+        }
+        return [(run, glances[run.name]) for run in summaries]
 
     def _glance(self, run: RunSummary, until: float) -> Glance | None:
         if run.state in ("finished", "unreadable"):
@@ -119,8 +123,7 @@ class ResultsFolder:
             with watched.lock:
                 record = watched.read(self._clock())
             best = record.best
-            counts = {state: record.count(state) for state in ("complete", "stopped", "failed", "running", "waiting")}
-            glance = Glance(None if best is None else best.best_value, counts, record.epochs_trained)
+            glance = Glance(None if best is None else best.best_value, record.counted, record.epochs_trained)
             self._glances[run.name] = seen, glance
             return glance
         return None

@@ -2,12 +2,11 @@
 
 from typing import Any
 
+from spectral_search.cluster.live_page.metric_values import metric_document
 from spectral_search.cluster.live_page.results_folder import Glance, ResultsFolder
+from spectral_search.record.overview import FIRST_RUN
 from spectral_search.record.run_records import RunSummary
-from spectral_search.task.metric import Metric
-
-_BEGIN = "spectral-search run cnn_stage1a --quick"
-"""What makes a first run: minutes on two cores, without any data at hand."""
+from spectral_search.spec.task_modules import DEFAULT_TASK
 
 
 def runs_document(folder: ResultsFolder) -> dict[str, Any]:
@@ -17,18 +16,7 @@ def runs_document(folder: ResultsFolder) -> dict[str, Any]:
         RequestError: The folder cannot be listed.
     """
     runs = [_run(summary, glance) for summary, glance in folder.runs()]
-    return {"root": str(folder.root.absolute()), "exists": folder.root.is_dir(), "runs": runs, "begin": _BEGIN}
-
-
-def metric_document(metric: Metric) -> dict[str, Any]:
-    """How a metric's values are named, shown and ordered."""
-    return {
-        "key": metric.val_name,
-        "label": metric.shown,
-        "unit": metric.unit,
-        "higher": metric.higher_is_better,
-        "digits": metric.digits,
-    }
+    return {"root": str(folder.root.absolute()), "exists": folder.root.is_dir(), "runs": runs, "begin": FIRST_RUN}
 
 
 def _run(run: RunSummary, glance: Glance | None) -> dict[str, Any]:
@@ -44,7 +32,13 @@ def _run(run: RunSummary, glance: Glance | None) -> dict[str, Any]:
     if run.state == "unreadable":
         return document
     best = run.best_value if glance is None else glance.best_value
-    document |= {"task": run.task, "metric": metric_document(run.objective), "best": best, "retest": run.retest_value}
+    document |= {
+        "task": run.task,
+        "is_default_task": run.task == DEFAULT_TASK,
+        "metric": metric_document(run.objective),
+        "best": best,
+        "retest": run.retest_value,
+    }
     if glance is not None:
         document |= {"counts": glance.counts, "epochs": glance.epochs}
     return document

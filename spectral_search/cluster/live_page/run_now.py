@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from spectral_search.cluster.live_page.metric_values import metric_document, retest_document
 from spectral_search.cluster.live_page.outlook import outlook
 from spectral_search.cluster.live_page.results_folder import WatchedRun
-from spectral_search.cluster.live_page.run_list import metric_document
 from spectral_search.record.database import sqlite_url
 from spectral_search.record.leaderboard import caveats
-from spectral_search.record.run_records import TRIAL_STATES, RunRecord, TrialRecord
+from spectral_search.record.run_records import RunRecord, TrialRecord
 from spectral_search.record.wording import short_keys
 from spectral_search.spec.run import RunSpec
 from spectral_search.strategy.rule import rule_of
@@ -42,7 +42,7 @@ def run_document(run: WatchedRun, now: float) -> dict[str, Any]:
         "host": manifest.hostname,
         "wall_seconds": record.wall_seconds,
         "planned": manifest.planned_trials,
-        "counts": {state: record.count(state) for state in TRIAL_STATES},
+        "counts": record.counted,
         "collapsed": len(record.collapsed),
         "epochs": record.epochs_trained,
         "epochs_planned": ahead.epochs_planned,
@@ -50,7 +50,7 @@ def run_document(run: WatchedRun, now: float) -> dict[str, Any]:
         "examples_per_second": ahead.examples_per_second,
         "metric": metric_document(objective),
         "best": _best(record),
-        "retest": _interval(record),
+        "retest": retest_document(record),
         "test": record.test,
         "rungs": _rungs(record, spec),
         "live": [_live(trial, record, spec) for trial in record.trials if trial.state == "running"],
@@ -131,13 +131,6 @@ def _best(record: RunRecord) -> dict[str, Any] | None:
     }
 
 
-def _interval(record: RunRecord) -> dict[str, Any] | None:
-    found = record.retest
-    if found is None:
-        return None
-    return {"value": found.get(record.objective.name), "low": found.get("low"), "high": found.get("high")}
-
-
 def _live(trial: TrialRecord, record: RunRecord, spec: RunSpec) -> dict[str, Any]:
     last = trial.epochs[-1] if trial.epochs else {}
     longest = trial.params.get("fit.epochs", spec.fit.epochs)
@@ -148,7 +141,6 @@ def _live(trial: TrialRecord, record: RunRecord, spec: RunSpec) -> dict[str, Any
         "value": last.get(record.objective.val_name),
         "best": trial.best_value,
         "train_loss": last.get("train_loss"),
-        "lr": last.get("lr"),
         "epoch_seconds": last.get("seconds"),
         "params": trial.params,
     }
@@ -181,7 +173,7 @@ def _workers(record: RunRecord) -> list[dict[str, Any]]:
     if (found := _under_way(record.paths.under_way_dir)) or record.state != "running":
         return found
     # Each in a process of its own, which writes down nothing about itself.
-    return [{"worker": f"trial {number}", "trials": [number], "since": None, "deaths": 0} for number in running]
+    return [{"worker": f"trial {number}", "trials": [number], "deaths": 0} for number in running]
 
 
 def _under_way(folder: Path) -> list[dict[str, Any]]:
@@ -192,10 +184,10 @@ def _under_way(folder: Path) -> list[dict[str, Any]]:
                 told = json.loads(path.read_text())
                 name = "this search's own process" if path.stem == "inline" else f"pass {place}"
                 trials: Sequence[int] = [int(number) for number in told["trials"]]
-                since = path.stat().st_mtime
-                found.append({"worker": name, "trials": trials, "since": since, "deaths": int(told["deaths"])})
+                found.append({"worker": name, "trials": trials, "deaths": int(told["deaths"])})
     return found
 
 
 def _failures(record: RunRecord) -> list[dict[str, Any]]:
-    return [{**group.to_dict(), "told": group.told} for group in record.failures]
+    # What `run --json` tells, but for the condition: it is `where` for programs.
+    return [{key: told for key, told in group.to_dict().items() if key != "condition"} for group in record.failures]

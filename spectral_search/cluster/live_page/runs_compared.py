@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from spectral_search.cluster.live_page.metric_values import metric_document, retest_document
 from spectral_search.cluster.live_page.outlook import AT
 from spectral_search.cluster.live_page.results_folder import ResultsFolder, WatchedRun
-from spectral_search.cluster.live_page.run_list import metric_document
 from spectral_search.errors import RequestError
 from spectral_search.record.comparison import compare
 from spectral_search.record.evidence import load_evidence
@@ -72,7 +72,7 @@ def best_so_far(record: RunRecord) -> list[tuple[int, float]]:
 
 
 def _run(record: RunRecord, curve: Sequence[tuple[int, float]]) -> dict[str, Any]:
-    best, retest, objective = record.best, record.retest or {}, record.objective
+    best, objective = record.best, record.objective
     return {
         "name": record.paths.name,
         "state": record.state,
@@ -80,9 +80,7 @@ def _run(record: RunRecord, curve: Sequence[tuple[int, float]]) -> dict[str, Any
         "stage": record.manifest.stage,
         "metric": metric_document(objective),
         "best": None if best is None else best.best_value,
-        "retest": {
-            key: retest.get(name) for key, name in (("value", objective.name), ("low", "low"), ("high", "high"))
-        },
+        "retest": retest_document(record),
         "test": (record.test or {}).get(objective.name),
         "trials": len(record.trials),
         "epochs": record.epochs_trained,

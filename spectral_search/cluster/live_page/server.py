@@ -31,6 +31,7 @@ FILES = {
     "page.js": "text/javascript",
     "parts.js": "text/javascript",
     "charts.js": "text/javascript",
+    "parallel.js": "text/javascript",
     "words.js": "text/javascript",
     "run_list.js": "text/javascript",
     "run_view.js": "text/javascript",

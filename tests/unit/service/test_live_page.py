@@ -24,6 +24,12 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path) -> None:
     assert "cannot be listened on" in refused(tmp_path, host="192.0.2.1")
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0:0::0", "0", ""])
+def test_an_address_that_stands_for_all_is_refused(tmp_path: Path, host: str) -> None:
+    """No browser could call the page there: it answers only requests that name its host."""
+    assert "stands for every address of this machine" in refused(tmp_path, host=host)
+
+
 def test_another_host_than_loopback_is_warned_of(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(RequestError):

@@ -55,7 +55,7 @@ function numbers(runs) {
 }
 
 function interval(metric, found) {
-  if (typeof found.value !== "number") return "–"
+  if (typeof found?.value !== "number") return "–"
   return `${number(metric, found.value)} (${number(metric, found.low)} to ${number(metric, found.high)})`
 }
 

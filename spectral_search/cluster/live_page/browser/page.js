@@ -16,7 +16,7 @@ let round = 0
 
 function viewOf(hash) {
   const [page, ...rest] = hash.replace(/^#\/?/, "").split("/").map(decoded)
-  if (page === "run" && rest[0]) return runView(rest[0], rest[1])
+  if (page === "run" && rest[0]) return runView(rest[0], rest[1], refresh)
   if (page === "compare" && rest[0]) return compareView(rest[0].split(",").filter(Boolean))
   return listView()
 }
@@ -66,7 +66,8 @@ async function read(shown, { url, take }) {
     throw new GoneError()
   })
   const document_ = await answer.json()
-  if (shown !== view) return
+  // What nobody sees is not drawn: once it is seen, it is read again.
+  if (shown !== view || document.hidden) return
   const tag = answer.ok ? answer.headers.get("ETag") : `fault ${document_.error}`
   if (tags.get(url) === tag) return
   tags.set(url, tag)
@@ -75,10 +76,6 @@ async function read(shown, { url, take }) {
 }
 
 addEventListener("hashchange", show)
-// What is shown now needs documents that were not asked for yet.
-document.addEventListener("wanted", () => {
-  if (view) refresh()
-})
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh()
 })

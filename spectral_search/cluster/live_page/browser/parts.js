@@ -8,15 +8,23 @@ export function el(tag, attributes = {}, ...children) {
     else if (given === true) made.setAttribute(name, "")
     else if (given !== false && given !== null && given !== undefined) made.setAttribute(name, given)
   }
-  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""))
+  made.append(...present(children))
   return made
 }
 
-// Put something else into an element, and the focus where it was: on the element of the same data-key.
+function present(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== "")
+}
+
+// Put something else into an element, and the focus where it was: on the element of the same data-key. What says the
+// same as before is left as it is, and with it what somebody has marked in it or scrolled to.
 export function refill(place, ...children) {
   const active = document.activeElement
   const key = active && place.contains(active) ? active.dataset.key : undefined
-  place.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""))
+  const next = place.cloneNode(false)
+  next.append(...present(children))
+  if (next.isEqualNode(place)) return
+  place.replaceChildren(...next.childNodes)
   if (key === undefined) return
   const same = [...place.querySelectorAll("[data-key]")].find((found) => found.dataset.key === key)
   if (same) same.focus({ preventScroll: true })

@@ -1,6 +1,6 @@
 // All runs, newest first; those that are ticked can be compared.
 import { badge, bar, command, el, refill, table } from "./parts.js"
-import { count, date, duration, number, plural, told } from "./words.js"
+import { count, date, duration, number, over, plural, told } from "./words.js"
 
 const ticked = new Set()
 let wanted = ""
@@ -94,7 +94,7 @@ function row(run, tell) {
   })
   tick.checked = ticked.has(run.name)
   const stage = run.stage && !run.name.startsWith(run.stage) ? run.stage : ""
-  const task = run.task && run.task !== "spectra" ? run.task : ""
+  const task = run.is_default_task ? "" : run.task
   const about = [stage, task].filter(Boolean).join(" · ")
   const link = el("a", { href: `#/run/${encodeURIComponent(run.name)}`, "data-key": `run ${run.name}` }, run.name)
   const cells = [tick, el("span", {}, link, about ? el("small", {}, about) : ""), badge(run.state)]
@@ -108,7 +108,7 @@ function row(run, tell) {
 
 function progress(run) {
   if (!run.counts) return run.planned ? plural(run.planned, "trial") : "–"
-  const over = run.counts.complete + run.counts.stopped + run.counts.failed
-  const text = `${over} of ${run.planned ?? "?"} trials, ${count(run.epochs)} epochs`
-  return el("span", {}, run.planned ? bar(over / run.planned, text) : "", el("small", {}, text))
+  const done = over(run.counts)
+  const text = `${done} of ${run.planned ?? "?"} trials, ${count(run.epochs)} epochs`
+  return el("span", {}, run.planned ? bar(done / run.planned, text) : "", el("small", {}, text))
 }

@@ -1,27 +1,31 @@
 // One run: how good, how far, how long; then its curves, trials, parameters, failures and where it lies.
-import { drawCurves, drawImportance, drawParallel, forget } from "./charts.js"
+import { drawCurves, drawImportance, forget } from "./charts.js"
+import { parallelView } from "./parallel.js"
 import { badge, bar, chips, command, el, refill, table } from "./parts.js"
-import { count, date, duration, headed, number, plural, rate, shortKeys, told, value } from "./words.js"
+import { count, date, duration, headed, number, over, plural, rate, shortKeys, told, value } from "./words.js"
 
 const TABS = ["progress", "leaderboard", "parameters", "failures", "details"]
 const FIRST_ROWS = 20
 
-export function runView(name, first) {
+// Arguments: the run, the tab to begin with, and what reads anew: another tab needs other documents.
+export function runView(name, first, again) {
   const api = `api/runs/${encodeURIComponent(name)}`
   const faults = new Map()
   const faultPlace = el("div")
   const head = el("header", { class: "run" })
   const tiles = el("div", { class: "tiles" })
-  const charts = { curves: chart(), importance: chart(), parallel: chart() }
+  const charts = { curves: chart(), importance: chart() }
+  const parallel = parallelView(takeChosen)
   const places = Object.fromEntries(["live", "rungs", "leaderboard", "importance", "parallel", "failures", "details"].map((key) => [key, el("div")]))
-  const state = { tab: TABS.includes(first) ? first : TABS[0], run: null, trials: null, curves: null, all: false, sort: null }
+  const selections = ["curves", "leaderboard", "parallel"].map(() => el("div"))
+  const state = { tab: TABS.includes(first) ? first : TABS[0], run: null, trials: null, curves: null, chosen: null, all: false, sort: null }
 
   const panels = {
-    progress: [section("Curves", charts.curves), section("Training now", places.live), section("Rungs", places.rungs)],
-    leaderboard: [places.leaderboard],
+    progress: [section("Curves", selections[0], charts.curves), section("Training now", places.live), section("Rungs", places.rungs)],
+    leaderboard: [selections[1], places.leaderboard],
     parameters: [
       section("What mattered", places.importance, charts.importance),
-      section("Parameters of every trial", places.parallel, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Parallel coordinates" }, charts.parallel)),
+      section("Parameters of every trial", places.parallel, el("div", { class: "scroll" }, parallel.element), selections[2]),
     ],
     failures: [places.failures],
     details: [places.details],
@@ -29,16 +33,20 @@ export function runView(name, first) {
   const tabs = TABS.map((tab) => el("button", { type: "button", role: "tab", id: `tab-${tab}`, "aria-controls": `panel-${tab}`, "data-key": `tab ${tab}`, on: { click: () => choose(tab), keydown: step } }, tab))
   const panes = TABS.map((tab) => el("div", { role: "tabpanel", id: `panel-${tab}`, "aria-labelledby": `tab-${tab}`, tabindex: 0 }, panels[tab]))
 
-  function choose(tab, quietly) {
+  function open(tab) {
     state.tab = tab
     TABS.forEach((known, nth) => {
       tabs[nth].setAttribute("aria-selected", known === tab)
       tabs[nth].tabIndex = known === tab ? 0 : -1
       panes[nth].hidden = known !== tab
     })
-    if (!quietly) history.replaceState(null, "", `#/run/${encodeURIComponent(name)}/${tab}`)
     drawShown()
-    document.dispatchEvent(new Event("wanted"))
+  }
+
+  function choose(tab) {
+    open(tab)
+    history.replaceState(null, "", `#/run/${encodeURIComponent(name)}/${tab}`)
+    again()
   }
 
   function step(event) {
@@ -56,17 +64,11 @@ export function runView(name, first) {
     if (state.tab === "progress" && state.curves) {
       const any = state.curves.curves.some((curve) => curve.values.length)
       charts.curves.hidden = !any
-      if (any) drawCurves(charts.curves, state.curves, state.run?.best?.trial)
+      if (any) drawCurves(charts.curves, state.curves, state.run?.best?.trial, state.chosen)
     }
     if (state.tab === "parameters" && state.importance) {
       charts.importance.hidden = !state.importance.share.length
       if (state.importance.share.length) drawImportance(charts.importance, state.importance)
-    }
-    if (state.tab === "parameters" && state.trials) {
-      const drawn = drawParallel(charts.parallel, state.trials)
-      charts.parallel.hidden = !drawn
-      const few = "A line a trial, the best at the top right; shown once two trials with different parameters have a value."
-      refill(places.parallel, el("p", { class: "hint" }, drawn ? "A line a trial, from its parameters to its rank; the best sixth is in colour." : few))
     }
   }
 
@@ -84,6 +86,16 @@ export function runView(name, first) {
 
   function takeTrials(trials) {
     state.trials = trials
+    const lack = parallel.show(trials)
+    parallel.element.hidden = lack !== null
+    const how = "A line a trial, from its parameters to its rank; the best sixth is in colour. Drag along axes to select trials, here and on the other tabs; a click on an axis clears it. By keyboard: arrows narrow the range of an axis, with Shift they widen it, Escape clears it."
+    refill(places.parallel, el("p", { class: "hint" }, lack ?? how))
+    takeChosen(parallel.selected())
+  }
+
+  function takeChosen(chosen) {
+    state.chosen = chosen
+    for (const place of selections) refill(place, chosenLine(state, parallel.clear))
     fillLeaderboard()
     drawShown()
   }
@@ -103,11 +115,12 @@ export function runView(name, first) {
     state.importance = found
     const lack = `${plural(found.trials, "trial")} ${found.trials === 1 ? "is" : "are"} over; it takes ${found.needed} to say which parameters mattered.`
     const rests = `Optuna's PED-ANOVA over ${found.trials} trials, by their value at epoch ${found.epoch}, which all reached.`
-    refill(places.importance, el("p", { class: "hint" }, found.share.length ? rests : lack))
+    const none = `The ${plural(found.trials, "trial")} that ended differ in no parameter.`
+    refill(places.importance, el("p", { class: "hint" }, found.share.length ? rests : found.trials < found.needed ? lack : none))
     drawShown()
   }
 
-  choose(state.tab, true)
+  open(state.tab)
   return {
     name,
     title: `${name} – searches`,
@@ -119,7 +132,8 @@ export function runView(name, first) {
     },
     takes(next) {
       if (next.name !== name || !next.tab) return false
-      choose(next.tab, true)
+      open(next.tab)
+      again()
       return true
     },
     tab: TABS.includes(first) ? first : TABS[0],
@@ -127,7 +141,7 @@ export function runView(name, first) {
   }
 }
 
-// What a tab does not show is read once only, when it is first needed.
+// What the shown tab does not need is not read.
 function wanted(url, tab) {
   if (url.endsWith("/curves")) return tab === "progress"
   if (url.endsWith("/importance")) return tab === "parameters"
@@ -156,7 +170,7 @@ function headline(run) {
   const { metric, best, retest } = run
   const direction = metric.higher ? "higher is better" : "lower is better"
   const bestTile = best
-    ? tile(`Best ${headed(metric)} on val`, number(metric, best.value), el("p", {}, `trial ${best.trial}, epoch ${best.epoch} · ${direction}`))
+    ? tile(`Best ${headed(metric)} on val`, number(metric, best.value), el("p", {}, `trial ${best.trial}, epoch ${best.epoch} · ${direction}`), el("p", {}, alsoTold(best.others)))
     : tile(`Best ${headed(metric)} on val`, "–", el("p", {}, "no epoch has been told yet"))
   const tiles = [bestTile]
   if (retest) {
@@ -172,13 +186,17 @@ function headline(run) {
   return tiles
 }
 
+function alsoTold(others) {
+  return others.filter((other) => typeof other.value === "number").map((other) => `${other.metric.label} ${told(other.metric, other.value)}`).join(" · ")
+}
+
 function progressTile(run) {
-  const over = run.counts.complete + run.counts.stopped + run.counts.failed
+  const done = over(run.counts)
   const part = run.epochs_planned ? run.epochs / run.epochs_planned : 0
   const epochs = `${count(run.epochs)} of about ${count(run.epochs_planned)} epochs`
-  const trials = `${over} of ${run.planned ?? run.counts.running + over} trials over`
+  const trials = `${done} of ${run.planned ?? run.counts.running + done} trials over`
   if (run.state !== "running") {
-    const why = { interrupted: "its process is gone: `resume` goes on", failed: "see failures", finished: `${plural(over, "trial")}, ${plural(run.epochs, "epoch")}` }
+    const why = { interrupted: "its process is gone: `resume` goes on", failed: "see failures", finished: `${plural(done, "trial")}, ${plural(run.epochs, "epoch")}` }
     return tile("Took", duration(run.wall_seconds), run.state === "finished" ? "" : bar(part, epochs), el("p", {}, why[run.state] ?? ""), run.state === "finished" ? "" : el("p", {}, `${trials}, ${epochs}`))
   }
   const left = { training: run.left_seconds ? `~${duration(run.left_seconds)}` : "…", "re-test": "re-test" }[run.phase] ?? run.phase
@@ -202,14 +220,15 @@ function training(run) {
   }
   if (!run.live.length) return el("p", { class: "hint" }, run.phase === "re-test" ? "All trials are over; the finalists are re-tested." : "No trial trains at this moment.")
   const { metric } = run
-  const heads = [{ text: "trial", left: true, row: true }, { text: "worker", left: true }, { text: "epoch" }, { text: metric.label }, { text: "best" }, { text: "s / epoch" }, { text: "parameters", left: true }]
+  const heads = [{ text: "trial", left: true, row: true }, { text: "worker", left: true }, { text: "epoch" }, { text: metric.label }, { text: "best" }, { text: "train loss" }, { text: "s / epoch" }, { text: "parameters", left: true }]
   const rows = run.live.map((trial) => [
     `${trial.trial}`,
     at.get(trial.trial) ?? "between two epochs",
     el("span", {}, bar(trial.epoch / trial.epochs, `epoch ${trial.epoch} of ${trial.epochs}`), el("small", {}, `${trial.epoch} of ${trial.epochs}`)),
     number(metric, trial.value),
     number(metric, trial.best),
-    trial.epoch_seconds === null || trial.epoch_seconds === undefined ? "–" : value(trial.epoch_seconds),
+    typeof trial.train_loss === "number" ? value(trial.train_loss) : "–",
+    typeof trial.epoch_seconds === "number" ? value(trial.epoch_seconds) : "–",
     params(trial.params),
   ])
   const deaths = run.workers.filter((worker) => worker.deaths).map((worker) => `${worker.worker} was started again ${plural(worker.deaths, "time")}`)
@@ -224,13 +243,21 @@ function rungs(run) {
   return table("What became of trials at each rung", heads, rows, { class: "narrow" })
 }
 
+function chosenLine({ chosen, trials: { metric, trials } }, clear) {
+  if (!chosen) return ""
+  const best = trials.find((trial) => chosen.has(trial.trial))
+  const which = best ? `, the best of them trial ${best.trial} with ${told(metric, best.value)}` : ""
+  const all = el("button", { type: "button", "data-key": "select all", on: { click: clear } }, "Select all")
+  return el("p", { class: "chosen", role: "status" }, `${chosen.size} of ${plural(trials.length, "trial")} selected${which}. `, all)
+}
+
 function leaderboard(state, again) {
   const { metric, others, params: searched, trials } = state.trials
   if (!trials.length) return [el("p", { class: "hint" }, "No trial has begun yet.")]
   const columns = [
     { text: "rank", of: (trial) => trial.rank, show: (trial) => `${trial.rank}` },
     { text: "trial", of: (trial) => trial.trial, show: (trial) => `${trial.trial}`, row: true },
-    { text: "state", left: true, of: (trial) => trial.state, show: (trial) => badge(trial.collapsed ? "collapsed" : trial.state) },
+    { text: "state", left: true, of: (trial) => trial.state, show: stateOf },
     { text: `val ${headed(metric)}`, of: (trial) => trial.value, show: (trial) => el("b", {}, number(metric, trial.value)) },
     ...others.map((other, nth) => ({ text: headed(other), of: (trial) => trial.others[nth], show: (trial) => number(other, trial.others[nth]) })),
     { text: "best epoch", of: (trial) => trial.best_epoch, show: (trial) => (trial.best_epoch === null ? "–" : `${trial.best_epoch} of ${trial.epochs}`) },
@@ -238,17 +265,24 @@ function leaderboard(state, again) {
     ...searched.map((param, nth) => ({ text: param.name, left: true, of: (trial) => trial.params[nth], show: (trial) => (trial.params[nth] === null ? "–" : value(trial.params[nth])) })),
   ]
   const ranked = trials.map((trial, nth) => ({ ...trial, rank: nth + 1 }))
-  const rows = sorted(ranked, columns, state.sort)
+  const isChosen = (trial) => Boolean(state.chosen?.has(trial.trial))
+  const rows = sorted(ranked, columns, state.sort).sort((one, other) => isChosen(other) - isChosen(one))
   const heads = columns.map((column, nth) => ({
     ...column,
     sort: state.sort?.column === nth ? (state.sort.down ? "descending" : "ascending") : null,
     node: el("button", { type: "button", class: "sort", "data-key": `sort ${nth}`, on: { click: () => sortBy(state, nth, again) } }, column.text),
   }))
   const shown = state.all ? rows : rows.slice(0, FIRST_ROWS)
-  const made = table(`Trials, best first; ${metric.label} on val selected them`, heads, shown.map((trial) => ({ class: trial.rank === 1 ? "first" : null, cells: columns.map((column) => column.show(trial)) })))
+  const made = table(`Trials, best first; ${metric.label} on val selected them`, heads, shown.map((trial) => ({ class: [trial.rank === 1 ? "first" : "", isChosen(trial) ? "chosen" : ""].join(" ").trim() || null, cells: columns.map((column) => column.show(trial)) })))
   const left = rows.length - shown.length
   const more = el("button", { type: "button", "data-key": "more", on: { click: () => ((state.all = !state.all), again()) } }, left ? `Show ${left} more` : "Show fewer")
   return [el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Leaderboard" }, made), rows.length > FIRST_ROWS ? more : ""]
+}
+
+// Why a trial failed, or what was seen of one that learnt nothing, beside its state.
+function stateOf(trial) {
+  const why = trial.error ?? trial.collapsed
+  return el("span", {}, badge(trial.collapsed ? "collapsed" : trial.state), why ? el("small", { class: "why", title: why }, why) : "")
 }
 
 function sortBy(state, column, again) {
@@ -257,7 +291,7 @@ function sortBy(state, column, again) {
 }
 
 function sorted(rows, columns, sort) {
-  if (!sort) return rows
+  if (!sort) return [...rows]
   const key = columns[sort.column].of
   const missing = (found) => found === null || found === undefined
   const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(value(a)).localeCompare(String(value(b))))

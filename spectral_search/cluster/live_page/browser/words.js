@@ -43,6 +43,11 @@ export function date(iso) {
   return found.toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })
 }
 
+// Trials that are over, whatever became of them.
+export function over(counts) {
+  return counts.complete + counts.stopped + counts.failed
+}
+
 // A parameter as it would stand in a spec.
 export function value(found) {
   if (typeof found === "number") {

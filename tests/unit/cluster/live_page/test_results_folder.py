@@ -7,13 +7,14 @@ from made_runs import MakeRun
 from spectral_search.cluster.live_page.results_folder import ResultsFolder
 from spectral_search.cluster.live_page.run_list import runs_document
 from spectral_search.errors import RequestError
+from spectral_search.record.overview import FIRST_RUN
 from spectral_search.record.paths import RunPaths
 
 
 def test_an_absent_folder_and_an_empty_one_say_how_to_begin(tmp_path: Path) -> None:
     found = runs_document(ResultsFolder(tmp_path / "nowhere"))
     assert (found["runs"], found["exists"]) == ([], False)
-    assert found["begin"].startswith("spectral-search run ")
+    assert found["begin"] == FIRST_RUN
     assert runs_document(ResultsFolder(tmp_path))["exists"]
 
 
@@ -26,7 +27,7 @@ def test_runs_have_state_and_best_value_in_their_own_metric(make_run: MakeRun, f
     # Trial 3 failed: its value is none that a search would choose.
     assert runs["died"]["state"] == "interrupted" and runs["died"]["best"] == 0.61
     assert runs["died"]["counts"] == {"complete": 2, "stopped": 1, "failed": 1, "running": 1, "waiting": 0}
-    assert runs["died"]["metric"]["higher"] is True
+    assert runs["died"]["metric"]["higher"] is True and runs["died"]["is_default_task"]
     assert runs["broken"]["state"] == "unreadable" and "manifest.json" in runs["broken"]["fault"]
 
 
@@ -36,6 +37,16 @@ def test_a_listing_looks_into_no_more_runs_than_it_has_time_for(make_run: MakeRu
     assert [glance for _, glance in folder.runs(look_seconds=-1.0)] == [None, None]
     assert all(glance is not None for _, glance in folder.runs(look_seconds=60.0))
     assert all(glance is not None for _, glance in folder.runs(look_seconds=-1.0))
+
+
+def test_runs_that_run_are_looked_into_first(make_run: MakeRun) -> None:
+    for number in range(8):
+        make_run(f"old{number}", process_started=1.0, created_at=f"2025-01-0{number + 2}T00:00:00+00:00")
+    folder = ResultsFolder(make_run("live", created_at="2025-01-01T00:00:00+00:00").root)
+    looked: list[str] = []
+    folder._glance = lambda run, until: looked.append(run.name)  # type: ignore[method-assign, func-returns-value]
+    assert [run.name for run, _ in folder.runs()][-1] == "live"
+    assert looked[0] == "live" and len(looked) == 9
 
 
 def test_a_run_that_was_removed_is_gone_and_one_that_was_moved_here_is_there(make_run: MakeRun) -> None:

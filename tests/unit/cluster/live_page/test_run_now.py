@@ -1,14 +1,20 @@
 import json
+import re
 import shlex
 
 from made_runs import MakeRun
 from pytest import MonkeyPatch
 
-from spectral_search.cluster.live_page.results_folder import WatchedRun
+from spectral_search.cluster.live_page.results_folder import ResultsFolder, WatchedRun
 from spectral_search.cluster.live_page.run_importance import importance_document
+from spectral_search.cluster.live_page.run_list import runs_document
 from spectral_search.cluster.live_page.run_now import curves_text, run_document, trials_document
+from spectral_search.cluster.live_page.runs_compared import comparison_document
+from spectral_search.cluster.live_page.server import BROWSER
 from spectral_search.record.paths import RunPaths
 from spectral_search.run.under_way import UnderWay
+
+MAKERS = (run_document, trials_document, importance_document)
 
 
 def test_a_live_run_tells_how_good_how_far_and_what_trains_where(make_run: MakeRun) -> None:
@@ -35,6 +41,33 @@ def test_rungs_tell_who_went_on(make_run: MakeRun) -> None:
 def test_failures_come_by_cause(make_run: MakeRun) -> None:
     (group,) = run_document(WatchedRun(make_run()), now=0.0)["failures"]
     assert group["cause"] == "not a finite loss" and group["trials"] == [3]
+
+
+def names_in(document: object) -> set[str]:
+    """Names of all fields, in whatever they are nested; a parameter is data, not a field."""
+    if isinstance(document, list):
+        return set().union(*map(names_in, document))
+    if not isinstance(document, dict):
+        return set()
+    nested = [names_in(value) for name, value in document.items() if name not in ("params", "test")]
+    return set(document).union(*nested)
+
+
+def test_the_page_shows_all_that_it_is_told(make_run: MakeRun, finished_run: RunPaths) -> None:
+    make_run("live")
+    folder = ResultsFolder(finished_run.root)
+    documents = [
+        *(
+            make(WatchedRun(RunPaths(finished_run.root, name)), now=0.0)
+            for make in MAKERS
+            for name in ("live", "cnn_stage1a")
+        ),
+        comparison_document(folder, ["live", "cnn_stage1a"]),
+        runs_document(folder),
+    ]
+    scripts = " ".join(path.read_text() for path in BROWSER.glob("*.js"))
+    unread = {name for name in names_in(documents) if not re.search(rf"\b{name}\b", scripts)}
+    assert unread - {"complete", "stopped", "failed", "running", "waiting"} == set()
 
 
 def test_a_dead_run_says_what_it_trained_when_it_died(make_run: MakeRun) -> None:
