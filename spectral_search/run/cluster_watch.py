@@ -1,16 +1,22 @@
-"""Tells that a joined cluster does not answer any more.
+"""Tells that a joined cluster does not answer any more, or has lost nodes.
 
 Ray waits a minute for its head and then ends the process, from C++ and in words about itself: by then whoever looks at
-the search is to know what became of it.
+the search is to know what became of it. Of a node that is gone Ray says nothing, and trials that have room on no other
+one wait for ever.
 """
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from spectral_search.run.cluster_slots import Node, NoNodeError
+from spectral_search.train.devices import Slots
+
 _PERIOD_S, _SILENCE_S = 5.0, 20.0
 """Between two looks, and how long nothing has to answer."""
+_LOOK_S = 5.0
+"""How long a look that has begun may take at the end of a search."""
 
 
 @contextmanager
@@ -41,6 +47,65 @@ def watched_cluster(
         yield
     finally:
         over.set()
+
+
+@contextmanager
+def watched_nodes(
+    living: Callable[[], Mapping[str, Node]] | None,
+    room: Callable[[Sequence[Node]], Slots],
+    say: Callable[[str], None],
+    *,
+    period_seconds: float = _PERIOD_S,
+) -> Iterator[None]:
+    """Say, from a thread, that nodes are gone, and what is left for the search; and that there is room again.
+
+    Args:
+        living: Each living node with what it has, by its id; None for a Ray of this process's own.
+        room: What the search would get of so many nodes; it raises NoNodeError where none has enough for one trial.
+        say: Shows a sentence.
+        period_seconds: Between two looks.
+    """
+    if living is None:
+        yield
+        return
+    over = Event()
+    thread = Thread(target=_watch_nodes, args=(living, room, say, over, period_seconds), name="node watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        # A look after Ray's end would start another Ray; but none may hold up the end of a search either.
+        thread.join(_LOOK_S)
+
+
+def _watch_nodes(
+    living: Callable[[], Mapping[str, Node]],
+    room: Callable[[Sequence[Node]], Slots],
+    say: Callable[[str], None],
+    over: Event,
+    period: float,
+) -> None:
+    before, had_room = living(), True
+    while not over.wait(period):
+        try:
+            now = living()
+        except Exception:  # of whatever kind: what a silent head does to Ray's calls is told by the other watch
+            continue
+        lost, before = len(before.keys() - now.keys()), now
+        try:
+            found, asked = room(list(now.values())), ""
+        except NoNodeError as error:
+            found, asked = None, error.asked
+        gone = f"{lost} node{'s' if lost > 1 else ''} of the cluster {'are' if lost > 1 else 'is'} gone"
+        if found is None and had_room:
+            say(f"{gone}, and none that is left has the {asked} of one trial: the search waits until one has.")
+        elif found is not None and not had_room:
+            say("The cluster has a node for a trial again: the search goes on.")
+        elif found is not None and lost:
+            trials = f"{found.concurrent} trial{'s' if found.concurrent > 1 else ''} at a time"
+            say(f"{gone}, with what trained there; what is left has room for {trials}, and the search goes on.")
+        had_room = found is not None
 
 
 def _watch(address: str, tell: Callable[[], None], over: Event, period: float, silence: float) -> None:

@@ -34,7 +34,7 @@ from spectral_search.record.run_records import RunRecord
 from spectral_search.record.wording import size
 from spectral_search.run.background_call import Ahead
 from spectral_search.run.cluster_slots import Node
-from spectral_search.run.cluster_watch import watched_cluster
+from spectral_search.run.cluster_watch import watched_cluster, watched_nodes
 from spectral_search.run.killed_processes import KILLED, need_told
 from spectral_search.run.loggers.fed import fed
 from spectral_search.run.lone_blas import lone_blas
@@ -271,7 +271,7 @@ def _search_on_ray(
     plan: Plan, paths: RunPaths, around: Surroundings, study: Study, stopping: Stopping, afterwards: ExitStack
 ) -> Prepared:
     # Ray takes a second to import, which an inline run need not pay.
-    from spectral_search.run.ray_session import ray_session
+    from spectral_search.run.ray_session import living_nodes, ray_session
 
     # Made once, and where it is first needed: it brings torch, which is to be imported while Ray starts.
     preparation = cache(lambda: _preparation(plan, paths, around))
@@ -282,8 +282,7 @@ def _search_on_ray(
         data_bytes=_data_bytes(plan),
         dashboard=around.dashboard,
         left=around.left,
-        trials=plan.trials,
-        memory=plan.node_memory,
+        share=plan.share_of,
         meanwhile=ahead.begin,
         check=stopping.check,
         afterwards=afterwards,
@@ -302,7 +301,11 @@ def _search_on_ray(
             _tell_dashboard(f"http://{ray.dashboard_url}", paths, around)
         made = ahead.result() or preparation().prepare(on_ray=True)
         prepared = _kept(plan, paths, preparation(), made, around)
-        with watched_cluster(ray.head, partial(_tell_silence, paths, around)):
+        living = None if ray.head is None else living_nodes
+        with (
+            watched_cluster(ray.head, partial(_tell_silence, paths, around)),
+            watched_nodes(living, plan.share_of, around.say),
+        ):
             if plan.executor == "shared":
                 run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)
             else:

@@ -11,7 +11,7 @@ from spectral_search.errors import RequestError, gathered
 from spectral_search.models.input_fit import require_fit
 from spectral_search.models.parameter_count import count_parameters
 from spectral_search.record.gate_verdict import gate_metric
-from spectral_search.run.cluster_slots import NodeMemory
+from spectral_search.run.cluster_slots import Node, NodeMemory, share_of
 from spectral_search.run.executor_choice import Executor, choose_executor
 from spectral_search.run.memory_plan import MemoryPlan, Unused, plan_memory
 from spectral_search.run.retest_outlook import Afterwards
@@ -60,6 +60,18 @@ class Plan:
     def node_memory(self) -> NodeMemory:
         """What processes that train its trials take of a node."""
         return node_memory(self.spec, self.data.traits)
+
+    def share_of(self, nodes: Sequence[Node], left: Sequence[Node] | None = None) -> Slots:
+        """What the search gets of a cluster.
+
+        Args:
+            nodes: What each node has.
+            left: What others leave of each; all of it when absent.
+
+        Raises:
+            NoNodeError: No node has, or has left, enough for one trial.
+        """
+        return share_of(self.spec.resources, self.slots, nodes, left, self.trials, self.node_memory)
 
     @property
     def epochs(self) -> int:

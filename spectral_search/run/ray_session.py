@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import psutil
 
 from spectral_search.errors import RequestError, RunError
 from spectral_search.places import FULL
-from spectral_search.run.cluster_slots import Node, NodeMemory, share_of, told_of_share, told_of_wait
+from spectral_search.run.cluster_slots import Node, share_of, told_of_share, told_of_wait
 from spectral_search.run.ray_home import lent_home, protect_token, session_folder
 from spectral_search.run.run_lock import kill, kill_started, started_processes
 from spectral_search.spec.search import ResourcesSpec
@@ -123,8 +124,7 @@ def ray_session(
     data_bytes: int,
     dashboard: bool,
     left: Sequence[Node] | None = None,
-    trials: int | None = None,
-    memory: NodeMemory | None = None,
+    share: Callable[[Sequence[Node], Sequence[Node] | None], Slots] | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     check: Callable[[], object] = lambda: None,
     afterwards: ExitStack | None = None,
@@ -137,8 +137,8 @@ def ray_session(
         data_bytes: Examples that the object store must hold.
         dashboard: Whether a local cluster gets its dashboard.
         left: What others leave of each node of a joined cluster; all of it when absent.
-        trials: Of the search.
-        memory: What trials take of the memory of a joined cluster's nodes; not looked at when absent.
+        share: What the search gets of a joined cluster's nodes, of which so much is left; by `resources` and `slots`
+            alone when absent.
         meanwhile: Begins what can go on while Ray's processes start. It is called once Ray is imported and its
             variables are set: neither may happen while another thread loads libraries.
         check: Called before anything is begun, before each attempt to start Ray and when it has started; what it raises
@@ -164,8 +164,8 @@ def ray_session(
         lent.enter_context(lent_home())
         if resources.address is not None:
             context = _join(resources.address)
-            nodes = list(_living().values())
-            slots = share_of(resources, slots, nodes, left, trials, memory)
+            nodes = list(living_nodes().values())
+            slots = (share or partial(share_of, resources, slots))(nodes, left)
             told = told_of_share(slots, nodes, left)
             # A job has waited for its room; whoever joins by himself waits now.
             if left is None and (wait := told_of_wait(slots, nodes, ray.available_resources())) is not None:
@@ -220,12 +220,13 @@ def look_at_cluster(address: str) -> tuple[dict[str, Node], Node]:
     with lent_home():
         _join(address)
         try:
-            return _living(), dict(ray.available_resources())
+            return living_nodes(), dict(ray.available_resources())
         finally:
             ray.shutdown()
 
 
-def _living() -> dict[str, Node]:
+def living_nodes() -> dict[str, Node]:
+    """What each living node of the cluster that this process is connected to has, by its id."""
     import ray
 
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}

@@ -67,7 +67,6 @@ def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[st
 
 def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str, float]]:
     """Wait until the cluster has room for a search, and take it; what it may use of each node."""
-    from spectral_search.run.cluster_slots import share_of
     from spectral_search.run.ray_session import look_at_cluster
 
     if paths.exists():
@@ -77,7 +76,7 @@ def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str
         job,
         paths,
         lambda: look_at_cluster(address),
-        lambda nodes, left: share_of(made.spec.resources, made.slots, nodes, left, made.trials, made.node_memory),
+        made.share_of,
     )
     wait_until(room.reason, job, paths)
     return room.left

@@ -1,9 +1,14 @@
-"""A cluster that stops answering is told of, once each time."""
+"""A cluster that stops answering is told of, once each time, and so are nodes that are lost."""
 
 import socket
 import time
+from collections.abc import Sequence
 
-from spectral_search.run.cluster_watch import watched_cluster
+from spectral_search.run.cluster_slots import Node, share_of
+from spectral_search.run.cluster_watch import watched_cluster, watched_nodes
+from spectral_search.run.trial_memory import GivenMemory
+from spectral_search.spec.search import ResourcesSpec
+from spectral_search.train.devices import Slots
 
 PERIOD, SILENCE = 0.02, 0.1
 
@@ -42,3 +47,39 @@ def test_of_ray_here_nothing_is_told() -> None:
     told: list[float] = []
     with watched_cluster(None, lambda: told.append(1.0), period_seconds=PERIOD, silence_seconds=SILENCE):
         assert not grows(told, 2 * SILENCE)
+
+
+def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
+    small, large = {"CPU": 2.0, "memory": 1e9}, {"CPU": 2.0, "memory": 9e9}
+    nodes, said = {"a": large, "b": large, "c": small}, list[str]()
+
+    def room(found: Sequence[Node]) -> Slots:
+        return share_of(ResourcesSpec(), Slots(0.0, 0.0, 0, (), "c"), found, memory=GivenMemory(4_000_000_000))
+
+    def said_of(change: str, node: Node | None, seconds: float = 60.0) -> str:
+        before, until = len(said), time.monotonic() + seconds
+        nodes.pop(change, None) if node is None else nodes.update({change: node})
+        while len(said) == before and time.monotonic() < until:
+            time.sleep(PERIOD)
+        time.sleep(3 * PERIOD)
+        return "".join(said[before:])
+
+    with watched_nodes(lambda: dict(nodes), room, said.append, period_seconds=PERIOD):
+        time.sleep(3 * PERIOD)
+        assert said_of("b", None) == (
+            "1 node of the cluster is gone, with what trained there; what is left has room for 2 trials at a time, and "
+            "the search goes on."
+        )
+        assert said_of("a", None) == (
+            "1 node of the cluster is gone, and none that is left has the 1 CPU and 4 GB of memory of one trial: the "
+            "search waits until one has."
+        )
+        assert said_of("a", small, SILENCE) == "", "which has too little memory"
+        assert said_of("b", large) == "The cluster has a node for a trial again: the search goes on."
+        assert said_of("d", large, SILENCE) == ""
+    assert said_of("b", None, SILENCE) == "", "the search is over"
+
+
+def test_of_nodes_of_ray_here_nothing_is_told() -> None:
+    with watched_nodes(None, lambda nodes: Slots(1.0, 0.0, 1, ()), lambda text: None):
+        pass
