@@ -82,7 +82,7 @@ def choose_executor(
     members = _members(sample, traits.values, trials, gpus, spec.resources.address)
     if asked != "auto":
         chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
-        return Choice(chosen, members, f"Executor {asked}, as asked for.")
+        return Choice(chosen, members, f"Executor {asked}, as asked for{_not_heeded(spec, chosen)}.")
     executor, reason = _settled(spec, traits, all(_stacks(config) for config in sample), trials, gpus)
     free = executor == "shared" or (executor == "separate" and _leaves_open(spec))
     if free and not gpus and _is_small(spec, traits, sample, trials):
@@ -118,6 +118,15 @@ def _leaves_open(spec: RunSpec) -> bool:
     """Whether the spec says nothing of what a trial gets, nor that there is one at a time."""
     resources = spec.resources
     return resources.gpus_per_trial == resources.cpus_per_trial == "auto" and resources.concurrent != 1
+
+
+def _not_heeded(spec: RunSpec, executor: Executor) -> str:
+    """That what the spec says of one trial has no meaning for shared passes, where these were asked for."""
+    keys = [key for key in ("gpus_per_trial", "cpus_per_trial") if getattr(spec.resources, key) != "auto"]
+    if executor != "shared" or not keys:
+        return ""
+    told = " and ".join(f"resources.{key}" for key in keys)
+    return f": {told}, said of a trial with a process of its own, counts for none of them"
 
 
 def _stacks(config: TrialConfig) -> bool:

@@ -252,7 +252,15 @@ def decide_machine(
         fewer = spec.resources.model_copy(update={"concurrent": memory.concurrent})
         fitting = spec.model_copy(update={"resources": fewer})
         chosen, slots, why = decide_executor(fitting, traits, asked)
-    return chosen, slots, [why, *memory.notes], memory
+    return chosen, slots, [why, *_named_gpus(spec), *memory.notes], memory
+
+
+def _named_gpus(spec: RunSpec) -> list[str]:
+    """That indices of GPUs have no meaning on a cluster, where a spec gives some."""
+    if spec.resources.address is None or spec.resources.gpus in ("auto", []):
+        return []
+    told = "resources.gpus names GPUs of one machine: on a cluster those of all nodes count. --gpus none keeps to its "
+    return [f"{told}CPUs, --concurrent says how many trials run at a time."]
 
 
 def decide_executor(spec: RunSpec, traits: Traits, asked: str) -> tuple[Executor, Slots, str]:

@@ -148,6 +148,8 @@ class ResourcesSpec(Section):
     def _part_of_a_gpu(cls, value: float | str) -> float | str:
         if isinstance(value, float) and 0.0 < value < _LEAST_PART:
             raise ValueError(f"{value:g} is less than a hundredth of a GPU; use 0 for none, or at least {_LEAST_PART}")
+        if isinstance(value, float) and value > 1.0 and not value.is_integer():
+            raise ValueError(f"{value:g} is neither a part of one GPU nor a whole number of them")
         return value
 
 

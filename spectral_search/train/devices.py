@@ -203,8 +203,6 @@ def _gpus_per_trial(resources: ResourcesSpec, gpus: int) -> float:
         return 1.0 / max(1, math.ceil((resources.concurrent or 1) / gpus)) if gpus else 0.0
     if asked > 0 and not gpus:
         raise RequestError(f"resources.gpus_per_trial asks for {asked:g} and the run has no GPU: leave it at auto.")
-    if asked > 1 and not float(asked).is_integer():
-        raise RequestError(f"resources.gpus_per_trial asks for {asked:g}: above 1 it must be a whole number of GPUs.")
     if asked > max(1, gpus):
         raise RequestError(f"resources.gpus_per_trial asks for {asked:g} and the run has {gpus} GPU: ask for fewer.")
     return asked

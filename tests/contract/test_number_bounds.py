@@ -70,6 +70,10 @@ def test_a_part_of_a_gpu_is_none_or_worth_having() -> None:
     for part in (5e-324, 0.0099):
         with pytest.raises(RequestError, match=r"gpus_per_trial: .* less than a hundredth of a GPU; use 0 for none"):
             RunSpec.from_dict({"stage": "some", "model": {"kind": "mlp"}, "resources": {"gpus_per_trial": part}})
+    with pytest.raises(
+        RequestError, match=r"gpus_per_trial: 1.5 is neither a part of one GPU nor a whole number of them"
+    ):
+        RunSpec.from_dict({"stage": "some", "model": {"kind": "mlp"}, "resources": {"gpus_per_trial": 1.5}})
 
 
 @pytest.mark.parametrize("seed", [-(2**63), -1, 0, 42, 2**31, 2**64 - 1])

@@ -59,3 +59,18 @@ def test_how_many_trials_a_pass_of_a_cluster_takes_is_left_to_its_nodes() -> Non
 @pytest.mark.parametrize(("train", "expected"), [(1000, "inline"), (100_000_000, "shared")])
 def test_networks_that_stack_share_passes_here_or_on_ray(train: int, expected: str) -> None:
     assert chosen({**CNN, "model": {"kind": "mlp", "hidden": [16]}}, traits(train)) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "resources", "told"),
+    [
+        ("shared", {"gpus_per_trial": 0.5}, "shared, as asked for: resources.gpus_per_trial, said of a trial with"),
+        ("shared", {"gpus_per_trial": 0.5, "cpus_per_trial": 2.0}, "gpus_per_trial and resources.cpus_per_trial, said"),
+        ("shared", {}, "Executor shared, as asked for."),
+        ("separate", {"cpus_per_trial": 2.0}, "Executor separate, as asked for."),
+        ("inline", {"cpus_per_trial": 2.0}, "Executor inline, as asked for."),
+    ],
+)
+def test_what_shared_passes_do_not_heed_is_told(asked: str, resources: dict[str, Any], told: str) -> None:
+    spec = RunSpec.from_dict({**CNN, "resources": resources})
+    assert told in choose_executor(asked, spec, [], traits(), trials=8, gpus=1).reason

@@ -42,6 +42,15 @@ def test_a_number_at_its_bounds_is_planned_or_refused(root: DataRoot, leaf: Leaf
             plan.document()
 
 
+@pytest.mark.parametrize(("gpus", "told"), [([0, 1], True), ([], False), ("auto", False)])
+def test_indices_of_gpus_mean_nothing_on_a_cluster(root: DataRoot, gpus: Any, told: bool) -> None:
+    resources = {"gpus": gpus, "address": "10.0.0.5:6379"}
+    document = {"stage": "some", "model": {"kind": "mlp", "hidden": [4]}, "resources": resources}
+    plan = make_plan(RunSpec.from_dict(document), root)
+    assert any("resources.gpus names GPUs of one machine" in note for note in plan.notes) == told
+    assert plan.memory is not None and plan.document()["process_bytes"] > 250e6
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
