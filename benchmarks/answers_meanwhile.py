@@ -25,6 +25,7 @@ from spectral_search.errors import RequestError
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import run_document
 
+_CHECKOUT = Path(__file__).parents[1]
 _DOCUMENTS = {
     "all runs": "",
     "how it stands": "/{name}",
@@ -39,8 +40,10 @@ _WORST = 0.95
 
 
 class AnswersMeanwhile:
-    """Context manager; afterwards `found` says of each question how often it was asked, how often it got no answer, and
-    the seconds of those: median, what 95 in 100 were within, and slowest.
+    """Context manager; afterwards `found` says of each question how often it was asked and how often in vain.
+
+    And what answers took: the first one, in which modules are loaded, and of the others the median, the number of
+    seconds within which 95 in 100 came, and the slowest.
 
     Args:
         results: The results folder, which need not be there yet.
@@ -48,11 +51,13 @@ class AnswersMeanwhile:
     """
 
     def __init__(self, results: Path, name: str) -> None:
-        self._command = [sys.executable, "-m", "benchmarks.answers_meanwhile", str(results), name]
+        self._command = [sys.executable, "-m", "benchmarks.answers_meanwhile", str(results.absolute()), name]
         self.found: dict[str, Any] = {}
 
     def __enter__(self) -> "AnswersMeanwhile":
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            self._command, cwd=_CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         self._process.stdout.readline()  # it is ready
         return self
@@ -112,12 +117,14 @@ def _timed(work: Callable[[], object]) -> float | None:
 
 
 def _summary(asked: list[float | None]) -> dict[str, float]:
-    times = sorted(seconds for seconds in asked if seconds is not None)
+    times = [seconds for seconds in asked if seconds is not None]
     told: dict[str, float] = {"asked": len(asked), "unanswered": len(asked) - len(times)}
-    if not times:
+    if len(times) < 2:
         return told
-    slow = times[min(len(times) - 1, int(_WORST * len(times)))]
-    measured = {"median_s": statistics.median(times), "within_s": slow, "slowest_s": times[-1]}
+    first, *others = times
+    others.sort()
+    slow = others[min(len(others) - 1, int(_WORST * len(others)))]
+    measured = {"first_s": first, "median_s": statistics.median(others), "within_s": slow, "slowest_s": others[-1]}
     return told | {name: round(value, 3) for name, value in measured.items()}
 
 

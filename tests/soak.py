@@ -47,6 +47,8 @@ KILLS = 4
 """Of one search at most, but for those of the live page."""
 MOST_EPOCHS, MOST_SECONDS = 60, 20.0
 """Between two kills: some are to fall into what is no epoch, such as the start of Ray."""
+LOG_LETTERS = 500
+"""What is told of the log of a driver that did not end as it should."""
 EPOCH_SECONDS = 60.0
 """What epochs are waited for beyond that."""
 
@@ -103,7 +105,7 @@ def soak(folder: Path, minutes: float, places: Sequence[Place] = PLACES) -> Outc
         places: Of the searches, in turn.
 
     Raises:
-        AssertionError: A search that was left in peace did not end, or a page that was started did not answer.
+        AssertionError: The search that nobody kills failed, or a server of the live page did not start.
     """
     spec, results = folder / "small.yaml", folder / "results"
     make_spec(folder, make_data(folder / "data"), **SEARCH)
@@ -115,12 +117,12 @@ def soak(folder: Path, minutes: float, places: Sequence[Place] = PLACES) -> Outc
         for number, place in enumerate(cycle(places)):
             if number and time.monotonic() > until:
                 break
-            paths = RunPaths(results, f"soak-{number}")
-            for kind in Disturbed(spec, paths, place, page, rng).carry_out():
-                outcome.kills[kind] += 1
+            disturbed = Disturbed(spec, RunPaths(results, f"soak-{number}"), place, page, rng)
+            if fault := disturbed.carried_out() or unlike(disturbed.paths, expected):
+                outcome.unequal.append(f"{disturbed.paths.name} ({place}): {fault}")
             outcome.searches += 1
-            if where := unlike(paths, expected):
-                outcome.unequal.append(f"{paths.name} ({place}): {where}")
+            for kind in disturbed.kills:
+                outcome.kills[kind] += 1
     outcome.kills["page"] = page.kills
     outcome.page_answers, outcome.page_slowest_s = page.answers, page.slowest_s
     outcome.page_unanswered = page.unanswered
@@ -148,39 +150,46 @@ class Disturbed:
     """
 
     def __init__(self, spec: Path, paths: RunPaths, place: Place, page: LivePageReader, rng: random.Random) -> None:
-        self._spec, self._paths, self._place, self._page, self._rng = spec, paths, place, page, rng
+        self._spec, self.paths, self._place, self._page, self._rng = spec, paths, place, page, rng
         self._cluster: SmallCluster | None = None
         self._sessions, self._left, self._nodes = 0, rng.randint(1, KILLS), 0
-        self._kills = list[str]()
+        self.kills = list[str]()
+        """What was killed, one after the other."""
 
-    def carry_out(self) -> list[str]:
-        """Carry it out; what was killed, one after the other."""
+    def carried_out(self) -> str | None:
+        """Carry it out; why it did not come to its end, or left a process behind."""
         try:
             while not self._ended():
                 pass
+        except AssertionError as fault:
+            return str(fault)
         finally:
             if self._cluster is not None:
                 self._cluster.kill()
-        return self._kills
+        return None
 
     def _ended(self) -> bool:
         """Begin the search, or go on with it, until its driver ends; whether the search had ended by then."""
         running, log = self._started()
         may_fail = False
-        while self._waited(running):
-            assert self._left, f"{self._paths.name} does not end: {log.read_text()}"
-            self._left -= 1
-            may_fail |= self._kill(running) in ("driver", "cluster")
-        code, _ = running.end()
+        try:
+            while self._waited(running):
+                assert self._left, f"it hangs: {_end_of(log)}"
+                self._left -= 1
+                may_fail |= self._kill(running) in ("driver", "cluster")
+            code, _ = running.end()
+        finally:
+            if running.alive:
+                running.kill()
         assert not running.survivors(), running.survivors()
-        assert code == 0 or may_fail, f"{self._paths.name} ended with {code}: {log.read_text()}"
+        assert code == 0 or may_fail, f"exit code {code}: {_end_of(log)}"
         return code == 0
 
     def _started(self) -> tuple[Running, Path]:
         self._sessions += 1
-        log = self._spec.with_name(f"{self._paths.name}-{self._sessions}.txt")
-        verb = ["resume", self._paths.name] if self._paths.exists() else ["run", self._spec, "--name", self._paths.name]
-        options = ["--results", self._paths.root, "--executor", self._place.executor, "--no-dashboard"]
+        log = self._spec.with_name(f"{self.paths.name}-{self._sessions}.txt")
+        verb = ["resume", self.paths.name] if self.paths.exists() else ["run", self._spec, "--name", self.paths.name]
+        options = ["--results", self.paths.root, "--executor", self._place.executor, "--no-dashboard"]
         if not self._place.on_cluster:
             return Running(*verb, *options, log=log), log
         if self._cluster is None:
@@ -196,12 +205,12 @@ class Disturbed:
         until = time.monotonic() + (self._rng.uniform(0.0, MOST_SECONDS) if self._left else END_SECONDS)
         # A quarter of the kills fall at any time.
         at_any_time = not self._left or self._rng.random() < 0.25
-        wanted = math.inf if at_any_time else recorded_epochs(self._paths.folder) + self._rng.randint(1, MOST_EPOCHS)
+        wanted = math.inf if at_any_time else recorded_epochs(self.paths.folder) + self._rng.randint(1, MOST_EPOCHS)
         until += 0.0 if at_any_time else EPOCH_SECONDS
 
         def reached() -> bool:
             self._page.look()
-            return time.monotonic() > until or recorded_epochs(self._paths.folder) >= wanted
+            return time.monotonic() > until or recorded_epochs(self.paths.folder) >= wanted
 
         running.wait_for(reached, 2 * END_SECONDS)
         return running.alive
@@ -212,7 +221,7 @@ class Disturbed:
         workers = [process for process in processes if _trains(process)]
         there = {"driver": True, "worker": workers, "node": self._nodes > 1, "cluster": self._cluster}
         kind = self._rng.choice([kind for kind, is_there in there.items() if is_there])
-        self._kills.append(kind)
+        self.kills.append(kind)
         if kind == "driver":
             running.kill()
         elif kind == "worker":
@@ -230,8 +239,13 @@ class Disturbed:
 def _trains(process: psutil.Process) -> bool:
     """Whether it is one of a trial or of a pass."""
     with suppress(psutil.Error):
-        return "ray::" in " ".join(process.cmdline())
+        told = " ".join(process.cmdline())
+        return "ray::" in told and "ray::IDLE" not in told
     return False
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text()[-LOG_LETTERS:]
 
 
 def main() -> None:

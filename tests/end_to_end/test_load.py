@@ -26,6 +26,6 @@ def test_five_hundred_trials_cost_the_last_what_they_cost_the_first(tmp_path: Pa
 
 @pytest.mark.timeout(1800)
 def test_kills_for_a_minute_change_no_number(tmp_path: Path) -> None:
-    outcome = soak(tmp_path, 1.0, (Place("shared", on_cluster=True), Place("inline")))
+    outcome = soak(tmp_path, 1.0, (Place("shared"), Place("inline")))
     assert outcome.sound and outcome.searches >= 1, outcome
     assert sum(outcome.kills.values()) > outcome.kills["page"] > 0, outcome
