@@ -146,8 +146,8 @@ class StudySearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         config = self._ahead.popleft() if self._ahead else self._next_config()
         if config is None:
-            # None only puts it off, and Ray Tune asks again; FINISHED is for good.
-            return Searcher.FINISHED if self.study.exhausted else None
+            # None only puts it off, and Ray Tune asks again; FINISHED is for good. What trains may be handed back.
+            return Searcher.FINISHED if self.study.exhausted and not self.study.training else None
         self.numbers[trial_id] = config["number"]
         return config
 
@@ -175,6 +175,11 @@ class StudySearcher(Searcher):
             self._left.add(trial_id)
             return True
         return False
+
+    def hand_back(self, trial_id: str) -> None:
+        """Have a trial that Ray Tune gives up handed out to it again, under another id."""
+        self._left.add(trial_id)
+        self.study.hand_back(self.numbers[trial_id])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         try:
@@ -259,6 +264,10 @@ class StudyScheduler(FIFOScheduler):
         about = f"; {self._about_death(trial.config['params'])}" if is_death else ""
         if trial.should_recover():
             study.note(number, f"Tried again: {reason}{about}")
+            # The death of a process that was just being given its next trial reaches Ray Tune twice, as the actor's and
+            # as the call's. By the second it gives up a trial that is to recover, whose state is then no ERROR yet.
+            if trial.status != TuneTrial.ERROR:
+                self._searcher.hand_back(trial.trial_id)
             return
         study.note(number, f"Given up after {RETRIES + 1} attempts: {reason}{about}")
         log = log_name(study.paths.trial(number))
@@ -273,8 +282,8 @@ class StudyScheduler(FIFOScheduler):
 
 
 def _inner(tune_controller: object, name: str) -> Any:
-    """What Ray Tune's controller holds behind the part of it that schedulers are given; None if it is there no more."""
-    return getattr(getattr(tune_controller, "_tune_controller", None), name, None)
+    """What Ray Tune's controller holds, of which schedulers are given a part or all; None if it is there no more."""
+    return getattr(getattr(tune_controller, "_tune_controller", tune_controller), name, None)
 
 
 def _reason(trial: TuneTrial) -> tuple[str, bool]:

@@ -45,6 +45,8 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "60",
+    # What befell a trial is in its log and in the study; Ray Tune would show a stack of its own for each attempt.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     # A trial that failed before its first epoch has no value on val, and says so in its own words.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_AIR_NEW_OUTPUT": "0",

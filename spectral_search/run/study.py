@@ -73,7 +73,8 @@ class Study:
         paths: The run's folder.
         storage: Where the study lies.
         name: Its name there.
-        listener: Told of every change: ("started" | "epoch" | "waiting" at a rung | a trial's outcome, trial).
+        listener: Told of every change: ("started" | "epoch" | "waiting" at a rung or for a process | a trial's
+            outcome, trial).
         objectives: Whose values at its best epoch a complete trial is recorded with; the first is what trials are
             compared by. The task's objective when absent.
 
@@ -139,6 +140,11 @@ class Study:
     def over(self) -> bool:
         """Whether no trial is left to be trained."""
         return self.exhausted and not self._live and self._proposed() is None
+
+    @property
+    def training(self) -> bool:
+        """Whether trials are handed out that are neither over nor waiting."""
+        return bool(self._live)
 
     @property
     def exhausted(self) -> bool:
@@ -336,6 +342,14 @@ class Study:
             self._change(number, held=trial.last_epoch)
             self._held[number] = trial
             self.listener("waiting", trial)
+
+    def hand_back(self, number: int) -> None:
+        """Take a trial from training that nobody trains any more: `next_trial` hands it out again."""
+        with self._writing():
+            if number in self._live:
+                trial, _ = self._live.pop(number)
+                self._unfinished.append(trial)
+                self.listener("waiting", trial)
 
     def finish(self, number: int, outcome: Outcome, error: str | None = None) -> None:
         """End a trial: complete with the value of its best epoch, stopped at its last, or failed with the reason."""

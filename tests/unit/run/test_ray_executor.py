@@ -1,11 +1,13 @@
 """How the study's trials are handed to Ray Tune, and when their processes may start."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 from small_search import make_spec
@@ -13,10 +15,11 @@ from small_search import make_spec
 from spectral_search.record.paths import RunPaths
 from spectral_search.run import ray_executor as ray_tune
 from spectral_search.run.ray_executor import StudyScheduler, StudySearcher
+from spectral_search.run.ray_session import ray_session
 from spectral_search.run.study import LiveTrial, Study
 from spectral_search.run.study_storage import open_storage
 from spectral_search.run.trial_session import Step
-from spectral_search.train.devices import Slots
+from spectral_search.train.devices import Slots, plan_slots
 
 TRIALS = 3
 
@@ -113,9 +116,10 @@ def controller(widened: list[int]) -> Any:
     return SimpleNamespace(_tune_controller=SimpleNamespace(update_max_pending_trials=widened.append))
 
 
-def trial_of_tune(trial_id: str) -> Any:
+def trial_of_tune(trial_id: str, status: str = TuneTrial.ERROR) -> Any:
     return SimpleNamespace(
         trial_id=trial_id,
+        status=status,
         error_file=None,
         should_recover=lambda: True,
         config={"params": {}},
@@ -149,6 +153,58 @@ def test_where_they_start_at_a_time_anyway_nothing_is_changed(
     searcher.suggest("a")
     scheduler.on_trial_result(controller, trial_of_tune("a"), result(1))
     assert widened == []
+
+
+def test_a_trial_that_ray_tune_gives_up_although_it_is_to_recover_is_handed_out_again(
+    study: Study, searcher: StudySearcher, controller: Any
+) -> None:
+    scheduler = StudyScheduler(searcher, 8, one_by_one=False)
+    for trial_id in ("a", "b", "c"):
+        searcher.suggest(trial_id)
+    scheduler.on_trial_error(controller, trial_of_tune("a"))  # Ray Tune makes another attempt by itself
+    assert searcher.suggest("none") is None
+    scheduler.on_trial_error(controller, trial_of_tune("b", TuneTrial.PENDING))
+    assert searcher.take("b", result(1)), "what comes late from there changes nothing"
+    ended(searcher, 0)
+    ended(searcher, 2)
+    again = searcher.suggest("d")
+    assert (again["number"], again["settled"]) == (1, 0) and searcher.suggest("none") is None
+    searcher.take("d", result(1))
+    study.finish(1, "complete")
+    assert searcher.suggest("none") == Searcher.FINISHED
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_as_it_is_given_its_next_trial_costs_no_trial(tmp_path: Path) -> None:
+    """By itself Ray Tune gives such a trial up without a word, and the search waits for it for ever."""
+    search = {"trials": 4, "sampler": "random", "pruner": "none"}
+    spec = make_spec(tmp_path, tmp_path, search=search, resources={"concurrent": 1, "cpus_per_trial": 1})
+    died = tmp_path / "died"
+
+    class Dying(tune.Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            pass
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            if not died.exists():
+                died.touch()
+                os._exit(1)
+            return True
+
+        def step(self) -> dict[str, Any]:
+            return {"record": {"epoch": 1, "val_r2": 0.5}, "val_r2": 0.5, "done": True}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            pass
+
+        def load_checkpoint(self, checkpoint: object) -> None:
+            pass
+
+    paths, slots = RunPaths(tmp_path / "results", "run").create(), plan_slots(spec.resources)
+    with open_storage(paths.study_url) as storage, ray_session(spec.resources, slots, data_bytes=0, dashboard=False):
+        study = Study(spec, paths, storage, "run")
+        ray_tune._fit(Dying, StudySearcher(study), "run", slots, lambda params: "", one_by_one=False)
+        assert died.exists() and [trial.state for trial in study.history.trials] == ["complete"] * 4
 
 
 def test_of_a_trial_that_is_over_ray_tune_keeps_no_averages(searcher: StudySearcher, controller: Any) -> None:
