@@ -42,7 +42,8 @@ class Desk:
 
         It is the emptiest, or where devices differ in speed that in which it waits least for the others.
         """
-        there, counts, speeds = self._there(), self._counts(), self._speeds.speeds()
+        there, counts = self._there(), self._counts()
+        speeds = self._speeds.speeds(counts)
         home = there[next_place([counts[place] for place in there], [speeds[place] for place in there])]
         # Entered first, since the trial counts among those that its pass is to wait for.
         self._home[trial.number] = home
@@ -93,7 +94,8 @@ class Desk:
 
     def _expected(self) -> list[int]:
         """Trials of each pass once those that are to come have taken the free places."""
-        counts, speeds = self._counts(), self._speeds.speeds()
+        counts = self._counts()
+        speeds = self._speeds.speeds(counts)
         for _ in range(min(self._concurrent - len(self._home), self._study.waiting)):
             counts[next_place(counts, speeds)] += 1
         return counts

@@ -6,6 +6,8 @@ from statistics import median
 
 _NEW = 0.3
 """Weight of the last epoch in what a pass takes with so many members."""
+_KEPT = 0.99
+"""What is left of an idle pass's known speed with each epoch of the others: half of its logarithm after 70."""
 
 
 class PassSpeeds:
@@ -19,6 +21,7 @@ class PassSpeeds:
 
     def __init__(self, passes: int) -> None:
         self._seconds: list[dict[int, float]] = [defaultdict(float) for _ in range(passes)]
+        self._epochs_since = [0.0] * passes
 
     def record(self, place: int, members: int, seconds: float) -> None:
         """An epoch of one pass.
@@ -30,10 +33,22 @@ class PassSpeeds:
         """
         before = self._seconds[place].get(members, seconds)
         self._seconds[place][members] = before + _NEW * (seconds - before)
+        # An epoch is recorded once for each of its members.
+        self._epochs_since = [since + 1.0 / members for since in self._epochs_since]
+        self._epochs_since[place] = 0.0
 
-    def speeds(self) -> list[float]:
-        """Each pass beside the fastest of those it can be compared with: 0.5 is half as fast, 1 also the unknown."""
-        return [self._speed(known) for known in self._seconds]
+    def speeds(self, counts: Sequence[int]) -> list[float]:
+        """Each pass beside the fastest of those it can be compared with: 0.5 is half as fast, 1 also the unknown.
+
+        What is known of a pass without trials is forgotten as the others go on. Otherwise one that something else had
+        slowed down for a while would get none ever after, and never be measured again.
+
+        Args:
+            counts: Trials of each pass.
+        """
+        known = [self._speed(seconds) for seconds in self._seconds]
+        idle = [1.0 if count else _KEPT**since for count, since in zip(counts, self._epochs_since, strict=True)]
+        return [speed**kept for speed, kept in zip(known, idle, strict=True)]
 
     def _speed(self, known: dict[int, float]) -> float:
         ratios = []
