@@ -40,7 +40,7 @@ class JobEvent(BaseModel):
 
 
 class Continuation(BaseModel):
-    """What a run is to become when its job goes on with it, beside whole."""
+    """What a job's process is to enter into a run before it goes on with it."""
 
     model_config = ConfigDict(extra="allow")
 

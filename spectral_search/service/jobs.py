@@ -228,7 +228,7 @@ def _there(cluster: RayJobs, name: str) -> dict[str, Any]:
     Raises:
         RequestError: It knows none.
     """
-    found = [info for info in cluster.jobs() if (info.get("metadata") or {}).get("name") == name]
+    found = [info for info in _ours(cluster) if info["metadata"].get("name") == name]
     if not found:
         raise RequestError(f"The cluster at {cluster.address} knows no job {name}.")
     return max(found, key=lambda info: info.get("start_time") or 0)
@@ -250,10 +250,16 @@ def jobs_there(address: str) -> list[dict[str, Any]]:
     Raises:
         RequestError: The cluster does not answer.
     """
-    cluster = RayJobs(job_address(address))
-    ours = [info for info in cluster.jobs() if KEY in (info.get("metadata") or {})]
     kept = ("submission_id", "status", "message", "start_time", "end_time")
-    return [{"name": info["metadata"].get("name"), **{key: info.get(key) for key in kept}} for info in ours]
+    return [
+        {"name": info["metadata"].get("name"), **{key: info.get(key) for key in kept}}
+        for info in _ours(RayJobs(job_address(address)))
+    ]
+
+
+def _ours(cluster: RayJobs) -> list[dict[str, Any]]:
+    """The jobs of this package that a cluster knows."""
+    return [info for info in cluster.jobs() if KEY in (info.get("metadata") or {})]
 
 
 def handed_over(cluster: RayJobs, name: str) -> tuple[JobRecord, str, bool]:

@@ -65,6 +65,7 @@ def resubmit(name: str, options: RunOptions, shown: Shown, failed: Collection[in
     asked = Continuation(trials=options.trials, epochs=options.epochs, failed=None if failed is None else list(failed))
     known = _known(paths, address)
     record = known.record
+    record.name = name  # a copied folder is a job of its own
     if not record.is_elsewhere(paths):
         record.results = str(paths.root)
         asked = asked or record.asked  # which its process did not get to

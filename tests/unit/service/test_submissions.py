@@ -153,10 +153,13 @@ def test_a_job_that_was_stopped_before_it_began_is_stopped(
     assert found.state == "stopped" and (found.why or "").startswith("by ")
 
 
-def test_a_copied_folder_is_a_job_of_its_own(sent: Any, folder: Path) -> None:
+def test_a_copied_folder_is_a_job_of_its_own(sent: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted(folder, "first")
     shutil.copytree(folder / "ray_results" / "first", folder / "ray_results" / "copy")
     assert call("status", "copy", "--json", folder=folder).require().json()["name"] == "copy"
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, number: None)
+    call("resume", "copy", "--address", ADDRESS, folder=folder).require()
+    assert " work copy --results " in sent[1][0]
 
 
 def test_what_a_cluster_cannot_tell_is_not_asked_of_it(folder: Path) -> None:
