@@ -54,6 +54,7 @@ def watched_nodes(
     living: Callable[[], Mapping[str, Node]] | None,
     room: Callable[[Sequence[Node]], Slots],
     say: Callable[[str], None],
+    stranded: Callable[[str | None], None] = lambda asked: None,
     *,
     period_seconds: float = _PERIOD_S,
 ) -> Iterator[None]:
@@ -63,13 +64,16 @@ def watched_nodes(
         living: Each living node with what it has, by its id; None for a Ray of this process's own.
         room: What the search would get of so many nodes; it raises NoNodeError where none has enough for one trial.
         say: Shows a sentence.
+        stranded: Told what a trial asks for, for people, when no node has it any more, and None when one has it again.
         period_seconds: Between two looks.
     """
     if living is None:
         yield
         return
     over = Event()
-    thread = Thread(target=_watch_nodes, args=(living, room, say, over, period_seconds), name="node watch", daemon=True)
+    thread = Thread(
+        target=_watch_nodes, args=(living, room, say, stranded, over, period_seconds), name="node watch", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -83,6 +87,7 @@ def _watch_nodes(
     living: Callable[[], Mapping[str, Node]],
     room: Callable[[Sequence[Node]], Slots],
     say: Callable[[str], None],
+    stranded: Callable[[str | None], None],
     over: Event,
     period: float,
 ) -> None:
@@ -100,8 +105,10 @@ def _watch_nodes(
         gone = f"{lost} node{'s' if lost > 1 else ''} of the cluster {'are' if lost > 1 else 'is'} gone"
         if found is None and had_room:
             say(f"{gone}, and none that is left has the {asked} of one trial: the search waits until one has.")
+            stranded(asked)
         elif found is not None and not had_room:
             say("The cluster has a node for a trial again: the search goes on.")
+            stranded(None)
         elif found is not None and lost:
             trials = f"{found.concurrent} trial{'s' if found.concurrent > 1 else ''} at a time"
             say(f"{gone}, with what trained there; what is left has room for {trials}, and the search goes on.")

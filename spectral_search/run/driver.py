@@ -71,12 +71,15 @@ class Surroundings:
         view: Where progress is shown.
         say: Shows one sentence.
         left: What of each node of a joined cluster it may use; all when absent.
+        stranded: Told, from a thread, what a trial asks for when no node of a joined cluster has it any more, and None
+            when one has it again.
     """
 
     dashboard: bool
     view: LiveView
     say: Callable[[str], None]
     left: Sequence[Node] | None = None
+    stranded: Callable[[str | None], None] = lambda asked: None
 
 
 def begin(plan: Plan, paths: RunPaths, command: Sequence[str]) -> None:
@@ -304,7 +307,7 @@ def _search_on_ray(
         living = None if ray.head is None else living_nodes
         with (
             watched_cluster(ray.head, partial(_tell_silence, paths, around)),
-            watched_nodes(living, plan.share_of, around.say),
+            watched_nodes(living, plan.share_of, around.say, around.stranded),
         ):
             if plan.executor == "shared":
                 run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)

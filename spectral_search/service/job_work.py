@@ -62,7 +62,12 @@ def work(job: JobRecord, shown: Shown, results: str | None, command: Sequence[st
         job.cluster = os.environ.get("RAY_ADDRESS")
         wait_until(lambda: unfinished(job, paths), job, paths)
         options = _options_of(job, paths, address=job.cluster or "auto")
-        return _search(paths, job, replace(options, room=lambda made: _room(made, job, paths)), shown, command)
+        options = replace(
+            options,
+            room=lambda made: _room(made, job, paths),
+            stranded=lambda asked: _enter_stranded(job, paths, asked),
+        )
+        return _search(paths, job, options, shown, command)
 
 
 def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str, float]]:
@@ -80,6 +85,12 @@ def _room(made: "Plan", job: JobRecord, paths: RunPaths) -> Sequence[Mapping[str
     )
     wait_until(room.reason, job, paths)
     return room.left
+
+
+def _enter_stranded(job: JobRecord, paths: RunPaths, asked: str | None) -> None:
+    """Enter that trials wait for a node, where none that lives has what they ask for, or that they do so no more."""
+    if job.enter("running", f"it waits for a node with {asked}, which none that lives has" if asked else None):
+        job.save(paths)
 
 
 def _options_of(job: JobRecord, paths: RunPaths, **changes: Any) -> RunOptions:

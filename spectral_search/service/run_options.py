@@ -37,6 +37,7 @@ class RunOptions:
         dashboard: Whether a local Ray gets its dashboard.
         reserved: Whether the run is a submitted job's, whose folder is there.
         room: Waits until the cluster has room for a plan; what it may use of each node.
+        stranded: As of `Surroundings`.
     """
 
     data_root: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class RunOptions:
     dashboard: bool = True
     reserved: bool = False
     room: "Callable[[Plan], Sequence[Mapping[str, float]]] | None" = None
+    stranded: Callable[[str | None], None] = lambda asked: None
 
     def overrides(self) -> dict[str, Any]:
         """The options as spec keys."""

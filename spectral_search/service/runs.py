@@ -264,7 +264,7 @@ def _surroundings(made: "Plan", options: RunOptions, shown: Shown) -> "Surroundi
     from spectral_search.run.driver import Surroundings
 
     left = None if options.room is None else options.room(made)
-    return Surroundings(options.dashboard, LiveView(shown.console), shown.say, left)
+    return Surroundings(options.dashboard, LiveView(shown.console), shown.say, left, options.stranded)
 
 
 def _check_ray(made: "Plan") -> None:

@@ -27,7 +27,7 @@ from spectral_search.spec.load import find_spec, load_spec
 from spectral_search.spec.run import RunSpec
 from spectral_search.task.registry import task_of
 
-_OWN_PLACE = ("name", "results", "address", "reserved", "room")
+_OWN_PLACE = ("name", "results", "address", "reserved", "room", "stranded")
 """Options of a run that its job's record has a place of its own for."""
 
 

@@ -51,7 +51,7 @@ def test_of_ray_here_nothing_is_told() -> None:
 
 def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
     small, large = {"CPU": 2.0, "memory": 1e9}, {"CPU": 2.0, "memory": 9e9}
-    nodes, said = {"a": large, "b": large, "c": small}, list[str]()
+    nodes, said, stranded = {"a": large, "b": large, "c": small}, list[str](), list[str | None]()
 
     def room(found: Sequence[Node]) -> Slots:
         return share_of(ResourcesSpec(), Slots(0.0, 0.0, 0, (), "c"), found, memory=GivenMemory(4_000_000_000))
@@ -64,7 +64,7 @@ def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
         time.sleep(3 * PERIOD)
         return "".join(said[before:])
 
-    with watched_nodes(lambda: dict(nodes), room, said.append, period_seconds=PERIOD):
+    with watched_nodes(lambda: dict(nodes), room, said.append, stranded.append, period_seconds=PERIOD):
         time.sleep(3 * PERIOD)
         assert said_of("b", None) == (
             "1 node of the cluster is gone, with what trained there; what is left has room for 2 trials at a time, and "
@@ -78,6 +78,7 @@ def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
         assert said_of("b", large) == "The cluster has a node for a trial again: the search goes on."
         assert said_of("d", large, SILENCE) == ""
     assert said_of("b", None, SILENCE) == "", "the search is over"
+    assert stranded == ["1 CPU and 4 GB of memory", None]
 
 
 def test_of_nodes_of_ray_here_nothing_is_told() -> None:
