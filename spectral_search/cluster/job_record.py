@@ -146,7 +146,12 @@ class JobRecord(BaseModel):
 
     def is_elsewhere(self, paths: RunPaths) -> bool:
         """Whether its results lie in a folder of the cluster that this machine may not see."""
-        return self.host is None and self.results != str(paths.root.absolute())
+        if self.host is not None or self.results == str(paths.root.absolute()):
+            return False
+        try:
+            return not os.path.samefile(self.results, paths.root)  # by another name, as through a link
+        except OSError:
+            return True
 
     def lives(self, paths: RunPaths, now: float) -> bool:
         """Whether the job's process lives: by itself on this host, by the file that it touches on others.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_search import __version__
 from spectral_search.cluster.attendance import attending, heard, who_asked
 from spectral_search.cluster.job_record import Continuation, JobRecord, JobState
+from spectral_search.cluster.ray_jobs import DEFAULT_ADDRESS
 from spectral_search.cluster.submission import received, require_same_version
 from spectral_search.cluster.turn import Room, unfinished, wait_until
 from spectral_search.errors import RequestError, RunError
@@ -178,6 +179,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         return runs.resume(name, options, shown, command)
     paths.require_own()
     record = require_over(paths).job
+    _require_here(paths, record)
     asked = Continuation(trials=options.trials, epochs=options.epochs) or record.asked
     options = replace(options, trials=asked.trials, epochs=asked.epochs)
     if paths.exists() and runs.status(name, options.results).state == "finished" and not asked:
@@ -205,11 +207,21 @@ def retry(
         return retries.retry(name, options, shown, trials, command)
     paths.require_own()
     record = require_over(paths).job
+    _require_here(paths, record)
     from spectral_search.run.retry import failed_trials
 
     failed_trials(runs.status(name, options.results), trials)  # what is refused leaves the job as it was
     with _going_on_here(paths, record):
         return retries.retry(name, options, shown, trials, command)
+
+
+def _require_here(paths: RunPaths, record: JobRecord) -> None:
+    """Refuse to begin here anew what lies where this machine does not see it."""
+    if record.is_elsewhere(paths) and not paths.exists():
+        raise RequestError(
+            f"{paths.name} lies in {record.results} of the cluster, which is not seen here: let the cluster go on with "
+            f"it (--address {record.address or DEFAULT_ADDRESS}), or `run` its spec here under another name."
+        )
 
 
 @contextmanager

@@ -63,3 +63,13 @@ def test_a_job_on_another_host_lives_while_it_touches_its_file(tmp_path: Path) -
 
 def test_what_no_process_has_taken_up_is_submitted(tmp_path: Path) -> None:
     assert record().state_now(RunPaths(tmp_path, "small"), 0.0) == "submitted"
+
+
+def test_results_that_this_machine_sees_by_another_name_are_not_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "results")
+    paths = RunPaths(tmp_path / "results", "small")
+    assert not record(results=str(tmp_path / "results")).is_elsewhere(paths)
+    assert not record(results=str(tmp_path / "link")).is_elsewhere(paths)
+    assert record(results=str(tmp_path)).is_elsewhere(paths) and record(results="/far/results").is_elsewhere(paths)
+    assert not record(results="/far/results", host="elsewhere").is_elsewhere(paths)

@@ -118,6 +118,12 @@ def test_a_machine_that_reaches_the_cluster_alone_extends_a_job(
     told = call("jobs", folder=other).require().stdout
     assert "first is running: in /far/results of the cluster" in told.replace("\n", " ")
     assert call("status", "first", "--json", folder=other).require().json()["state"] == "running"
+    monkeypatch.setattr(ray_jobs.RayJobs, "info", lambda self, asked: {"status": "SUCCEEDED"})
+    monkeypatch.setattr(ray_jobs.RayJobs, "logs", lambda self, asked: "")
+    for words in (["resume", "first"], ["retry", "first"]):  # which would begin it anew
+        (fault,) = errors(call(*words, folder=other).require(2))
+        assert "first lies in /far/results of the cluster, which is not seen here" in fault
+        assert f"let the cluster go on with it (--address {ADDRESS})" in fault
     # Its process, which finds the record of the first time.
     far = RunPaths(folder / "far", "first")
     for metadata in (sent[0][2], sent[1][2]):
