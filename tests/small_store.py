@@ -52,16 +52,21 @@ class SmallStore:
     def put(self, source: Path, key: str) -> str:
         """Write a file, or all files of a folder, through the protocol; the URL of it."""
         with self.used():
-            from pyarrow.fs import FileSystem
-
-            bucket, how = key.partition("/")[0], "allow_bucket_creation=true&allow_delayed_open=true"
-            store: Any = FileSystem.from_uri(f"s3://{bucket}?{how}")[0]
-            store.create_dir(bucket)
+            store = self.make_bucket(key.partition("/")[0])
             for file in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file()):
                 name = key if file == source else f"{key}/{file.relative_to(source).as_posix()}"
                 with store.open_output_stream(name) as stream:
                     stream.write(file.read_bytes())
         return f"s3://{key}"
+
+    def make_bucket(self, name: str) -> Any:
+        """Make a bucket if it is not there; the file system of the store."""
+        from pyarrow.fs import FileSystem
+
+        with self.used():
+            store: Any = FileSystem.from_uri(f"s3://{name}?allow_bucket_creation=true&allow_delayed_open=true")[0]
+            store.create_dir(name)
+        return store
 
     @contextmanager
     def used(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import typer
 
 from spectral_search.cli.runs import (
     Concurrent,
+    CopyTo,
     Epochs,
     Executor,
     Gpus,
@@ -60,6 +61,7 @@ def submit(
     sets: Sets = None,
     gpus: Gpus = None,
     concurrent: Concurrent = None,
+    copy_to: CopyTo = None,
     quick: Quick = False,
     executor: Executor = "auto",
     python: Annotated[
@@ -87,6 +89,7 @@ def submit(
             sets=sets,
             gpus=gpus,
             concurrent=concurrent,
+            copy_to=copy_to,
             quick=quick,
             executor=executor,
             dashboard=False,

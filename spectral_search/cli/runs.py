@@ -48,6 +48,12 @@ Executor = Annotated[
         help="shared: trials in one pass over the data; separate: a process a trial; inline: this process, no Ray.",
     ),
 ]
+CopyTo = Annotated[
+    str | None,
+    typer.Option(
+        "--copy-to", metavar="URL", help="Copy the run below s3://BUCKET/FOLDER as it goes on; `none`: nowhere."
+    ),
+]
 _Dashboard = Annotated[
     bool | None, typer.Option("--dashboard/--no-dashboard", help="Ray's dashboard, on loopback [on, off with --quick].")
 ]
@@ -66,6 +72,7 @@ def run(
     gpus: Gpus = None,
     concurrent: Concurrent = None,
     address: Address = None,
+    copy_to: CopyTo = None,
     join: Annotated[
         str | None,
         typer.Option("--join", metavar="NAME", help="Work on this run together with others, without Ray; begin it."),
@@ -91,6 +98,7 @@ def run(
             gpus=gpus,
             concurrent=concurrent,
             address=address,
+            copy_to=copy_to,
             quick=quick,
             executor=executor,
             dashboard=dashboard,
@@ -144,7 +152,7 @@ def _run(ref: str, options: "RunOptions", dry_run: bool, as_json: bool) -> None:
 
 
 def resume(
-    name: Annotated[str, typer.Argument(help="The run.")],
+    name: Annotated[str, typer.Argument(help="The run, or the URL of its copy: s3://BUCKET/FOLDER/NAME.")],
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="Extend the search to so many trials.")] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Let complete trials go on to so many epochs.")
@@ -153,6 +161,7 @@ def resume(
     gpus: Gpus = None,
     concurrent: Concurrent = None,
     address: Address = None,
+    copy_to: CopyTo = None,
     executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
@@ -162,6 +171,7 @@ def resume(
     with answering():
         from spectral_search.cluster.ray_jobs import is_job_address
         from spectral_search.service import job_work, resubmissions
+        from spectral_search.service.stored_runs import fetched_run
 
         options = make_options(
             trials=trials,
@@ -171,6 +181,7 @@ def resume(
             gpus=gpus,
             concurrent=concurrent,
             address=address,
+            copy_to=copy_to,
             executor=executor,
             dashboard=dashboard,
             results=results,
@@ -181,6 +192,7 @@ def resume(
 
             show_submitted([resubmissions.resubmit(name, options, shown)], as_json, results)
             return
+        name = fetched_run(name, results, shown)
         _carry_out(
             name, lambda: name, lambda taken: job_work.resume(taken, options, shown, typed_command()), as_json, results
         )
@@ -195,6 +207,7 @@ def retry(
     gpus: Gpus = None,
     concurrent: Concurrent = None,
     address: Address = None,
+    copy_to: CopyTo = None,
     executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
@@ -211,6 +224,7 @@ def retry(
             gpus=gpus,
             concurrent=concurrent,
             address=address,
+            copy_to=copy_to,
             executor=executor,
             dashboard=dashboard,
             results=results,
@@ -243,6 +257,7 @@ def train(
     gpus: Gpus = None,
     concurrent: Concurrent = None,
     address: Address = None,
+    copy_to: CopyTo = None,
     executor: Executor = "auto",
     dashboard: _Dashboard = None,
     results: Results = None,
@@ -261,6 +276,7 @@ def train(
             gpus=gpus,
             concurrent=concurrent,
             address=address,
+            copy_to=copy_to,
             executor=executor,
             dashboard=dashboard,
             results=results,

@@ -1,4 +1,4 @@
-"""A place in an object store that speaks Amazon S3's protocol: its objects listed and read, its errors as sentences.
+"""A place in an object store that speaks Amazon S3's protocol: objects listed, read and written, errors as sentences.
 
 pyarrow finds what opens the store as Amazon's own tools do: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in ~/.aws,
 or in the role of the machine. Where the store is no Amazon's, AWS_ENDPOINT_URL or the URL itself says where.
@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from spectral_search.errors import RequestError
 from spectral_search.places import store_place
@@ -30,6 +32,8 @@ _KEYS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE with ~/.aws/credentials, to keys that may be used "
     "there"
 )
+_CONNECT_SECONDS = 5.0
+_REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
@@ -40,7 +44,7 @@ class StoredObject:
     Attributes:
         name: Bucket and key.
         nbytes: Its size.
-        mtime_ns: When it was written, ns since the epoch.
+        mtime_ns: When it was written, ns since the epoch; 0 where that is not known.
     """
 
     name: str
@@ -57,21 +61,17 @@ class ObjectStore:
 
     Args:
         url: s3://BUCKET/KEY, see `places.store_place`.
+        what: What gave it, such as "--copy-to".
 
     Raises:
         RequestError: The URL is none, or the region of its bucket cannot be found.
     """
 
-    def __init__(self, url: str) -> None:
-        self.place = store_place(url, "The place of data")
+    def __init__(self, url: str, what: str = "The place of data") -> None:
+        self.place = store_place(url, what)
         self.url = url.partition("?")[0]
-        if "endpoint_override" in url or any(os.environ.get(name) for name in _ENDPOINT_VARIABLES):
-            # Amazon's newer clients add checksums to what they write in a form that most other stores do not know.
-            os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-        from pyarrow.fs import FileSystem  # not before there is a URL
-
         with self._told():
-            self._files: Any = FileSystem.from_uri(url)[0]
+            self._files = _opened(url, self.place.parts[0])
 
     def objects(self) -> tuple[StoredObject, ...]:
         """All objects at and below the place, by name; empty where there is none.
@@ -125,7 +125,50 @@ class ObjectStore:
                 raise ObjectChangedError(self._changed(found))
             written.flush()
             os.fsync(written.fileno())
-        os.utime(file, ns=(found.mtime_ns, found.mtime_ns))
+        if found.mtime_ns:
+            os.utime(file, ns=(found.mtime_ns, found.mtime_ns))
+
+    def write(self, name: str, source: IO[bytes], nbytes: int, heard: Callable[[int], None]) -> str:
+        """Make or replace an object; the SHA-256 of what it holds.
+
+        Args:
+            name: Its key below the place.
+            source: What is written, as far as it is to be.
+            nbytes: How much of it.
+            heard: Told how many bytes went; what it raises ends the writing.
+
+        Raises:
+            RequestError: The store does not answer, or does not let one in.
+            OSError: The source cannot be read, or has less.
+        """
+        content, left = sha256(), nbytes
+        with self._told():
+            stream = self._files.open_output_stream(str(self.place / name))
+        while left:
+            piece = source.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise EOFError(f"{source.name} has become shorter")
+            heard(len(piece))
+            content.update(piece)
+            left -= len(piece)
+            with self._told():
+                stream.write(piece)
+        with self._told():
+            stream.close()
+        return content.hexdigest()
+
+    def read_small(self, name: str) -> bytes | None:
+        """What an object below the place holds; None where there is none.
+
+        Raises:
+            RequestError: The store does not answer, or does not let one in.
+        """
+        with self._told():
+            try:
+                with self._files.open_input_stream(str(self.place / name)) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
 
     def _changed(self, found: StoredObject) -> str:
         return f"s3://{found.name} was written while it was read: wait until it is whole, and try again."
@@ -151,8 +194,33 @@ class ObjectStore:
         return f"{self.url} cannot be reached ({why or code}): check the URL, the network and AWS_ENDPOINT_URL."
 
 
+def _opened(url: str, bucket: str) -> Any:
+    """pyarrow's file system of a store."""
+    from pyarrow.fs import S3FileSystem, resolve_s3_region  # not before there is a URL
+
+    given = dict(parse_qsl(urlsplit(url).query))
+    environment = next((os.environ[name] for name in _ENDPOINT_VARIABLES if os.environ.get(name)), "")
+    scheme, _, host = environment.rpartition("://")
+    endpoint, region = given.get("endpoint_override") or host.rstrip("/"), given.get("region")
+    if endpoint:
+        # Amazon's newer clients add checksums to what they write in a form that most other stores do not know.
+        os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    elif region is None and not any(os.environ.get(name) for name in _REGION_VARIABLES):
+        region = resolve_s3_region(bucket)
+    return S3FileSystem(
+        endpoint_override=endpoint or None,
+        scheme=given.get("scheme") or (scheme if endpoint == host.rstrip("/") else "") or "https",
+        region=region,
+        connect_timeout=_CONNECT_SECONDS,
+        # What is small is then written by one request, and a write that is broken off leaves nothing.
+        allow_delayed_open=True,
+    )
+
+
 def _is_of(metadata: Any, found: StoredObject) -> bool:
     """Whether what is read is the object that was listed, as far as its header tells."""
+    if not found.mtime_ns:
+        return True  # it was not listed
     told = {str(name): bytes(value).decode(errors="replace") for name, value in (metadata or {}).items()}
     try:
         written = datetime.fromisoformat(told["Last-Modified"]).timestamp()

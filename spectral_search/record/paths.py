@@ -214,6 +214,24 @@ class RunPaths:
         return self.folder / "logging" / kind
 
     @property
+    def copying_dir(self) -> Path:
+        """What is being copied to an object store, as it was at one moment."""
+        return self.folder / "copying"
+
+    def copied_files(self) -> Iterator[Path]:
+        """What a copy elsewhere needs: all files but those that say what processes of this machine do."""
+        own = {self.copying_dir, self.joiners_dir, self.under_way_dir, self.job_dir}
+        locks = {self.lock, self.study_lock, self.finish_lock}
+        for folder, folders, names in os.walk(self.folder):
+            here = Path(folder)
+            folders[:] = [name for name in folders if here / name not in own]
+            # Backwards, so that of a checkpoint the last epoch comes before the best, which is written first.
+            for path in (here / name for name in sorted(names, reverse=True)):
+                is_half = path.name.startswith(".") and path.name.endswith(".tmp")
+                if not (is_half or path in locks or path.is_symlink() or path.name == TrialPaths(here).owner.name):
+                    yield path
+
+    @property
     def paused_jsonl(self) -> Path:
         """Parts of the space that get no more trials, a line each."""
         return self.folder / "paused.jsonl"
@@ -493,6 +511,7 @@ class RunPaths:
 
     def sweep(self) -> None:
         """Remove what a writer that was killed left half-written. Only for the process that holds the run."""
+        shutil.rmtree(self.copying_dir, ignore_errors=True)
         trials = [*self.trials_dir.glob("*"), *self.retest_dir.glob("*")]
         folders = [
             self.folder,

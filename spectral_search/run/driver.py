@@ -39,6 +39,7 @@ from spectral_search.run.killed_processes import KILLED, need_told
 from spectral_search.run.loggers.fed import fed
 from spectral_search.run.lone_blas import lone_blas
 from spectral_search.run.plan import Plan
+from spectral_search.run.run_copier import RunCopier, copied
 from spectral_search.run.run_lock import Stopping
 from spectral_search.run.search_progress import Progress
 from spectral_search.run.study import Study
@@ -129,17 +130,18 @@ def carry_out(plan: Plan, paths: RunPaths, around: Surroundings) -> RunRecord:
         f"Stopped at once; everything recorded is kept. Go on with: spectral-search resume {paths.name}"
     )
     state: RunState = "failed"
-    try:
-        with stopping.listening(), around.view, told_plainly(paths):
-            found = _search(plan, paths, around, stopping)
-        state = "finished" if found else "failed"
-    except (KeyboardInterrupt, RunError):  # also when nobody reads the output any more
-        state = "interrupted"
-        raise
-    finally:
-        # A process that gets here did not die, so what its trials left under way must not count against them.
-        forget(paths)
-        _release(paths, state, earlier + time.monotonic() - started)
+    with copied(plan.spec.resources, paths, around.say) as copier:
+        try:
+            with stopping.listening(), around.view, told_plainly(paths):
+                found = _search(plan, paths, around, stopping, copier)
+            state = "finished" if found else "failed"
+        except (KeyboardInterrupt, RunError):  # also when nobody reads the output any more
+            state = "interrupted"
+            raise
+        finally:
+            # A process that gets here did not die, so what its trials left under way must not count against them.
+            forget(paths)
+            _release(paths, state, earlier + time.monotonic() - started)
     return RunRecord.load(paths)
 
 
@@ -181,8 +183,10 @@ def told_plainly(paths: RunPaths) -> Iterator[None]:
         ) from error
 
 
-def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping) -> bool:
+def _search(plan: Plan, paths: RunPaths, around: Surroundings, stopping: Stopping, copier: RunCopier | None) -> bool:
     with ExitStack() as afterwards, opened_study(plan, paths, around, Study) as (study, progress):
+        if copier is not None:
+            copier.still = study.still
         # The mark keeps trials from being blamed where a second signal has everything killed at once.
         stopping.on_stop += [lambda: study.halt(KeyboardInterrupt()), lambda: asked_to_end(paths)]
         suspects = _mourned(plan, paths, around, study)

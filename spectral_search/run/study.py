@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
@@ -92,6 +93,7 @@ class Study:
         objectives: Sequence[Metric] | None = None,
     ) -> None:
         self.spec, self.paths = spec, paths
+        self._guard = RLock()
         self.listener = listener
         self._objectives = objectives or (task_of(spec.task).objective,)
         self._metric = self._objectives[0]
@@ -111,6 +113,12 @@ class Study:
         self._ids: dict[int, int] = {}
         self._all_proposed = False
         self._halted: BaseException | None = None
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Let nothing of the record change while the block runs, for another thread that looks at its files."""
+        with self._guard:
+            yield
 
     def _take_up(self) -> tuple[list[Trial], list[LiveTrial]]:
         return take_up(self._study, self.paths, self.spec, self._metric.val_name)
@@ -364,11 +372,12 @@ class Study:
     def _writing(self) -> Iterator[None]:
         """A failed write halts the search: what comes after it would leave a gap in the record."""
         self.check()
-        try:
-            yield
-        except BaseException as error:
-            self.halt(error)
-            raise
+        with self._guard:
+            try:
+                yield
+            except BaseException as error:
+                self.halt(error)
+                raise
 
     def _handle(self, number: int) -> StoredTrial:
         if number not in self._ids:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from spectral_search.run.plan import Plan
 
 HERE = "none"
-"""What --address says for this machine."""
+"""What --address says for this machine, and --copy-to for no other place."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class RunOptions:
         gpus: GPU indices; an empty tuple runs on the CPU, None leaves the spec as it is.
         concurrent: Most trials at a time.
         address: Ray cluster to join; `none` for this machine, where the spec names one.
+        copy_to: URL below which the run is copied; `none` for nowhere, where the spec names one.
         quick: Shrink the stage to minutes on two cores.
         results: The results folder.
         executor: auto, shared (passes that trials share, on Ray), separate (a process a trial, on Ray) or inline (this
@@ -51,6 +52,7 @@ class RunOptions:
     gpus: tuple[int, ...] | None = None
     concurrent: int | None = None
     address: str | None = None
+    copy_to: str | None = None
     quick: bool = False
     results: str | None = None
     executor: str = "auto"
@@ -70,11 +72,13 @@ class RunOptions:
             "resources.gpus": None if self.gpus is None else list(self.gpus),
             "resources.concurrent": self.concurrent,
             "resources.address": self.address,
+            "resources.copy_to": self.copy_to,
             "data.root": [given_root(root, "--data-root") for root in self.data_root] or None,
         }
         given = {key: value for key, value in values.items() if value is not None}
         # The spec of a run that was begun on a cluster has its address, and this machine is another place to go on.
-        return {key: None if value == HERE and key == "resources.address" else value for key, value in given.items()}
+        elsewhere = ("resources.address", "resources.copy_to")
+        return {key: None if value == HERE and key in elsewhere else value for key, value in given.items()}
 
     def explicit(self) -> set[str]:
         """Keys that the user gave."""

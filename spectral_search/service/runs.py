@@ -14,6 +14,7 @@ from spectral_search.record.paths import NameTakenError, RunPaths, next_free_nam
 from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan, recorded_spec
 from spectral_search.service.run_options import HERE, RunOptions
 from spectral_search.service.shown import Shown
+from spectral_search.service.stored_runs import require_copy_place
 from spectral_search.spec.load import load_spec
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def begin(made: "Plan", name: str, options: RunOptions, shown: Shown, command: S
     root = results_root(options.results)
     while True:
         paths = RunPaths(root, name, options.reserved)
+        require_copy_place(made.spec, name)
         try:
             with told_plainly(paths):
                 make(made, paths, command)
@@ -149,8 +151,9 @@ def go_on(
 
     made = recorded_plan(record, options, data)
     _check_ray(made)
-    around = _surroundings(made, options, shown)
     manifest = Manifest.load(record.paths.manifest_json)
+    require_copy_place(made.spec, record.paths.name, manifest.created_at)
+    around = _surroundings(made, options, shown)
     manifest.data = {**manifest.data, **data.record}
     manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
     manifest.save(record.paths.manifest_json)
@@ -184,6 +187,8 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     require_no_loggers(spec.search.loggers)
+    if spec.resources.copy_to is not None:
+        raise RequestError("A run on which several processes work is not copied: leave --copy-to out.")
     require_locks(paths)
     if not paths.exists():
         from spectral_search.service.plans import plan

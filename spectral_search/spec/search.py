@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from spectral_search.errors import RequestError
+from spectral_search.places import is_store_url, store_place
 from spectral_search.spec.base import LARGE, MANY, SEEDS, Section, linked_fault
 from spectral_search.spec.copies import Copies, share_budget
 from spectral_search.spec.name_registry import LOGGERS, PAUSES, PROPOSERS, RULES
@@ -136,12 +138,39 @@ class ResourcesSpec(Section):
         description="train what is estimated not to fit into memory all the same, where the estimate is wrong",
     )
     address: str | None = Field(None, description="Ray cluster to join; a local one is started when absent")
+    copy_to: str | None = Field(
+        None,
+        description="s3://BUCKET/FOLDER, where the run is copied to while it goes on, below its name; "
+        "`resume s3://BUCKET/FOLDER/NAME` goes on with it elsewhere",
+    )
+    copy_seconds: Annotated[float, Field(gt=0.0, le=LARGE)] = Field(60.0, description="between two such copies")
 
     @property
     def memory_bytes_per_trial(self) -> int | None:
         """Memory of the machine for a trial, its process included; None where that is to be estimated."""
         given = self.memory_gb_per_trial
         return None if given == "auto" else round(given * 1e9)
+
+    def place_of_copy(self, name: str) -> str | None:
+        """The URL of a run's copy; None where it is not copied."""
+        if self.copy_to is None:
+            return None
+        place, mark, query = self.copy_to.partition("?")
+        return f"{place.rstrip('/')}/{name}{mark}{query}"
+
+    @field_validator("copy_to")
+    @classmethod
+    def _is_a_place(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            if not is_store_url(value):
+                raise RequestError("resources.copy_to is no URL of an object store: write s3://BUCKET/FOLDER.")
+            store_place(value, "resources.copy_to")
+        except RequestError as error:
+            # Linked, since other faults quote what was found, and that may have keys in it.
+            raise linked_fault(str(error).removesuffix("."), "resources.copy_to") from None
+        return value
 
     @field_validator("gpus_per_trial")
     @classmethod

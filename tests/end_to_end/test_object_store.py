@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import call, spawn
+from processes import Running
 from small_pairs import pair_arrays
 from small_search import environment, facts, make_data, make_spec
 from small_store import ACCESS, SECRET, SmallStore
@@ -17,6 +18,8 @@ from small_store import ACCESS, SECRET, SmallStore
 from spectral_search.record.durable import read_yaml
 from spectral_search.record.fetched_data import origin_of
 from spectral_search.record.paths import RunPaths
+from spectral_search.record.run_records import RunRecord
+from spectral_search.record.stored_run import StoredRun
 from spectral_search.tasks.spectra.shards.blocks import read_ranges, row_ranges
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 from spectral_search.tasks.spectra.shards.split import Selection
@@ -102,3 +105,39 @@ def test_a_url_that_cannot_be_read_is_told_before_a_run_begins(
     done = call("run", "small.yaml", "--results", "runs", "--data-root", given, folder=tmp_path).require(2)
     assert done.stderr.startswith(told) and done.stderr.count("\n") == 1 and SECRET not in done.stderr
     assert not (tmp_path / "runs").exists() or not os.listdir(tmp_path / "runs")
+
+
+def test_a_run_whose_disk_is_lost_goes_on_from_its_copy(tmp_path: Path, used_store: SmallStore) -> None:
+    used_store.make_bucket("runs")
+    make_spec(tmp_path, make_data(tmp_path / "data"), fit={"epochs": 40, "patience": 40}, search={"trials": 12})
+    copies = ("--copy-to", "s3://runs/mine", "--set", "resources.copy_seconds=0.1", "--executor", "inline")
+    whole, here = RunPaths(tmp_path / "whole", "lost"), ("--executor", "inline")
+    call("run", "small.yaml", "--name", "lost", "--results", whole.root, *here, folder=tmp_path).require()
+
+    lost, stored = RunPaths(tmp_path / "disk", "lost"), StoredRun("s3://runs/mine/lost", "a test")
+    running = Running("run", tmp_path / "small.yaml", "--name", "lost", "--results", lost.root, *copies)
+
+    def copied() -> bool:
+        index = stored.index()
+        # Trials that are over, one on its way, and their epochs.
+        return index is not None and len([path for path in index.files if path.endswith("progress.jsonl")]) >= 3
+
+    assert running.wait_for(copied), running.end()
+    running.kill()
+    assert RunRecord.load(lost).state == "interrupted", "it was over before it was killed"
+    shutil.rmtree(lost.root)
+
+    found = RunPaths(tmp_path / "other", "lost")
+    resumed = call("resume", stored.url, "--results", found.root, *here, folder=tmp_path).require()
+    assert "fetching s3://runs/mine/lost (files)" in resumed.stdout
+    assert facts(found) == facts(whole)
+    # It went on being copied: its end is in the store too, and is not overwritten here.
+    refused = call("resume", stored.url, "--results", found.root, folder=tmp_path).require(2)
+    assert "continue it with `resume lost`" in refused.stderr
+    call("resume", stored.url, "--results", "third", folder=tmp_path).require()
+    assert facts(RunPaths(tmp_path / "third", "lost")) == facts(whole)
+    kept = b"".join(path.read_bytes() for path in found.folder.rglob("*") if path.is_file())
+    assert SECRET.encode() not in kept and ACCESS.encode() not in kept
+    again = call("run", "small.yaml", "--name", "lost", "--results", "new", *copies, folder=tmp_path).require(2)
+    assert "s3://runs/mine/lost holds another run of that name" in again.stderr
+    assert not (tmp_path / "new" / "lost").exists()

@@ -1,0 +1,57 @@
+"""Copies of runs in object stores: places that are looked at before they are used, and runs fetched from them."""
+
+from spectral_search.errors import RequestError
+from spectral_search.places import is_store_url
+from spectral_search.record.paths import RunPaths, results_root
+from spectral_search.service.shown import Shown
+from spectral_search.spec.run import RunSpec
+
+
+def require_copy_place(spec: RunSpec, name: str, created_at: str | None = None) -> None:
+    """Refuse a run whose copy could not be made, before any work.
+
+    Args:
+        spec: The run's.
+        name: Its name.
+        created_at: When it began, by its manifest; None where it is yet to.
+
+    Raises:
+        RequestError: The place holds another run, or cannot be written; or the study lies in a database of its own.
+    """
+    place = spec.resources.place_of_copy(name)
+    if place is None:
+        return
+    if spec.search.storage is not None:
+        raise RequestError(
+            "resources.copy_to copies a run with its study, and search.storage keeps this one elsewhere: leave one of "
+            "the two out."
+        )
+    from spectral_search.record.stored_run import StoredRun
+
+    try:
+        StoredRun(place, "--copy-to").require_of(created_at)
+    except RequestError as error:
+        remedy = "--copy-to none goes on without a copy."
+        raise RequestError(*error.faults[:-1], f"{error.faults[-1]} ({remedy})") from None
+
+
+def fetched_run(named: str, results: str | None, shown: Shown) -> str:
+    """The name of a run; one that is named by the URL of its copy is fetched into the results folder first.
+
+    Args:
+        named: A name or a URL.
+        results: The results folder.
+        shown: Where progress is shown.
+
+    Raises:
+        RequestError: The URL holds no copy, or a run of its name is in the results folder already.
+    """
+    if not is_store_url(named):
+        return named
+    from spectral_search.record.stored_run import StoredRun
+
+    stored = StoredRun(named, "The run")
+    paths = RunPaths(results_root(results), stored.name)
+    stored.fetch(paths, shown.progress(f"fetching {stored.url} (files)"))
+    shown.say(f"{stored.url} is in {paths.folder}.")
+    return stored.name
