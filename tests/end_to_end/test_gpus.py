@@ -81,7 +81,7 @@ GB = 1_000_000_000
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCluster]:
     """Of the second node memory and GPU are smaller and slower."""
     large = {"num_cpus": 2, "num_gpus": 2, "memory": 4 * GB}
-    small = {"num_cpus": 1, "num_gpus": 1, "memory": GB, "env_vars": {"SLOWED_SECONDS": "0.05"}}
+    small = {"num_cpus": 1, "num_gpus": 1, "memory": GB, "env_vars": {"SLOWED_SECONDS": "1.0"}}
     with small_cluster(tmp_path_factory.mktemp("cluster"), large, small) as made:
         yield made
 
@@ -95,7 +95,7 @@ def write_search(folder: Path, trials: int, epochs: int, **resources: Any) -> Pa
         "task": "cars.py",
         "data": {"root": str(folder / "cars.npz")},
         "model": {"kind": "mlp", "hidden": [16]},
-        "fit": {"epochs": epochs, "batch_size": 64, "patience": None, "precision": "float32"},
+        "fit": {"epochs": epochs, "batch_size": 300, "patience": None, "precision": "float32"},
         "grid": {"fit.lr": [1e-3 * (1 + number) for number in range(trials)]},
         "search": {"sampler": "grid", "pruner": "none", "retest_seeds": 1},
         "resources": resources,
@@ -114,7 +114,7 @@ def logged(log: Path, key: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_unequal_gpus_get_trials_by_measured_speed(tmp_path: Path, cluster: SmallCluster) -> None:
-    log = write_search(tmp_path, trials=20, epochs=6, concurrent=6)
+    log = write_search(tmp_path, trials=24, epochs=2, concurrent=6)
     words = ("run", "cars.yaml", "--address", cluster.address, "--executor", "shared", "--name", "shared")
     said = spawn(*words, folder=tmp_path, **cluster.environment).require().stdout.replace("\n", " ")
     assert "2 nodes with 3 CPUs, 3 GPUs and 5 GB of memory: 3 shared passes of 6 trials in all" in said
@@ -125,13 +125,12 @@ def test_unequal_gpus_get_trials_by_measured_speed(tmp_path: Path, cluster: Smal
     assert sorted(gpu for found in passes[fast] for gpu in found["gpus"]) == [0, 1]
     assert len({tuple(found["place"]) for found in passes[fast]}) == 1, "the data are in memory once on a node"
     by_node = {node: {number for line in trained[node] for number in line["trials"]} for node in (fast, slow)}
-    assert len(by_node[slow]) < 5 < 15 < len(by_node[fast]), "of three equal GPUs each would have got six or seven"
-    assert max(len(line["trials"]) for line in trained[fast]) > 2, "more than an equal share at a time"
+    assert len(by_node[slow]) < 4 and len(by_node[fast]) > 20, "of three equal GPUs each would have got eight"
 
     call("run", "cars.yaml", "--executor", "inline", "--name", "inline", folder=tmp_path).require()
     shared, inline = (facts(RunPaths(tmp_path / "ray_results", name)) for name in ("shared", "inline"))
     assert differences(shared, inline) == []
-    assert [trial["state"] for trial in shared["trials"]] == ["complete"] * 20
+    assert [trial["state"] for trial in shared["trials"]] == ["complete"] * 24
 
 
 def test_trials_lie_on_nodes_that_have_the_memory_and_wait_for_it(
