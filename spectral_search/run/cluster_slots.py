@@ -111,7 +111,8 @@ def told_of_share(slots: Slots, nodes: Sequence[Node], left: Sequence[Node] | No
     """
     found = dict(enumerate(nodes if left is None else left))
     claim = claim_of(slots, found)
-    each = [round(claim[place]["CPU"] / slots.cpus_per_trial) for place in claim]
+    # Ray lists nodes in any order.
+    each = sorted((round(claim[place]["CPU"] / slots.cpus_per_trial) for place in claim), reverse=True)
     what = "shared passes" if slots.passes else "trials at a time"
     members = f" of {slots.concurrent} trials in all" if slots.passes else ""
     had, free = total(nodes), total(found.values())

@@ -73,6 +73,7 @@ def test_what_is_said_of_a_share() -> None:
         "The cluster has 3 nodes with 14 CPUs and 5 GPUs: 10 trials at a time, each with 1 CPU and 0.5 GPU, "
         "8 + 2 on a node."
     )
+    assert told_of_share(found, NODES[::-1]) == told
     # What is left of a node that nobody uses is all of it, less what Ray counts beside.
     named = [{**node, "node:10.0.0.5": 1.0} for node in NODES]
     assert told_of_share(found, named, NODES) == told
