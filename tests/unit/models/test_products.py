@@ -67,3 +67,22 @@ def test_every_thread_has_torch_for_itself_and_errors_come_through() -> None:
     assert torch.get_num_threads() == 3
     with pytest.raises(ZeroDivisionError):
         for_each(lambda piece: piece // 0, [1])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 16])
+@pytest.mark.parametrize("columns", [4, 5, 33])
+def test_a_product_does_not_depend_on_where_its_factors_lie(rows: int, columns: int) -> None:
+    a_KMI, b_KIN, _ = factors(1, rows, 16, columns)
+    found = [
+        (products(at(a_KMI, offset), at(b_KIN, offset)), products(at(a_KMI, offset), at(b_KIN.mT, offset).mT))
+        for offset in (0, 1, 2, 4, 8)
+    ]
+    for stored, turned in found[1:]:
+        assert torch.equal(stored, found[0][0]) and torch.equal(turned, found[0][1])
+
+
+def at(values: torch.Tensor, offset: int) -> torch.Tensor:
+    """The same values so many floats after where torch would put them."""
+    memory = values.new_empty(values.numel() + offset)
+    memory[offset:] = values.flatten()
+    return memory[offset:].view(values.shape)
