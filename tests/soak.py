@@ -47,8 +47,8 @@ KILLS = 4
 """Of one search at most, but for those of the live page."""
 MOST_EPOCHS, MOST_SECONDS = 60, 20.0
 """Between two kills: some are to fall into what is no epoch, such as the start of Ray."""
-LOG_LETTERS = 500
-"""What is told of the log of a driver that did not end as it should."""
+LETTERS = 500
+"""What is told of a difference, which may hold all trials, and of the log of a driver that did not end as it should."""
 EPOCH_SECONDS = 60.0
 """What epochs are waited for beyond that."""
 
@@ -135,7 +135,7 @@ def unlike(paths: RunPaths, expected: dict[str, Any]) -> str | None:
         found = differences(facts(paths), expected)
     except (AssertionError, RequestError, OSError) as fault:
         return f"its record is damaged: {fault}"
-    return f"{len(found)} differences, the first {found[0]}" if found else None
+    return f"{len(found)} differences, the first {found[0][:LETTERS]}" if found else None
 
 
 class Disturbed:
@@ -245,7 +245,7 @@ def _trains(process: psutil.Process) -> bool:
 
 
 def _end_of(log: Path) -> str:
-    return log.read_text()[-LOG_LETTERS:]
+    return log.read_text()[-LETTERS:]
 
 
 def main() -> None:
