@@ -40,6 +40,7 @@ def url(tmp_path: Path, used_store: SmallStore, request: pytest.FixtureRequest) 
     return used_store.put(make_data(tmp_path / "data"), f"data/{request.node.name}/spectra")
 
 
+@pytest.mark.slow
 def test_a_search_on_a_url_is_that_on_a_folder(url: str, tmp_path: Path) -> None:
     make_spec(tmp_path, tmp_path / "data", search={"trials": 3})
     how = ("--results", "runs", "--executor", "inline")
@@ -107,6 +108,7 @@ def test_a_url_that_cannot_be_read_is_told_before_a_run_begins(
     assert not (tmp_path / "runs").exists() or not os.listdir(tmp_path / "runs")
 
 
+@pytest.mark.slow
 def test_a_run_whose_disk_is_lost_goes_on_from_its_copy(tmp_path: Path, used_store: SmallStore) -> None:
     used_store.make_bucket("runs")
     make_spec(tmp_path, make_data(tmp_path / "data"), fit={"epochs": 40, "patience": 40}, search={"trials": 12})
