@@ -89,9 +89,16 @@ def store_place(url: str, what: str) -> PurePosixPath:
     Raises:
         RequestError: It names no bucket, holds what opens a store, or says what nobody reads.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is left open, say
+        raise RequestError(
+            f"{what} is no URL of an object store: write {_STORE}BUCKET or {_STORE}BUCKET/FOLDER."
+        ) from None
     queries = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    if "@" in parts.netloc or any("key" in name.lower() or "token" in name.lower() for name in queries):
+    # A secret may hold a /, which ends the part of a URL that it stands in: what is left there then is `KEY:...`.
+    has_user = "@" in parts.netloc + parts.query or (":" in parts.netloc and "@" in url)
+    if has_user or any("key" in name.lower() or "token" in name.lower() for name in queries):
         # Not quoted: it would be repeated in logs.
         raise RequestError(
             f"{what} is a URL with keys in it, which records and logs would repeat: put them into AWS_ACCESS_KEY_ID "
@@ -101,9 +108,14 @@ def store_place(url: str, what: str) -> PurePosixPath:
         raise RequestError(
             f"{what}: {_STORE} URLs take {', '.join(_STORE_QUERY)} after the ?, and no {', '.join(unknown)}."
         )
+    if ":" in parts.netloc:
+        raise RequestError(
+            f"{what} names no bucket after {_STORE}: the address of a store goes into AWS_ENDPOINT_URL, or behind it: "
+            f"{_STORE}BUCKET/FOLDER?{_STORE_QUERY[0]}=HOST:PORT."
+        )
     place = PurePosixPath(parts.netloc) / parts.path.strip("/")
     if not parts.netloc or parts.fragment or ".." in place.parts or set("*[") & set(parts.path):
-        raise RequestError(f"{what} is {url}: write {_STORE}BUCKET or {_STORE}BUCKET/FOLDER, without patterns.")
+        raise RequestError(f"{what}: write {_STORE}BUCKET or {_STORE}BUCKET/FOLDER, without patterns.")
     return place
 
 
