@@ -56,12 +56,15 @@ class RunIndex:
 
     Attributes:
         created_at: When the run began, which tells it from another of the same name.
-        writer: The session that wrote it: of two that copy one run, the older one stops.
+        session: How many sessions have copied the run, the one that wrote it included: of two that do so at a time, the
+            older one stops.
+        writer: That session.
         at_unix_seconds: When.
         files: By path in the run's folder.
     """
 
     created_at: str
+    session: int
     writer: str
     at_unix_seconds: float
     files: dict[str, StoredFile] = field(default_factory=dict)
@@ -82,7 +85,8 @@ class RunIndex:
                 path: StoredFile(str(one["name"]), int(one["nbytes"]), str(one["sha256"]))
                 for path, one in document["files"].items()
             }
-            found = cls(str(document["created_at"]), str(document["writer"]), float(document["at_unix_seconds"]), files)
+            session, at_unix_seconds = int(document["session"]), float(document["at_unix_seconds"])
+            found = cls(str(document["created_at"]), session, str(document["writer"]), at_unix_seconds, files)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise RequestError(f"{url}/{_INDEX} is not the index of a copied run: restore it.") from None
         for path, one in files.items():

@@ -27,6 +27,7 @@ from spectral_search.spec.search import ResourcesSpec
 
 _LAST_SECONDS, _LAST_OF_FINISHED_SECONDS = 30.0, 600.0
 """How long the end of a run waits for its last copy: of one that is interrupted, and of one that is done."""
+_BEFORE = "what was copied before can be resumed, and the run's folder holds all of it"
 _THREADS = 8
 _SQLITE = b"SQLite format 3\0"
 _BESIDE_SQLITE = ("-journal", "-wal", "-shm")
@@ -65,6 +66,7 @@ class RunCopier:
         self.still: Callable[[], AbstractContextManager[object]] = nullcontext
         """Keeps what this process writes of the run as it is for as long as the block runs."""
         self._writer, self._created_at = secrets.token_hex(8), Manifest.load(paths.manifest_json).created_at
+        self._session = 0
         self._known: RunIndex | None = None
         self._stamps: dict[str, tuple[int, ...]] = {}
         self._past: set[str] = set()
@@ -79,20 +81,23 @@ class RunCopier:
     def end(self, seconds: float) -> None:
         """Make the last copy, and wait for it so long at most."""
         self._ends.set()
-        self._thread.join(seconds)
-        if self._thread.is_alive():
-            self._abandoned.set()
-            self._say(f"The last copy to {self._place.url} took too long: what was copied before can be resumed.")
+        try:
+            self._thread.join(seconds)
+        finally:
+            # Also where Ctrl-C ends the wait: the process would not end before all was written that is left.
+            if self._thread.is_alive():
+                self._abandoned.set()
+                self._say(f"The last copy to {self._place.url} was not waited for: {_BEFORE}.")
 
     def _run(self) -> None:
         while not self._over:
             ending = self._ends.is_set()  # before the round: what comes after it is copied by one more
-            self._attempt()
+            self._attempt(is_last=ending)
             if ending:
                 return
             self._ends.wait(self._seconds)
 
-    def _attempt(self) -> None:
+    def _attempt(self, *, is_last: bool) -> None:
         """One round; what keeps it from being made never stops a search."""
         try:
             self.round()
@@ -103,9 +108,11 @@ class RunCopier:
             self._over = True
             self._say(f"Another session goes on with run {self._paths.name} and copies it to {self._place.url}.")
         except Exception as fault:
+            reason = str(fault).partition("\n")[0] or type(fault).__name__
+            if is_last:
+                self._say(f"The last copy to {self._place.url} was not made ({reason}): {_BEFORE}.")
             # Whatever it is, the run itself is on this machine's disk; it is told once, and the next round tries again.
-            if not self._failing:
-                reason = str(fault).partition("\n")[0] or type(fault).__name__
+            elif not self._failing:
                 self._say(f"Run {self._paths.name} was not copied ({reason}). It goes on, and that is tried again.")
             self._failing = True
 
@@ -116,9 +123,12 @@ class RunCopier:
             RequestError: The store does not answer or take it.
             OSError: A file of the run cannot be read.
         """
-        before = self._place.index() or RunIndex(self._created_at, writer="", at_unix_seconds=0.0)
-        if self._known is not None and before != self._known:
-            if before.writer not in (self._writer, self._known.writer):
+        before = self._place.index() or RunIndex(self._created_at, session=0, writer="", at_unix_seconds=0.0)
+        if self._known is None:
+            self._session = before.session + 1
+        elif before != self._known:
+            # What an older session still had on its way may come after what this one wrote.
+            if before.session >= self._session and before.writer != self._writer:
                 raise _TakenOverError
             self._past = _names(self._known)  # written, though the store did not say so
             self._stamps = {}
@@ -134,7 +144,7 @@ class RunCopier:
             shutil.rmtree(self._paths.copying_dir, ignore_errors=True)
         self._known = before
         if files != before.files or before.writer != self._writer:
-            index = RunIndex(self._created_at, self._writer, round(at, 2), files)
+            index = RunIndex(self._created_at, self._session, self._writer, round(at, 2), files)
             self._place.write_index(index)
             # One index later, so that whoever has just read the one before finds what it names.
             self._empty(self._past - _names(before) - _names(index), files)

@@ -1,11 +1,14 @@
 """Copies of a run's files in a real store: a moment of them, only what changed, and never what stops a search."""
 
+import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 from small_store import SmallStore
@@ -16,7 +19,7 @@ from spectral_search.record.manifest import Manifest
 from spectral_search.record.object_store import ObjectStore
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.stored_run import RunIndex, StoredRun
-from spectral_search.run.run_copier import RunCopier
+from spectral_search.run.run_copier import _BEFORE, RunCopier, _TakenOverError
 
 
 @pytest.fixture
@@ -177,8 +180,50 @@ def test_the_end_of_a_run_does_not_wait_for_a_store_for_ever(
     begun = time.monotonic()
     copier.end(0.2)
     assert time.monotonic() - begun < 5.0
-    assert said == [f"The last copy to {place.url} took too long: what was copied before can be resumed."]
+    assert said == [f"The last copy to {place.url} was not waited for: {_BEFORE}."]
     hangs.set()
+
+
+def test_who_does_not_wait_for_the_last_copy_is_not_held_up(
+    paths: RunPaths, place: StoredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of a pool end with the process, and not before they have written all that is left."""
+
+    def write(self: ObjectStore, name: str, source: IO[bytes], nbytes: int, heard: Callable[[int], None]) -> str:
+        for _ in range(1000):
+            heard(0)
+            time.sleep(0.01)
+        return ""
+
+    monkeypatch.setattr(ObjectStore, "write", write)
+    said, copier = list[str](), _copier(place, paths)
+    copier._say = said.append
+    copier.begin()
+    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+        interrupted.setattr(copier._thread, "join", lambda seconds: signal.raise_signal(signal.SIGINT))
+        copier.end(60.0)
+    copier._thread.join(5.0)
+    assert not copier._thread.is_alive()
+    assert said == [f"The last copy to {place.url} was not waited for: {_BEFORE}."]
+
+
+def test_a_last_copy_that_was_not_made_is_told_of_whatever_was_told_before(
+    paths: RunPaths, place: StoredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = list[str]()
+
+    def unreachable(self: StoredRun) -> None:
+        raise RequestError("it cannot be reached.")
+
+    monkeypatch.setattr(StoredRun, "index", unreachable)
+    copier = _copier(place, paths, said)
+    copier.begin()
+    while not said:
+        time.sleep(0.01)
+    copier.end(60.0)
+    assert (
+        len(said) == 2 and said[1] == f"The last copy to {place.url} was not made (it cannot be reached.): {_BEFORE}."
+    )
 
 
 def test_of_two_sessions_the_older_one_stops(paths: RunPaths, place: StoredRun) -> None:
@@ -194,6 +239,19 @@ def test_of_two_sessions_the_older_one_stops(paths: RunPaths, place: StoredRun) 
     assert _index(place).writer == newer._writer
 
 
+def test_what_an_older_session_had_on_its_way_does_not_stop_the_newer_one(paths: RunPaths, place: StoredRun) -> None:
+    """As where a machine makes its last copy while another one goes on with the run already."""
+    older, newer = _copier(place, paths), _copier(place, paths)
+    older.round()
+    before = _index(place)
+    newer.round()
+    place.write_index(replace(before, at_unix_seconds=before.at_unix_seconds + 1.0))
+    newer.round()
+    assert _index(place).writer == newer._writer
+    with pytest.raises(_TakenOverError):
+        older.round()
+
+
 def test_another_run_of_the_name_is_not_replaced(paths: RunPaths, place: StoredRun) -> None:
     created_at = Manifest.load(paths.manifest_json).created_at
     place.require_of(None)
@@ -206,7 +264,7 @@ def test_another_run_of_the_name_is_not_replaced(paths: RunPaths, place: StoredR
 @pytest.mark.parametrize("path", ["../other", "/etc/passwd", "trials/../../x", ""])
 def test_an_index_that_names_what_is_no_file_of_a_run_is_refused(path: str) -> None:
     document = (
-        RunIndex("now", "me", 0.0)
+        RunIndex("now", 1, "me", 0.0)
         .to_bytes()
         .replace(
             b'"files": {}',
