@@ -90,7 +90,7 @@ def claim_of(slots: Slots, left: Mapping[Key, Node]) -> dict[Key, dict[str, floa
     """
     wanted, claim = slots.passes or slots.concurrent, dict[Key, dict[str, float]]()
     for name, node in left.items():
-        here = min(wanted, _slots_on(node, slots))
+        here = min(wanted, _taken_on(node, slots))
         if here:
             claim[name] = {
                 "CPU": here * slots.cpus_per_trial,
@@ -99,6 +99,19 @@ def claim_of(slots: Slots, left: Mapping[Key, Node]) -> dict[Key, dict[str, floa
             }
             wanted -= here
     return claim
+
+
+def still_held(slots: Slots, nodes: Iterable[Node]) -> int:
+    """Trials at a time that nodes hold of those that a search has begun with; 0 where none holds one.
+
+    What a trial or a pass asks for was settled then: another node than those may be too small for it.
+
+    Args:
+        slots: From `share_of`, as the search began.
+        nodes: What each node has that lives now.
+    """
+    there = sum(_taken_on(node, slots) for node in nodes)
+    return min(slots.concurrent, there * slots.members if slots.passes else there)
 
 
 def told_of_share(slots: Slots, nodes: Sequence[Node], left: Sequence[Node] | None = None) -> str:
@@ -121,7 +134,8 @@ def told_of_share(slots: Slots, nodes: Sequence[Node], left: Sequence[Node] | No
     passed_over = f" {small} of the nodes {'has' if small == 1 else 'have'} too little memory for one." if small else ""
     return (
         f"The cluster has {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {_counted(had)}{others}: "
-        f"{sum(each)} {what}{members}, each with {_asked(slots)}, {' + '.join(map(str, each))} on a node.{passed_over}"
+        f"{sum(each)} {what}{members}, each with {told_of_slot(slots)}, {' + '.join(map(str, each))} on a node."
+        f"{passed_over}"
     )
 
 
@@ -156,7 +170,8 @@ def total(nodes: Iterable[Node]) -> Node:
     return {kind: sum(node.get(kind, 0.0) for node in every) for kind in KINDS}
 
 
-def _asked(slots: Slots) -> str:
+def told_of_slot(slots: Slots) -> str:
+    """What a trial, or a pass, asks for, for people."""
     return _counted({"CPU": slots.cpus_per_trial, "GPU": slots.gpus_per_trial, "memory": slots.memory_bytes})
 
 
@@ -217,6 +232,12 @@ def _passes(one: Slots, nodes: Sequence[Node], most: int, memory: NodeMemory | N
     )
 
 
+def _taken_on(node: Node, slots: Slots) -> int:
+    """Trials, or passes, that lie on one node at most: of passes without a GPU one, whatever else there is room for."""
+    there = _slots_on(node, slots)
+    return min(there, _passes_on(node, slots)) if slots.passes else there
+
+
 def _passes_on(node: Node, one: Slots) -> int:
     """Of a node that holds one: a GPU each, as far as its memory goes."""
     there = int(node.get("GPU", 0.0)) if one.gpus_per_trial else 1
@@ -234,4 +255,4 @@ def _no_node(one: Slots, nodes: Sequence[Node], resources: ResourcesSpec, memory
         remedy = "lower resources.cpus_per_trial, keep to the CPUs by --gpus none, or add a node"
     else:
         remedy = "lower resources.cpus_per_trial or resources.gpus_per_trial, or add a node"
-    return NoNodeError(_asked(one), had, remedy)
+    return NoNodeError(told_of_slot(one), had, remedy)

@@ -6,11 +6,11 @@ one wait for ever.
 """
 
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from spectral_search.run.cluster_slots import Node, NoNodeError
+from spectral_search.run.cluster_slots import Node, still_held, told_of_slot
 from spectral_search.train.devices import Slots
 
 _PERIOD_S, _SILENCE_S = 5.0, 20.0
@@ -52,7 +52,7 @@ def watched_cluster(
 @contextmanager
 def watched_nodes(
     living: Callable[[], Mapping[str, Node]] | None,
-    room: Callable[[Sequence[Node]], Slots],
+    slots: Slots,
     say: Callable[[str], None],
     stranded: Callable[[str | None], None] = lambda asked: None,
     *,
@@ -62,7 +62,7 @@ def watched_nodes(
 
     Args:
         living: Each living node with what it has, by its id; None for a Ray of this process's own.
-        room: What the search would get of so many nodes; it raises NoNodeError where none has enough for one trial.
+        slots: What the search has begun with: its trials go on asking for as much.
         say: Shows a sentence.
         stranded: Told what a trial asks for, for people, when no node has it any more, and None when one has it again.
         period_seconds: Between two looks.
@@ -72,7 +72,7 @@ def watched_nodes(
         return
     over = Event()
     thread = Thread(
-        target=_watch_nodes, args=(living, room, say, stranded, over, period_seconds), name="node watch", daemon=True
+        target=_watch_nodes, args=(living, slots, say, stranded, over, period_seconds), name="node watch", daemon=True
     )
     thread.start()
     try:
@@ -85,7 +85,7 @@ def watched_nodes(
 
 def _watch_nodes(
     living: Callable[[], Mapping[str, Node]],
-    room: Callable[[Sequence[Node]], Slots],
+    slots: Slots,
     say: Callable[[str], None],
     stranded: Callable[[str | None], None],
     over: Event,
@@ -98,21 +98,19 @@ def _watch_nodes(
         except Exception:  # of whatever kind: what a silent head does to Ray's calls is told by the other watch
             continue
         lost, before = len(before.keys() - now.keys()), now
-        try:
-            found, asked = room(list(now.values())), ""
-        except NoNodeError as error:
-            found, asked = None, error.asked
+        held = still_held(slots, now.values())
         gone = f"{lost} node{'s' if lost > 1 else ''} of the cluster {'are' if lost > 1 else 'is'} gone"
-        if found is None and had_room:
-            say(f"{gone}, and none that is left has the {asked} of one trial: the search waits until one has.")
-            stranded(asked)
-        elif found is not None and not had_room:
+        if not held and had_room:
+            one = f"{told_of_slot(slots)} of one {'shared pass' if slots.passes else 'trial'}"
+            say(f"{gone}, and none that is left has the {one}: the search waits until one has.")
+            stranded(told_of_slot(slots))
+        elif held and not had_room:
             say("The cluster has a node for a trial again: the search goes on.")
             stranded(None)
-        elif found is not None and lost:
-            trials = f"{found.concurrent} trial{'s' if found.concurrent > 1 else ''} at a time"
+        elif held and lost:
+            trials = f"{held} trial{'s' if held > 1 else ''} at a time"
             say(f"{gone}, with what trained there; what is left has room for {trials}, and the search goes on.")
-        had_room = found is not None
+        had_room = held > 0
 
 
 def _watch(address: str, tell: Callable[[], None], over: Event, period: float, silence: float) -> None:

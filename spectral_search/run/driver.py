@@ -311,7 +311,7 @@ def _search_on_ray(
         living = None if ray.head is None else living_nodes
         with (
             watched_cluster(ray.head, partial(_tell_silence, paths, around)),
-            watched_nodes(living, plan.share_of, around.say, around.stranded),
+            watched_nodes(living, ray.slots, around.say, around.stranded),
         ):
             if plan.executor == "shared":
                 run_shared(passes, plan.spec, paths, study, prepared.dataset, ray.slots)

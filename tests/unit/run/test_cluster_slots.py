@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 import pytest
 
 from spectral_search.errors import RequestError
-from spectral_search.run.cluster_slots import NodeMemory, NoNodeError, claim_of, share_of, told_of_share, told_of_wait
+from spectral_search.run.cluster_slots import (
+    NodeMemory,
+    NoNodeError,
+    claim_of,
+    share_of,
+    still_held,
+    told_of_share,
+    told_of_wait,
+)
 from spectral_search.run.trial_memory import GivenMemory
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots
@@ -64,6 +72,16 @@ def test_a_claim_is_what_the_trials_take_of_each_node() -> None:
     assert claim_of(share_of(ResourcesSpec(gpus=[], concurrent=1), TRIALS, NODES), nodes) == {
         "a": {"CPU": 1.0, "GPU": 0, "memory": 0}
     }
+
+
+def test_a_claim_of_passes_without_a_gpu_is_one_a_node() -> None:
+    nodes = {"a": {"CPU": 8.0}, "b": {"CPU": 2.0}}
+    slots = share_of(ResourcesSpec(), PASSES, list(nodes.values()))
+    each = {"CPU": 2.0, "GPU": 0.0, "memory": 0}
+    assert (slots.passes, claim_of(slots, nodes)) == (2, {"a": each, "b": each})
+    assert "2 shared passes of 16 trials in all, each with 2 CPUs, 1 + 1 on a node." in told_of_share(
+        slots, list(nodes.values())
+    )
 
 
 def test_what_is_said_of_a_share() -> None:
@@ -177,3 +195,13 @@ def test_a_search_that_must_wait_for_others_says_so() -> None:
         "Others use a part of it: 4 CPUs, 4 GPUs and 27 GB of memory are free now, and trials that find no room wait "
         "for them."
     )
+
+
+def test_what_a_trial_asks_for_stays_what_it_was_when_nodes_are_gone() -> None:
+    large, small = UNEQUAL
+    found = share_of(ResourcesSpec(), TRIALS, UNEQUAL, memory=Space(0, 9 * GB))
+    assert [still_held(found, nodes) for nodes in (UNEQUAL, [large], [small], [])] == [4, 4, 0, 0]
+    found = share_of(ResourcesSpec(), PASSES, NODES)
+    assert [still_held(found, nodes) for nodes in (NODES, NODES[1:], NODES[2:])] == [40, 8, 0]
+    found = share_of(ResourcesSpec(gpus=[]), PASSES, NODES)
+    assert [still_held(found, nodes) for nodes in (NODES, NODES[1:], NODES[2:])] == [24, 16, 8]

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Sequence
 
 from spectral_search.run.cluster_slots import Node, share_of
 from spectral_search.run.cluster_watch import watched_cluster, watched_nodes
@@ -53,8 +52,8 @@ def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
     small, large = {"CPU": 2.0, "memory": 1e9}, {"CPU": 2.0, "memory": 9e9}
     nodes, said, stranded = {"a": large, "b": large, "c": small}, list[str](), list[str | None]()
 
-    def room(found: Sequence[Node]) -> Slots:
-        return share_of(ResourcesSpec(), Slots(0.0, 0.0, 0, (), "c"), found, memory=GivenMemory(4_000_000_000))
+    asked = Slots(0.0, 0.0, 0, (), "c")
+    slots = share_of(ResourcesSpec(), asked, list(nodes.values()), memory=GivenMemory(4_000_000_000))
 
     def said_of(change: str, node: Node | None, seconds: float = 60.0) -> str:
         before, until = len(said), time.monotonic() + seconds
@@ -64,7 +63,7 @@ def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
         time.sleep(3 * PERIOD)
         return "".join(said[before:])
 
-    with watched_nodes(lambda: dict(nodes), room, said.append, stranded.append, period_seconds=PERIOD):
+    with watched_nodes(lambda: dict(nodes), slots, said.append, stranded.append, period_seconds=PERIOD):
         time.sleep(3 * PERIOD)
         assert said_of("b", None) == (
             "1 node of the cluster is gone, with what trained there; what is left has room for 2 trials at a time, and "
@@ -82,5 +81,5 @@ def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
 
 
 def test_of_nodes_of_ray_here_nothing_is_told() -> None:
-    with watched_nodes(None, lambda nodes: Slots(1.0, 0.0, 1, ()), lambda text: None):
+    with watched_nodes(None, Slots(1.0, 0.0, 1, ()), lambda text: None):
         pass
