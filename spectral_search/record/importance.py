@@ -8,6 +8,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
 
 from spectral_search.record.run_records import RunRecord, TrialRecord
+from spectral_search.spec.domain import same_key
 
 MIN_TRIALS = 12
 """With fewer, importances say more of chance than of the parameters."""
@@ -40,6 +41,15 @@ def judged_trials(record: RunRecord) -> tuple[list[TrialRecord], int]:
     return [trial for trial in over if epoch in trial.values], epoch
 
 
+def varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
+    """Parameters of which the trials have more than one value, in the order of the search."""
+    values: dict[str, set[str]] = {}
+    for trial in trials:
+        for key, value in trial.params.items():
+            values.setdefault(key, set()).add(same_key(value))
+    return [key for key, found in values.items() if len(found) > 1]
+
+
 def importance(record: RunRecord) -> Importance | None:
     """Importances of a search; None where it has too few trials or nothing that varies."""
     trials, epoch = judged_trials(record)
@@ -48,7 +58,8 @@ def importance(record: RunRecord) -> Importance | None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # In memory: the run's own study holds what trials ended with, and they ended at different epochs.
     shadow = optuna.create_study(direction=record.objective.direction, sampler=optuna.samplers.RandomSampler())
-    varied = _varied(trials)
+    # To others PED-ANOVA would give a share by their prior.
+    varied = varied_keys(trials)
     for trial in trials:
         params, distributions = ({key: given[key] for key in varied if key in given} for given in trial.stored)
         shadow.add_trial(
@@ -58,12 +69,3 @@ def importance(record: RunRecord) -> Importance | None:
         )
     share = get_param_importances(shadow, evaluator=PedAnovaImportanceEvaluator())
     return Importance(dict(share), epoch, len(trials)) if share else None
-
-
-def _varied(trials: Sequence[TrialRecord]) -> list[str]:
-    """Parameters of which the trials have more than one value; PED-ANOVA would give others a share by their prior."""
-    values: dict[str, set[str]] = {}
-    for trial in trials:
-        for key, value in trial.stored[0].items():
-            values.setdefault(key, set()).add(repr(value))
-    return [key for key, found in values.items() if len(found) > 1]

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from spectral_search.drawing.figure import Figure, Layout, lacking
 from spectral_search.drawing.plotting import GRID, INK, colour, cut, log_axis
 from spectral_search.record.evidence import Run
-from spectral_search.record.importance import MIN_TRIALS, Importance, importance, judged_trials
+from spectral_search.record.importance import MIN_TRIALS, Importance, importance, judged_trials, varied_keys
 from spectral_search.record.run_records import TrialRecord
 from spectral_search.record.wording import short_keys, short_value
 from spectral_search.report.axis_limits import limit_axis
@@ -26,7 +26,7 @@ def params_figure(run: Run, stage: str) -> Figure:
     """Importances and slices of a search; `stage` is one that varies something."""
     key, title = f"parameters_{run.name}", f"What mattered in {run.name}"
     trials, epoch = judged_trials(run.record)
-    keys = _varied_keys(trials)
+    keys = varied_keys(trials)
     if not keys:
         return lacking(
             key, title, "This run varied nothing, or no trial is over.", f"spectral-search run {stage} --trials 30"
@@ -38,15 +38,6 @@ def params_figure(run: Run, stage: str) -> Figure:
     shown, space = order[:_MOST_SLICES], RunSpec.from_dict(run.record.spec).space
     logarithmic = {name for name in shown if name in space and space[name].is_log}
     return Figure(key, title, caption, lambda layout: _draw(layout, run, epoch, shown, logarithmic, found), command)
-
-
-def _varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
-    """Parameters that have more than one value among the trials, in the order of the search."""
-    values: dict[str, set[str]] = {}
-    for trial in trials:
-        for key, value in trial.params.items():
-            values.setdefault(key, set()).add(json.dumps(value))
-    return [key for key, found in values.items() if len(found) > 1]
 
 
 def _caption(
