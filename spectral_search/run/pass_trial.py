@@ -3,6 +3,7 @@
 Such a trial is a process of its own, as every trial of Ray Tune; it loads neither torch nor data.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from spectral_search.task.metric import VAL
 _RESTART_SECONDS = 30.0
 """How long a pass whose process died may take to be there again; if its node is gone it may find no other place."""
 _START_SECONDS = 600.0
-"""How long a trial waits for any pass at all."""
+"""How long a trial waits for any pass at all, on this machine, where nobody else uses what it takes."""
 LOST = "the process of its pass died"
 
 
@@ -40,14 +41,21 @@ class PassTrial(tune.Trainable):
     A pass whose process died is started again by Ray, elsewhere if its node is gone. For the trials that it trained
     just then that was an attempt: in the next they join it again, or another pass if it does not come back, and go on
     from their checkpoints. So do the others, whom it costs no attempt.
+    On a cluster a pass may find no place for hours, as long as others use its nodes or none lives that has enough for
+    it: Ray starts it when there is one, and the trial waits.
     """
 
     def setup(
-        self, config: dict[str, Any], passes: list[ActorHandle[Any]] | None = None, stored: list[Any] | None = None
+        self,
+        config: dict[str, Any],
+        passes: list[ActorHandle[Any]] | None = None,
+        stored: list[Any] | None = None,
+        on_cluster: bool = False,
     ) -> None:
         if not passes or not stored:
             raise ValueError("PassTrial is started with the passes of its run and what they train on")
         self._passes, self._stored = passes, stored
+        self._start_seconds = math.inf if on_cluster else _START_SECONDS
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -99,7 +107,7 @@ class PassTrial(tune.Trainable):
     def _seek(self) -> ActorHandle[Any]:
         """The trial's own pass, or another one if that is not there before long."""
         dead: set[int] = set()
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         own_first = self._passes[self._place :] + self._passes[: self._place]
         while time.monotonic() < deadline and len(dead) < len(own_first):
             for place, home in enumerate(own_first):

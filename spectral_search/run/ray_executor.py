@@ -334,7 +334,8 @@ def run_shared(
         told(event, trial)
 
     study.listener = tell
-    trainable = tune.with_resources(tune.with_parameters(PassTrial, passes=passes, stored=stored), {"cpu": _TRIAL_CPU})
+    told_each: dict[str, Any] = {"passes": passes, "stored": stored, "on_cluster": slots.address is not None}
+    trainable = tune.with_resources(tune.with_parameters(PassTrial, **told_each), {"cpu": _TRIAL_CPU})
     searcher = StudySearcher(study, desk)
     seated = searcher.seat_ahead(slots.concurrent)
     # A pass trains them without their processes, whose imports only slow it, and one of these tells of all. But before
