@@ -192,7 +192,7 @@ def resume(
 
             show_submitted([resubmissions.resubmit(name, options, shown)], as_json, results)
             return
-        name = fetched_run(name, results, shown)
+        name, options = fetched_run(name, options, shown)
         _carry_out(
             name, lambda: name, lambda taken: job_work.resume(taken, options, shown, typed_command()), as_json, results
         )

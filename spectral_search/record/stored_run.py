@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -110,6 +111,8 @@ class StoredRun:
     def __init__(self, url: str, what: str) -> None:
         self.store = ObjectStore(url, what)
         self.url, self.name = self.store.url.rstrip("/"), check_name(self.store.place.name)
+        # Whole: where a store is may stand behind the ?.
+        self._resume = f"spectral-search resume {shlex.quote(url)}"
 
     def index(self) -> RunIndex | None:
         """What was copied last; None where nothing was.
@@ -147,11 +150,11 @@ class StoredRun:
         has_trials = index is not None and any(path.startswith("trials/") for path in index.files)
         if index is not None and has_trials and index.created_at != created_at:
             raise RequestError(
-                f"{self.url} holds another run of that name: `spectral-search resume {self.url}` goes on with it; or "
-                "choose another --name."
+                f"{self.url} holds another run of that name: `{self._resume}` goes on with it; or choose another "
+                "place, or for a new run another --name."
             )
         # Written for people, and to see whether anything can be.
-        told = f"A copy of a run. Go on with it: spectral-search resume {self.url}\n".encode()
+        told = f"A copy of a run. Go on with it: {self._resume}\n".encode()
         self.store.write(_ABOUT, BytesIO(told), len(told), lambda nbytes: None)
 
     def fetch(self, paths: RunPaths, hear: Callable[[int, int], None]) -> None:
@@ -162,7 +165,8 @@ class StoredRun:
             hear: Told how many files are there and how many there will be.
 
         Raises:
-            RequestError: There is no copy, it is damaged, or the folder is there already or cannot be written.
+            NameTakenError: Something lies there.
+            RequestError: There is no copy, it is damaged, or the folder cannot be written.
         """
         paths.require_free()
         for left in reversed(range(_FETCHES)):

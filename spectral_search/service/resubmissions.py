@@ -14,7 +14,7 @@ from spectral_search.cluster.ray_jobs import DEFAULT_ADDRESS, RayJobs, job_addre
 from spectral_search.cluster.standing import Standing, standing
 from spectral_search.cluster.submission import hand_over, require_room, require_short
 from spectral_search.errors import RequestError
-from spectral_search.places import owner_writes
+from spectral_search.places import is_store_url, owner_writes
 from spectral_search.record.durable import write_atomic
 from spectral_search.record.paths import RunPaths, results_root
 from spectral_search.service.jobs import handed_over, require_over
@@ -58,6 +58,8 @@ def resubmit(name: str, options: RunOptions, shown: Shown, failed: Collection[in
             run a trial, or others may write to its folder.
     """
     _require_as_begun(options)
+    if is_store_url(name):
+        raise RequestError("A copy of a run is fetched to where it goes on: join the cluster by --address HOST:PORT.")
     paths = RunPaths(results_root(options.results).absolute(), name)
     address = job_address(options.address or DEFAULT_ADDRESS)
     warn_of_plain_text(address, shown)

@@ -1,8 +1,11 @@
 """Copies of runs in object stores: places that are looked at before they are used, and runs fetched from them."""
 
+from dataclasses import replace
+
 from spectral_search.errors import RequestError
 from spectral_search.places import is_store_url
-from spectral_search.record.paths import RunPaths, results_root
+from spectral_search.record.paths import NameTakenError, RunPaths, results_root
+from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.spec.run import RunSpec
 
@@ -35,23 +38,33 @@ def require_copy_place(spec: RunSpec, name: str, created_at: str | None = None) 
         raise RequestError(*error.faults[:-1], f"{error.faults[-1]} ({remedy})") from None
 
 
-def fetched_run(named: str, results: str | None, shown: Shown) -> str:
-    """The name of a run; one that is named by the URL of its copy is fetched into the results folder first.
+def fetched_run(named: str, options: RunOptions, shown: Shown) -> tuple[str, RunOptions]:
+    """The name of a run, and the options to go on with it.
+
+    One that is named by the URL of its copy is fetched into the results folder first, and goes on being copied to where
+    it came from if the options say nothing else.
 
     Args:
         named: A name or a URL.
-        results: The results folder.
+        options: As given.
         shown: Where progress is shown.
 
     Raises:
-        RequestError: The URL holds no copy, or a run of its name is in the results folder already.
+        RequestError: The URL holds no copy, or something of its name is in the results folder already.
     """
     if not is_store_url(named):
-        return named
+        return named, options
     from spectral_search.record.stored_run import StoredRun
 
     stored = StoredRun(named, "The run")
-    paths = RunPaths(results_root(results), stored.name)
-    stored.fetch(paths, shown.progress(f"fetching {stored.url} (files)"))
+    paths = RunPaths(results_root(options.results), stored.name)
+    try:
+        stored.fetch(paths, shown.progress(f"fetching {stored.url} (files)"))
+    except NameTakenError:
+        raise RequestError(
+            f"{paths.folder} is there already, and {stored.url} is not fetched over it: `resume {stored.name}` goes on "
+            "with what is there; or give another folder with --results."
+        ) from None
     shown.say(f"{stored.url} is in {paths.folder}.")
-    return stored.name
+    _, mark, query = named.partition("?")
+    return stored.name, replace(options, copy_to=options.copy_to or f"{stored.url.rpartition('/')[0]}{mark}{query}")

@@ -135,7 +135,7 @@ def test_a_run_whose_disk_is_lost_goes_on_from_its_copy(tmp_path: Path, used_sto
     assert facts(found) == facts(whole)
     # It went on being copied: its end is in the store too, and is not overwritten here.
     refused = call("resume", stored.url, "--results", found.root, folder=tmp_path).require(2)
-    assert "continue it with `resume lost`" in refused.stderr
+    assert "`resume lost` goes on with what is there" in refused.stderr
     call("resume", stored.url, "--results", "third", folder=tmp_path).require()
     assert facts(RunPaths(tmp_path / "third", "lost")) == facts(whole)
     kept = b"".join(path.read_bytes() for path in found.folder.rglob("*") if path.is_file())
