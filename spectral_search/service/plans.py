@@ -8,6 +8,7 @@ from spectral_search.record.paths import RunPaths, next_free_name, results_root
 from spectral_search.service.default_data import with_data
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
+from spectral_search.service.stored_runs import require_copy_place
 from spectral_search.service.teachers import with_teacher
 from spectral_search.spec.data_section import DataSection
 from spectral_search.spec.load import load_spec
@@ -41,7 +42,9 @@ def plan(ref: str, options: RunOptions, shown: Shown, *, dry_run: bool = True) -
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     require_loggers(spec.search.loggers)
-    run_name(spec, options, dry_run=dry_run)
+    name = run_name(spec, options, dry_run=dry_run)
+    if not dry_run:
+        require_copy_place(spec, name)
     check_cluster(spec, options)
     spec, notes, parent = _inherited(spec, options)
     spec, data_notes = with_data(spec, shown, dry_run)

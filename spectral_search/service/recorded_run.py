@@ -9,6 +9,7 @@ from spectral_search.service.fetched import fetch_roots
 from spectral_search.service.plans import check_cluster
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
+from spectral_search.service.stored_runs import require_copy_place
 from spectral_search.spec.run import RunSpec
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def recorded_spec(record: "RunRecord", options: RunOptions) -> RunSpec:
 
 
 def recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> RecordedData:
-    """The data of a run.
+    """The data of a run that may go on.
 
     Raises:
-        RequestError: The spec was edited, or the data are not the data that the run began with.
+        RequestError: The spec was edited, the run could not be copied, or its data are not those that it began with.
     """
     from spectral_search.run.loggers.epoch_sink import require_loggers
     from spectral_search.task.registry import task_of
@@ -47,6 +48,7 @@ def recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> Rec
     require_loggers(spec.search.loggers)
     check_cluster(spec, options)
     require_same_teacher(spec.fit.distill)
+    require_copy_place(spec, record.paths.name, record.manifest.created_at)
     fetch_roots(spec.data, shown)
     task = task_of(spec.task)
     plan = task.recorded(spec, task.open(spec), read_arrays(record.paths.split_npz))

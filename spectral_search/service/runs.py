@@ -16,6 +16,7 @@ from spectral_search.service.run_options import HERE, RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.service.stored_runs import require_copy_place
 from spectral_search.spec.load import load_spec
+from spectral_search.spec.run import RunSpec
 
 if TYPE_CHECKING:
     from spectral_search.record.run_records import RunRecord, RunSummary
@@ -151,9 +152,8 @@ def go_on(
 
     made = recorded_plan(record, options, data)
     _check_ray(made)
-    manifest = Manifest.load(record.paths.manifest_json)
-    require_copy_place(made.spec, record.paths.name, manifest.created_at)
     around = _surroundings(made, options, shown)
+    manifest = Manifest.load(record.paths.manifest_json)
     manifest.data = {**manifest.data, **data.record}
     manifest.claim(command=list(command), earlier_wall_seconds=record.wall_seconds)
     manifest.save(record.paths.manifest_json)
@@ -187,8 +187,7 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
 
     spec = load_spec(ref, sets=options.sets, overrides=options.overrides(), quick=options.quick)
     require_no_loggers(spec.search.loggers)
-    if spec.resources.copy_to is not None:
-        raise RequestError("A run on which several processes work is not copied: leave --copy-to out.")
+    _require_no_copy(spec)
     require_locks(paths)
     if not paths.exists():
         from spectral_search.service.plans import plan
@@ -203,11 +202,21 @@ def join(ref: str, name: str, options: RunOptions, shown: Shown, command: Sequen
         raise RequestError(
             f"{name} is a run of {record.manifest.stage}, not of {spec.stage}: give `--join` another name."
         )
-    require_no_loggers(recorded_spec(record, options).search.loggers)
+    recorded = recorded_spec(record, options)
+    require_no_loggers(recorded.search.loggers)
+    _require_no_copy(recorded)
     made = recorded_plan(record, options, recorded_data(record, options, shown))
     from spectral_search.run.joined_search import join as work
 
     return work(made, paths, _surroundings(made, options, shown))
+
+
+def _require_no_copy(spec: RunSpec) -> None:
+    if spec.resources.copy_to is not None:
+        raise RequestError(
+            "A run on which several processes work is not copied: leave --copy-to out, or say --copy-to none where its "
+            "spec has it."
+        )
 
 
 def stop(name: str, results: str | None = None) -> bool:

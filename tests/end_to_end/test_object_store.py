@@ -109,6 +109,13 @@ def test_a_url_that_cannot_be_read_is_told_before_a_run_begins(
 
 
 @pytest.mark.slow
+def test_a_place_that_takes_no_copy_is_told_before_the_data_are_fetched(url: str, tmp_path: Path) -> None:
+    make_spec(tmp_path, tmp_path / "data")
+    nowhere = ("--copy-to", "s3://no-such-bucket/runs", "--results", "runs")
+    done = call("run", "small.yaml", "--data-root", url, *nowhere, folder=tmp_path).require(2)
+    assert done.stderr.startswith("error: There is no bucket no-such-bucket") and "fetching" not in done.stdout
+
+
 def test_a_run_whose_disk_is_lost_goes_on_from_its_copy(tmp_path: Path, used_store: SmallStore) -> None:
     used_store.make_bucket("runs")
     make_spec(tmp_path, make_data(tmp_path / "data"), fit={"epochs": 40, "patience": 40}, search={"trials": 12})
@@ -127,6 +134,8 @@ def test_a_run_whose_disk_is_lost_goes_on_from_its_copy(tmp_path: Path, used_sto
     assert running.wait_for(copied), running.end()
     running.kill()
     assert RunRecord.load(lost).state == "interrupted", "it was over before it was killed"
+    joined = call("run", "small.yaml", "--join", "lost", "--results", lost.root, folder=tmp_path).require(2)
+    assert "is not copied: leave --copy-to out, or say --copy-to none" in joined.stderr
     shutil.rmtree(lost.root)
 
     found = RunPaths(tmp_path / "other", "lost")
@@ -138,8 +147,12 @@ def test_a_run_whose_disk_is_lost_goes_on_from_its_copy(tmp_path: Path, used_sto
     assert "`resume lost` goes on with what is there" in refused.stderr
     call("resume", stored.url, "--results", "third", folder=tmp_path).require()
     assert facts(RunPaths(tmp_path / "third", "lost")) == facts(whole)
-    kept = b"".join(path.read_bytes() for path in found.folder.rglob("*") if path.is_file())
-    assert SECRET.encode() not in kept and ACCESS.encode() not in kept
+    kept = {path: path.read_bytes() for path in found.folder.rglob("*") if path.is_file()}
+    assert all(SECRET.encode() not in content and ACCESS.encode() not in content for content in kept.values())
+    nowhere = ("--copy-to", "s3://no-such-bucket", "--results", found.root)
+    refused = call("resume", "lost", "--trials", 13, *nowhere, folder=tmp_path).require(2)
+    assert "There is no bucket no-such-bucket" in refused.stderr
+    assert kept == {path: path.read_bytes() for path in kept}, "what is refused leaves the run as it was"
     again = call("run", "small.yaml", "--name", "lost", "--results", "new", *copies, folder=tmp_path).require(2)
     assert "s3://runs/mine/lost holds another run of that name" in again.stderr
     assert not (tmp_path / "new" / "lost").exists()
