@@ -1,6 +1,5 @@
 """Copies of a run's files in a real store: a moment of them, only what changed, and never what stops a search."""
 
-import signal
 import sqlite3
 import threading
 import time
@@ -195,12 +194,15 @@ def test_who_does_not_wait_for_the_last_copy_is_not_held_up(
             time.sleep(0.01)
         return ""
 
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt  # and no signal, which a process in the background may not hear
+
     monkeypatch.setattr(ObjectStore, "write", write)
     said, copier = list[str](), _copier(place, paths)
     copier._say = said.append
     copier.begin()
     with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
-        interrupted.setattr(copier._thread, "join", lambda seconds: signal.raise_signal(signal.SIGINT))
+        interrupted.setattr(copier._thread, "join", interrupt)
         copier.end(60.0)
     copier._thread.join(5.0)
     assert not copier._thread.is_alive()
