@@ -71,6 +71,7 @@ class ResultsFolder:
         self._listing = Lock()
         self._watched: OrderedDict[str, WatchedRun] = OrderedDict()
         self._glances: dict[str, tuple[object, Glance]] = {}
+        self._looked: dict[str, float] = {}
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -100,10 +101,10 @@ class ResultsFolder:
         with self._listing:
             summaries = list_runs(self.root, now=self._clock(), files=self._manifests)
         until = time.monotonic() + look_seconds
-        # Those that run first: old ones that were never looked into would take all the time of the first listings.
-        glances = {
-            run.name: self._glance(run, until) for run in sorted(summaries, key=lambda run: run.state != "running")
-        }
+        # Those that run first: old ones that were never looked into would take all the time of the first listings. And
+        # in turn: were the same ones always first, others of many would never be looked into.
+        in_turn = sorted(summaries, key=lambda run: (run.state != "running", self._looked.get(run.name, 0.0)))
+        glances = {run.name: self._glance(run, until) for run in in_turn}
         return [(run, glances[run.name]) for run in summaries]
 
     def _glance(self, run: RunSummary, until: float) -> Glance | None:
@@ -115,8 +116,10 @@ class ResultsFolder:
         before = self._glances.get(run.name)
         if before is not None and before[0] == seen and run.state != "running":
             return before[1]
-        if time.monotonic() > until:
+        now = time.monotonic()
+        if now > until:
             return None if before is None else before[1]
+        self._looked[run.name] = now
         with suppress(RequestError):  # told where the run itself is shown
             # One that does not run is read once and let go: old runs must not push out those that somebody looks at.
             watched = self.watched(run.name) if run.state == "running" else WatchedRun(paths)

@@ -1,9 +1,12 @@
 import shutil
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made_runs import MakeRun
 
+from spectral_search.cluster.live_page import results_folder
 from spectral_search.cluster.live_page.results_folder import ResultsFolder
 from spectral_search.cluster.live_page.run_list import runs_document
 from spectral_search.errors import RequestError
@@ -47,6 +50,17 @@ def test_runs_that_run_are_looked_into_first(make_run: MakeRun) -> None:
     folder._glance = lambda run, until: looked.append(run.name)  # type: ignore[method-assign, func-returns-value]
     assert [run.name for run, _ in folder.runs()][-1] == "live"
     assert looked[0] == "live" and len(looked) == 9
+
+
+def test_of_many_runs_that_run_each_has_its_turn(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ResultsFolder(make_run("run0").root)
+    for number in range(1, 20):
+        make_run(f"run{number}")
+    clock = count()  # a second for each of them, of four that a listing has
+    monkeypatch.setattr(results_folder, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    for _ in range(5):
+        found = folder.runs(look_seconds=4.0)
+    assert [run.name for run, glance in found if glance is None] == []
 
 
 def test_a_run_that_was_removed_is_gone_and_one_that_was_moved_here_is_there(make_run: MakeRun) -> None:
