@@ -1,5 +1,6 @@
 """Copies of a run's files in a real store: a moment of them, only what changed, and never what stops a search."""
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -228,13 +229,15 @@ def test_a_last_copy_that_was_not_made_is_told_of_whatever_was_told_before(
     )
 
 
-def test_of_two_sessions_the_older_one_stops(paths: RunPaths, place: StoredRun) -> None:
-    said, older = list[str](), None
+def test_of_two_sessions_the_older_one_stops(paths: RunPaths, place: StoredRun, tmp_path: Path) -> None:
+    said = list[str]()
     older = _copier(place, paths, said)
     older.begin()
     while place.index() is None:
         time.sleep(0.02)
-    newer = _copier(place, paths)
+    # Of a folder of its own: of one run only one process at a time goes on in a folder.
+    shutil.copytree(paths.folder, tmp_path / "elsewhere" / "one", ignore=shutil.ignore_patterns(paths.copying_dir.name))
+    newer = _copier(place, RunPaths(tmp_path / "elsewhere", "one"))
     newer.round()
     older.end(60.0)
     assert said == [f"Another session goes on with run one and copies it to {place.url}."]
