@@ -91,18 +91,21 @@ def _watch_nodes(
     over: Event,
     period: float,
 ) -> None:
-    before, had_room = living(), True
+    before, had_room = _living_now(living) or {}, True
     while not over.wait(period):
-        try:
-            now = living()
-        except Exception:  # of whatever kind: what a silent head does to Ray's calls is told by the other watch
+        now = _living_now(living)
+        if over.is_set():  # the answer took longer than the search, and is of no use to anybody
+            return
+        if now is None:
             continue
         lost, before = len(before.keys() - now.keys()), now
         held = still_held(slots, now.values())
         gone = f"{lost} node{'s' if lost > 1 else ''} of the cluster {'are' if lost > 1 else 'is'} gone"
         if not held and had_room:
             one = f"{told_of_slot(slots)} of one {'shared pass' if slots.passes else 'trial'}"
-            say(f"{gone}, and none that is left has the {one}: the search waits until one has.")
+            # Of one that died before the first look, as while the data were read, nothing else is known here.
+            none = f"{gone}, and none that is left" if lost else "No living node of the cluster"
+            say(f"{none} has the {one}: the search waits until one has.")
             stranded(told_of_slot(slots))
         elif held and not had_room:
             say("The cluster has a node for a trial again: the search goes on.")
@@ -111,6 +114,14 @@ def _watch_nodes(
             trials = f"{held} trial{'s' if held > 1 else ''} at a time"
             say(f"{gone}, with what trained there; what is left has room for {trials}, and the search goes on.")
         had_room = held > 0
+
+
+def _living_now(living: Callable[[], Mapping[str, Node]]) -> Mapping[str, Node] | None:
+    """The living nodes; None where there is no answer."""
+    try:
+        return living()
+    except Exception:  # of whatever kind: what a silent head does to Ray's calls is told by the other watch
+        return None
 
 
 def _watch(address: str, tell: Callable[[], None], over: Event, period: float, silence: float) -> None:

@@ -1,7 +1,10 @@
 """A cluster that stops answering is told of, once each time, and so are nodes that are lost."""
 
 import socket
+import threading
 import time
+
+import pytest
 
 from spectral_search.run.cluster_slots import Node, share_of
 from spectral_search.run.cluster_watch import watched_cluster, watched_nodes
@@ -10,6 +13,7 @@ from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import Slots
 
 PERIOD, SILENCE = 0.02, 0.1
+_ONE_CPU = share_of(ResourcesSpec(), Slots(0.0, 0.0, 0, (), "c"), [{"CPU": 1.0}], memory=GivenMemory(0))
 
 
 def listening(port: int = 0) -> socket.socket:
@@ -78,6 +82,42 @@ def test_lost_nodes_are_told_and_that_a_search_has_to_wait_for_one() -> None:
         assert said_of("d", large, SILENCE) == ""
     assert said_of("b", None, SILENCE) == "", "the search is over"
     assert stranded == ["1 CPU and 4 GB of memory", None]
+
+
+def test_nodes_that_were_lost_before_the_first_look_are_told_too() -> None:
+    looks, said = list[int](), list[str]()
+
+    def living() -> dict[str, Node]:
+        looks.append(1)
+        if len(looks) == 1:
+            raise ConnectionError("for a moment")
+        return {"a": {"CPU": 0.0}}
+
+    with watched_nodes(living, _ONE_CPU, said.append, period_seconds=PERIOD):
+        until = time.monotonic() + 60.0
+        while not said and time.monotonic() < until:
+            time.sleep(PERIOD)
+    assert said == ["No living node of the cluster has the 1 CPU of one trial: the search waits until one has."]
+
+
+def test_what_is_seen_after_the_end_of_a_search_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then a job has entered that it is over, and is not to be `running` again."""
+    monkeypatch.setattr("spectral_search.run.cluster_watch._LOOK_S", 0.0)
+    looks, asked, answers, told = list[int](), threading.Event(), threading.Event(), list[str | None]()
+
+    def living() -> dict[str, Node]:
+        looks.append(1)
+        if len(looks) == 2:
+            asked.set()
+            answers.wait(60.0)
+        return {}
+
+    with watched_nodes(living, _ONE_CPU, told.append, told.append, period_seconds=PERIOD):
+        assert asked.wait(60.0)
+        (watch,) = (thread for thread in threading.enumerate() if thread.name == "node watch")
+    answers.set()
+    watch.join(60.0)
+    assert not watch.is_alive() and told == []
 
 
 def test_of_nodes_of_ray_here_nothing_is_told() -> None:
