@@ -237,6 +237,12 @@ class FetchedCache:
         missing = {one: place for one, place in places.items() if not _is_whole(place, one)}
         self._require_room(wanted, sum(one.nbytes for one in missing), entry)
         _read_all(wanted, missing, hear)
+        if not all(_is_whole(place, one) for one, place in missing.items()):
+            # Else they would be fetched again, and again.
+            raise RequestError(
+                f"The file system of {self.folder} keeps no exact times of files: set {home.CACHE_VARIABLE} to a "
+                "folder on another."
+            )
         for folder in {parent for place in places.values() for parent in (place.parent, *place.parent.parents)}:
             if folder.is_relative_to(part):
                 sync_folder(folder)
@@ -328,7 +334,8 @@ def _is_whole(file: Path, one: StoredObject) -> bool:
         status = file.stat()
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (one.nbytes, one.mtime_ns)
+    # 0: the store does not say when it was written.
+    return status.st_size == one.nbytes and one.mtime_ns in (0, status.st_mtime_ns)
 
 
 def _unpart(path: Path) -> Path:

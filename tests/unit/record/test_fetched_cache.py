@@ -1,8 +1,11 @@
 """Objects of a real store in the cache: whole or not there, fetched once, noticed when they change, bounded."""
 
+import os
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +123,37 @@ def test_a_kill_in_the_middle_leaves_nothing_half_and_is_gone_on_with(url: str, 
     assert len(second.stdout.split()) == len(whole) - len(found), "what was there is not fetched again"
     (kept,) = (path for path in folder.iterdir() if path.is_dir())
     assert _files(kept / "data" / url.removeprefix("s3://")) == whole
+
+
+def test_a_store_that_tells_no_times_is_fetched_from_once(
+    url: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, names = ObjectStore.read, list[str]()
+
+    def counted(self: ObjectStore, found: StoredObject, file: Path, heard: Callable[[int], None]) -> None:
+        names.append(found.name)
+        assert len(names) == len(set(names)), "it is fetched for ever"
+        read(self, found, file, heard)
+
+    monkeypatch.setattr(ObjectStore, "read", counted)
+    found = StoredSet.at(url)
+    timeless = StoredSet(url, tuple(replace(one, mtime_ns=0) for one in found.objects))
+    kept = FetchedCache.here().keep(timeless, _unheard)
+    assert _files(kept.folder / url.removeprefix("s3://")) == _files(data)
+
+
+def test_a_file_system_without_exact_times_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, names = ObjectStore.read, list[str]()
+
+    def inexact(self: ObjectStore, found: StoredObject, file: Path, heard: Callable[[int], None]) -> None:
+        names.append(found.name)
+        assert len(names) == len(set(names)), "it is fetched for ever"
+        read(self, found, file, heard)
+        os.utime(file, ns=(0, found.mtime_ns // 3_600_000_000_000 * 3_600_000_000_000))
+
+    monkeypatch.setattr(ObjectStore, "read", inexact)
+    with pytest.raises(RequestError, match="keeps no exact times of files: set SPECTRAL_SEARCH_CACHE to a folder"):
+        FetchedCache.here().keep(StoredSet.at(url), _unheard)
 
 
 def test_of_several_processes_one_fetches(url: str, data: Path) -> None:
