@@ -7,6 +7,8 @@ import pytest
 from soak import KINDS, soak
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
+ALL_MINUTES = 30.0
+"""In so many something of each kind is killed."""
 LAST_SECONDS = 1800.0
 """What a search that begins in the last minute may take."""
 
@@ -17,4 +19,7 @@ def test_kills_change_no_number(tmp_path: Path, capsys: pytest.CaptureFixture[st
     outcome = soak(tmp_path, MINUTES)
     with capsys.disabled():
         print(f"\n{outcome.told()}")
-    assert outcome.sound and list(outcome.kills) == list(KINDS), outcome
+    assert outcome.sound, outcome
+    killed = {kind for kind, count in outcome.kills.items() if count}
+    # In less time a kind may not have had its turn.
+    assert killed == set(KINDS) or MINUTES < ALL_MINUTES, outcome
