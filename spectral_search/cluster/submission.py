@@ -130,7 +130,11 @@ def require_same_version(job: JobRecord, here: str, python: str) -> None:
 
 
 def require_room(
-    resources: ResourcesSpec, nodes: Sequence[Mapping[str, float]], name: str, memory: NodeMemory | None = None
+    resources: ResourcesSpec,
+    nodes: Sequence[Mapping[str, float]],
+    name: str,
+    memory: NodeMemory | None = None,
+    executor: str = "auto",
 ) -> None:
     """Refuse at once what no node of a cluster could ever run.
 
@@ -139,6 +143,7 @@ def require_room(
         nodes: What each node has.
         name: Of the search.
         memory: What its trials take of a node's memory; None where that is not known here.
+        executor: As asked for: where trials share passes, what the spec says of each counts for none.
 
     Raises:
         RequestError: It asks for more than any node has.
@@ -146,7 +151,7 @@ def require_room(
     if not nodes:
         raise RequestError("The cluster has no living node: add one.")
     try:
-        share_of(resources, Slots(0.0, 0.0, 0, ()), nodes, memory=memory)
+        share_of(resources, Slots(0.0, 0.0, 0, (), passes=int(executor == "shared")), nodes, memory=memory)
     except NoNodeError as error:
         told = f"{name} can never run there: a trial asks for {error.asked}, and the nodes have {error.had}"
         raise RequestError(f"{told}; {error.remedy}.") from None

@@ -126,7 +126,7 @@ def _not_heeded(spec: RunSpec, executor: Executor) -> str:
     if executor != "shared" or not keys:
         return ""
     told = " and ".join(f"resources.{key}" for key in keys)
-    return f": {told}, said of a trial with a process of its own, counts for none of them"
+    return f": {told}, said of a trial with a process of its own, count{'s' * (len(keys) == 1)} for none of them"
 
 
 def _stacks(config: TrialConfig) -> bool:

@@ -50,7 +50,7 @@ def render_plan(plan: Plan) -> RenderableType:
 
 def _memory_text(memory: MemoryPlan) -> str:
     told = f"about {size(memory.largest_bytes)} to train the largest network"
-    if memory.process_bytes is not None:
+    if memory.process_bytes:  # of 0 nothing is asked
         told += f", {size(memory.process_bytes)} of its machine for a process that does"
     return told if memory.free_bytes is None else f"{told}, {size(memory.free_bytes)} free"
 

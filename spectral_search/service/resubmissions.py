@@ -149,7 +149,7 @@ def _require_room(paths: RunPaths, record: JobRecord, nodes: list[dict[str, floa
     begun = options_of(record)
     source = paths.job_spec if paths.job_spec.is_file() else paths.spec_yaml
     spec = load_spec(str(source), sets=begun.sets, overrides=begun.overrides(), quick=begun.quick)
-    require_room(spec.resources, nodes, paths.name, told_memory(spec, begun, shown))
+    require_room(spec.resources, nodes, paths.name, told_memory(spec, begun, shown), begun.executor)
 
 
 def _require_as_begun(options: RunOptions) -> None:

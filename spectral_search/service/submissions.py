@@ -77,7 +77,7 @@ def submit(refs: Sequence[str], options: RunOptions, shown: Shown, where: Destin
     _before_each(ordered, root, options)
     nodes = RayJobs(address).nodes()
     for spec in ordered.values():
-        require_room(spec.resources, nodes, spec.stage, told_memory(spec, options, shown))
+        require_room(spec.resources, nodes, spec.stage, told_memory(spec, options, shown), options.executor)
     place = where.results or str(root)
     for ref, spec in ordered.items():
         job = _job(ref, spec, options, place, address, [*where.after])

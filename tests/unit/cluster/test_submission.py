@@ -108,6 +108,13 @@ def test_what_no_node_could_ever_run(cpus: float | str, gpus: float | str) -> No
         require_room(ResourcesSpec(cpus_per_trial=cpus, gpus_per_trial=gpus), NODES, "small")
 
 
+def test_where_passes_are_shared_what_is_said_of_a_trial_refuses_nothing() -> None:
+    resources = ResourcesSpec(cpus_per_trial=9.0, gpus_per_trial=3.0)
+    require_room(resources, NODES, "small", executor="shared")
+    with pytest.raises(RequestError, match="65 GB of memory, and the nodes have"):
+        require_room(resources, NODES, "small", GivenMemory(65 * 10**9), "shared")
+
+
 def test_a_trial_that_no_node_has_the_memory_for() -> None:
     require_room(ResourcesSpec(gpus=[]), NODES, "small", GivenMemory(64 * 10**9))
     told = "a trial asks for 1 CPU and 65 GB of memory, and the nodes have 4 CPUs, 2 GPUs and 64 GB of memory, or 8 "

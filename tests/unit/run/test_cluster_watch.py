@@ -122,4 +122,4 @@ def test_what_is_seen_after_the_end_of_a_search_is_not_told(monkeypatch: pytest.
 
 def test_of_nodes_of_ray_here_nothing_is_told() -> None:
     with watched_nodes(None, Slots(1.0, 0.0, 1, ()), lambda text: None):
-        pass
+        assert "node watch" not in {thread.name for thread in threading.enumerate()}

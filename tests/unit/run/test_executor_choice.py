@@ -65,7 +65,7 @@ def test_networks_that_stack_share_passes_here_or_on_ray(train: int, expected: s
     ("asked", "resources", "told"),
     [
         ("shared", {"gpus_per_trial": 0.5}, "shared, as asked for: resources.gpus_per_trial, said of a trial with"),
-        ("shared", {"gpus_per_trial": 0.5, "cpus_per_trial": 2.0}, "gpus_per_trial and resources.cpus_per_trial, said"),
+        ("shared", {"gpus_per_trial": 0.5, "cpus_per_trial": 2.0}, "process of its own, count for none of them."),
         ("shared", {}, "Executor shared, as asked for."),
         ("separate", {"cpus_per_trial": 2.0}, "Executor separate, as asked for."),
         ("inline", {"cpus_per_trial": 2.0}, "Executor inline, as asked for."),

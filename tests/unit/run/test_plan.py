@@ -1,16 +1,19 @@
 """Plans: what they say of rungs, and every number of a spec at its bounds, planned or refused in one sentence."""
 
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from looked_at import look_once
 from numeric_leaves import Leaf, numeric_leaves
+from rich.console import Console
 from tiny_search import make_tiny_data, tiny_document
 
 from spectral_search.errors import RequestError
 from spectral_search.run.plan import late_decision, make_plan
+from spectral_search.run.plan_view import render_plan
 from spectral_search.spec.run import RunSpec
 from spectral_search.tasks.spectra.shards.data_root import DataRoot
 
@@ -49,6 +52,14 @@ def test_indices_of_gpus_mean_nothing_on_a_cluster(root: DataRoot, gpus: Any, to
     plan = make_plan(RunSpec.from_dict(document), root)
     assert any("resources.gpus names GPUs of one machine" in note for note in plan.notes) == told
     assert plan.memory is not None and plan.document()["process_bytes"] > 250e6
+
+
+@pytest.mark.parametrize("asked", [{}, {"allow_oversize": True}, {"memory_gb_per_trial": 0}])
+def test_a_plan_shows_what_is_asked_of_a_node_where_anything_is(root: DataRoot, asked: dict[str, Any]) -> None:
+    resources = {"address": "10.0.0.5:6379", **asked}
+    document = {"stage": "some", "model": {"kind": "mlp", "hidden": [4]}, "resources": resources}
+    Console(file=(file := StringIO()), width=200).print(render_plan(make_plan(RunSpec.from_dict(document), root)))
+    assert ("of its machine for a process that does" in file.getvalue()) == (not asked)
 
 
 @pytest.mark.parametrize(
