@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from spectral_search.run.cluster_slots import NodeMemory
 from spectral_search.run.memory_corners import Corners, Sized
@@ -62,24 +63,18 @@ class EstimatedMemory:
         self._spec, self._traits = spec, traits
 
     def least(self, members: int = 1, *, gpu: bool) -> int:
-        return self._bytes(self._smallest(gpu), members, gpu)
+        return self._bytes(self._of(gpu).smallest, members, gpu)
 
     def most(self, members: int = 1, *, gpu: bool) -> int:
-        return self._bytes(self.largest(gpu=gpu), members, gpu)
+        return self._bytes(self._of(gpu).largest, members, gpu)
 
     def advice(self, *, gpu: bool) -> str:
-        smallest = self._smallest(gpu)
+        smallest = self._of(gpu).smallest
         return advice(smallest.config, smallest.footprint)
 
     def largest(self, *, gpu: bool) -> Sized:
         """The trial that needs the most."""
-        corners = self._corners(gpu)
-        points = corners.grid() if self._spec.search.exhaustive else []
-        return max(points, key=lambda sized: sized.footprint.peak) if points else corners.largest()
-
-    def _smallest(self, gpu: bool) -> Sized:
-        """What must fit: something of a space, and of a grid everything."""
-        return self.largest(gpu=gpu) if self._spec.search.exhaustive else self._corners(gpu).smallest()
+        return self._of(gpu).largest
 
     def _bytes(self, one: Sized, members: int, gpu: bool) -> int:
         if self._spec.resources.allow_oversize:  # the estimate is said to be wrong
@@ -87,16 +82,32 @@ class EstimatedMemory:
         beside = PROCESS_BYTES + self._traits.window_bytes
         return beside + trial_bytes([one.footprint] * members, gpu=gpu, shared=True)
 
-    def _corners(self, gpu: bool) -> Corners:
+    def _of(self, gpu: bool) -> "_Extremes":
         return self._on_gpu if gpu else self._on_cpu
 
+    # Kept, since a cluster asks for every number of members and at every look for room.
     @cached_property
-    def _on_cpu(self) -> Corners:
-        return Corners(self._spec, self._traits.values, self._traits.train, gpu=False)
+    def _on_cpu(self) -> "_Extremes":
+        return self._extremes(gpu=False)
 
     @cached_property
-    def _on_gpu(self) -> Corners:
-        return Corners(self._spec, self._traits.values, self._traits.train, gpu=True)
+    def _on_gpu(self) -> "_Extremes":
+        return self._extremes(gpu=True)
+
+    def _extremes(self, *, gpu: bool) -> "_Extremes":
+        corners = Corners(self._spec, self._traits.values, self._traits.train, gpu=gpu)
+        if not self._spec.search.exhaustive:
+            return _Extremes(corners.smallest(), corners.largest())
+        points = corners.grid()
+        largest = max(points, key=lambda sized: sized.footprint.peak) if points else corners.largest()
+        return _Extremes(largest, largest)
+
+
+class _Extremes(NamedTuple):
+    """What must fit, something of a space and of a grid everything; and the trial that needs the most."""
+
+    smallest: Sized
+    largest: Sized
 
 
 def node_memory(spec: RunSpec, traits: Traits) -> NodeMemory:
