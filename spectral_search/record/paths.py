@@ -214,6 +214,11 @@ class RunPaths:
         return self.folder / "logging" / kind
 
     @property
+    def copied_json(self) -> Path:
+        """By place, the last session of copying that this folder knows of."""
+        return self.folder / "copied.json"
+
+    @property
     def copying_dir(self) -> Path:
         """What is being copied to an object store, as it was at one moment."""
         return self.folder / "copying"
@@ -221,14 +226,14 @@ class RunPaths:
     def copied_files(self) -> Iterator[Path]:
         """What a copy elsewhere needs: all files but those that say what processes of this machine do."""
         own = {self.copying_dir, self.joiners_dir, self.under_way_dir, self.job_dir}
-        locks = {self.lock, self.study_lock, self.finish_lock}
+        here_alone = {self.lock, self.study_lock, self.finish_lock, self.copied_json}
         for folder, folders, names in os.walk(self.folder):
             here = Path(folder)
             folders[:] = [name for name in folders if here / name not in own]
             # Backwards, so that of a checkpoint the last epoch comes before the best, which is written first.
             for path in (here / name for name in sorted(names, reverse=True)):
                 is_half = path.name.startswith(".") and path.name.endswith(".tmp")
-                if not (is_half or path in locks or path.is_symlink() or path.name == TrialPaths(here).owner.name):
+                if not (is_half or path in here_alone or path.is_symlink() or path.name == TrialPaths(here).owner.name):
                     yield path
 
     @property

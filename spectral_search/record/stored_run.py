@@ -25,6 +25,7 @@ from typing import Any
 
 from spectral_search.errors import RequestError
 from spectral_search.places import sync_folder, writing
+from spectral_search.record.durable import read_json, write_json
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.object_store import ObjectChangedError, ObjectStore, StoredObject
 from spectral_search.record.paths import RunPaths, check_name
@@ -136,22 +137,42 @@ class StoredRun:
         content = index.to_bytes()
         self.store.write(_INDEX, BytesIO(content), len(content), lambda nbytes: None)
 
-    def require_of(self, created_at: str | None) -> None:
-        """Refuse a place where another run lies, or that cannot be written.
-
-        Args:
-            created_at: When the run that is to be copied began; None where it is yet to.
+    def session_of(self, paths: RunPaths) -> int:
+        """The last session of copying to this place that a run's folder knows of; 0 where it knows of none.
 
         Raises:
-            RequestError: Another run lies there, or the store does not answer or take anything.
+            RequestError: What says so is damaged.
+        """
+        return int(read_json(paths.copied_json).get(self.url, 0)) if paths.copied_json.is_file() else 0
+
+    def keep_session(self, paths: RunPaths, session: int) -> None:
+        """Let a run's folder know of a session."""
+        known = read_json(paths.copied_json) if paths.copied_json.is_file() else {}
+        write_json(paths.copied_json, {**known, self.url: session})
+
+    def require_of(self, paths: RunPaths | None) -> None:
+        """Refuse a place where another run lies, or a later moment of this one, or that cannot be written.
+
+        Args:
+            paths: The run that is to be copied; None where it is yet to begin.
+
+        Raises:
+            RequestError: It is refused, or the store does not answer or take anything.
         """
         index = self.index()
+        created_at = None if paths is None else Manifest.load(paths.manifest_json).created_at
         # One without a trial is of a run that was refused when its data were read.
         has_trials = index is not None and any(path.startswith("trials/") for path in index.files)
         if index is not None and has_trials and index.created_at != created_at:
             raise RequestError(
                 f"{self.url} holds another run of that name: `{self._resume}` goes on with it; or choose another "
                 "place, or for a new run another --name."
+            )
+        if index is not None and paths is not None and index.session > self.session_of(paths):
+            # What was trained there would be lost to what lies here, which is older.
+            raise RequestError(
+                f"Run {paths.name} was gone on with elsewhere, from its copy in {self.url}: `{self._resume}` with "
+                "another --results goes on with what was trained there; or choose another place for copies of this."
             )
         # Written for people, and to see whether anything can be.
         told = f"A copy of a run. Go on with it: {self._resume}\n".encode()
@@ -191,6 +212,7 @@ class StoredRun:
                     hear(number, len(index.files))
                 made.trials_dir.mkdir(parents=True, exist_ok=True)
                 _let_go(made, index.at_unix_seconds)
+                self.keep_session(made, index.session)
                 for folder, _, _ in os.walk(made.folder):
                     sync_folder(Path(folder))
                 paths.require_unused()

@@ -126,6 +126,7 @@ class RunCopier:
         before = self._place.index() or RunIndex(self._created_at, session=0, writer="", at_unix_seconds=0.0)
         if self._known is None:
             self._session = before.session + 1
+            self._place.keep_session(self._paths, self._session)
         elif before != self._known:
             # What an older session still had on its way may come after what this one wrote.
             if before.session >= self._session and before.writer != self._writer:

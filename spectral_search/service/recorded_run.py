@@ -48,7 +48,7 @@ def recorded_data(record: "RunRecord", options: RunOptions, shown: Shown) -> Rec
     require_loggers(spec.search.loggers)
     check_cluster(spec, options)
     require_same_teacher(spec.fit.distill)
-    require_copy_place(spec, record.paths.name, record.manifest.created_at)
+    require_copy_place(spec, record.paths.name, record.paths)
     fetch_roots(spec.data, shown)
     task = task_of(spec.task)
     plan = task.recorded(spec, task.open(spec), read_arrays(record.paths.split_npz))

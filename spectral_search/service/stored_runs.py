@@ -10,16 +10,17 @@ from spectral_search.service.shown import Shown
 from spectral_search.spec.run import RunSpec
 
 
-def require_copy_place(spec: RunSpec, name: str, created_at: str | None = None) -> None:
+def require_copy_place(spec: RunSpec, name: str, paths: RunPaths | None = None) -> None:
     """Refuse a run whose copy could not be made, before any work.
 
     Args:
         spec: The run's.
         name: Its name.
-        created_at: When it began, by its manifest; None where it is yet to.
+        paths: The run; None where it is yet to begin.
 
     Raises:
-        RequestError: The place holds another run, or cannot be written; or the study lies in a database of its own.
+        RequestError: The place holds another run or a later moment of this one, or cannot be written; or the study lies
+            in a database of its own.
     """
     place = spec.resources.place_of_copy(name)
     if place is None:
@@ -32,7 +33,7 @@ def require_copy_place(spec: RunSpec, name: str, created_at: str | None = None) 
     from spectral_search.record.stored_run import StoredRun
 
     try:
-        StoredRun(place, "--copy-to").require_of(created_at)
+        StoredRun(place, "--copy-to").require_of(paths)
     except RequestError as error:
         remedy = "--copy-to none goes on without a copy."
         raise RequestError(*error.faults[:-1], f"{error.faults[-1]} ({remedy})") from None

@@ -68,7 +68,7 @@ def test_a_copy_is_the_run_without_what_is_this_machines(paths: RunPaths, place:
     found = _fetched(place, tmp_path / "other")
     names = {path.relative_to(found.folder).as_posix() for path in found.folder.rglob("*") if path.is_file()}
     trial = {f"trials/0000/{name}" for name in ("progress.jsonl", "checkpoint/last.safetensors")}
-    assert names == {"manifest.json", "study.db", "trials/0000/checkpoint/best.safetensors", *trial}
+    assert names == {"copied.json", "manifest.json", "study.db", "trials/0000/checkpoint/best.safetensors", *trial}
     with closing(sqlite3.connect(found.study_db)) as database:
         assert database.execute("SELECT count(*) FROM numbers").fetchone() == (0,)
     # Nobody works on what was fetched, whoever works on what it was copied from.
@@ -258,12 +258,24 @@ def test_what_an_older_session_had_on_its_way_does_not_stop_the_newer_one(paths:
 
 
 def test_another_run_of_the_name_is_not_replaced(paths: RunPaths, place: StoredRun) -> None:
-    created_at = Manifest.load(paths.manifest_json).created_at
     place.require_of(None)
     _copier(place, paths).round()
-    place.require_of(created_at)
+    place.require_of(paths)
     with pytest.raises(RequestError, match=r"holds another run of that name: `spectral-search resume s3://"):
         place.require_of(None)
+
+
+def test_an_older_disk_does_not_replace_what_was_trained_elsewhere(
+    paths: RunPaths, place: StoredRun, tmp_path: Path
+) -> None:
+    _copier(place, paths).round()
+    elsewhere = _fetched(place, tmp_path / "other")
+    place.require_of(paths)
+    place.require_of(elsewhere)
+    _copier(place, elsewhere).round()
+    place.require_of(elsewhere)
+    with pytest.raises(RequestError, match=r"was gone on with elsewhere, .*`spectral-search resume s3://.*/one` with"):
+        place.require_of(paths)
 
 
 @pytest.mark.parametrize("path", ["../other", "/etc/passwd", "trials/../../x", ""])
