@@ -31,6 +31,8 @@ from spectral_search.record.object_store import ObjectChangedError, ObjectStore,
 from spectral_search.record.paths import RunPaths, check_name
 
 _INDEX, _ABOUT, _FILES = "index.json", "about.txt", "files"
+_VERSION = 1
+"""Of what the index says; another one is not read."""
 _TURNS = 3
 _FETCHES = 4
 _READINGS, _READING_SECONDS = 4, 0.2
@@ -72,17 +74,22 @@ class RunIndex:
     files: dict[str, StoredFile] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        return json.dumps({"version": 1, **asdict(self)}, indent=1).encode()
+        return json.dumps({"version": _VERSION, **asdict(self)}, indent=1).encode()
 
     @classmethod
     def of(cls, content: bytes, url: str) -> "RunIndex":
         """Read one.
 
         Raises:
-            RequestError: It is none.
+            RequestError: It is none, or of a version that is not known here.
         """
         try:
             document: dict[str, Any] = json.loads(content)
+            if (version := document["version"]) != _VERSION:
+                raise RequestError(
+                    f"{url}/{_INDEX} has version {version!r}, and this package reads {_VERSION}: resume it with "
+                    "the one that copied it."
+                )
             files = {
                 path: StoredFile(str(one["name"]), int(one["nbytes"]), str(one["sha256"]))
                 for path, one in document["files"].items()
@@ -202,6 +209,7 @@ class StoredRun:
     def _fetch(self, paths: RunPaths, hear: Callable[[int, int], None]) -> None:
         index = self.index()
         if index is None:
+            self.store.objects()  # which tells of a bucket that is not there
             raise RequestError(f"{self.url} holds no copied run: name what --copy-to said, and the run's name.")
         hidden = paths.root / f".{paths.name}.{secrets.token_hex(4)}.tmp"
         made = RunPaths(hidden, paths.name)

@@ -290,3 +290,9 @@ def test_an_index_that_names_what_is_no_file_of_a_run_is_refused(path: str) -> N
     )
     with pytest.raises(RequestError, match="which is no file of a run"):
         RunIndex.of(document, "s3://copies/one")
+
+
+def test_an_index_of_another_version_is_not_read() -> None:
+    content = RunIndex("now", 1, "me", 0.0).to_bytes().replace(b'"version": 1', b'"version": 2')
+    with pytest.raises(RequestError, match="has version 2, and this package reads 1: resume it with the one"):
+        RunIndex.of(content, "s3://copies/one")

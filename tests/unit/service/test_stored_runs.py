@@ -43,6 +43,20 @@ def test_a_run_is_not_fetched_over_what_is_there(url: str, tmp_path: Path) -> No
         fetched_run(url, RunOptions(results=str(tmp_path / "runs")), silent())
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("stored/nothing", "s3://stored/nothing holds no copied run"),
+        ("no-such-bucket/one", "There is no bucket no-such-b"),
+    ],
+)
+def test_a_typing_error_is_told(place: str, told: str, used_store: SmallStore, tmp_path: Path) -> None:
+    used_store.make_bucket("stored")
+    with pytest.raises(RequestError, match=told):
+        fetched_run(f"s3://{place}", RunOptions(results=str(tmp_path / "other")), silent())
+    assert not list(tmp_path.glob("*"))
+
+
 def test_what_is_said_of_a_copy_finds_it_again(url: str, used_store: SmallStore) -> None:
     stored = StoredRun(url, "a test")
     stored.require_of(None)
