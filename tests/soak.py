@@ -41,6 +41,8 @@ SEARCH: dict[str, dict[str, Any]] = {
 """Neither random proposals nor halving depend on who is faster."""
 KINDS = ("driver", "worker", "node", "cluster", "page")
 """What is killed."""
+NOT_OF_TRIALS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Processes of Ray's own that are called like those of trials; a node dies with one of its agents."""
 NODE = {"num_cpus": 1}
 SEED = 7
 KILLS = 4
@@ -218,7 +220,7 @@ class Disturbed:
     def _kill(self, running: Running) -> str:
         """SIGKILL; to what."""
         processes = running.look() if self._cluster is None else self._cluster.look()
-        workers = [process for process in processes if _trains(process)]
+        workers = [process for process in processes if trains(process)]
         there = {"driver": True, "worker": workers, "node": self._nodes > 1, "cluster": self._cluster}
         kind = self._rng.choice([kind for kind, is_there in there.items() if is_there])
         self.kills.append(kind)
@@ -236,11 +238,11 @@ class Disturbed:
         return kind
 
 
-def _trains(process: psutil.Process) -> bool:
+def trains(process: psutil.Process) -> bool:
     """Whether it is one of a trial or of a pass."""
     with suppress(psutil.Error):
         told = " ".join(process.cmdline())
-        return "ray::" in told and "ray::IDLE" not in told
+        return "ray::" in told and not any(name in told for name in NOT_OF_TRIALS)
     return False
 
 

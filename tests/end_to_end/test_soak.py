@@ -1,10 +1,12 @@
 """Kills for half an hour, or for as many minutes as SOAK_MINUTES says: `make soak`."""
 
 import os
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
-from soak import KINDS, soak
+from soak import KINDS, soak, trains
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 ALL_MINUTES = 30.0
@@ -23,3 +25,22 @@ def test_kills_change_no_number(tmp_path: Path, capsys: pytest.CaptureFixture[st
     killed = {kind for kind, count in outcome.kills.items() if count}
     # In less time a kind may not have had its turn.
     assert killed == set(KINDS) or MINUTES < ALL_MINUTES, outcome
+
+
+@pytest.mark.parametrize(
+    ("title", "found"),
+    [
+        ("ray::PassServer", True),
+        ("ray::small trial 3 fit.lr=0.001", True),
+        ("ray::IDLE", False),
+        ("ray::DashboardAgent", False),  # its node dies with it
+        ("ray::RuntimeEnvAgent", False),
+        ("sleep", False),
+    ],
+)
+def test_only_processes_of_trials_and_passes_train(title: str, found: bool) -> None:
+    with subprocess.Popen([title, "60"], executable="/bin/sleep") as process:
+        try:
+            assert trains(psutil.Process(process.pid)) == found
+        finally:
+            process.kill()
