@@ -47,8 +47,10 @@ def answering() -> Iterator[None]:
     try:
         yield
     except RequestError as error:
+        from spectral_search.record.fetched_data import told_text
+
         for fault in error.faults:
-            typer.echo(f"error: {fault}", err=True)
+            typer.echo(f"error: {told_text(fault)}", err=True)
         raise typer.Exit(2) from None
     except OutputClosedError:
         raise typer.Exit(1) from None

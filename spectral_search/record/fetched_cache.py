@@ -138,7 +138,8 @@ class FetchedCache:
             RequestError: There is no folder for it, or its bound is no number.
         """
         limit_bytes = home.cache_limit(LIMIT_VARIABLE, _LIMIT_GB, "fetched data")
-        return cls(home.cache_folder() / _FOLDER, limit_bytes)
+        # Without links, as those who read name what they find: a file is known by its path for one that was fetched.
+        return cls((home.cache_folder() / _FOLDER).resolve(), limit_bytes)
 
     def keep(self, wanted: StoredSet, hear: Hear) -> KeptSet:
         """A set, fetched if it is not there; another process that fetches it is waited for.

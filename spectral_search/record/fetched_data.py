@@ -82,6 +82,13 @@ def told_path(path: Path) -> str:
     return str(path) if origin is None else f"s3://{origin.name}"
 
 
+def told_text(text: str) -> str:
+    """A text for people, in which files that were fetched are called by their URLs."""
+    for kept in list(_kept.values()):
+        text = text.replace(f"{kept.folder}{os.sep}", "s3://")
+    return text
+
+
 def _kept_here(wanted: "StoredSet", hear: "Hear" = lambda done, total: None) -> "KeptSet":
     from spectral_search.record.fetched_cache import FetchedCache
 

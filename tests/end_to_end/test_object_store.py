@@ -84,6 +84,9 @@ def test_a_node_that_has_none_of_the_data_fetches_them(url: str, tmp_path: Path)
 def test_verbs_take_a_url(url: str, tmp_path: Path, used_store: SmallStore) -> None:
     assert call("inspect", url, "--json", folder=tmp_path).require().json()["path"] == url
     assert "findings" in call("audit", "--data-root", url, "--json", folder=tmp_path).require().json()
+    above = url.rpartition("/")[0]
+    refused = call("inspect", above, folder=tmp_path).require(2)
+    assert refused.stderr.startswith(f"error: {above}: no shards in this folder"), "not by where it lies in the cache"
     np.savez(tmp_path / "pairs.npz", **pair_arrays())
     pairs = used_store.put(tmp_path / "pairs.npz", "data/some/pairs.npz")
     assert call("inspect", pairs, "--task", "pairs", "--json", folder=tmp_path).require().json()["path"] == pairs

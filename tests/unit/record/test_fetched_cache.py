@@ -15,12 +15,14 @@ from small_store import SmallStore
 from spectral_search.errors import RequestError
 from spectral_search.record import fetched_cache
 from spectral_search.record.fetched_cache import FetchedCache, StoredSet
+from spectral_search.record.fetched_data import local_path, origin_of, told_path, told_text
 from spectral_search.record.object_store import ObjectStore, StoredObject
 
 _KEEPS = r"""
 import os, signal, sys
 from spectral_search.record import fetched_cache
 from spectral_search.record.fetched_cache import FetchedCache, StoredSet
+from spectral_search.record.fetched_data import local_path, origin_of, told_path, told_text
 from spectral_search.record.object_store import ObjectStore
 read, left = ObjectStore.read, int(sys.argv[2])
 def counted(self, found, file, heard):
@@ -123,6 +125,19 @@ def test_a_kill_in_the_middle_leaves_nothing_half_and_is_gone_on_with(url: str, 
     assert len(second.stdout.split()) == len(whole) - len(found), "what was there is not fetched again"
     (kept,) = (path for path in folder.iterdir() if path.is_dir())
     assert _files(kept / "data" / url.removeprefix("s3://")) == whole
+
+
+def test_what_was_fetched_is_known_for_that_also_behind_a_link(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "large disk")
+    monkeypatch.setenv("SPECTRAL_SEARCH_CACHE", str(tmp_path / "link"))
+    file = local_path(url, "a test") / "train" / "a.bin"
+    for path in (file, file.resolve()):
+        origin = origin_of(path)
+        assert origin is not None and told_path(path) == f"{url}/train/a.bin" and origin.here() == file
+        assert told_text(f"{path}: the file is damaged.") == f"{url}/train/a.bin: the file is damaged."
 
 
 def test_a_store_that_tells_no_times_is_fetched_from_once(
