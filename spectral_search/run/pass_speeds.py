@@ -24,7 +24,7 @@ class PassSpeeds:
         self._epochs_since = [0.0] * passes
 
     def record(self, place: int, members: int, seconds: float) -> None:
-        """An epoch of one pass.
+        """An epoch of one pass, as one of its members tells it: what it took counts once all of them have.
 
         Args:
             place: Which.
@@ -32,8 +32,8 @@ class PassSpeeds:
             seconds: What it took.
         """
         before = self._seconds[place].get(members, seconds)
-        self._seconds[place][members] = before + _NEW * (seconds - before)
-        # An epoch is recorded once for each of its members.
+        # So that after all members the epoch has its weight, and not that of as many epochs.
+        self._seconds[place][members] = seconds + (1.0 - _NEW) ** (1.0 / members) * (before - seconds)
         self._epochs_since = [since + 1.0 / members for since in self._epochs_since]
         self._epochs_since[place] = 0.0
 
