@@ -23,8 +23,8 @@ def cache_folder() -> Path:
         return user_cache_path("spectral-search")
     except RuntimeError:
         raise RequestError(
-            "There is no home folder in which a small simulated data set could be kept: give --data-root DIR, or set "
-            f"HOME, XDG_CACHE_HOME or {CACHE_VARIABLE}."
+            "There is no home folder in which data that are simulated or fetched could be kept: set HOME, "
+            f"XDG_CACHE_HOME or {CACHE_VARIABLE}, or give a folder with --data-root."
         ) from None
 
 

@@ -140,6 +140,18 @@ def test_what_was_fetched_is_known_for_that_also_behind_a_link(
         assert told_text(f"{path}: the file is damaged.") == f"{url}/train/a.bin: the file is damaged."
 
 
+def test_without_a_home_folder_it_is_said_where_fetched_data_could_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(name: str) -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("SPECTRAL_SEARCH_CACHE", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", no_home)
+    with pytest.raises(
+        RequestError, match=r"simulated or fetched could be kept: set HOME, .* or SPECTRAL_SEARCH_CACHE"
+    ):
+        FetchedCache.here()
+
+
 def test_a_store_that_tells_no_times_is_fetched_from_once(
     url: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
