@@ -44,20 +44,19 @@ def job_address(text: str) -> str:
         RequestError: It is none, or holds a password, which would be written down.
     """
     url = text if "://" in text else f"http://{text}"
-    parts = urlsplit(url)
-    try:
-        # urlsplit looks at the port only when asked for it, and raises here.
-        port, host = parts.port, parts.hostname
-    except ValueError:
-        port, host = None, None
-    if parts.scheme not in ("http", "https") or not host or (port is None and parts.scheme == "http"):
-        raise RequestError(
-            f"--address {text} is not where a cluster takes jobs: give its dashboard, such as {DEFAULT_ADDRESS}."
-        )
-    if parts.username is not None or parts.password is not None:
+    if "@" in url:  # first, and wherever it stands: a password may hold a / or a [, and is not to be repeated
         raise RequestError(
             "--address holds a user or a password, and addresses are written down: put Ray's token into "
             "~/.ray/auth_token instead."
+        )
+    try:
+        parts = urlsplit(url)
+        scheme, port, host = parts.scheme, parts.port, parts.hostname
+    except ValueError:
+        scheme, port, host = "", None, None
+    if scheme not in ("http", "https") or not host or (port is None and scheme == "http"):
+        raise RequestError(
+            f"--address {text} is not where a cluster takes jobs: give its dashboard, such as {DEFAULT_ADDRESS}."
         )
     return url.rstrip("/")
 

@@ -99,7 +99,17 @@ def test_nothing_that_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["ray://head:10001", "head", "http://", "http://head:port", "ftp://head:1", "http://me:word@head:8265"]
+    "address",
+    [
+        "ray://head:10001",
+        "head",
+        "http://",
+        "http://head:port",
+        "ftp://head:1",
+        "http://[head:1",
+        "http://me:word@head:8265",
+        "http://me:a/word@head:8265",
+    ],
 )
 def test_what_is_no_address_of_jobs(address: str) -> None:
     with pytest.raises(RequestError, match="--address") as told:
