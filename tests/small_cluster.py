@@ -3,9 +3,11 @@
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,9 +19,9 @@ from small_search import REPOSITORY, environment
 _NODES = """
 import contextlib, json, psutil, sys
 from ray.cluster_utils import Cluster
-nodes, port = json.loads(sys.argv[1]), int(sys.argv[2])
+nodes, port, folder = json.loads(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 dashboard = {"include_dashboard": True, "dashboard_port": port, "dashboard_host": "127.0.0.1"}
-cluster = Cluster(initialize_head=True, head_node_args={**nodes[0], **dashboard})
+cluster = Cluster(initialize_head=True, head_node_args={**nodes[0], **dashboard, "temp_dir": folder})
 others = [cluster.add_node(**node) for node in nodes[1:]]
 print(json.dumps({"address": cluster.address}), flush=True)
 for line in sys.stdin:
@@ -54,9 +56,11 @@ class SmallCluster:
         # Their agents listen too, where another cluster of this machine may.
         nodes = [{"dashboard_agent_listen_port": _free_port(), **node} for node in nodes]
         self.url = f"http://127.0.0.1:{port}"
+        # Of its own, and short for the sockets in it: Ray tells a job the address of what began last in such a folder.
+        self._sessions = tempfile.mkdtemp(prefix="ray-")
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "PATH": _path()}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _NODES, json.dumps(nodes), str(port)],
+            [sys.executable, "-c", _NODES, json.dumps(nodes), str(port), self._sessions],
             env={**environment(), **self.environment, **quiet}, cwd=REPOSITORY,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
@@ -92,6 +96,7 @@ class SmallCluster:
                 process.kill()
         psutil.wait_procs(found, timeout=30)
         self._process.communicate()
+        shutil.rmtree(self._sessions, ignore_errors=True)
 
 
 def _path() -> str:
