@@ -17,11 +17,12 @@ import psutil
 from small_search import REPOSITORY, environment
 
 _NODES = """
-import contextlib, json, psutil, sys
+import contextlib, json, pathlib, psutil, sys
 from ray.cluster_utils import Cluster
 nodes, port, folder = json.loads(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 dashboard = {"include_dashboard": True, "dashboard_port": port, "dashboard_host": "127.0.0.1"}
 cluster = Cluster(initialize_head=True, head_node_args={**nodes[0], **dashboard, "temp_dir": folder})
+pathlib.Path(folder, "ray_current_cluster").write_text(cluster.address)
 others = [cluster.add_node(**node) for node in nodes[1:]]
 print(json.dumps({"address": cluster.address}), flush=True)
 for line in sys.stdin:
@@ -56,7 +57,8 @@ class SmallCluster:
         # Their agents listen too, where another cluster of this machine may.
         nodes = [{"dashboard_agent_listen_port": _free_port(), **node} for node in nodes]
         self.url = f"http://127.0.0.1:{port}"
-        # Of its own, and short for the sockets in it: Ray tells a job the address of what began last in such a folder.
+        # Of its own, with the address in it that `ray start` would write: else Ray tells a job that of any cluster of
+        # this machine. Short, for the sockets in it.
         self._sessions = tempfile.mkdtemp(prefix="ray-")
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "PATH": _path()}
         self._process = subprocess.Popen(
