@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -41,6 +42,11 @@ def test_kills_change_no_number(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_only_processes_of_trials_and_passes_train(title: str, found: bool) -> None:
     with subprocess.Popen([title, "60"], executable="/bin/sleep") as process:
         try:
-            assert trains(psutil.Process(process.pid)) == found
+            started = psutil.Process(process.pid)
+            # Its title is there a moment after the process is.
+            until = time.monotonic() + 10.0
+            while started.cmdline()[:1] != [title] and time.monotonic() < until:
+                time.sleep(0.01)
+            assert trains(started) == found
         finally:
             process.kill()
