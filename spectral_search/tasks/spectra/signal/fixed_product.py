@@ -1,9 +1,8 @@
 """Products of many rows with one matrix, in float32, by the library that multiplies such shapes fast.
 
-torch gives float32 matrices to MKL, which keeps to AVX2 on processors that are not Intel's, and has no fast path for
-fewer than sixteen columns. On one core of an EPYC with AVX-512 128 spectra of 4,096 pixels took 4.4 us each with 9
-columns and 5.2 with 64; by oneDNN, which torch brings as well, they take 1.4 and 2.9, its copies of the spectra
-included. Sums differ in their last digits.
+torch gives float32 matrices to MKL, which keeps to AVX2 on processors that are not Intel's. On one core of an EPYC with
+AVX-512 128 spectra of 4,096 pixels took 4.4 us each with 9 columns and 5.2 with 64; by oneDNN, which torch brings as
+well, they take 1.4 and 2.9, its copies of the spectra included. Sums differ in their last digits.
 Shape suffixes: P rows, L values of each, K columns.
 """
 
