@@ -7,7 +7,7 @@ from spectral_search.models.parameter_count import count_parameters
 from spectral_search.models.step_memory import step_bytes
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
-from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
+from spectral_search.train.cpu_formats import cpu_gains_by_bfloat16
 
 _PARAMETER_BYTES = 28
 """Weight, gradient, two moments and the best epoch's weight in float32; copies of weight and gradient for products."""
@@ -104,7 +104,7 @@ def together(members: Sequence[Footprint], *, gpu: bool = False) -> int:
 def _element_bytes(precision: str, gpu: bool) -> int:
     """Of a number in a product; see `resolve_precision`."""
     if precision == "auto":
-        return 2 if gpu or cpu_multiplies_bfloat16() else 4
+        return 2 if gpu or cpu_gains_by_bfloat16() else 4
     return 4 if precision == "float32" or (precision == "float16" and not gpu) else 2
 
 

@@ -1,6 +1,6 @@
 """Which number format a device gets, and that it does not move R2."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,8 @@ import torch
 from small_dataset import small_dataset, trial_config
 
 from spectral_search.tasks.spectra.scores import r2
-from spectral_search.train import cpu_formats as cpu
-from spectral_search.train.cpu_formats import cpu_multiplies_bfloat16
+from spectral_search.train import cpu_formats
+from spectral_search.train.cpu_formats import cpu_is_intel
 from spectral_search.train.member import Member
 from spectral_search.train.precision import autocast, resolve_precision
 from spectral_search.train.trainer import Trainer
@@ -18,33 +18,48 @@ from spectral_search.train.trainer import Trainer
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
+TILES = "fpu avx512f amx_bf16 avx512_bf16 amx_tile"
+VECTORS = "fpu avx512_bf16 avx512_vnni"
+
+
 @pytest.fixture
-def fresh() -> Iterator[None]:
-    """What the CPU can do is asked for once a process."""
-    cpu_multiplies_bfloat16.cache_clear()
-    yield
-    cpu_multiplies_bfloat16.cache_clear()
+def described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Has the machine's CPU, of two cores, described as by Linux."""
+
+    def describe(vendor: str, flags: str) -> None:
+        core = f"vendor_id\t: {vendor}\nmodel name\t: CPU\nflags\t\t: {flags}\nbugs\t\t:\n\n"
+        info = tmp_path / "cpuinfo"
+        info.write_text(f"processor\t: 0\n{core}processor\t: 1\n{core}")
+        monkeypatch.setattr(cpu_formats, "CPU_INFO", info)
+
+    return describe
 
 
-@pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("vendor", "flags", "expected"),
     [
-        ("fpu avx512f amx_bf16 amx_tile", "bfloat16"),
-        ("fpu avx512_bf16 avx512_vnni", "bfloat16"),
-        ("fpu avx512f avx512bw avx_vnni", "float32"),
-        ("fpu avx512_bf16_emulated", "float32"),
-        (None, "float32"),
+        pytest.param("GenuineIntel", TILES, "bfloat16", id="Sapphire Rapids"),
+        pytest.param("GenuineIntel", VECTORS, "float32", id="Sapphire Rapids whose tiles guests do not see"),
+        pytest.param("GenuineIntel", "fpu avx512f avx512bw avx_vnni", "float32", id="Ice Lake"),
+        pytest.param("AuthenticAMD", VECTORS, "bfloat16", id="Zen 4"),
+        pytest.param("AuthenticAMD", f"{VECTORS} avx_vnni avx512_vp2intersect", "bfloat16", id="Zen 5"),
+        pytest.param("AuthenticAMD", TILES, "bfloat16", id="tiles of another maker"),
+        pytest.param("AuthenticAMD", "fpu avx2 fma", "float32", id="Zen 3"),
+        pytest.param("AuthenticAMD", "fpu avx512_bf16_emulated", "float32", id="a flag that only begins so"),
     ],
 )
-def test_auto_on_a_cpu_follows_its_flags(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str | None, expected: str
+def test_auto_on_a_cpu_is_what_it_multiplies_faster(
+    described: Callable[[str, str], None], vendor: str, flags: str, expected: str
 ) -> None:
-    info = tmp_path / "cpuinfo"
-    if flags is not None:
-        info.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(cpu, "CPU_INFO", info)
+    described(vendor, flags)
     assert resolve_precision("auto", CPU) == expected
+    assert cpu_is_intel() is (vendor == "GenuineIntel")
+
+
+def test_auto_on_a_cpu_that_nothing_describes_is_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cpu_formats, "CPU_INFO", tmp_path / "cpuinfo")
+    assert resolve_precision("auto", CPU) == "float32"
+    assert not cpu_is_intel()
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((9, 0), "bfloat16"), ((8, 0), "bfloat16"), ((7, 5), "float16")])
