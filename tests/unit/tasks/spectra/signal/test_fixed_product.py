@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from spectral_search.tasks.spectra.signal import fixed_product
 from spectral_search.tasks.spectra.signal.fixed_product import FixedProduct
 
 
-@pytest.fixture(params=[True, False], ids=["oneDNN where it is there", "without it"])
+@pytest.fixture(params=["an Intel", "another with oneDNN", "another without"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not request.param:
+    monkeypatch.setattr(fixed_product, "cpu_is_intel", lambda: request.param == "an Intel")
+    if request.param == "another without":
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
 
 
@@ -26,3 +28,20 @@ def test_it_is_the_product(rows: int, values: int, columns: int) -> None:
     assert found_PK.dtype == np.float32 and found_PK.shape == (rows, columns)
     size_PK = np.abs(x_PL.astype(float)) @ np.abs(weight_LK.astype(float))
     assert (np.abs(found_PK - x_PL.astype(float) @ weight_LK.astype(float)) <= 1e-6 * size_PK).all()
+
+
+@pytest.mark.parametrize("is_intel", [True, False])
+def test_mkl_multiplies_on_an_intel_and_onednn_elsewhere(monkeypatch: pytest.MonkeyPatch, is_intel: bool) -> None:
+    monkeypatch.setattr(fixed_product, "cpu_is_intel", lambda: is_intel)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    asked: list[str] = []
+    linear = torch.nn.functional.linear
+
+    def by_onednn(x_PL: torch.Tensor, weight_KL: torch.Tensor) -> torch.Tensor:
+        asked.append(str(weight_KL.layout))
+        return linear(x_PL, weight_KL)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", by_onednn)
+    with torch.no_grad():
+        FixedProduct(torch.ones(5, 3))(torch.ones(2, 5))
+    assert asked == ([] if is_intel else ["torch._mkldnn"])
