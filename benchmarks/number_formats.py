@@ -30,13 +30,13 @@ _SMALLEST_VIT = {"patch": 64, "stride": 16, "width": 128, "layers": 4, "heads": 
 ByFormat = dict[str, float]
 
 
-def measured() -> dict[str, object]:
-    """Products in GF/s of a core, and milliseconds of epochs, in either format."""
+def main() -> None:
+    """Print products in GF/s of a core, and milliseconds of epochs, in either format."""
     machine = look_at_machine()
     cnn, vit = (stage_config(stage, batch_size=128) for stage in ("cnn_stage1a", "vit_sweep"))
     vit = vit.model_copy(update={"model": vit.model.model_copy(update=_SMALLEST_VIT)})
     few = repeated_dataset(_TRAIN // _SLOWER_BY, _VAL // _SLOWER_BY, _PIXELS)
-    return {
+    found = {
         "machine": machine.document(),
         "auto": resolve_precision("auto", _CPU),
         "product_gflops": _product_gflops(),
@@ -46,6 +46,7 @@ def measured() -> dict[str, object]:
             "the smallest of vit_sweep, batch 128": _epoch_ms(few, vit, 1),
         },
     }
+    print(json.dumps(found))
 
 
 def _product_gflops() -> ByFormat:
@@ -86,4 +87,4 @@ def _in_format(kind: str, config: TrialConfig) -> TrialConfig:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured()))
+    main()
