@@ -27,7 +27,6 @@ from spectral_search.spec.search import ResourcesSpec
 
 _LAST_SECONDS, _LAST_OF_FINISHED_SECONDS = 30.0, 600.0
 """How long the end of a run waits for its last copy: of one that is interrupted, and of one that is done."""
-_BEFORE = "what was copied before can be resumed, and the run's folder holds all of it"
 _THREADS = 8
 _SQLITE = b"SQLite format 3\0"
 _BESIDE_SQLITE = ("-journal", "-wal", "-shm")
@@ -87,7 +86,7 @@ class RunCopier:
             # Also where Ctrl-C ends the wait: the process would not end before all was written that is left.
             if self._thread.is_alive():
                 self._abandoned.set()
-                self._say(f"The last copy to {self._place.url} was not waited for: {_BEFORE}.")
+                self._say_last("was not waited for")
 
     def _run(self) -> None:
         while not self._over:
@@ -110,11 +109,15 @@ class RunCopier:
         except Exception as fault:
             reason = str(fault).partition("\n")[0] or type(fault).__name__
             if is_last:
-                self._say(f"The last copy to {self._place.url} was not made ({reason}): {_BEFORE}.")
+                self._say_last(f"was not made ({reason})")
             # Whatever it is, the run itself is on this machine's disk; it is told once, and the next round tries again.
             elif not self._failing:
                 self._say(f"Run {self._paths.name} was not copied ({reason}). It goes on, and that is tried again.")
             self._failing = True
+
+    def _say_last(self, what: str) -> None:
+        kept = "what was copied before can be resumed, and the run's folder holds all of it"
+        self._say(f"The last copy to {self._place.url} {what}: {kept}; `resume {self._paths.name}` copies it again.")
 
     def round(self) -> None:
         """Copy the run as it is now.

@@ -14,7 +14,7 @@ from spectral_search.record.paths import NameTakenError, RunPaths, next_free_nam
 from spectral_search.service.recorded_run import RecordedData, recorded_data, recorded_plan, recorded_spec
 from spectral_search.service.run_options import HERE, RunOptions
 from spectral_search.service.shown import Shown
-from spectral_search.service.stored_runs import require_copy_place
+from spectral_search.service.stored_runs import copy_again, require_copy_place
 from spectral_search.spec.load import load_spec
 from spectral_search.spec.run import RunSpec
 
@@ -87,7 +87,7 @@ def search(made: "Plan", name: str, options: RunOptions, shown: Shown) -> "RunRe
 
 
 def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] = ()) -> "RunRecord":
-    """Go on with an interrupted run from its record; a finished run is returned as it is, unless it is extended.
+    """Go on with an interrupted run from its record; a finished run is copied and returned as it is, unless extended.
 
     Args:
         name: The run.
@@ -109,6 +109,7 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
         record = idle_record(paths)
         wanted = Extension(options.trials, options.epochs)
         if record.state == "finished" and not wanted:
+            copy_again(recorded_spec(record, options), paths, shown)
             return record
         paths.require_writable()
         # Before the run's record is touched: what is refused leaves the run as it was.

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,28 @@ def test_a_run_whose_disk_is_lost_goes_on_from_its_copy(tmp_path: Path, used_sto
     again = call("run", "small.yaml", "--name", "lost", "--results", "new", *copies, folder=tmp_path).require(2)
     assert "s3://runs/mine/lost holds another run of that name" in again.stderr
     assert not (tmp_path / "new" / "lost").exists()
+
+
+def test_a_finished_run_whose_last_copy_is_missing_is_copied_again(tmp_path: Path, used_store: SmallStore) -> None:
+    used_store.make_bucket("later")
+    make_spec(tmp_path, make_data(tmp_path / "data"), search={"trials": 2})
+    done, stored = RunPaths(tmp_path / "runs", "done"), StoredRun("s3://later/mine/done", "a test")
+    how = ("--results", done.root, "--executor", "inline")
+    call("run", "small.yaml", "--name", "done", "--copy-to", "s3://later/mine", *how, folder=tmp_path).require()
+    whole = stored.index()
+    assert whole is not None
+    stored.write_index(replace(whole, files={path: one for path, one in whole.files.items() if "best/" not in path}))
+
+    told = call("resume", "done", *how, folder=tmp_path).require()
+    assert "Run done is finished, and s3://later/mine/done holds all of it." in told.stdout
+    told = call("resume", "done", "--copy-to", "none", *how, folder=tmp_path).require()
+    assert "holds all of it" not in told.stdout
+    copied = stored.index()
+    assert copied is not None and copied.files.keys() == whole.files.keys()
+    # Whoever fetches it to look at it has nothing to write back.
+    told = call("resume", stored.url, "--results", "other", folder=tmp_path).require()
+    assert "holds all of it" not in told.stdout and stored.index() == copied
+    assert facts(RunPaths(tmp_path / "other", "done")) == facts(done)
+
+    told = call("resume", "done", "--copy-to", "s3://no-such-bucket", *how, folder=tmp_path).require(2)
+    assert "There is no bucket no-such-bucket" in told.stderr and "--copy-to none goes on without a copy" in told.stderr

@@ -19,7 +19,9 @@ from spectral_search.record.manifest import Manifest
 from spectral_search.record.object_store import ObjectStore
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.stored_run import RunIndex, StoredRun
-from spectral_search.run.run_copier import _BEFORE, RunCopier, _TakenOverError
+from spectral_search.run.run_copier import RunCopier, _TakenOverError
+
+_KEPT = "what was copied before can be resumed, and the run's folder holds all of it; `resume one` copies it again"
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ def test_the_end_of_a_run_does_not_wait_for_a_store_for_ever(
     begun = time.monotonic()
     copier.end(0.2)
     assert time.monotonic() - begun < 5.0
-    assert said == [f"The last copy to {place.url} was not waited for: {_BEFORE}."]
+    assert said == [f"The last copy to {place.url} was not waited for: {_KEPT}."]
     hangs.set()
 
 
@@ -207,7 +209,7 @@ def test_who_does_not_wait_for_the_last_copy_is_not_held_up(
         copier.end(60.0)
     copier._thread.join(5.0)
     assert not copier._thread.is_alive()
-    assert said == [f"The last copy to {place.url} was not waited for: {_BEFORE}."]
+    assert said == [f"The last copy to {place.url} was not waited for: {_KEPT}."]
 
 
 def test_a_last_copy_that_was_not_made_is_told_of_whatever_was_told_before(
@@ -224,9 +226,7 @@ def test_a_last_copy_that_was_not_made_is_told_of_whatever_was_told_before(
     while not said:
         time.sleep(0.01)
     copier.end(60.0)
-    assert (
-        len(said) == 2 and said[1] == f"The last copy to {place.url} was not made (it cannot be reached.): {_BEFORE}."
-    )
+    assert len(said) == 2 and said[1] == f"The last copy to {place.url} was not made (it cannot be reached.): {_KEPT}."
 
 
 def test_of_two_sessions_the_older_one_stops(paths: RunPaths, place: StoredRun, tmp_path: Path) -> None:
