@@ -12,9 +12,7 @@ right to; what is no file of the run any more is emptied.
 import json
 import os
 import re
-import secrets
 import shlex
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -26,6 +24,7 @@ from typing import Any
 from spectral_search.errors import RequestError
 from spectral_search.places import sync_folder, writing
 from spectral_search.record.durable import read_json, write_json
+from spectral_search.record.fetching_folder import fetching_folder
 from spectral_search.record.manifest import Manifest
 from spectral_search.record.object_store import ObjectChangedError, ObjectStore, StoredObject
 from spectral_search.record.paths import RunPaths, check_name
@@ -211,23 +210,19 @@ class StoredRun:
         if index is None:
             self.store.objects()  # which tells of a bucket that is not there
             raise RequestError(f"{self.url} holds no copied run: name what --copy-to said, and the run's name.")
-        hidden = paths.root / f".{paths.name}.{secrets.token_hex(4)}.tmp"
-        made = RunPaths(hidden, paths.name)
-        try:
-            with writing(paths.folder):
-                for number, (path, one) in enumerate(sorted(index.files.items()), start=1):
-                    self._fetch_file(one, made.folder / path)
-                    hear(number, len(index.files))
-                made.trials_dir.mkdir(parents=True, exist_ok=True)
-                _let_go(made, index.at_unix_seconds)
-                self.keep_session(made, index.session)
-                for folder, _, _ in os.walk(made.folder):
-                    sync_folder(Path(folder))
-                paths.require_unused()
-                os.rename(made.folder, paths.folder)
-                sync_folder(paths.root)
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
+        with writing(paths.folder), fetching_folder(paths) as hidden:
+            made = RunPaths(hidden, paths.name)
+            for number, (path, one) in enumerate(sorted(index.files.items()), start=1):
+                self._fetch_file(one, made.folder / path)
+                hear(number, len(index.files))
+            made.trials_dir.mkdir(parents=True, exist_ok=True)
+            _let_go(made, index.at_unix_seconds)
+            self.keep_session(made, index.session)
+            for folder, _, _ in os.walk(made.folder):
+                sync_folder(Path(folder))
+            paths.require_unused()
+            os.rename(made.folder, paths.folder)
+            sync_folder(paths.root)
 
     def _fetch_file(self, one: StoredFile, file: Path) -> None:
         content = sha256()
