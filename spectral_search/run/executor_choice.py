@@ -1,6 +1,6 @@
 """Which processes train the trials of a search, chosen from the networks, the memory and the cores there are."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from spectral_search.train.devices import cpu_count
 from spectral_search.train.free_memory import host_memory
 
 Executor = Literal["shared", "separate", "inline"]
+_OF_A_TRIAL = ("gpus_per_trial", "cpus_per_trial")
 _EXECUTORS = ("auto", "shared", "separate", "inline")
 _MEMBERS_PER_CORE, _MOST_MEMBERS, _MOST_MEMBERS_GPU = 4, 16, 32
 """Live trials of one pass: with more, hardly less noise is drawn per trial, and proposals know less."""
@@ -80,10 +81,14 @@ def choose_executor(
     """
     sample = [spec.with_params({}), *configs]
     members = _members(sample, traits.values, trials, gpus, spec.resources.address)
+    stacks = all(_stacks(config) for config in sample)
     if asked != "auto":
         chosen: Executor = "shared" if asked == "shared" else "separate" if asked == "separate" else "inline"
-        return Choice(chosen, members, f"Executor {asked}, as asked for{_not_heeded(spec, chosen)}.")
-    executor, reason = _settled(spec, traits, all(_stacks(config) for config in sample), trials, gpus)
+        # In this process too networks that do not stack train on the cores of a process each.
+        counts_cores = chosen == "inline" and not stacks and not gpus
+        heeded = _OF_A_TRIAL if chosen == "separate" else ("cpus_per_trial",) * counts_cores
+        return Choice(chosen, members, f"Executor {asked}, as asked for{_not_heeded(spec, heeded)}.")
+    executor, reason = _settled(spec, traits, stacks, trials, gpus)
     free = executor == "shared" or (executor == "separate" and _leaves_open(spec))
     if free and not gpus and _is_small(spec, traits, sample, trials):
         return Choice("inline", members, _SMALL)
@@ -120,10 +125,10 @@ def _leaves_open(spec: RunSpec) -> bool:
     return resources.gpus_per_trial == resources.cpus_per_trial == "auto" and resources.concurrent != 1
 
 
-def _not_heeded(spec: RunSpec, executor: Executor) -> str:
-    """That what the spec says of one trial has no meaning for shared passes, where these were asked for."""
-    keys = [key for key in ("gpus_per_trial", "cpus_per_trial") if getattr(spec.resources, key) != "auto"]
-    if executor != "shared" or not keys:
+def _not_heeded(spec: RunSpec, heeded: Collection[str]) -> str:
+    """That what the spec says of one trial has no meaning for passes, where these were asked for."""
+    keys = [key for key in _OF_A_TRIAL if getattr(spec.resources, key) != "auto" and key not in heeded]
+    if not keys:
         return ""
     told = " and ".join(f"resources.{key}" for key in keys)
     return f": {told}, said of a trial with a process of its own, count{'s' * (len(keys) == 1)} for none of them"

@@ -1,4 +1,4 @@
-"""Folders in which runs are fetched: gone in the end, also what a killed process left, and never that of a living one."""
+"""Folders in which runs are fetched: gone in the end, also what a killed process left; never that of a living one."""
 
 import subprocess
 import sys

@@ -61,16 +61,33 @@ def test_networks_that_stack_share_passes_here_or_on_ray(train: int, expected: s
     assert chosen({**CNN, "model": {"kind": "mlp", "hidden": [16]}}, traits(train)) == expected
 
 
+_MLP = {"kind": "mlp", "hidden": [16]}
+_NONE = ", said of a trial with a process of its own, count{} for none of them."
+
+
 @pytest.mark.parametrize(
-    ("asked", "resources", "told"),
+    ("asked", "model", "gpus", "resources", "told"),
     [
-        ("shared", {"gpus_per_trial": 0.5}, "shared, as asked for: resources.gpus_per_trial, said of a trial with"),
-        ("shared", {"gpus_per_trial": 0.5, "cpus_per_trial": 2.0}, "process of its own, count for none of them."),
-        ("shared", {}, "Executor shared, as asked for."),
-        ("separate", {"cpus_per_trial": 2.0}, "Executor separate, as asked for."),
-        ("inline", {"cpus_per_trial": 2.0}, "Executor inline, as asked for."),
+        ("shared", {}, 1, {"gpus_per_trial": 0.5}, f": resources.gpus_per_trial{_NONE.format('s')}"),
+        (
+            "shared",
+            {},
+            1,
+            {"gpus_per_trial": 0.5, "cpus_per_trial": 2.0},
+            f": resources.gpus_per_trial and resources.cpus_per_trial{_NONE.format('')}",
+        ),
+        ("shared", {}, 1, {}, "."),
+        ("separate", {}, 1, {"cpus_per_trial": 2.0, "gpus_per_trial": 1.0}, "."),
+        ("inline", {}, 1, {"gpus_per_trial": 1.0}, f": resources.gpus_per_trial{_NONE.format('s')}"),
+        ("inline", {}, 1, {"cpus_per_trial": 2.0}, f": resources.cpus_per_trial{_NONE.format('s')}"),
+        # A CNN gets as many cores in this process as in one of its own, which an MLP's stack shares.
+        ("inline", {}, 0, {"cpus_per_trial": 2.0}, "."),
+        ("inline", _MLP, 0, {"cpus_per_trial": 2.0}, f": resources.cpus_per_trial{_NONE.format('s')}"),
     ],
 )
-def test_what_shared_passes_do_not_heed_is_told(asked: str, resources: dict[str, Any], told: str) -> None:
-    spec = RunSpec.from_dict({**CNN, "resources": resources})
-    assert told in choose_executor(asked, spec, [], traits(), trials=8, gpus=1).reason
+def test_what_passes_do_not_heed_is_told(
+    asked: str, model: dict[str, Any], gpus: int, resources: dict[str, Any], told: str
+) -> None:
+    spec = RunSpec.from_dict({**CNN, "model": model or CNN["model"], "resources": resources})
+    reason = choose_executor(asked, spec, [], traits(), trials=8, gpus=gpus).reason
+    assert reason == f"Executor {asked}, as asked for{told}"
