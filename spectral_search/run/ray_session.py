@@ -30,7 +30,7 @@ _CONNECT_SECONDS = 5.0
 _SHUTDOWN_SECONDS, _GONE_SECONDS = 0.5, 3.0
 """How long processes of Ray may take to leave by themselves, and how long once killed. Nothing is lost by that: what
 they write is whole or swept, and the study is written by the driver alone."""
-STARTS = 3
+STARTS, JOINS, _JOIN_SECONDS = 3, 3, 2.0
 _INLINE = "or `resume` the run with --executor inline, which needs no Ray."
 NO_PORT = f"no port of it is free. End what holds them, {_INLINE}"
 _STORE_HEADROOM = 1.25
@@ -165,7 +165,7 @@ def ray_session(
     try:
         lent.enter_context(lent_home())
         if resources.address is not None:
-            context = _join(resources.address)
+            context = _join(resources.address, check)
             nodes = list(living_nodes().values())
             slots = (share or partial(share_of, resources, slots))(nodes, left)
             told = told_of_share(slots, nodes, left)
@@ -328,7 +328,29 @@ def _handlers_kept() -> Iterator[None]:
         private.set_sigterm_handler = setter
 
 
-def _join(address: str) -> "BaseContext":
+def _join(address: str, check: Callable[[], object] = lambda: None) -> "BaseContext":
+    """Join a cluster, which a search that has waited for its turn may find out of reach for a moment.
+
+    Args:
+        address: HOST:PORT, or auto.
+        check: Called before each attempt; what it raises ends them.
+
+    Raises:
+        RequestError: It could not be joined in several attempts.
+    """
+    for attempt in range(JOINS):
+        if attempt:
+            time.sleep(_JOIN_SECONDS)
+        check()
+        try:
+            return _join_once(address)
+        except RequestError as error:
+            last = error
+    *others, told = last.faults
+    raise RequestError(*others, f"{told} (Tried {JOINS} times.)") from last
+
+
+def _join_once(address: str) -> "BaseContext":
     import ray
 
     check_address(address)
@@ -336,6 +358,7 @@ def _join(address: str) -> "BaseContext":
         with _handlers_kept():
             return ray.init(address=address, **_QUIETLY)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        ray.shutdown()
         reason = str(error).splitlines()[0]
         raise RequestError(
             f"What answers at {address} is no Ray cluster that this process may join ({reason}): check the address, "

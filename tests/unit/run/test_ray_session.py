@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import AbstractContextManager, ExitStack
 from threading import Event, Thread, current_thread, main_thread
 from types import SimpleNamespace
@@ -15,9 +16,9 @@ import psutil
 import pytest
 import ray
 
-from spectral_search.errors import RunError
+from spectral_search.errors import RequestError, RunError
 from spectral_search.run import ray_session as ray_session_module
-from spectral_search.run.ray_session import STARTS, _see_off, ray_session
+from spectral_search.run.ray_session import JOINS, STARTS, _join, _see_off, ray_session
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.train.devices import plan_slots
 
@@ -122,6 +123,47 @@ def test_ray_is_not_started_again_for_who_wants_to_stop(monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt), session:
         pass
     assert (len(tried), len(checks)) == (1, 3)
+
+
+class _Unreachable:
+    """A cluster that refuses so many connections, and then is joined; time passes as it is slept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+        self.tried, self.slept = 0, list[float]()
+        self._refusals = refusals
+        monkeypatch.setattr(ray, "init", self._init)
+        monkeypatch.setattr(time, "sleep", self.slept.append)
+
+    def _init(self, **options: Any) -> SimpleNamespace:
+        self.tried += 1
+        if self.tried <= self._refusals:
+            raise ConnectionError("ray client connection timeout\nAnd so on.")
+        return SimpleNamespace(dashboard_url="there")
+
+
+def test_a_cluster_that_is_out_of_reach_for_a_moment_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, checks = _Unreachable(monkeypatch, JOINS - 1), list[int]()
+    assert _join("auto", lambda: checks.append(1)).dashboard_url == "there"
+    assert cluster.tried == len(checks) == JOINS and len(cluster.slept) == JOINS - 1
+
+
+def test_a_cluster_that_stays_out_of_reach_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = _Unreachable(monkeypatch, 100)
+    with pytest.raises(RequestError, match=r"\(ray client connection timeout\): check .* \(Tried 3 times[.]\)$"):
+        _join("auto")
+    assert cluster.tried == JOINS
+
+
+def test_a_cluster_is_not_joined_again_for_who_wants_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = _Unreachable(monkeypatch, 100)
+
+    def check() -> None:
+        if cluster.tried:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _join("auto", check)
+    assert cluster.tried == 1
 
 
 def test_while_ray_starts_sigterm_is_answered_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
