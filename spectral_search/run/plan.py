@@ -76,6 +76,14 @@ class Plan:
     @property
     def epochs(self) -> int:
         """Most epochs of all trials; by promotion about as many as they take."""
+        return self._in_all(rule_of(self.spec).planned_epochs)
+
+    @property
+    def most_epochs(self) -> int:
+        """Most epochs of all trials."""
+        return self._in_all(rule_of(self.spec).most_epochs)
+
+    def _in_all(self, by_rule: Callable[[int, int], int]) -> int:
         epochs, domain = self.spec.fit.epochs, self.spec.space.get("fit.epochs")
         if self.spec.search.exhaustive:
             points = self.spec.grid_points()
@@ -83,11 +91,11 @@ class Plan:
                 return sum(point.get("fit.epochs", epochs) for point in points)
         elif domain is not None:
             return self.trials * max(domain.probes())
-        return rule_of(self.spec).planned_epochs(self.trials, epochs)
+        return by_rule(self.trials, epochs)
 
     @property
     def example_epochs(self) -> int:
-        """Most training examples x epochs."""
+        """Training examples x epochs of all trials, as `epochs`."""
         return self.epochs * self.data.sizes.train
 
     @cached_property
@@ -143,6 +151,7 @@ class Plan:
             "epochs": spec.fit.epochs,
             **self.data.document(),
             f"{self.data.traits.examples_name}_epochs": self.example_epochs,
+            f"most_{self.data.traits.examples_name}_epochs": self.most_epochs * self.data.sizes.train,
             "retest": self.retest,
             "base_parameters": self.parameters({}),
             "device": self.slots.device,

@@ -19,17 +19,14 @@ _LONGEST_CHOICE = 72
 
 def render_plan(plan: Plan) -> RenderableType:
     """What would run, on what, at what cost; readable at 80 columns."""
-    spec, examples = plan.spec, plan.data.traits.examples_name
+    spec = plan.spec
     varied = " before anything is varied" if spec.space or spec.grid else ""
     rows = [
         ("stage", f"{spec.stage}: {spec.description.strip()}".rstrip(": ")),
         *plan.data.rows(),
         ("network", f"{spec.model.kind}, {plan.parameters({}):,} parameters{varied}"),
         ("search", _search_text(plan)),
-        (
-            "cost",
-            f"at most {plan.epochs:,} epochs in all, {plan.example_epochs:,} {examples} x epochs",
-        ),
+        ("cost", _cost_text(plan)),
         ("re-test", _retest_text(plan)),
         ("device", plan.slots.device),
         *([("memory", _memory_text(plan.memory))] if plan.memory is not None else []),
@@ -46,6 +43,14 @@ def render_plan(plan: Plan) -> RenderableType:
         for index, note in enumerate(plan.notes)
     ]
     return Group(*parts)
+
+
+def _cost_text(plan: Plan) -> str:
+    epochs, most = plan.epochs, plan.most_epochs
+    told = f"{epochs:,} epochs in all, {plan.example_epochs:,} {plan.data.traits.examples_name} x epochs"
+    if most == epochs:
+        return f"at most {told}"
+    return f"about {told}; more where later trials lead again and again, {most:,} epochs at most"
 
 
 def _memory_text(memory: MemoryPlan) -> str:

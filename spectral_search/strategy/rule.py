@@ -74,12 +74,16 @@ class Rule(ABC):
         return trials
 
     def planned_epochs(self, trials: int, epochs: int) -> int:
-        """Epochs that so many trials of so many epochs take: where known beforehand, else the most they can take."""
+        """Epochs that so many trials of so many epochs take about, where that is known beforehand; else the most."""
         total, done, left = 0, 0, trials
         for rung in self.rungs(epochs):
             total, done = total + left * (rung - done), rung
             left = self.survivors_of(left, rung)
         return total + left * (epochs - done)
+
+    def most_epochs(self, trials: int, epochs: int) -> int:
+        """The most epochs that so many trials of so many epochs can take."""
+        return self.planned_epochs(trials, epochs)
 
     def told(self, trials: int, epochs: int) -> str | None:
         """What it will do to so many trials, for people; None where it stops none."""

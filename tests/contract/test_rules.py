@@ -114,9 +114,21 @@ def test_a_rule_says_beforehand_what_it_does(name: str) -> None:
     rule = made(name)
     rungs = rule.rungs(EPOCHS)
     assert rungs == sorted(set(rungs)) and all(0 < rung < EPOCHS for rung in rungs) and bool(rungs) == rule.stops
-    assert rule.planned_epochs(TRIALS, EPOCHS) <= TRIALS * EPOCHS
+    assert rule.planned_epochs(TRIALS, EPOCHS) <= rule.most_epochs(TRIALS, EPOCHS) <= TRIALS * EPOCHS
     assert (rule.told(TRIALS, EPOCHS) is None) == (not rule.stops)
     assert rule.told(1, 1) is None, "one epoch has no rung"
+
+
+def test_no_search_takes_more_than_a_rule_says_at_most(name: str) -> None:
+    """Where each trial is better than those before it, whoever leads by now always goes on."""
+    better = [[number + epoch / EPOCHS for epoch in range(EPOCHS)] for number in range(TRIALS)]
+    for each in (better, better[::-1]):
+        search = Searched(made(name), each)
+        while search.step():
+            pass
+        spent = sum(len(trial.values) for trial in search.trials)
+        assert spent <= search.rule.most_epochs(TRIALS, EPOCHS)
+        assert name != "promote" or each is not better or spent > search.rule.planned_epochs(TRIALS, EPOCHS)
 
 
 @pytest.mark.parametrize("seed", [3, 4])

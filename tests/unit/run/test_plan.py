@@ -54,6 +54,26 @@ def test_indices_of_gpus_mean_nothing_on_a_cluster(root: DataRoot, gpus: Any, to
     assert plan.memory is not None and plan.document()["process_bytes"] > 250e6
 
 
+@pytest.mark.parametrize(
+    ("pruner", "told"),
+    [
+        ("halving", "at most 152 epochs in all, 9,120 spectra x epochs"),
+        (
+            "promote",
+            "about 114 epochs in all, 6,840 spectra x epochs; more where later trials lead again and again, 800 epochs",
+        ),
+        ("none", "at most 800 epochs in all, 48,000 spectra x epochs"),
+    ],
+)
+def test_a_plan_says_about_how_many_epochs_and_the_most(root: DataRoot, pruner: str, told: str) -> None:
+    search = {"trials": 40, "pruner": pruner}
+    document = {"stage": "some", "model": {"kind": "mlp", "hidden": [4]}, "fit": {"epochs": 20}, "search": search}
+    plan = make_plan(RunSpec.from_dict({**document, "space": {"fit.lr": {"log_uniform": [1e-4, 1e-2]}}}), root)
+    Console(file=(file := StringIO()), width=200).print(render_plan(plan))
+    assert told in file.getvalue()
+    assert plan.document()["most_spectra_epochs"] == (800 if pruner == "promote" else plan.epochs) * 60
+
+
 @pytest.mark.parametrize("asked", [{}, {"allow_oversize": True}, {"memory_gb_per_trial": 0}])
 def test_a_plan_shows_what_is_asked_of_a_node_where_anything_is(root: DataRoot, asked: dict[str, Any]) -> None:
     resources = {"address": "10.0.0.5:6379", **asked}
