@@ -30,6 +30,13 @@ class StepDropout:
             raise ValueError("only a CPU's draws are of bits")
         return draws.bits(width, examples)
 
+    def stream(self, number: int) -> int:
+        """Where the state of a network's random words lies, on a CPU, for `fill_words`, which moves it on."""
+        draws = self._draws[number]
+        if not isinstance(draws, _CpuDraws):
+            raise ValueError("only a CPU's draws are of bits")
+        return draws.stream.address
+
     def __call__(self, number: int, p: float, factor_WB: torch.Tensor) -> None:
         """Fill factors of a network with 0, with probability p, or 1 / (1 - p)."""
         if p == 0.0:
@@ -40,11 +47,11 @@ class StepDropout:
 
 class _CpuDraws:
     def __init__(self, seed: int) -> None:
-        self._stream = WordStream(seed)
+        self.stream = WordStream(seed)
 
     def bits(self, width: int, examples: int) -> torch.Tensor:
         # A word of 64 bits holds four values, and the last word may be used in part.
-        words = self._stream.next((width * examples + 3) // 4)
+        words = self.stream.next((width * examples + 3) // 4)
         return torch.from_numpy(words.view(np.int16))[: width * examples].view(width, examples)
 
     def fill(self, p: float, factor_WB: torch.Tensor) -> None:

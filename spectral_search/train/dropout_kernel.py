@@ -100,6 +100,11 @@ class WordStream:
         state: Any = np.random.SFC64(seed).state["state"]["state"]
         self._state_4 = np.array(state, np.uint64)
 
+    @property
+    def address(self) -> int:
+        """Of the state, four words that `fill_words` moves on."""
+        return int(self._state_4.ctypes.data)
+
     def next(self, count: int) -> np.ndarray:
         """The next words, uint64."""
         words_N = np.empty(count, np.uint64)
@@ -108,11 +113,10 @@ class WordStream:
 
 
 def _written() -> "Program":
-    from spectral_search.train.machine_code import F32_P, I16_P, I64, I64_P, Program
+    from spectral_search.train.machine_code import F32_P, I16_P, Program
 
     program = Program()
-    with program.function("fill_words", I64_P, I64_P, I64) as (state, words, count), program.loop(count) as j:
-        words[j] = _next_word(state)
+    write_fill_words(program)
     with _each_value(program, "biased_relu_float32", F32_P, F32_P, F32_P) as each:
         each.give((each.given + each.bias).or_zero_if_negative())
     with _each_value(program, "biased_relu_dropout_float32", F32_P, I16_P, F32_P) as each:
@@ -176,6 +180,14 @@ def _each_value(program: "Program", name: str, values: Any, by: Any, *bias: Any)
             given_T, by_T, out_T = (side.at(row * stride) for side, stride in zip(sides, strides, strict=True))
             with program.loop(columns) as column:
                 yield _Each((given_T, by_T, out_T), column, least, kept, *(bias_W[row] for bias_W in biases))
+
+
+def write_fill_words(program: "Program") -> None:
+    """The function `fill_words`: the next words of a stream, by the address of its state."""
+    from spectral_search.train.machine_code import I64, I64_P
+
+    with program.function("fill_words", I64_P, I64_P, I64) as (state, words, count), program.loop(count) as j:
+        words[j] = _next_word(state)
 
 
 def _next_word(state: "Value") -> "Value":

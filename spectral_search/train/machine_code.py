@@ -58,6 +58,8 @@ class Value:
         return self._write("mul", other)
 
     def __truediv__(self, other: "Value | float") -> "Value":
+        if self.value.type != F32:
+            return self._of(self._builder.sdiv(self.value, self._other(other)))
         return self._write("div", other)
 
     def __xor__(self, other: "Value | int") -> "Value":
@@ -84,7 +86,7 @@ class Value:
         """Whether it is a pointer to 16 bits each."""
         return bool(self.value.type == I16_P)
 
-    def constant(self, kind: ir.Type, number: int) -> "Value":
+    def constant(self, kind: ir.Type, number: float) -> "Value":
         """A number where there is nothing that it could take its type of."""
         return self._of(ir.Constant(kind, number))
 
@@ -150,6 +152,24 @@ class Value:
         bound = ir.Constant(F32, limit)
         return self._of(self._builder.select(self._builder.fcmp_ordered("<", self.value, bound), self.value, bound))
 
+    def clamped(self, low: float, high: float) -> "Value":
+        """A float between two bounds, but NaN stays."""
+        below, above = ir.Constant(F32, low), ir.Constant(F32, high)
+        raised = self._builder.select(self._builder.fcmp_ordered("<", self.value, below), below, self.value)
+        return self._of(self._builder.select(self._builder.fcmp_ordered(">", raised, above), above, raised))
+
+    def where(self, condition: "Value", other: "Value") -> "Value":
+        """A value where a condition holds, elsewhere another of its type."""
+        return self._of(self._builder.select(condition.value, self.value, other.value))
+
+    def from_word(self, kind: ir.Type) -> "Value":
+        """What an integer of 64 bits holds of an argument: a pointer, an integer, or a float in its lower half."""
+        if isinstance(kind, ir.PointerType):
+            return self._of(self._builder.inttoptr(self.value, kind))
+        if kind == I64:
+            return self
+        return self.low_bits() if kind == I32 else self.low_bits().as_float()
+
     def at(self, index: "Value") -> "Value":
         """The pointer to an element."""
         return self._of(self._builder.gep(self.value, [index.value]))
@@ -184,6 +204,25 @@ class Program:
         self._builder.position_at_end(written.append_basic_block())
         yield [Value(self._builder, argument) for argument in written.args]
         self._builder.ret_void()
+
+    def call(self, address: Value, *arguments: Value) -> None:
+        """Call what lies at an address, an integer of 64 bits, and gives nothing."""
+        kind = ir.FunctionType(ir.VoidType(), [argument.value.type for argument in arguments])
+        function = self._builder.inttoptr(address.value, kind.as_pointer())
+        self._builder.call(function, [argument.value for argument in arguments])
+
+    def stored(self, value: Value) -> Value:
+        """A pointer to a value, for those who take their arguments so; not within a loop."""
+        place = self._builder.alloca(value.value.type)
+        self._builder.store(value.value, place)
+        return Value(self._builder, place)
+
+    def of_words(self, name: str) -> None:
+        """Write `{name}_of_words`, which does what a function does with arguments that lie in words of 64 bits each."""
+        types, of = self._types[name], self._module.get_global(name)
+        with self.function(f"{name}_of_words", I64_P) as (words,):
+            arguments = [words[words.constant(I64, place)].from_word(kind).value for place, kind in enumerate(types)]
+            self._builder.call(of, arguments)
 
     @contextmanager
     def loop(self, count: Value) -> Iterator[Value]:

@@ -17,6 +17,8 @@ from spectral_search.task.counter import counter_seed
 from spectral_search.task.metric import Metric
 from spectral_search.train.accumulation import Accumulation
 from spectral_search.train.adamw import AdamW
+from spectral_search.train.compiled_steps import has_compiled_steps
+from spectral_search.train.compiled_update import CompiledUpdate
 from spectral_search.train.network import Network
 from spectral_search.train.optimiser_groups import optimiser_groups
 from spectral_search.train.teacher import Teacher
@@ -65,6 +67,8 @@ class Member:
         fit = self.config.fit
         self.loss: Loss = loss_of(fit)
         self.optimizer = _adamw(optimiser_groups(network.named_parameters(), fit))
+        compiled = has_compiled_steps(network.stackable, network.precision, self.device)
+        self._update = CompiledUpdate(self.optimizer, fit.grad_clip) if compiled else None
         self._parameters = list(self.model.parameters())  # walking through the modules costs as much as clipping
         self.average: WeightAverage = WEIGHT_AVERAGES.find(fit.weight_average)(self._parameters, fit)
         """What its weights are measured and kept as."""
@@ -104,6 +108,11 @@ class Member:
         self.recipe = replace(self.recipe, teacher=teacher)
         self.train_key = self.recipe.key
         self.loss = Distilled(self.loss, distill.weight, distill.temperature)
+
+    @property
+    def compiled_loss(self) -> str | None:
+        """The kernel of its loss, where machine code knows all of its steps."""
+        return None if self._update is None or self.scaler.is_enabled() else self.loss.kernel
 
     @property
     def epoch(self) -> int:
@@ -166,6 +175,15 @@ class Member:
             group["lr"] = rate
             if first_beta is not None:
                 group["betas"] = first_beta, group["betas"][1]
+        if self._update is not None and not self.scaler.is_enabled():
+            self._update.step()
+        else:
+            self._step_by_torch(largest)
+        self.average.update(self._step)
+        self._step += 1
+        self.has_stepped = True
+
+    def _step_by_torch(self, largest: float | None) -> None:
         if largest is not None:
             # The norm is that of the gradients themselves. Where the scaler is off, this does nothing.
             self.scaler.unscale_(self.optimizer)
@@ -175,9 +193,6 @@ class Member:
             self.scaler.update()
         else:
             self.optimizer.step()
-        self.average.update(self._step)
-        self._step += 1
-        self.has_stepped = True
 
     def end_epoch(
         self, val_scores: dict[str, float], seconds: float, examples: int, loss_of_mean: float

@@ -14,9 +14,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.stack import stack_networks
 from spectral_search.models.threads import for_each
 from spectral_search.task.training import TrainBatch
+from spectral_search.train.compiled_steps import CompiledSteps
 from spectral_search.train.dropout import StepDropout
 from spectral_search.train.member import Member
 from spectral_search.train.mlp_pieces import PieceSteps, in_pieces, is_plain
@@ -76,12 +78,19 @@ class StackPack:
         self._format = FORMATS[self._network.precision]
         networks = [network for member in members if (network := member.network.stackable) is not None]
         self._stack = stack_networks(members[0].config.model.kind, networks)
+        self._compiled: CompiledSteps | None = None
+        losses = [loss for member in members if (loss := member.compiled_loss) is not None]
+        mlps = [network for network in networks if isinstance(network, Mlp)]
+        if len(losses) == len(mlps) == len(networks):
+            self._compiled = CompiledSteps(mlps, losses)
         plain = [network for network in networks if is_plain(network)]
         self._pieces = PieceSteps(plain) if len(plain) == len(networks) else None
         self._loss_K, self._examples = torch.zeros(len(members)), 0
 
     def outputs(self, x_BCL: Tensor, context_B: Tensor) -> Tensor:
         cast_BCL = x_BCL.to(self._format)
+        if self._compiled is not None and in_pieces(cast_BCL):
+            return self._beside_ridge(self._compiled.outputs(cast_BCL.flatten(1)), x_BCL)
         if self._pieces is not None and in_pieces(cast_BCL):
             return self._beside_ridge(self._pieces.outputs(cast_BCL.flatten(1)), x_BCL)
         return self._beside_ridge(self._stack.outputs(cast_BCL, None), x_BCL)
@@ -92,6 +101,10 @@ class StackPack:
         dropout, key = StepDropout(seeds, self._network.device), self.members[0].train_key
         x_BCL, target_B = batch.inputs[key], batch.target(key)
         cast_BCL = x_BCL.to(self._format)
+        if self._compiled is not None and in_pieces(cast_BCL):
+            output_KB = self._compiled.step(cast_BCL.flatten(1), target_B, self._ridge(x_BCL), dropout)
+            self._loss_K = self._losses(output_KB, target_B)
+            return
         if self._pieces is not None and in_pieces(cast_BCL):
             self._compute_in_pieces(self._pieces, x_BCL, cast_BCL.flatten(1), target_B, dropout)
             return
@@ -157,7 +170,8 @@ def make_packs(members: Sequence[Member], most: int | None = None) -> Iterator[P
             yield SinglePack(member)
         else:
             # With fit.target in it, either all networks of a pack have a Ridge beside them or none has.
-            key = config.model.kind, member.train_key, network.precision, config.fit.target
+            steps = "by torch" if member.compiled_loss is None else "compiled"
+            key = config.model.kind, member.train_key, network.precision, config.fit.target, steps
             alike.setdefault(key, []).append(member)
     for group in alike.values():
         size = min(most or len(group), len(group))

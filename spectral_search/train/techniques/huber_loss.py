@@ -7,6 +7,8 @@ from spectral_search.train.techniques.loss import ElementwiseLoss, aten
 
 
 class _Huber(ElementwiseLoss):
+    kernel = "huber"
+
     def values(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return functional.huber_loss(output, target, reduction="none")
 

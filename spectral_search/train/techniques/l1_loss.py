@@ -7,6 +7,8 @@ from spectral_search.train.techniques.loss import ElementwiseLoss
 
 
 class _AbsoluteError(ElementwiseLoss):
+    kernel = "l1"
+
     def values(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return functional.l1_loss(output, target, reduction="none")
 

@@ -24,10 +24,12 @@ class Loss(ABC):
     Attributes:
         takes_mixtures: Whether a target may be a mean of two targets.
         of_classes: Whether outputs are logits of two classes.
+        kernel: The name of its gradient in machine code (`train.step_kernels`), where there is one.
     """
 
     takes_mixtures: bool = True
     of_classes: bool = False
+    kernel: str | None = None
 
     def of_fit(self, fit: FitSpec) -> "Loss":
         """The loss as a recipe asks for it; one without options is what it is.

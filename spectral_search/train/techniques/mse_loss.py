@@ -7,6 +7,8 @@ from spectral_search.train.techniques.loss import ElementwiseLoss, aten
 
 
 class _SquaredError(ElementwiseLoss):
+    kernel = "mse"
+
     def values(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return functional.mse_loss(output, target, reduction="none")
 

@@ -1,5 +1,6 @@
 """Programs give what numpy gives for the same operators."""
 
+import ctypes
 from collections.abc import Callable
 
 import numpy as np
@@ -34,6 +35,8 @@ def test_a_loop_does_each_once(count: int) -> None:
         (lambda x: x * x, lambda x: x * x),
         (lambda x: x.sqrt(), np.sqrt),
         (lambda x: x.or_zero_if_negative(), lambda x: np.where(x < 0, np.float32(0), x)),
+        (lambda x: x.clamped(-1.0, 0.5), lambda x: np.clip(x, np.float32(-1), np.float32(0.5))),
+        (lambda x: (x + 1.0).where(x.is_positive(), x), lambda x: np.where(x <= 0, x, x + np.float32(1))),
         (lambda x: (x.as_bits() ^ 0x80000000).as_float(), lambda x: -x),
         (lambda x: (x.as_bits() & 0x7FFFFFFF).as_float(), np.abs),
         (lambda x: (x.as_bits() | 0x80000000).as_float(), lambda x: -np.abs(x)),
@@ -73,3 +76,18 @@ def test_arguments_are_scalars_too_and_functions_do_not_mix() -> None:
     functions["scaled"](out_N.ctypes.data, 0.5, 9, 2)
     functions["other"](out_N.ctypes.data, 0)
     np.testing.assert_array_equal(out_N, [1.0, 0.0, 0.5 * (9 ^ 2)])
+
+
+def test_arguments_come_in_words_and_calls_go_by_address() -> None:
+    program = Program()
+    with program.function("add_scaled", F32_P, F32, I32, I64) as (out, factor, start, count), program.loop(count) as i:
+        out[i] = out[i] + factor * start.to_float() / 4.0
+    program.of_words("add_scaled")
+    with program.function("twice", I64, I64_P) as (function, words), program.loop(words.constant(I64, 7) / 3):
+        program.call(function, words)
+    functions = program.compiled()
+    out_N = np.arange(3, dtype=np.float32)
+    words = np.array([out_N.ctypes.data, np.float32(0.5).view(np.uint32), -8, 3], np.int64)
+    function = ctypes.cast(functions["add_scaled_of_words"], ctypes.c_void_p).value  # type: ignore[arg-type]
+    functions["twice"](function, words.ctypes.data)
+    np.testing.assert_array_equal(out_N, np.arange(3) - 2.0)

@@ -87,7 +87,9 @@ def test_whatever_else_is_in_the_pack_a_members_curve_is_its_own(dataset: Datase
     configs = [config_of(model, fit, precision) for model, fit in MIXED]
     trainer = Trainer(dataset, CPU)
     members = [trainer.member(number, config) for number, config in enumerate(configs)]
-    assert sorted(len(pack.members) for pack in make_packs(members)) == [1, 1, 10]
+    # In float32 machine code knows all steps of those without norms and skips, which are a pack then.
+    sizes = [1, 1, 5, 5] if precision == "float32" else [1, 1, 10]
+    assert sorted(len(pack.members) for pack in make_packs(members)) == sizes
     train(trainer, members)
     lengths = [len(member.history) for member in members]
     assert lengths[:-1] == [EPOCHS] * (len(MIXED) - 1)

@@ -1,0 +1,56 @@
+"""Where machine code finds the product of matrices that a library brings: BLAS's sgemm, by its address."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+from spectral_search.train.cpu_formats import cpu_is_intel
+
+
+@cache
+def sgemm_address() -> int:
+    """The address of sgemm, with Fortran's arguments: pointers, integers of 32 bits.
+
+    MKL's on Intel's processors, where torch brings it and it is a fifth faster than OpenBLAS; else that of scipy, which
+    hands its own out to such as this (`scipy.linalg.cython_blas`), mostly OpenBLAS.
+    """
+    if cpu_is_intel() and (address := _by_torch()):
+        return address
+    return _by_scipy()
+
+
+def _by_torch() -> int:
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        return ctypes.cast(ctypes.CDLL(str(library)).sgemm_, ctypes.c_void_p).value or 0
+    except (OSError, AttributeError):
+        return 0
+
+
+def _by_scipy() -> int:
+    from scipy.linalg import cython_blas
+
+    capsule = cython_blas.__pyx_capi__["sgemm"]
+    name, pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    address: int = pointer(capsule, name(capsule))
+    return address
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While OpenBLAS multiplies with one thread. MKL takes the number of threads that torch has told it."""
+    with _openblas().limit(limits=1):
+        yield
+
+
+@cache
+def _openblas() -> ThreadpoolController:
+    sgemm_address()  # the library must be there to be found
+    return ThreadpoolController().select(internal_api="openblas")

@@ -1,0 +1,31 @@
+"""Products by whichever library are products."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from spectral_search.train import blas
+from spectral_search.train.step_kernels import RECORD_WORDS, address, float_word, run
+
+
+@pytest.fixture(params=[True, False], ids=["intel", "other"])
+def sgemm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(blas, "cpu_is_intel", lambda: request.param)
+    blas.sgemm_address.cache_clear()
+    yield blas.sgemm_address()
+    blas.sgemm_address.cache_clear()
+
+
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize("turned", ["", "a", "b", "ab"])
+def test_a_product_of_matrices_by_rows(sgemm: int, turned: str, adds: bool) -> None:
+    rng = np.random.default_rng(0)
+    a_MK, b_KN, c_MN = (rng.normal(size=size).astype(np.float32) for size in ((5, 9), (9, 3), (5, 3)))
+    expected_MN = a_MK.astype(np.float64) @ b_KN + (c_MN if adds else 0.0)
+    a, b = (np.ascontiguousarray(x.T) if name in turned else x for name, x in (("a", a_MK), ("b", b_KN)))
+    turns = [ord("T" if name in turned else "N") for name in "ab"]
+    arguments = sgemm, *turns, 5, 3, 9, a.ctypes.data, a.shape[1], b.ctypes.data, b.shape[1]
+    record = [address("product"), *arguments, float_word(float(adds)), c_MN.ctypes.data, 3]
+    run(np.array([record + [0] * (RECORD_WORDS - len(record))], np.int64))
+    np.testing.assert_allclose(c_MN, expected_MN, rtol=1e-5, atol=1e-5)
