@@ -8,6 +8,7 @@ Shape suffixes: T examples of a tile, W width of a layer.
 
 import ctypes
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 
 RECORD_WORDS = 16
 """Of a record: an address and up to fifteen arguments."""
+ACTIVATIONS = "relu", "gelu", "silu", "elu", "tanh"
+LOSSES = "mse", "huber", "l1"
 LANES = 16
 """Sums of squares that are formed side by side."""
 
 
 def address(name: str) -> int:
     """Where a function lies that takes its arguments from words."""
-    function: int | None = ctypes.cast(_FUNCTIONS.get()[f"{name}_of_words"], ctypes.c_void_p).value  # type: ignore[arg-type]
+    program = _APART.get(name.removesuffix("_dropped"), _FUNCTIONS)
+    function: int | None = ctypes.cast(program.get()[f"{name}_of_words"], ctypes.c_void_p).value  # type: ignore[arg-type]
     assert function is not None
     return function
 
@@ -55,14 +59,19 @@ def _written() -> "Program":
     program.of_words("fill_words")
     _write_product(program)
     _write_head(program)
-    _write_losses(program)
     _write_adamw(program)
-    for name, activation in _activations().items():
-        _write_activation(program, name, activation, dropped=False)
-        _write_activation(program, f"{name}_dropped", activation, dropped=True)
     with program.function("run", I64_P, I64) as (table, count), program.loop(count) as index:
         words = table.at(index * RECORD_WORDS)
         program.call(words[words.constant(I64, 0)], words.at(words.constant(I64, 1)))
+    return program
+
+
+def _written_activation(name: str) -> "Program":
+    from spectral_search.train.machine_code import Program
+
+    program, activation = Program(), _activations()[name]
+    _write_activation(program, name, activation, dropped=False)
+    _write_activation(program, f"{name}_dropped", activation, dropped=True)
     return program
 
 
@@ -81,7 +90,7 @@ def _write_product(program: "Program") -> None:
 
 
 def _write_head(program: "Program") -> None:
-    """The output of a network, and what its gradient is to the layer before."""
+    """The output of a network, what is added to it, and what its gradient is to the layers before."""
     from spectral_search.train.machine_code import F32_P, I64
 
     with program.function("head", F32_P, F32_P, F32_P, F32_P, I64, I64) as (weight, bias, h, out, rows, columns):
@@ -100,13 +109,15 @@ def _write_head(program: "Program") -> None:
             derivative_T[j] = derivative_T[j] * (factor * slope[j])
     with program.function("back", F32_P, F32_P, I64) as (gradient, derivative, count), program.loop(count) as j:
         derivative[j] = derivative[j] * gradient[j]
-    for name in ("head", "head_back", "back"):
+    with program.function("add", F32_P, F32_P, I64) as (total, more, count), program.loop(count) as j:
+        total[j] = total[j] + more[j]
+    for name in ("head", "head_back", "back", "add"):
         program.of_words(name)
 
 
-def _write_losses(program: "Program") -> None:
+def _written_slope(name: str) -> "Program":
     """The gradient of the mean loss by each output, whose weight is that of an example in the mean."""
-    from spectral_search.train.machine_code import F32, F32_P, I64, Value
+    from spectral_search.train.machine_code import F32, F32_P, I64, Program, Value
 
     def clamped(difference: Value) -> Value:
         return difference.clamped(-1.0, 1.0)
@@ -117,17 +128,14 @@ def _write_losses(program: "Program") -> None:
         return one.or_zero_unless(above.is_positive()) - one.or_zero_unless(below.is_positive())
 
     slopes: dict[str, Callable[[Value], Value]] = {"mse": lambda x: x * 2.0, "huber": clamped, "l1": signed}
-    for name, slope in slopes.items():
-        types = F32_P, F32_P, F32_P, F32, I64
-        with (
-            program.function(f"slope_{name}", *types) as (output, target, slope_T, weight, count),
-            program.loop(count) as j,
-        ):
-            slope_T[j] = slope(output[j] - target[j]) * weight
-        program.of_words(f"slope_{name}")
-    with program.function("add", F32_P, F32_P, I64) as (total, more, count), program.loop(count) as j:
-        total[j] = total[j] + more[j]
-    program.of_words("add")
+    program, slope, types = Program(), slopes[name], (F32_P, F32_P, F32_P, F32, I64)
+    with (
+        program.function(f"slope_{name}", *types) as (output, target, slope_T, weight, count),
+        program.loop(count) as j,
+    ):
+        slope_T[j] = slope(output[j] - target[j]) * weight
+    program.of_words(f"slope_{name}")
+    return program
 
 
 def _write_adamw(program: "Program") -> None:
@@ -217,3 +225,6 @@ def _activations() -> "dict[str, Activation]":
 
 
 _FUNCTIONS = CompiledOnce(_written)
+# Each by itself, since few processes need more than one.
+_APART = {name: CompiledOnce(partial(_written_activation, name)) for name in ACTIVATIONS}
+_APART |= {f"slope_{name}": CompiledOnce(partial(_written_slope, name)) for name in LOSSES}
