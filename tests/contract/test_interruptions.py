@@ -1,19 +1,14 @@
 """Every task: a search that is killed and resumed, or that loses a node of its cluster, ends as if nothing had been."""
 
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from command_line import call
 from processes import Running, recorded_epochs
-from small_search import REPOSITORY, differences, environment, facts
+from small_cluster import small_cluster
+from small_search import differences, facts
 
 from spectral_search.record.paths import RunPaths
 from spectral_search.record.run_records import RunRecord
@@ -43,19 +38,6 @@ STOPPING = {"trials": 4, "sampler": "random", "pruner": "halving", "min_epochs":
 """Some trials are stopped; who is does not depend on who was faster."""
 MANY_EPOCHS = {"spectra": 200, "pairs": 40, "traffic": 60}
 """So that the trials of a cluster are still on their way when a node dies."""
-
-CLUSTER = """
-import json, sys
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-node = cluster.add_node(num_cpus=1)
-print(json.dumps({"address": cluster.address}), flush=True)
-sys.stdin.readline()
-cluster.remove_node(node, allow_graceful=False)
-print("removed", flush=True)
-sys.stdin.readline()
-cluster.shutdown()
-"""
 
 
 @pytest.fixture(params=TASKS)
@@ -111,44 +93,18 @@ def test_trials_of_a_dead_node_go_on_on_the_other(
     call(*called, "--name", "whole", "--executor", "inline", folder=tmp_path).require()
     expected = facts(RunPaths(results, "whole"))
     paths = RunPaths(results, "nodes")
-    with two_nodes() as (address, remove_one):
+    with small_cluster(tmp_path, {"num_cpus": 1}, {"num_cpus": 1}) as cluster:
         # A process a trial, in which a network that does not stack rounds as it does by itself.
         executor = "auto" if task == "spectra" else "separate"
-        running = Running(*called, "--name", "nodes", "--address", address, "--executor", executor)
+        options = ("--address", cluster.address, "--executor", executor)
+        running = Running(*called, "--name", "nodes", *options, variables=cluster.environment)
         both = [paths.trial(number).progress_jsonl for number in (0, 1)]
         assert running.wait_for(lambda: all(path.exists() for path in both)), running.end()[1]
         # Neither is over yet, though one began earlier: whichever was on the node has to go on elsewhere.
         assert recorded_epochs(paths.folder) < MANY_EPOCHS[task]
-        remove_one()
+        cluster.remove_node()
         code, output = running.end()
     assert code == 0, output
     assert differences(facts(paths), expected) == []
     notes = [note for trial in RunRecord.load(paths).trials for note in trial.notes]
     assert notes, "a trial was on the node that died"
-
-
-@contextmanager
-def two_nodes() -> Iterator[tuple[str, Any]]:
-    """The address of a cluster of two nodes of one core, and what kills one of them."""
-    cluster = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], env=environment(), cwd=REPOSITORY,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    stdin, stdout = cluster.stdin, cluster.stdout
-    assert stdin is not None and stdout is not None
-
-    def remove_one() -> None:
-        stdin.write("\n")
-        stdin.flush()
-        assert stdout.readline().strip() == "removed"
-
-    try:
-        yield json.loads(stdout.readline())["address"], remove_one
-    finally:
-        children = psutil.Process(cluster.pid).children(recursive=True)
-        stdin.close()
-        time.sleep(1)
-        cluster.kill()
-        for child in children:
-            if child.is_running():
-                child.kill()

@@ -2,8 +2,10 @@
 
 import json
 import re
+import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ from small_search import make_data, make_spec
 from spectral_search.run.ray_job import process_metrics, trial_metrics
 from spectral_search.task.registry import task_of
 
-DISCOVERY = Path("/tmp/ray/prom_metrics_service_discovery.json")
-"""Where Ray lists the addresses of its metrics, as a Prometheus server reads them."""
+DISCOVERY = "prom_metrics_service_discovery.json"
+"""Where, in the folder of its sessions, Ray lists the addresses of its metrics, as a Prometheus server reads them."""
 
 
 def get(url: str, token: str | None = None) -> tuple[int, str]:
@@ -28,21 +30,40 @@ def get(url: str, token: str | None = None) -> tuple[int, str]:
         return 0, ""
 
 
-def exported_metrics() -> str:
-    if not DISCOVERY.exists():
+def exported_metrics(sessions: Path) -> str:
+    if not (sessions / DISCOVERY).exists():
         return ""
-    targets = [target for group in json.loads(DISCOVERY.read_text()) for target in group["targets"]]
+    targets = [target for group in json.loads((sessions / DISCOVERY).read_text()) for target in group["targets"]]
     return "".join(get(f"http://{target}/metrics")[1] for target in targets)
 
 
+@pytest.fixture
+def sessions() -> Iterator[Path]:
+    """A folder for Ray's sessions that no other cluster of this machine has; short, for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "ray"
+
+
 @pytest.mark.slow
-def test_the_dashboard_is_guarded_and_trials_reach_it(tmp_path: Path) -> None:
+def test_the_dashboard_is_guarded_and_trials_reach_it(tmp_path: Path, sessions: Path) -> None:
     make_spec(
         tmp_path, make_data(tmp_path / "data"), fit={"epochs": 20000, "patience": None}, search={"pruner": "none"}
     )
     log = tmp_path / "log.txt"
     arguments = ("run", tmp_path / "small.yaml", "--name", "seen", "--results", tmp_path / "results", "--dashboard")
-    running = Running(*arguments, "--executor", "shared", log=log)
+    own = {"RAY_TMPDIR": str(sessions.parent)}
+    running = Running(*arguments, "--executor", "shared", log=log, variables=own)
+    # What Ray tells of a trial it tells in its own time, one thing after another.
+    told = ""
+
+    def tells(ask: Callable[[], str], *patterns: str) -> bool:
+        def all_told() -> bool:
+            nonlocal told
+            told = ask()
+            return all(re.search(pattern, told) for pattern in patterns)
+
+        return running.wait_for(all_told)
+
     try:
         assert running.wait_for(lambda: "Ray dashboard: http://" in log.read_text()), log.read_text()
         found = re.search(r"Ray dashboard: (http://127\.0\.0\.1:\d+)", log.read_text())
@@ -50,17 +71,17 @@ def test_the_dashboard_is_guarded_and_trials_reach_it(tmp_path: Path) -> None:
         token = (Path.home() / ".ray" / "auth_token").read_text()
         assert get(f"{found[1]}/api/version")[0] == 401
         assert get(f"{found[1]}/api/version", token)[0] == 200
-        line = r'ray_spectral_search_val_r2\{[^}]*run="seen"[^}]*trial="\d+"'
-        assert running.wait_for(lambda: re.search(line, exported_metrics()) is not None)
-        exported = exported_metrics()
         names = [*trial_metrics(task_of("spectra").objective), *process_metrics()]
-        assert [name for name in names if f"ray_{name}{{" not in exported] == []
-        assert re.search(r'ray_spectral_search_members\{[^}]*WorkerId="\w+"[^}]*run="seen"', exported)
+        assert tells(
+            lambda: exported_metrics(sessions),
+            r'ray_spectral_search_val_r2\{[^}]*run="seen"[^}]*trial="\d+"',
+            r'ray_spectral_search_members\{[^}]*WorkerId="\w+"[^}]*run="seen"',
+            *(rf"ray_{name}\{{" for name in names),
+        ), [name for name in names if f"ray_{name}{{" not in told]
         # As Ray's own dashboard has them, behind its token.
-        actors = get(f"{found[1]}/api/v0/actors?detail=1&limit=100", token)[1]
-        assert re.search(r'"small trial \d+ lr=[\d.e-]+ dropout=[\d.]+"', actors), actors
-        tasks = get(f"{found[1]}/api/v0/tasks?detail=1&limit=1000", token)[1]
-        assert re.search(r'"small trial \d+ lr=[^"]*, epoch \d+"', tasks), tasks[:2000]
+        actors, tasks = (f"{found[1]}/api/v0/{kind}?detail=1&limit=1000" for kind in ("actors", "tasks"))
+        assert tells(lambda: get(actors, token)[1], r'"small trial \d+ lr=[\d.e-]+ dropout=[\d.]+"'), told[:2000]
+        assert tells(lambda: get(tasks, token)[1], r'"small trial \d+ lr=[^"]*, epoch \d+"'), told[:2000]
         # And the run's record tells the live page where it is.
         manifest = json.loads((tmp_path / "results" / "seen" / "manifest.json").read_text())
         assert manifest["ray_dashboard"] == found[1]
