@@ -154,7 +154,8 @@ def require_room(
         share_of(resources, Slots(0.0, 0.0, 0, (), passes=int(executor == "shared")), nodes, memory=memory)
     except NoNodeError as error:
         told = f"{name} can never run there: a trial asks for {error.asked}, and the nodes have {error.had}"
-        raise RequestError(f"{told}; {error.remedy}.") from None
+        later = "Of nodes that an autoscaler would add nothing is known: have it start one, then submit again."
+        raise RequestError(f"{told}; {error.remedy}. ({later})") from None
 
 
 def why_failed(info: Mapping[str, Any], log: str) -> str:

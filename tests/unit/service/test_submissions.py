@@ -67,7 +67,8 @@ def test_networks_that_no_node_has_the_memory_for_are_refused_where_the_data_are
     assert fault.startswith("large can never run there: a trial asks for 1 CPU and 2")
     assert fault.endswith(
         "GB of memory, and the nodes have 2 CPUs and 8 GB of memory; add a node with more memory, or make model.hidden "
-        "smaller; where the estimate is wrong, --set resources.allow_oversize=true tries it all the same."
+        "smaller; where the estimate is wrong, --set resources.allow_oversize=true tries it all the same. "
+        "(Of nodes that an autoscaler would add nothing is known: have it start one, then submit again.)"
     )
     assert not sent and not (folder / "ray_results").exists()
     assert submitted(folder, "large.yaml", "--set", "resources.allow_oversize=true")
