@@ -19,12 +19,32 @@ def sgemm_address() -> int:
     MKL's on Intel's processors, where torch brings it and it is a fifth faster than OpenBLAS; else that of scipy, which
     hands its own out to such as this (`scipy.linalg.cython_blas`), mostly OpenBLAS.
     """
-    if cpu_is_intel() and (address := _by_torch()):
-        return address
-    return _by_scipy()
+    return _by_torch() or _by_scipy()
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While a product is the work of the thread that asks for it.
+
+    OpenBLAS has one number of threads for the whole process. MKL takes the number that torch has told it for a thread.
+    """
+    if _by_torch():
+        yield
+        return
+    with _openblas().limit(limits=1):
+        yield
+
+
+@cache
+def _openblas() -> ThreadpoolController:
+    sgemm_address()  # the library must be there to be found
+    return ThreadpoolController().select(internal_api="openblas")
+
+
+@cache
 def _by_torch() -> int:
+    if not cpu_is_intel():
+        return 0
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
         return ctypes.cast(ctypes.CDLL(str(library)).sgemm_, ctypes.c_void_p).value or 0
@@ -36,21 +56,7 @@ def _by_scipy() -> int:
     from scipy.linalg import cython_blas
 
     capsule = cython_blas.__pyx_capi__["sgemm"]
-    name, pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
-    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    address: int = pointer(capsule, name(capsule))
+    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+    types = ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p
+    address: int = ctypes.PYFUNCTYPE(*types)(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, name_of(capsule))
     return address
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """While OpenBLAS multiplies with one thread. MKL takes the number of threads that torch has told it."""
-    with _openblas().limit(limits=1):
-        yield
-
-
-@cache
-def _openblas() -> ThreadpoolController:
-    sgemm_address()  # the library must be there to be found
-    return ThreadpoolController().select(internal_api="openblas")

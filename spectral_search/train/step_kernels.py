@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 RECORD_WORDS = 16
 """Of a record: an address and up to fifteen arguments."""
-ACTIVATIONS = "relu", "gelu", "silu", "elu", "tanh"
-LOSSES = "mse", "huber", "l1"
+_ACTIVATIONS = "relu", "gelu", "silu", "elu", "tanh"
+_LOSSES = "mse", "huber", "l1"
 LANES = 16
 """Sums of squares that are formed side by side."""
 
@@ -226,5 +226,5 @@ def _activations() -> "dict[str, Activation]":
 
 _FUNCTIONS = CompiledOnce(_written)
 # Each by itself, since few processes need more than one.
-_APART = {name: CompiledOnce(partial(_written_activation, name)) for name in ACTIVATIONS}
-_APART |= {f"slope_{name}": CompiledOnce(partial(_written_slope, name)) for name in LOSSES}
+_APART = {name: CompiledOnce(partial(_written_activation, name)) for name in _ACTIVATIONS}
+_APART |= {f"slope_{name}": CompiledOnce(partial(_written_slope, name)) for name in _LOSSES}

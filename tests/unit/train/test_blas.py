@@ -1,9 +1,11 @@
 """Products by whichever library are products."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from spectral_search.train import blas
 from spectral_search.train.step_kernels import RECORD_WORDS, address, float_word, run
@@ -12,9 +14,27 @@ from spectral_search.train.step_kernels import RECORD_WORDS, address, float_word
 @pytest.fixture(params=[True, False], ids=["intel", "other"])
 def sgemm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(blas, "cpu_is_intel", lambda: request.param)
-    blas.sgemm_address.cache_clear()
+    for found in (blas.sgemm_address, blas._by_torch):
+        found.cache_clear()
     yield blas.sgemm_address()
-    blas.sgemm_address.cache_clear()
+    for found in (blas.sgemm_address, blas._by_torch):
+        found.cache_clear()
+
+
+def test_each_cpu_has_its_library(sgemm: int, request: pytest.FixtureRequest) -> None:
+    assert (sgemm == blas._by_scipy()) is ("other" in request.node.name)
+
+
+def test_openblas_multiplies_in_the_thread_that_asks(sgemm: int, request: pytest.FixtureRequest) -> None:
+    before = [library["num_threads"] for library in openblas()]
+    with blas.one_thread():
+        if "other" in request.node.name:
+            assert [library["num_threads"] for library in openblas()] == [1] * len(before)
+    assert [library["num_threads"] for library in openblas()] == before
+
+
+def openblas() -> list[dict[str, Any]]:
+    return [library for library in threadpool_info() if library["internal_api"] == "openblas"]
 
 
 @pytest.mark.parametrize("adds", [False, True])
