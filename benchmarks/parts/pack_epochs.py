@@ -12,7 +12,6 @@ from benchmarks.measured_configs import hidden_of, on_signal, step1_config, vari
 from benchmarks.repeated_spectra import repeated_components, repeated_dataset
 from benchmarks.step_floors import Product, mlp_products, product_seconds
 from spectral_search.spec.run import RunSpec, TrialConfig
-from spectral_search.train.precision import resolve_precision
 from spectral_search.train.trainer import Trainer
 
 _ROUNDS = 3
@@ -113,7 +112,8 @@ def _signal_rows(on_pixels: Trainer, sizes: Sizes, batch: int) -> list[Row]:
     works = [lambda: trainer.run_epoch(pack), lambda: trainer.run_epoch(alone), lambda: on_pixels.run_epoch(pixels)]
     together, one, one_on_pixels = best_seconds(works, _ROUNDS, trainer.device)
     further = (together - one) / (count - 1)
-    products = _product_seconds(trainer, (len(dataset.prep.strength_K), *hidden_of(config), 1), sizes, batch)
+    widths = len(dataset.prep.strength_K), *hidden_of(config), 1
+    products = _product_seconds(trainer, widths, sizes, (batch, alone[0].network.precision))
     name = f"a further {_MLP} in a pack of {count} on the signal, batch {batch}"
     return [
         Row(name, further, "s", "an epoch of one alone on all pixels", one_on_pixels, Target("at most", 0.1)),
@@ -121,9 +121,16 @@ def _signal_rows(on_pixels: Trainer, sizes: Sizes, batch: int) -> list[Row]:
     ]
 
 
-def _product_seconds(trainer: Trainer, widths: tuple[int, ...], sizes: Sizes, batch: int) -> float:
-    """The least time of one member's products of an epoch, as one of as many members, val spectra included."""
-    precision, count = resolve_precision("auto", trainer.device), sizes.signal_members
+def _product_seconds(trainer: Trainer, widths: tuple[int, ...], sizes: Sizes, taken: tuple[int, str]) -> float:
+    """The least time of one member's products of an epoch, as one of as many members, val spectra included.
+
+    Args:
+        trainer: On the device.
+        widths: Components, hidden layers and outputs.
+        sizes: How many spectra.
+        taken: Of a batch, and the number format that the members train in.
+    """
+    (batch, precision), count = taken, sizes.signal_members
     steps = round(sizes.train / batch)
     training = product_seconds(mlp_products(widths, batch, count), precision, trainer.device)
     forward = [Product(count, sizes.val, i, o) for i, o in pairwise(widths)]

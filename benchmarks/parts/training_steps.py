@@ -17,6 +17,7 @@ from benchmarks.step_floors import (
     product_seconds,
     traffic_seconds,
 )
+from spectral_search.spec.trial import TrialConfig
 from spectral_search.train.precision import resolve_precision
 from spectral_search.train.trainer import Trainer
 
@@ -101,7 +102,7 @@ def _signal_step(sizes: Sizes, hidden: tuple[int, ...], device: torch.device) ->
     dataset = repeated_components(sizes.train, _VAL_SPECTRA, sizes.pixels, sizes.components)
     components, shared = len(dataset.prep.strength_K), 0 if dataset.components is None else dataset.components.shared
     trainer, widths = Trainer(dataset, device), (components, *hidden, 1)
-    precision = resolve_precision("auto", device)
+    precision = trainer.member(0, _config(hidden, sizes.batch, signal=True)).network.precision
 
     def floors() -> tuple[float, float, float]:
         return (
@@ -125,10 +126,14 @@ def _step_seconds(
     trainer: Trainer, hidden: tuple[int, ...], batch: int, members: int, *, signal: bool = False
 ) -> float:
     """The time of a step in the fastest of a few epochs of some members together, on the signal or on all pixels."""
-    config = step1_config(hidden=list(hidden), batch_size=batch, epochs=_EPOCHS + 1)
-    config = on_signal(config) if signal else config
+    config = _config(hidden, batch, signal=signal)
     pack = [trainer.member(number, config) for number in range(members)]
     epochs = [trainer.run_epoch(pack) for _ in range(_EPOCHS + 1)]
     times = [record["seconds"] for results in epochs[1:] for record in results.values() if isinstance(record, dict)]
     steps = max(1, round(trainer.data.examples / batch))
     return min(times) / steps
+
+
+def _config(hidden: tuple[int, ...], batch: int, *, signal: bool) -> TrialConfig:
+    config = step1_config(hidden=list(hidden), batch_size=batch, epochs=_EPOCHS + 1)
+    return on_signal(config) if signal else config

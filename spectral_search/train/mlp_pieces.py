@@ -52,7 +52,12 @@ def is_plain(network: nn.Module) -> TypeGuard[Mlp]:
 
 def in_pieces(x_BCL: Tensor) -> bool:
     """Whether steps on an input are taken in pieces: on a CPU, where it is small."""
-    return x_BCL.device.type == "cpu" and x_BCL.nbytes <= LARGEST_INPUT
+    return x_BCL.device.type == "cpu" and is_small(x_BCL.nbytes)
+
+
+def is_small(nbytes: int) -> bool:
+    """Whether a batch's input of so many bytes is."""
+    return nbytes <= LARGEST_INPUT
 
 
 class PieceSteps:

@@ -13,6 +13,9 @@ from spectral_search.models.build import build_model
 from spectral_search.spec.families import family_of
 from spectral_search.spec.run import TrialConfig
 from spectral_search.task.training import InputShape
+from spectral_search.train.compiled_steps import has_compiled_steps
+from spectral_search.train.cpu_formats import cpu_is_intel
+from spectral_search.train.mlp_pieces import is_small
 from spectral_search.train.precision import FORMATS, autocast, resolve_precision
 from spectral_search.train.recomputation import recompute_blocks
 
@@ -60,6 +63,7 @@ class Network:
     """
 
     def __init__(self, config: TrialConfig, shape: InputShape, device: torch.device) -> None:
+        self._family = family_of(config.model.kind)
         model = build_model(config.model, **shape.sizes)
         if config.fit.checkpoint_activations:
             recompute_blocks(model)
@@ -68,12 +72,13 @@ class Network:
         self.config, self.shape, self.device = config, shape, device
         self.model = model.to(device)
         self.precision = resolve_precision(config.fit.precision, device)
+        if config.fit.precision == "auto" and self._is_faster_in_float32():
+            self.precision = "float32"
         # A Ridge takes its product in float32, and what an augmentation makes of rounded values is not what rounding
         # makes of its values.
         plain = config.fit.target == "direct" and all(item.EXACT for item in config.fit.augment)
         self.input_format = FORMATS[self.precision] if plain else torch.float32
         self.input_key = config.data.input.model_dump_json()
-        self._family = family_of(config.model.kind)
         self._needs_context = self._family.needs_bin(config.model)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -92,6 +97,15 @@ class Network:
     def ridge(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Weights of shape (F,) and bias of the Ridge that the network adds to, if any."""
         return self.model.ridge if isinstance(self.model, ResidualOnRidge) else None
+
+    def _is_faster_in_float32(self) -> bool:
+        """Whether steps in machine code, which are in float32, take less time than products in a narrower format save.
+
+        On Intel's CPUs, those with AMX among them: of a step of [256, 64] on the signal torch's operations in bfloat16
+        leave less than half to products (docs/benchmarks.md).
+        """
+        batch = self.config.fit.batch_size * self.shape.features
+        return cpu_is_intel() and is_small(4 * batch) and has_compiled_steps(self.stackable, "float32", self.device)
 
     def output(self, x_BCL: torch.Tensor, context_B: torch.Tensor) -> torch.Tensor:
         """The standardised target, shape (B,) or (B, O), float32; with gradients unless the caller turned them off."""

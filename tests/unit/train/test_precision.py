@@ -8,10 +8,12 @@ import pytest
 import torch
 from small_dataset import small_dataset, trial_config
 
+from spectral_search.task.training import InputShape
 from spectral_search.tasks.spectra.scores import r2
 from spectral_search.train import cpu_formats
 from spectral_search.train.cpu_formats import cpu_is_intel
 from spectral_search.train.member import Member
+from spectral_search.train.network import Network
 from spectral_search.train.precision import autocast, resolve_precision
 from spectral_search.train.trainer import Trainer
 
@@ -54,6 +56,27 @@ def test_auto_on_a_cpu_is_what_it_multiplies_faster(
     described(vendor, flags)
     assert resolve_precision("auto", CPU) == expected
     assert cpu_is_intel() is (vendor == "GenuineIntel")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model", "batch", "expected"),
+    [
+        ("GenuineIntel", {}, 512, "float32"),
+        ("GenuineIntel", {}, 1 << 15, "bfloat16"),
+        ("GenuineIntel", {"norm": "batch"}, 512, "bfloat16"),
+        ("AuthenticAMD", {}, 512, "bfloat16"),
+    ],
+    ids=["small", "large batch", "normed", "AMD"],
+)
+def test_auto_of_networks_with_steps_in_machine_code_is_float32_on_intels_cpus(
+    described: Callable[[str, str], None], vendor: str, model: dict[str, object], batch: int, expected: str
+) -> None:
+    described(vendor, TILES)
+    shape = InputShape(channels=1, length=64)
+    for asked, found in (("auto", expected), ("bfloat16", "bfloat16"), ("float32", "float32")):
+        recipe = {"precision": asked, "batch_size": batch}
+        config = trial_config({"kind": "mlp", "hidden": [256, 64], **model}, recipe)
+        assert Network(config, shape, CPU).precision == found
 
 
 def test_auto_on_a_cpu_that_nothing_describes_is_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
