@@ -245,7 +245,7 @@ def retry(
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="An exported YAML file, or a folder with config.yaml.")],
+    config: Annotated[str, typer.Argument(help="An exported YAML file, a folder with config.yaml, or a finished run.")],
     data_root: DataRoot = None,
     name: Name = None,
     num_train: NumTrain = None,

@@ -179,6 +179,11 @@ def read_bundle_config(path: Path) -> dict[str, Any]:
     paths = BundlePaths.of(path)
     files = (paths.config, paths.model, paths.preprocessing, paths.metrics)
     missing = [f"{file} is missing; export the model again." for file in files if not file.is_file()]
+    if len(missing) == len(files) - 1 and paths.config.is_file():
+        raise RequestError(
+            f"{paths.config} is no exported model, which has weights and statistics beside it: `spectral-search export "
+            f"RUN -o FILE.yaml` makes one."
+        )
     if missing:
         raise RequestError(*missing)
     return read_yaml(paths.config)

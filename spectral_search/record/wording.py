@@ -153,13 +153,18 @@ def size(count: float) -> str:
     """Bytes with three digits: 412 kB, 3.2 MB, 16.4 GB."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count / 1e3:.3g} kB"
+            return f"{_three_digits(count / unit)} {name}"
+    return f"{_three_digits(count / 1e3)} kB"
 
 
 def amount(size: int) -> str:
     """Bytes with three digits: 812 B, 9.6 kB, 1.25 GB."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if size >= unit:
-            return f"{size / unit:.3g} {name}"
+            return f"{_three_digits(size / unit)} {name}"
     return f"{size} B"
+
+
+def _three_digits(value: float) -> str:
+    """Those, or all before the point, where %g would write 1e+03."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"

@@ -1,11 +1,13 @@
 """Plans: a stage or a file, resolved to a run with data, name and devices, before anything is begun."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectral_search.errors import RequestError, gathered
-from spectral_search.record.paths import RunPaths, next_free_name, results_root
+from spectral_search.record.paths import RunPaths, next_free_name, results_root, run_names
 from spectral_search.service.default_data import with_data
+from spectral_search.service.found_model import find_model
 from spectral_search.service.run_options import RunOptions
 from spectral_search.service.shown import Shown
 from spectral_search.service.stored_runs import require_copy_place
@@ -83,13 +85,15 @@ def train_spec(config: str, options: RunOptions, seeds: str | int) -> tuple[str,
     All share the order of the examples and their random draws, and with them their passes.
 
     Args:
-        config: An exported config.
+        config: An exported config, or the run whose winner it is.
         options: Of the run.
         seeds: How many, counted on from that of the config; or which, with commas between them.
 
     Raises:
         RequestError: The config still has something to search, or the seeds are none.
     """
+    if not Path(config).exists() and config in run_names(results_root(options.results)):
+        config = str(find_model(config, options.results))
     faults = list[str]()
     spec = gathered(faults, lambda: load_spec(config, sets=options.sets))
     wanted = gathered(faults, lambda: wanted_seeds(str(seeds), 0 if spec is None else spec.fit.seed))

@@ -102,9 +102,11 @@ def resume(name: str, options: RunOptions, shown: Shown, command: Sequence[str] 
     paths = RunPaths(results_root(options.results), name).require()
     from spectral_search.record.run_records import RunRecord
     from spectral_search.run.driver import told_plainly
+    from spectral_search.run.executor_choice import check_executor
     from spectral_search.run.extend import Extension, extend
     from spectral_search.run.run_lock import hold
 
+    check_executor(options.executor, None)  # also where nothing is left to train
     with hold(paths), told_plainly(paths):
         record = idle_record(paths)
         wanted = Extension(options.trials, options.epochs)

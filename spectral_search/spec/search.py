@@ -165,8 +165,8 @@ class ResourcesSpec(Section):
             return None
         try:
             if not is_store_url(value):
-                raise RequestError("resources.copy_to is no URL of an object store: write s3://BUCKET/FOLDER.")
-            store_place(value, "resources.copy_to")
+                raise RequestError("the place of copies is no URL of an object store: write s3://BUCKET/FOLDER.")
+            store_place(value, "the place of copies")
         except RequestError as error:
             # Linked, since other faults quote what was found, and that may have keys in it.
             raise linked_fault(str(error).removesuffix("."), "resources.copy_to") from None

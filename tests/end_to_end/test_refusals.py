@@ -68,6 +68,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["gp, grid, parzen, random, tpe", "'best'"],
     ),
     "an unknown executor": (["run", "tiny.yaml", *DATA, "--executor", "far"], ["shared, separate or inline", "'far'"]),
+    "a place of copies that is none": (
+        ["run", "tiny.yaml", *DATA, "--copy-to", "runs"],
+        ["resources.copy_to: the place of copies is no URL of an object store: write s3://BUCKET/FOLDER"],
+    ),
     "no trials": (["run", "tiny.yaml", *DATA, "--trials", "0"], ["search.trials", "at least 1"]),
     "negative epochs": (["run", "tiny.yaml", *DATA, "--epochs", "-3"], ["fit.epochs", "found -3"]),
     "nothing at a time": (["run", "tiny.yaml", *DATA, "--concurrent", "0"], ["resources.concurrent", "found 0"]),

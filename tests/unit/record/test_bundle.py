@@ -76,6 +76,9 @@ def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
         read_bundle(config)
     assert len(caught.value.faults) == 2
+    (tmp_path / "best.preprocessing.safetensors").unlink()
+    with pytest.raises(RequestError, match=r"^\S*best.yaml is no exported model, .* `spectral-search export RUN -o"):
+        read_bundle(config)
 
 
 @pytest.mark.parametrize("part", ["model", "preprocessing", "metrics"])

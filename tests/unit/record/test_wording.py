@@ -2,7 +2,17 @@
 
 import pytest
 
-from spectral_search.record.wording import aligned, cropped, duration, fitting, rate, short_keys, short_value
+from spectral_search.record.wording import (
+    aligned,
+    amount,
+    cropped,
+    duration,
+    fitting,
+    rate,
+    short_keys,
+    short_value,
+    size,
+)
 
 
 def test_short_keys_stay_apart() -> None:
@@ -31,6 +41,14 @@ def test_short_keys_stay_apart() -> None:
 )
 def test_short_values(value: object, text: str) -> None:
     assert short_value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(412e3, "412 kB"), (3.2e6, "3.2 MB"), (16.44e9, "16.4 GB"), (1e12, "1,000 GB"), (999.7e6, "1,000 MB")],
+)
+def test_sizes(count: float, text: str) -> None:
+    assert size(count) == amount(round(count)) == text
 
 
 @pytest.mark.parametrize(

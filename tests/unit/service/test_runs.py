@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
@@ -53,6 +54,18 @@ def test_a_name_that_was_asked_for_is_that_name_or_none(folder: Path, tmp_path: 
     assert service.begin(made, "mine", options, service.silent()) == "mine"
     with pytest.raises(NameTakenError, match="resume mine"):
         service.begin(made, "mine", options, service.silent())
+
+
+def test_an_executor_that_is_none_is_refused_where_nothing_is_left_to_train(folder: Path, tmp_path: Path) -> None:
+    options = RunOptions(name="over", results=str(tmp_path), executor="inline")
+    made = service.plan(str(folder / "small.yaml"), options, service.silent())
+    paths = RunPaths(tmp_path, service.begin(made, "over", options, service.silent()))
+    manifest = Manifest.load(paths.manifest_json)
+    manifest.release("finished", 1.0)
+    manifest.save(paths.manifest_json)
+    assert service.resume("over", options, service.silent()).state == "finished"
+    with pytest.raises(RequestError, match="--executor must be auto, shared, separate or inline, found 'far'"):
+        service.resume("over", replace(options, executor="far"), service.silent())
 
 
 def test_loggers_of_a_run_that_is_joined_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:

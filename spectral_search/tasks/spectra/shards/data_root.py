@@ -206,7 +206,8 @@ def _find_files(roots: Sequence[str | Path], faults: list[str]) -> list[tuple[st
         try:
             places = _expand(root)
             if not places:
-                faults.append(f"There is no data root {root}; give a folder that holds train*/{SHARD_FILE}.")
+                what = "file" if str(root).endswith(_SUFFIXES) else "data root"
+                faults.append(f"There is no {what} {root}; give a folder that holds train*/{SHARD_FILE}.")
             for place in places:
                 fresh = [entry for entry in _files_of(place, faults) if entry[2] not in seen]
                 seen.update(path for _, _, path in fresh)

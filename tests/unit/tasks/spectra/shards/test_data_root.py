@@ -52,11 +52,12 @@ def test_no_such_root_and_nothing_in_it_at_once(tmp_path: Path) -> None:
     (tmp_path / "a/readme.txt").write_text("x")
     (tmp_path / "b.txt").write_text("x")
     with pytest.raises(RequestError) as error:
-        DataRoot.find([tmp_path / "nowhere", tmp_path / "a", tmp_path / "b.txt", tmp_path / "z*"])
-    assert len(error.value.faults) == 4
+        DataRoot.find([tmp_path / "nowhere", tmp_path / "a", tmp_path / "b.txt", tmp_path / "z*", "z.h5"])
+    assert len(error.value.faults) == 5
     assert "There is no data root" in error.value.faults[0]
     assert "holds no train*/dataset.h5; it holds readme.txt" in error.value.faults[1]
     assert "neither a folder nor an .h5 file" in error.value.faults[2]
+    assert error.value.faults[4].startswith("There is no file z.h5;")
 
 
 def test_a_root_that_cannot_even_be_looked_at_is_a_fault() -> None:
