@@ -205,11 +205,11 @@ class Program:
         yield [Value(self._builder, argument) for argument in written.args]
         self._builder.ret_void()
 
-    def call(self, address: Value, *arguments: Value) -> None:
-        """Call what lies at an address, an integer of 64 bits, and gives nothing."""
-        kind = ir.FunctionType(ir.VoidType(), [argument.value.type for argument in arguments])
+    def call(self, address: Value, *arguments: Value, gives: ir.Type | None = None) -> Value:
+        """Call what lies at an address, an integer of 64 bits; what it gives is of a type, or nothing."""
+        kind = ir.FunctionType(gives or ir.VoidType(), [argument.value.type for argument in arguments])
         function = self._builder.inttoptr(address.value, kind.as_pointer())
-        self._builder.call(function, [argument.value for argument in arguments])
+        return Value(self._builder, self._builder.call(function, [argument.value for argument in arguments]))
 
     def stored(self, value: Value) -> Value:
         """A pointer to a value, for those who take their arguments so; not within a loop."""

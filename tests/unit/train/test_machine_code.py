@@ -91,3 +91,15 @@ def test_arguments_come_in_words_and_calls_go_by_address() -> None:
     function = ctypes.cast(functions["add_scaled_of_words"], ctypes.c_void_p).value  # type: ignore[arg-type]
     functions["twice"](function, words.ctypes.data)
     np.testing.assert_array_equal(out_N, np.arange(3) - 2.0)
+
+
+def test_calls_give_what_the_function_gives() -> None:
+    strlen = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
+    assert strlen is not None
+    program = Program()
+    types = I64, I64, I64, I64_P, I64
+    with program.function("lengths", *types) as (function, texts, each, out, count), program.loop(count) as i:
+        out[i] = program.call(function, texts + i * each, gives=I64)
+    texts, out_N = np.array([b"", b"abc", b"ab"], "S4"), np.zeros(3, np.int64)
+    program.compiled()["lengths"](strlen, texts.ctypes.data, 4, out_N.ctypes.data, 3)
+    np.testing.assert_array_equal(out_N, [0, 3, 2])

@@ -14,13 +14,13 @@ from typing import Self
 
 import numpy as np
 
-from spectral_search.record.row_hash import mask_hashes, row_hashes
 from spectral_search.spec.seeds import numpy_seed
 from spectral_search.tasks.spectra.shards.buffers import Buffers
 from spectral_search.tasks.spectra.shards.data_root import ShardInfo
 from spectral_search.tasks.spectra.shards.invalid_pixels import suspect_pixels
 from spectral_search.tasks.spectra.shards.shard import Shard
 from spectral_search.tasks.spectra.shards.split import Selection
+from spectral_search.tasks.spectra.shards.unlocked_hash import unlocked_hashes, unlocked_mask_hashes
 
 TARGET_BYTES = 64 << 20
 """Of blocks that other processes read: each costs a task of Ray's."""
@@ -253,9 +253,9 @@ def _read_piece(
 def _hash_piece(values: dict[str, np.ndarray], bad_PL: np.ndarray | None, out: dict[str, np.ndarray]) -> None:
     """Fills the hashes of a piece while it is in the processor's cache (docs/log.md: what it costs)."""
     for name, array in values.items():
-        out[name][:] = row_hashes(array)
+        out[name][:] = unlocked_hashes(array)
     if bad_PL is not None:
-        out["mask"][:] = mask_hashes(bad_PL)
+        out["mask"][:] = unlocked_mask_hashes(bad_PL)
 
 
 def _clean(values: dict[str, np.ndarray], bad_PL: np.ndarray | None) -> None:

@@ -21,6 +21,7 @@ from spectral_search.tasks.spectra.shards.invalid_pixels import compile_search
 from spectral_search.tasks.spectra.shards.read_ahead import read_ahead
 from spectral_search.tasks.spectra.shards.split import Selection
 from spectral_search.tasks.spectra.shards.spread_sample import spread
+from spectral_search.tasks.spectra.shards.unlocked_hash import compile_hashes
 from spectral_search.tasks.spectra.shards.unread_blocks import AnyBlock, iter_unread
 from spectral_search.tasks.spectra.signal.components import Components
 from spectral_search.tasks.spectra.signal.fixed_product import FixedProduct
@@ -61,6 +62,7 @@ def compress(
         told: Called with the spectra that are done, and all there are.
     """
     compile_search()
+    compile_hashes()
     moments = _Moments(prep, noise_level)
     labels = selection.labels()
     sums = _Sums(len(selection), _sampled_covariances(selection, moments, prep), prep.directions_LK)
