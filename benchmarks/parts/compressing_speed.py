@@ -31,7 +31,7 @@ _STORED = ("float32", "float64")
 _PHYSICS = (
     "Plain h5py reads all bytes of four shards as they are stored, in chunks of 64 spectra, with read_direct into one "
     "buffer an array in order, and does nothing with them; the page cache is warm. Compressing reads the same bytes "
-    "once, and before that 512 spectra whose covariances the shared matrices are made of. It hashes each spectrum, "
+    "once, and before that 256 spectra whose covariances the shared matrices are made of. It hashes each spectrum, "
     "looks for invalid values, takes mean and variance of each noisy pixel (two polynomials of degree 12) and "
     "multiplies them by 64 and by 9 numbers a pixel, which no way of compressing can leave out: 0.8 MFLOP a spectrum "
     "of 4,096 pixels. As many threads as there are cores each read 8 MB and work on them. "

@@ -34,9 +34,11 @@ class RowPlaces:
         low = start
         while low < stop:
             chunk, row = divmod(low, self._chunk_rows)
-            high = min(stop, low - row + self._chunk_rows)
-            target = target_BL[low - start : high - start].reshape(-1).view(np.uint8).data
-            self._pread(self._starts[chunk] + row * row_bytes, target)
+            high, position = min(stop, low - row + self._chunk_rows), self._starts[chunk] + row * row_bytes
+            # Chunks mostly follow each other. After each read a thread waits for Python's lock.
+            while high < stop and self._starts[high // self._chunk_rows] == position + (high - low) * row_bytes:
+                high = min(stop, high + self._chunk_rows)
+            self._pread(position, target_BL[low - start : high - start].reshape(-1).view(np.uint8).data)
             low = high
 
     def _pread(self, position: int, rest: memoryview) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,9 +30,12 @@ from spectral_search.tasks.spectra.signal.noise_covariance import SharedCovarian
 from spectral_search.tasks.spectra.training.dataset import oracle_bins
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
-_SAMPLED_SPECTRA = 512
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SAMPLED_SPECTRA = 256
 """Whose covariances the shared matrices are made of, and tested on, half each."""
-_PIECE_ROWS = 128
+_PIECE_ROWS = 256
 _WAITING_BYTES = 128 << 20
 _EARLY_BYTES = 128 << 20
 """Variances that may wait for the shared matrices."""
@@ -64,16 +68,16 @@ def compress(
     compile_search()
     compile_hashes()
     moments = _Moments(prep, noise_level)
-    labels = selection.labels()
     sums = _Sums(len(selection), _sampled_covariances(selection, moments, prep), prep.directions_LK)
     in_directions = FixedProduct(torch.from_numpy(prep.directions_LK))
     mean_NK = np.empty((len(selection), prep.directions_LK.shape[1]), np.float32)
+    labels: list[pd.DataFrame] = []
     done, counting = 0, threading.Lock()
 
-    def work(block: AnyBlock | None) -> None:
+    def work(block: AnyBlock | Callable[[], None]) -> None:
         nonlocal done
-        if block is None:
-            sums.share()
+        if callable(block):
+            block()
             return
         for rows, mean_PL, variance_PL in moments.of(block):
             mean_NK[rows] = in_directions(mean_PL).numpy()
@@ -83,12 +87,14 @@ def compress(
             told(done, len(selection))
 
     with closing(read_ahead(_generator(read), _WAITING_BYTES)) as blocks:
-        # The matrices come first: one thread makes them while the others read already.
-        for_each(work, chain([None], blocks))
-    log_g_N = labels["log_g"].to_numpy(np.float32)
+        # What one thread does alone comes first: the others read already.
+        for_each(work, chain([sums.share, lambda: labels.append(selection.labels())], blocks))
+    log_g_N = labels[0]["log_g"].to_numpy(np.float32)
     shared, mix_NR = sums.mixtures()
     factors_RKK = shared.factors_RKK if noise_level > 0 else shared.factors_RKK[:0]
-    return Components(mean_NK, mix_NR[:, : len(factors_RKK)], factors_RKK, log_g_N, oracle_bins(labels), shared.error)
+    return Components(
+        mean_NK, mix_NR[:, : len(factors_RKK)], factors_RKK, log_g_N, oracle_bins(labels[0]), shared.error
+    )
 
 
 def project(noisy_DNL: np.ndarray, prep: Preprocessing) -> np.ndarray:
