@@ -28,7 +28,7 @@ def unlocked_hashes(values_BL: np.ndarray) -> np.ndarray:
     rows = len(values_BL)
     hash_B = np.empty(rows, np.uint64)
     row_bytes = values_BL.nbytes // max(1, rows)
-    _FUNCTIONS.get()["hash_rows"](values_BL.ctypes.data, row_bytes, rows, hash_B.ctypes.data)
+    _FUNCTIONS.get()["hash_rows"](_address(), values_BL.ctypes.data, row_bytes, rows, hash_B.ctypes.data)
     return hash_B
 
 
@@ -65,11 +65,9 @@ def _written() -> "Program":
     from spectral_search.train.machine_code import I64, I64_P, Program
 
     program = Program()
-    with (
-        program.function("hash_rows", I64, I64, I64, I64_P) as (values, row_bytes, rows, out),
-        program.loop(rows) as row,
-    ):
-        out[row] = program.foreign(_address(), I64, values + row * row_bytes, row_bytes)
+    types = I64, I64, I64, I64, I64_P
+    with program.function("hash_rows", *types) as (hash_bytes, values, row_bytes, rows, out), program.loop(rows) as row:
+        out[row] = program.call(hash_bytes, values + row * row_bytes, row_bytes, gives=I64)
     return program
 
 
