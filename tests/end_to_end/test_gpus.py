@@ -142,13 +142,14 @@ def test_trials_lie_on_nodes_that_have_the_memory_and_wait_for_it(
     log = write_search(tmp_path, trials=4, epochs=4, memory_gb_per_trial=1.3, **parts)
     submit, each = ("submit", "cars.yaml", "--address", cluster.url), "resources.memory_gb_per_trial"
     run = ("run", "cars.yaml", "--address", cluster.address)
-    for done in (
-        call(*submit, "--set", f"{each}=4.5", folder=tmp_path),
-        spawn(*run, "--set", f"{each}=4.5", folder=tmp_path),
+    later = " (Of nodes that an autoscaler would add nothing is known: have it start one, then submit again.)"
+    for done, hint in (
+        (call(*submit, "--set", f"{each}=4.5", folder=tmp_path), later),
+        (spawn(*run, "--set", f"{each}=4.5", folder=tmp_path), ""),
     ):
         (told,) = errors(done.require(2))
         assert "0.5 CPU, 0.5 GPU and 4.5 GB of memory" in told and "2 CPUs, 2 GPUs and 4 GB of memory" in told
-        assert told.endswith(f"add a node with more memory, or lower {each}.")
+        assert told.endswith(f"add a node with more memory, or lower {each}.{hint}")
     assert not list((tmp_path / "ray_results").glob("cars*"))
 
     call(*submit, "--name", "first", folder=tmp_path).require()
