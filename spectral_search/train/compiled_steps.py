@@ -8,7 +8,7 @@ Shape suffixes: B examples in a batch, P of a part of it, F features.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from spectral_search.train.dropout import StepDropout
 from spectral_search.train.mlp_table import TILE, MlpTable, TableKind
 from spectral_search.train.step_kernels import address, float_word
 
+_SHARED_WORK = 1 << 25
+"""Parameters times examples of a step that threads share: below it they would wait longer than that saves."""
 _ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
     nn.GELU: "gelu",
@@ -86,32 +88,43 @@ class CompiledSteps:
             added_KB: Added to the outputs, which are what is then to be the target.
             dropout: Draws for each network.
         """
-        count, threads = len(x_BF), torch.get_num_threads()
-        x_BF, target_B, output_KB = x_BF.contiguous(), target_B.contiguous(), torch.empty(len(self._networks), count)
-        apart, share = len(self._networks) < threads, float_word(1.0 / count)
-        added_KB = added_KB.contiguous() if added_KB is not None else None
+        x_BF, target_B = x_BF.contiguous(), target_B.contiguous()
+        added_KB = None if added_KB is None else added_KB.contiguous()
+        output_KB = torch.empty(len(self._networks), len(x_BF))
+        share, count = float_word(1.0 / len(x_BF)), len(self._networks)
+
+        def take(number: int, table: MlpTable) -> None:
+            network, added = self._networks[number], 0 if added_KB is None else added_KB[number].data_ptr()
+            stream = dropout.stream(number) if network.is_dropped else 0
+            batch = x_BF.data_ptr(), output_KB[number].data_ptr(), target_B.data_ptr(), added, stream, share
+            table.take([*network.values(training=True), *batch])
+
+        def kind(number: int, *, apart: bool) -> TableKind:
+            network = self._networks[number]
+            return TableKind(network.widths, len(x_BF), network.loss, network.is_dropped, added_KB is not None, apart)
 
         def whole(number: int) -> None:
-            network = self._networks[number]
-            kind = TableKind(network.widths, count, network.loss, network.is_dropped, added_KB is not None, apart)
-            stream = dropout.stream(number) if network.is_dropped else 0
-            added = 0 if added_KB is None else added_KB[number].data_ptr()
-            batch = [x_BF.data_ptr(), output_KB[number].data_ptr(), target_B.data_ptr(), added]
-            with self._table(kind) as table:
-                table.take([*network.values(training=True), *batch, stream, share])
-                if apart:
-                    table.run(table.before)
-                    for sections in (table.tiles, table.layers):
-                        for_each(table.run, sections)
-                else:
-                    table.run()
+            with self._table(kind(number, apart=False)) as table:
+                take(number, table)
+                table.run()
 
+        def shared(numbers: Sequence[int]) -> None:
+            with ExitStack() as held:
+                tables = [held.enter_context(self._table(kind(number, apart=True))) for number in numbers]
+                for number, table in zip(numbers, tables, strict=True):
+                    take(number, table)
+                for_each(lambda table: table.run(table.before), tables)
+                for_each(_run, [(table, section) for table in tables for section in table.tiles])
+                for_each(_run, [(table, section) for table in tables for section in table.layers])
+
+        # What is left when each thread has had as many networks as the others.
+        left = range(count - count % torch.get_num_threads(), count)
+        large = [number for number in left if self._networks[number].parameters * len(x_BF) >= _SHARED_WORK]
         with one_thread():
-            if apart:  # fewer networks than threads: these share a network's tiles and its layers
-                for number in range(len(self._networks)):
-                    whole(number)
-            else:
-                for_each(whole, range(len(self._networks)))
+            if small := [number for number in range(count) if number not in large]:
+                for_each(whole, small)
+            if large:
+                shared(large)
         for network in self._networks:
             network.hand_out()
         return output_KB
@@ -127,6 +140,11 @@ class CompiledSteps:
         free.append(table)
 
 
+def _run(piece: tuple[MlpTable, slice]) -> None:
+    table, section = piece
+    table.run(section)
+
+
 class _Network:
     """A network's parameters, and room for their gradients, which each step writes anew."""
 
@@ -135,6 +153,7 @@ class _Network:
         self._linears = [*(layer.linear for layer in layers), network.head]
         self.widths = (self._linears[0].in_features, *(linear.out_features for linear in self._linears))
         self._rates, self._act = [layer.drop.p for layer in layers], _ACTIVATIONS[type(layers[0].act)]
+        self.parameters = sum(value.numel() for value in network.parameters())
         parameters = [(linear.weight, linear.bias) for linear in self._linears]
         self._gradients = [[torch.empty_like(value, requires_grad=False) for value in pair] for pair in parameters]
         both = zip(parameters, self._gradients, strict=True)

@@ -13,6 +13,7 @@ from spectral_search.models.families.mlp import MlpSpec
 from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.mlp_stack import MlpStack
 from spectral_search.spec.name_registry import LOSSES
+from spectral_search.train import compiled_steps
 from spectral_search.train.compiled_steps import CompiledSteps, has_compiled_steps
 from spectral_search.train.dropout import StepDropout
 from spectral_search.train.mlp_pieces import PieceSteps
@@ -74,16 +75,18 @@ def test_outputs_and_gradients_are_those_of_torch(name: str, loss: str) -> None:
         assert (mine - peer).norm() <= allowed * peer.norm() and peer.norm() > 0
 
 
+@pytest.mark.parametrize("work", [1, 1 << 25])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_company_and_threads_change_nothing(threads: int) -> None:
-    """Fewer networks than threads share the tiles of one, more share none."""
+def test_company_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, threads: int, work: int) -> None:
+    """What is left when each thread has had as many networks as the others is shared tile by tile, if large."""
+    monkeypatch.setattr(compiled_steps, "_SHARED_WORK", work)
     torch.set_num_threads(1)
     expected = []
     for seed, name in enumerate(SPECS):
         alone = network(SPECS[name], seed)
         expected.append((stepped([alone], ["mse"], [seed]), gradients(alone)))
     torch.set_num_threads(threads)
-    for chosen in (range(len(SPECS)), range(1)):
+    for chosen in (range(len(SPECS)), range(4), range(1)):
         networks = [network(spec, seed) for seed, spec in enumerate(SPECS.values()) if seed in chosen]
         losses = ["mse"] * len(networks)
         output_KB = stepped(networks, losses, list(chosen))
