@@ -5,7 +5,7 @@ Shape suffixes: B spectra of a block, L pixels.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from benchmarks.repeated_spectra import SEED
 from benchmarks.resident_memory import MemoryWatch
 from spectral_search.run.driver import STREAM_STORE_BYTES
 from spectral_search.run.ray_session import ray_session
+from spectral_search.run.run_lock import Stopping
 from spectral_search.spec.search import ResourcesSpec
 from spectral_search.tasks.spectra.shards.blocks import Block, epoch_ranges, iter_blocks, row_ranges
 from spectral_search.tasks.spectra.shards.loaded_spectra import load_spectra
@@ -74,8 +75,14 @@ def measure(context: BenchContext) -> Findings:
     return Findings(rows, _PHYSICS)
 
 
-def _ray() -> AbstractContextManager[object]:
-    return ray_session(ResourcesSpec(), plan_slots(ResourcesSpec()), data_bytes=STREAM_STORE_BYTES, dashboard=False)
+@contextmanager
+def _ray() -> Iterator[None]:
+    """A session that SIGTERM ends in good order: Ray's own handler of it prints a stack and aborts."""
+    stopping, resources = Stopping("Stopped at once."), ResourcesSpec()
+    session = ray_session(resources, plan_slots(resources), data_bytes=STREAM_STORE_BYTES, dashboard=False)
+    with stopping.listening(), session:
+        stopping.listen()
+        yield
 
 
 def _speeds(selection: Selection, dtype: str) -> list[Row]:

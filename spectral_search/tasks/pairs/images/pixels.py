@@ -8,7 +8,7 @@ import warnings
 from math import isqrt
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from spectral_search.errors import RequestError
 
@@ -36,6 +36,10 @@ def decoded(content: bytes, name: str, side: int | None) -> np.ndarray:
         grey = _grey(image)
     except RequestError:
         raise
+    except UnidentifiedImageError:  # whose own words name a buffer
+        raise RequestError(
+            f"The image {name} cannot be read (no kind of image begins so): repair it, or leave it out."
+        ) from None
     except Exception as error:  # what a damaged file does to a decoder is nobody's promise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RequestError(f"The image {name} cannot be read ({reason}): repair it, or leave it out.") from None
