@@ -165,7 +165,7 @@ class _Moments:
         # Fresh pages would cost as much as the work that is done in them.
         held: np.ndarray | None = getattr(self._scratch, name, None)
         if held is None or held.shape[1] < shape[0]:
-            held = np.empty((2, *shape), np.float32)
+            held = torch.empty((2, *shape)).numpy()  # numpy's begins within a line of the cache
             setattr(self._scratch, name, held)
         return held[0, : shape[0]], held[1, : shape[0]]
 
