@@ -6,6 +6,7 @@ Memory is a block of each thread, what waits to be worked on, and the result.
 Shape suffixes: N spectra, P spectra of a piece, L pixels, K components, R shared matrices.
 """
 
+import math
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _SAMPLED_SPECTRA = 256
 """Whose covariances the shared matrices are made of, and tested on, half each."""
 _PIECE_ROWS = 256
+_LINE_BYTES = 64
 _WAITING_BYTES = 128 << 20
 _EARLY_BYTES = 128 << 20
 """Variances that may wait for the shared matrices."""
@@ -165,7 +167,7 @@ class _Moments:
         # Fresh pages would cost as much as the work that is done in them.
         held: np.ndarray | None = getattr(self._scratch, name, None)
         if held is None or held.shape[1] < shape[0]:
-            held = torch.empty((2, *shape)).numpy()  # numpy's begins within a line of the cache
+            held = _aligned((2, *shape))
             setattr(self._scratch, name, held)
         return held[0, : shape[0]], held[1, : shape[0]]
 
@@ -216,6 +218,14 @@ class _Sums:
         rows, variance_PL = piece
         if self._shared is not None:  # else `share` has failed, and says so
             self._mix_NR[rows] = self._shared.mix(self._weighted(variance_PL).numpy())
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Memory of numpy's, which asks for large pages as torch does not, from the beginning of a line of the cache on."""
+    size = 4 * math.prod(shape)
+    whole = np.empty(size + _LINE_BYTES, np.uint8)
+    start = -whole.ctypes.data % _LINE_BYTES
+    return whole[start : start + size].view(np.float32).reshape(shape)
 
 
 def _statistics(prep: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
