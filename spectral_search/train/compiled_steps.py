@@ -7,8 +7,10 @@ Shape suffixes: B examples in a batch, P of a part of it, F features.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from threading import Event
 
 import torch
 from torch import Tensor, nn
@@ -108,23 +110,17 @@ class CompiledSteps:
                 take(number, table)
                 table.run()
 
-        def shared(numbers: Sequence[int]) -> None:
-            with ExitStack() as held:
-                tables = [held.enter_context(self._table(kind(number, apart=True))) for number in numbers]
-                for number, table in zip(numbers, tables, strict=True):
-                    take(number, table)
-                for_each(lambda table: table.run(table.before), tables)
-                for_each(_run, [(table, section) for table in tables for section in table.tiles])
-                for_each(_run, [(table, section) for table in tables for section in table.layers])
-
         # What is left when each thread has had as many networks as the others.
         left = range(count - count % torch.get_num_threads(), count)
         large = [number for number in left if self._networks[number].parameters * len(x_BF) >= _SHARED_WORK]
-        with one_thread():
-            if small := [number for number in range(count) if number not in large]:
-                for_each(whole, small)
-            if large:
-                shared(large)
+        others = [number for number in range(count) if number not in large]
+        with one_thread(), ExitStack() as held:
+            tables = [held.enter_context(self._table(kind(number, apart=True))) for number in large]
+            for number, table in zip(large, tables, strict=True):
+                take(number, table)
+                table.run(table.before)
+            # One round of the threads for all of it: to wake one up can take longer than a small network's step.
+            for_each(lambda piece: piece(), _in_order(tables, [partial(whole, number) for number in others]))
         for network in self._networks:
             network.hand_out()
         return output_KB
@@ -140,9 +136,27 @@ class CompiledSteps:
         free.append(table)
 
 
-def _run(piece: tuple[MlpTable, slice]) -> None:
-    table, section = piece
-    table.run(section)
+def _in_order(tables: Sequence[MlpTable], others: Sequence[Callable[[], None]]) -> Iterator[Callable[[], None]]:
+    """The tiles of tables that threads share, other work, and last what needs all tiles: their sums."""
+    tiles = [(table, section) for table in tables for section in table.tiles]
+    left, all_done = [None] * len(tiles), Event()
+
+    def tile(table: MlpTable, section: slice) -> None:
+        try:
+            table.run(section)
+        finally:
+            left.pop()
+            if not left:
+                all_done.set()
+
+    def layer(table: MlpTable, section: slice) -> None:
+        # Pieces are taken in turns, so that somebody is at work on each tile by now.
+        all_done.wait()
+        table.run(section)
+
+    yield from (partial(tile, *piece) for piece in tiles)
+    yield from others
+    yield from (partial(layer, table, section) for table in tables for section in table.layers)
 
 
 class _Network:
