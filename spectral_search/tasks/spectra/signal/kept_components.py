@@ -35,7 +35,7 @@ from spectral_search.tasks.spectra.training.dataset import oracle_bins
 from spectral_search.tasks.spectra.training.preprocessing import Preprocessing
 
 _KIND = "components"
-_FORMAT = 2
+_FORMAT = 3
 """Raised with every change of what components are or how they are stored: an old entry must not pass for a new one."""
 _HASH = "hash_"
 
