@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import RLock
 
 import torch
 from threadpoolctl import ThreadpoolController
 
 from spectral_search.train.cpu_formats import cpu_is_intel
+
+_LIMITING = RLock()
 
 
 @cache
@@ -26,12 +29,14 @@ def sgemm_address() -> int:
 def one_thread() -> Iterator[None]:
     """While a product is the work of the thread that asks for it.
 
-    OpenBLAS has one number of threads for the whole process. MKL takes the number that torch has told it for a thread.
+    OpenBLAS has one number of threads for the whole process, and threads that want it wait for each other. MKL takes
+    the number that torch has told it for a thread.
     """
     if _by_torch():
         yield
         return
-    with _openblas().limit(limits=1):
+    # Of two limits that overlap, the first to end would lift the other's, which would then put back a limit as what was.
+    with _LIMITING, _openblas().limit(limits=1):
         yield
 
 

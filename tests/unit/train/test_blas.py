@@ -1,6 +1,7 @@
 """Products by whichever library are products."""
 
 from collections.abc import Iterator
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,25 @@ def test_openblas_multiplies_in_the_thread_that_asks(sgemm: int, request: pytest
         if "other" in request.node.name:
             assert [library["num_threads"] for library in openblas()] == [1] * len(before)
     assert [library["num_threads"] for library in openblas()] == before
+
+
+@pytest.mark.parametrize("sgemm", [False], ids=["other"], indirect=True)
+def test_threads_that_multiply_at_once_leave_openblas_as_it_was(sgemm: int) -> None:
+    before, may_leave, seen = openblas(), Event(), []
+
+    def other() -> None:
+        with blas.one_thread():
+            may_leave.wait()
+            seen.extend(openblas())
+
+    beside = Thread(target=other)
+    with blas.one_thread():
+        beside.start()
+        beside.join(0.2)  # it gets as far as it can
+    may_leave.set()
+    beside.join()
+    assert {library["num_threads"] for library in seen} == {1}
+    assert openblas() == before
 
 
 def openblas() -> list[dict[str, Any]]:
