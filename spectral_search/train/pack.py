@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from spectral_search.models.mlp_network import Mlp
+from spectral_search.models.products import products
 from spectral_search.models.stack import stack_networks
 from spectral_search.models.threads import for_each
 from spectral_search.task.training import TrainBatch
@@ -144,8 +145,10 @@ class StackPack:
         if self._network.ridge is None:
             return None
         ridges = [ridge for member in self.members if (ridge := member.network.ridge) is not None]
-        weight_KF = torch.stack([weight_F for weight_F, _ in ridges])
-        return torch.addmm(torch.stack([bias for _, bias in ridges])[:, None], weight_KF, x_BCL.flatten(1).float().T)
+        weight_K1F = torch.stack([weight_F for weight_F, _ in ridges]).unsqueeze(1)
+        # A product each: one of all rows would round by how many there are.
+        bias_K1 = torch.stack([bias for _, bias in ridges]).unsqueeze(1)
+        return products(weight_K1F, x_BCL.flatten(1).float().T, bias_K1).squeeze(1)
 
     def _losses(self, output_KB: Tensor, target_B: Tensor) -> Tensor:
         """The loss of each member, by its own measure."""

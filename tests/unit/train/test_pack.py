@@ -113,6 +113,21 @@ def test_members_leave_and_join_where_others_stay(dataset: Dataset) -> None:
     assert_alike(third, alone(dataset, 2, configs[2], 2))
 
 
+def test_networks_beside_a_ridge_are_what_they_are_alone(dataset: Dataset) -> None:
+    """By steps in machine code, and bit for bit."""
+    configs = [config_of({"hidden": [8]}, {"target": "ridge_residual", "ridge_alpha": alpha}) for alpha in (1.0, 20.0)]
+    trainer = Trainer(dataset, CPU)
+    members = [trainer.member(number, config) for number, config in enumerate(configs)]
+    (pack,) = make_packs(members)
+    assert len(pack.members) == 2
+    train(trainer, members, 1)
+    for number, (member, config) in enumerate(zip(members, configs, strict=True)):
+        peer = alone(dataset, number, config, 1)
+        assert curve(member) == curve(peer)
+        for name, value in peer.model.state_dict().items():
+            assert torch.equal(member.model.state_dict()[name], value), name
+
+
 @pytest.mark.parametrize("together_first", [True, False])
 def test_a_checkpoint_moves_between_packs(dataset: Dataset, tmp_path: Path, together_first: bool) -> None:
     configs = [config_of(BATCH_NORMED, {"lr": lr, "schedule": "cosine"}) for lr in (3e-3, 1e-2)]
