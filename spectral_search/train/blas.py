@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
     if _by_torch():
         yield
         return
-    # Of two limits that overlap, the first to end would lift the other's, which would then put back a limit as what was.
+    # Of limits that overlap, the first to end would lift the other's, which would then put back a limit as what was.
     with _LIMITING, _openblas().limit(limits=1):
         yield
 
