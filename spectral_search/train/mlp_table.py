@@ -81,13 +81,12 @@ class MlpTable:
         self._bits = [np.empty((size + 3) // 4 if kind.is_dropped else 0, np.uint64) for size in sizes]
         self._rooms = [_Room(kind.widths) for _ in (kind.tiles if kind.apart else [0])]
         tiles = [(part, self._rooms[number % len(self._rooms)]) for number, part in enumerate(kind.tiles)]
-        draws = self._section(self._write_draws)
+        self.before = self._section(self._write_draws)
+        """The section that draws the dropout."""
         self.tiles = [self._section(self._write_tile, *tile) for tile in tiles]
         """Sections of the table, each of all that is done with a tile."""
         self.layers = [self._section(self._write_sums, layer, tiles) for layer in range(len(kind.widths) - 1)]
         """Sections of the gradients of weights and biases, where tiles lie apart."""
-        self.before = draws
-        """The section that draws the dropout."""
         self._table = np.array(self._records, np.int64)
         numbers = {name: number for number, name in enumerate(kind.names)}
         self._places = np.array([place for place, _ in self._named])
