@@ -62,7 +62,7 @@ def test_a_trial_that_cannot_fit_fails_and_the_search_goes_on(tmp_path: Path, ex
     assert {trial.number for trial in failed} == {trial.number for trial in record.trials if trial.state == "failed"}
     for trial in failed:
         assert trial.error is not None
-        assert trial.error.startswith("TooLargeError: This mlp needs about 2.")
+        assert trial.error.startswith("TooLargeError: This mlp needs about 2,8")
         assert "TooLargeError" in record.paths.trial(trial.number).log_txt.read_text()
     assert record.state == "finished"
 
