@@ -15,11 +15,12 @@ from threading import Event
 import torch
 from torch import Tensor, nn
 
-from spectral_search.models.dropout_bits import RESOLUTION, dropped_of, kept_factor
 from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.threads import for_each
 from spectral_search.train.blas import one_thread
 from spectral_search.train.dropout import StepDropout
+from spectral_search.train.dropout_kernel import least_and_kept
+from spectral_search.train.mlp_pieces import is_chain
 from spectral_search.train.mlp_table import TILE, MlpTable, TableKind
 from spectral_search.train.step_kernels import address, float_word
 
@@ -36,12 +37,7 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {
 
 def has_compiled_steps(network: nn.Module | None, precision: str, device: torch.device) -> bool:
     """Whether machine code knows what a network consists of: an MLP without norms and skips, on a CPU, in float32."""
-    if not isinstance(network, Mlp) or precision != "float32" or device.type != "cpu":
-        return False
-    return all(
-        layer.skip is None and layer.depth is None and isinstance(layer.norm, nn.Identity)
-        for layer in network.hidden_layers
-    )
+    return is_chain(network) and precision == "float32" and device.type == "cpu"
 
 
 class CompiledSteps:
@@ -56,11 +52,6 @@ class CompiledSteps:
         self._networks = [_Network(network, loss) for network, loss in zip(networks, losses, strict=True)]
         self._free: dict[TableKind, list[MlpTable]] = defaultdict(list)
         """Tables that no thread has."""
-
-    @property
-    def tables_held(self) -> dict[TableKind, int]:
-        """Tables of each kind that wait for a thread."""
-        return {kind: len(tables) for kind, tables in self._free.items()}
 
     def outputs(self, x_BF: Tensor) -> Tensor:
         """The standardised label in evaluation, float32 of shape (K, B)."""
@@ -192,7 +183,6 @@ class _Network:
     def _dropout_words(self, training: bool) -> list[int]:
         words = []
         for p in self._rates:
-            dropped, name = dropped_of(p), f"{self._act}_dropped" if training and p > 0 else self._act
-            # Random bits are read with a sign, so that they begin at -RESOLUTION / 2 and not at 0.
-            words += [address(name), dropped - RESOLUTION // 2, float_word(kept_factor(dropped))]
+            name, (least, kept) = self._act, least_and_kept(p, torch.float32)
+            words += [address(f"{name}_dropped" if training and p > 0 else name), least, float_word(kept)]
         return words

@@ -35,7 +35,7 @@ class Dropped:
 
     def __init__(self, bits_WB: Tensor | None, p: float, kind: torch.dtype) -> None:
         self._bits_WB, self._kind = bits_WB, kind
-        self._least, self._kept = _least_and_kept(p, kind)
+        self._least, self._kept = least_and_kept(p, kind)
 
     def forward(self, z_WT: Tensor, h_WT: Tensor, tile: slice, *, relu: bool) -> None:
         """Write z, or its ReLU, with dropout to h, both of these examples of the batch."""
@@ -86,7 +86,7 @@ def _row_address(bias_W: Tensor, rows: int) -> int:
 
 
 @lru_cache(1024)
-def _least_and_kept(p: float, kind: torch.dtype) -> tuple[int, float]:
+def least_and_kept(p: float, kind: torch.dtype) -> tuple[int, float]:
     """What bits keep a value where p of them are dropped, and the factor on it, rounded to a format."""
     dropped = dropped_of(p)
     # Random bits are read with a sign, so that they begin at -RESOLUTION / 2 and not at 0.

@@ -39,15 +39,17 @@ LARGEST_INPUT = 1 << 21
 """Bytes of a batch's input that are read again for each network: from the caches, or sharing a product is cheaper."""
 
 
+def is_chain(network: nn.Module | None) -> TypeGuard[Mlp]:
+    """Whether a network is an MLP without norms and skips."""
+    return isinstance(network, Mlp) and all(
+        layer.skip is None and isinstance(layer.norm, nn.Identity) for layer in network.hidden_layers
+    )
+
+
 def is_plain(network: nn.Module) -> TypeGuard[Mlp]:
     """Whether a network can take its steps in pieces: an MLP without norms and skips, its first layer whole tiles."""
-    if not isinstance(network, Mlp):
-        return False
-    layers = network.hidden_layers
     # Rows of a first layer that fill no tile would share one with other networks' rows.
-    return layers[0].linear.out_features % ROWS == 0 and all(
-        layer.skip is None and isinstance(layer.norm, nn.Identity) for layer in layers
-    )
+    return is_chain(network) and network.hidden_layers[0].linear.out_features % ROWS == 0
 
 
 def in_pieces(x_BCL: Tensor) -> bool:

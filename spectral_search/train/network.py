@@ -101,8 +101,9 @@ class Network:
     def _is_faster_in_float32(self) -> bool:
         """Whether steps in machine code, which are in float32, take less time than products in a narrower format save.
 
-        On Intel's CPUs, those with AMX among them: of a step of [256, 64] on the signal torch's operations in bfloat16
-        leave less than half to products (docs/benchmarks.md).
+        On Intel's CPUs: of a step of [256, 64] on the signal torch's operations in bfloat16 leave less than half to
+        products. Not measured with AMX, where records of torch's operations are longer than these steps without it
+        (docs/benchmarks.md).
         """
         batch = self.config.fit.batch_size * self.shape.features
         return cpu_is_intel() and is_small(4 * batch) and has_compiled_steps(self.stackable, "float32", self.device)

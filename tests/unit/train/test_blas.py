@@ -17,6 +17,8 @@ def sgemm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(blas, "cpu_is_intel", lambda: request.param)
     for found in (blas.sgemm_address, blas._by_torch):
         found.cache_clear()
+    if request.param and not blas._by_torch():
+        pytest.skip("this torch brings no MKL")
     yield blas.sgemm_address()
     for found in (blas.sgemm_address, blas._by_torch):
         found.cache_clear()

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from small_mlps import FEATURES, SPECS, network
 from torch import Tensor
 
-from spectral_search.models.build import build_model
-from spectral_search.models.families.mlp import MlpSpec
 from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.mlp_stack import MlpStack
 from spectral_search.spec.name_registry import LOSSES
@@ -17,18 +16,11 @@ from spectral_search.train import compiled_steps
 from spectral_search.train.compiled_steps import CompiledSteps, has_compiled_steps
 from spectral_search.train.dropout import StepDropout
 from spectral_search.train.mlp_pieces import PieceSteps
+from spectral_search.train.mlp_table import MlpTable, TableKind
 
 CPU = torch.device("cpu")
-BATCH, FEATURES = 700, 24
+BATCH = 700
 """Three tiles, the last one small."""
-SPECS: dict[str, dict[str, Any]] = {
-    "relu": {"hidden": [256, 20], "dropout": 0.3},
-    "gelu": {"hidden": [512, 20, 8], "activation": "gelu", "dropout": 0.1},
-    "silu": {"hidden": [256], "activation": "silu"},
-    "elu": {"hidden": [256, 8], "activation": "elu", "dropout": 0.2},
-    "tanh": {"hidden": [256, 8], "activation": "tanh", "dropout": 0.2},
-    "open": {"hidden": [256, 8]},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +28,6 @@ def restored_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def network(spec: dict[str, Any], seed: int = 0) -> Mlp:
-    torch.manual_seed(seed)
-    found = build_model(MlpSpec(kind="mlp", **spec), pixels=FEATURES, channels=1)
-    assert isinstance(found, Mlp)
-    return found
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -131,13 +116,20 @@ def test_what_diverged_shows() -> None:
     assert all(value.isnan().any() for value in gradients(ours))
 
 
-def test_memory_is_that_of_threads_and_not_of_networks() -> None:
+def test_memory_is_that_of_threads_and_not_of_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[TableKind] = []
+
+    def counted(kind: TableKind) -> MlpTable:
+        made.append(kind)
+        return MlpTable(kind)
+
+    monkeypatch.setattr(compiled_steps, "MlpTable", counted)
     torch.set_num_threads(2)
     networks = [network(SPECS["gelu"], seed) for seed in range(9)]
     steps, (x_BF, target_B) = CompiledSteps(networks, ["mse"] * 9), batch()
     for _ in range(3):
         steps.step(x_BF, target_B, None, StepDropout(range(9), CPU))
-    assert 1 <= sum(steps.tables_held.values()) <= 2
+    assert 1 <= len(made) <= 2
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from small_mlps import FEATURES, SPECS, network
 from torch import Tensor
 
-from spectral_search.models.build import build_model
-from spectral_search.models.families.mlp import MlpSpec
 from spectral_search.models.mlp_network import Mlp
 from spectral_search.models.mlp_stack import MlpStack
 from spectral_search.spec.name_registry import LOSSES
@@ -17,24 +16,9 @@ from spectral_search.train.dropout import StepDropout
 from spectral_search.train.mlp_pieces import LARGEST_INPUT, PieceSteps, in_pieces, is_plain
 
 CPU = torch.device("cpu")
-BATCH, FEATURES = 1100, 24
+BATCH = 1100
 """Two tiles of spectra, the second one small."""
-SPECS: dict[str, dict[str, Any]] = {
-    "relu": {"hidden": [256, 20], "dropout": 0.3},
-    "gelu": {"hidden": [512, 20, 8], "activation": "gelu", "dropout": 0.1},
-    "silu": {"hidden": [256], "activation": "silu"},
-    "elu": {"hidden": [256, 8], "activation": "elu", "dropout": 0.2},
-    "tanh": {"hidden": [256, 8], "activation": "tanh", "dropout": 0.2},
-    "open": {"hidden": [256, 8]},
-}
 KINDS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-def network(spec: dict[str, Any], seed: int = 0) -> Mlp:
-    torch.manual_seed(seed)
-    found = build_model(MlpSpec(kind="mlp", **spec), pixels=FEATURES, channels=1)
-    assert isinstance(found, Mlp)
-    return found
 
 
 def batch(kind: torch.dtype) -> tuple[Tensor, Tensor]:
